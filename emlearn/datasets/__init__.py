@@ -1,0 +1,10 @@
+"""Small real data sets that ship with the package."""
+
+from emlearn.datasets._loaders import (
+    load_apple,
+    load_cholesterol,
+    load_galaxies,
+    load_old_faithful,
+)
+
+__all__ = ["load_apple", "load_cholesterol", "load_galaxies", "load_old_faithful"]

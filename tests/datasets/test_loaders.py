@@ -1,0 +1,130 @@
+import doctest
+import sys
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.utils import Bunch
+
+from emlearn import datasets
+from emlearn.datasets import _loaders
+
+LOADERS = [getattr(datasets, name) for name in datasets.__all__]
+
+all_loaders = pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+
+
+def name_of(load):
+    return load.__name__.removeprefix("load_")
+
+
+@pytest.mark.parametrize(
+    ("load", "shape", "means"),
+    [
+        (datasets.load_old_faithful, (272, 2), [3.487783, 70.89706]),
+        (datasets.load_galaxies, (82, 1), [20.82817]),
+        (datasets.load_apple, (18, 2), [14.72222, 45.0]),
+        (datasets.load_cholesterol, (28, 3), [253.9286, 230.6429, 221.4737]),
+    ],
+)
+def test_shape_and_means(load, shape, means):
+    X = load().data
+    assert X.shape == shape
+    np.testing.assert_allclose(np.nanmean(X, axis=0), means, rtol=1e-6)
+
+
+@all_loaders
+def test_values(load, reference):
+    expected = np.array(reference(name_of(load))["data"], dtype=float)
+    X = load().data
+    assert X.dtype == np.float64
+    assert_array_equal(X, expected.reshape(X.shape))
+
+
+def test_missing_values():
+    assert_array_equal(np.isnan(datasets.load_apple().data).sum(axis=0), [0, 6])
+    assert_array_equal(np.isnan(datasets.load_cholesterol().data).sum(axis=0), [0, 0, 9])
+
+
+def test_galaxies_is_the_version_of_mass():
+    X = datasets.load_galaxies().data
+    assert X[77, 0] == 26.690
+    assert (np.diff(X[:, 0]) > 0).all()
+
+
+def test_feature_names():
+    assert datasets.load_old_faithful().feature_names == ["eruptions", "waiting"]
+    assert datasets.load_galaxies().feature_names == ["velocity"]
+    assert datasets.load_apple().feature_names == ["size", "wormy"]
+    assert datasets.load_cholesterol().feature_names == ["day_2", "day_4", "day_14"]
+
+
+@all_loaders
+def test_bunch(load):
+    bunch = load()
+    assert isinstance(bunch, Bunch)
+    assert bunch.target is None
+    assert bunch.frame is None
+    assert bunch.DESCR.splitlines()[0]
+    for feature in bunch.feature_names:
+        assert f"- {feature}: " in bunch.DESCR
+    assert f":Number of instances: {len(bunch.data)}\n" in bunch.DESCR
+    assert (files(bunch.data_module) / bunch.filename).is_file()
+
+
+@all_loaders
+def test_return_X_y(load):
+    X, y = load(return_X_y=True)
+    assert isinstance(X, np.ndarray)
+    assert_array_equal(X, load().data)
+    assert y is None
+
+
+@all_loaders
+def test_as_frame(load):
+    bunch = load(as_frame=True)
+    assert isinstance(bunch.data, pd.DataFrame)
+    assert list(bunch.data.columns) == bunch.feature_names
+    assert_array_equal(bunch.data.to_numpy(), load().data)
+    pd.testing.assert_frame_equal(bunch.frame, bunch.data)
+    assert bunch.target is None
+
+    X, y = load(as_frame=True, return_X_y=True)
+    pd.testing.assert_frame_equal(X, bunch.data)
+    assert y is None
+
+
+@all_loaders
+def test_calls_share_nothing(load):
+    first, second = load(), load()
+    first.data[:] = 0.0
+    first.feature_names.clear()
+    assert second.data.flags.writeable
+    assert np.nanmin(second.data) > 0.0
+    assert second.feature_names
+
+    framed = load(as_frame=True)
+    framed.data.iloc[:] = 0.0
+    assert framed.frame.min().min() > 0.0
+
+
+@all_loaders
+def test_without_pandas(load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert load().frame is None
+    with pytest.raises(ImportError, match=rf"{load.__name__} with as_frame=True needs pandas"):
+        load(as_frame=True)
+
+
+@all_loaders
+def test_arguments_are_keywords_only(load):
+    with pytest.raises(TypeError, match="positional"):
+        load(True)
+
+
+def test_docstring_examples():
+    results = doctest.testmod(_loaders)
+    assert results.attempted >= 4
+    assert results.failed == 0
