@@ -1,0 +1,132 @@
+"""The contract between the engine and a latent-variable model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+DataT = TypeVar("DataT")
+ParamsT = TypeVar("ParamsT")
+StatsT = TypeVar("StatsT")
+
+
+class DegenerateModelError(ArithmeticError):
+    """A model cannot continue from where it is, for example at a singular covariance.
+
+    Models raise it from `initialize`, `precompute`, `e_step` or `m_step`. The engine
+    ends that run with the status `Status.FAILED`; other restarts go on.
+    """
+
+
+class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
+    """A latent-variable model, as the engine sees it.
+
+    A model is a stateless object: it holds hyperparameters only. Data, parameters and
+    statistics are values that it receives and returns, and it changes none of them.
+    Parameters can be of any type. Statistics are an array, a number, or a tuple, named
+    tuple or dict of these; the engine adds them over the blocks of the data.
+
+    Four methods are the model: `prepare`, `initialize`, `e_step` and `m_step`. The
+    others have defaults which suit most models.
+
+    See Also
+    --------
+    emlearn.testing.check_latent_variable_model : Tests a model against this contract.
+
+    References
+    ----------
+    A. P. Dempster, N. M. Laird and D. B. Rubin (1977). "Maximum likelihood from
+    incomplete data via the EM algorithm". Journal of the Royal Statistical Society B
+    39(1), 1-38.
+    """
+
+    @abstractmethod
+    def prepare(self, X: Any, sample_weight: NDArray[Any] | None = None) -> DataT:
+        """Bring observations into the form that the E-step reads; once for each fit.
+
+        Parameters
+        ----------
+        X : object
+            Observations, already validated by the caller.
+        sample_weight : ndarray of shape (n_samples,), default=None
+            Weight of each observation; weight w means w copies. None means 1 each.
+
+        Returns
+        -------
+        data : object
+            Whatever the other methods need.
+        """
+
+    @abstractmethod
+    def initialize(self, data: DataT, rng: np.random.Generator) -> ParamsT:
+        """Starting parameters. All randomness comes from `rng`."""
+
+    @abstractmethod
+    def e_step(self, block: Any, params: Any) -> tuple[StatsT, float]:
+        """Expected sufficient statistics and log-likelihood of one block.
+
+        Both must be additive: those of the data are the sums over its blocks.
+
+        Parameters
+        ----------
+        block : object
+            One of `blocks(data)`.
+        params : object
+            What `precompute` returned; the parameters themselves unless overridden.
+        """
+
+    @abstractmethod
+    def m_step(self, statistics: StatsT, params: ParamsT) -> ParamsT:
+        """Parameters that maximise the expected complete-data objective.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics of all blocks.
+        params : object
+            The parameters at which the statistics were taken.
+        """
+
+    def log_prior(self, params: ParamsT) -> float:
+        """Log prior density up to a constant; 0 for maximum likelihood."""
+        return 0.0
+
+    def precompute(self, params: ParamsT) -> Any:
+        """Functions of the parameters that every block needs; once for each E-step."""
+        return params
+
+    def blocks(self, data: DataT) -> Sequence[Any]:
+        """Independent parts of the data. The engine may work on them in threads.
+
+        The division must depend on the data alone. A block should be worth some hundred
+        microseconds of work; data smaller than that should be one block.
+        """
+        return (data,)
+
+    def total_weight(self, data: DataT) -> float:
+        """Sum of the weights of the observations: tolerances are per unit of weight."""
+        return 1.0
+
+    def to_vector(self, params: ParamsT) -> NDArray[np.float64]:
+        """Parameters as an unconstrained vector, in which accelerators extrapolate."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no vector form, so it cannot be accelerated; "
+            "define to_vector and from_vector."
+        )
+
+    def from_vector(self, vector: NDArray[np.float64], like: ParamsT) -> ParamsT:
+        """Parameters from `to_vector`'s form, of the shapes of `like`.
+
+        Raises
+        ------
+        DegenerateModelError
+            If the vector is no valid parameter; the engine then rejects the proposal.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no vector form, so it cannot be accelerated; "
+            "define to_vector and from_vector."
+        )
