@@ -1,0 +1,1 @@
+"""The multivariate normal distribution: covariance structures and density kernels."""

@@ -1,0 +1,200 @@
+"""The two ways to compute Gaussian log-densities and their sufficient statistics.
+
+*Moment form.* With the features phi(x) = [1, x, second moments of x], the log-densities
+of all components are one matrix product, Theta phi(X), and the sufficient statistics are
+another, R phi(X)'. It is the fastest form for few features. Quadratic terms about the
+centre of the data cancel, which costs about log10(kappa) digits, kappa being the second
+moment of a component about that centre measured in its own precision.
+
+*Centred form.* Rows are centred at the mean of the component and whitened by a
+triangular product; scatter is taken about the current mean by a symmetric product. It
+loses no digits to the position or the narrowness of a component, and does half the work
+of general products, so that it is also the faster form for many features.
+
+Both return their statistics about an origin: 0 in the moment form and the current means
+in the centred one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.gaussian.blocks import RowBlock
+from emlearn.gaussian.structures import CovarianceStructure, Factor
+
+Array = NDArray[Any]
+
+# Responsibilities below this change no sum in double precision.
+_NEGLIGIBLE = 1e-20
+
+
+class GaussianStatistics(NamedTuple):
+    """Additive statistics of K components in d dimensions.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components,)
+        Sums of the responsibilities.
+    first : ndarray of shape (n_components, n_features)
+        Sums of r x about the origin of the form.
+    second : ndarray
+        Sums of r x x' about the same origin, in the layout of the form and structure.
+    """
+
+    weight: Array
+    first: Array
+    second: Array
+
+
+class Bound(Protocol):
+    """A form bound to the parameters of one E-step."""
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """Log-densities (n_components, n_rows) of a block in scaled coordinates.
+
+        The constants given at binding are included. With ``common=False`` a term shared
+        by all components of a row may be left out; `common_total` is then its sum.
+        """
+        ...
+
+    def common_total(self, block: RowBlock) -> float:
+        """Weighted sum over the rows of what ``common=False`` left out."""
+        ...
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """Statistics of a block under weighted responsibilities (n_components, n_rows)."""
+        ...
+
+
+class MomentForm(NamedTuple):
+    """See the module's text."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> MomentBound:
+        """Natural parameters; `constants` are added to the log-densities."""
+        linear, quadratic = self.structure.natural(factor, means)
+        n_features = means.shape[1]
+        theta = np.empty((len(means), 1 + n_features + quadratic.shape[1]), dtype)
+        theta[:, 1 : 1 + n_features] = linear
+        theta[:, 1 + n_features :] = quadratic
+        theta[:, 0] = constants - 0.5 * (linear * means).sum(axis=1)
+        return MomentBound(self.structure, theta, factor)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` unpacked."""
+        n_features = means.shape[1]
+        return np.zeros_like(means), self.structure.unpack(statistics.second, n_features)
+
+
+class MomentBound(NamedTuple):
+    """Moment form with its natural parameters."""
+
+    structure: CovarianceStructure
+    theta: Array
+    factor: Factor
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`."""
+        np.matmul(self.theta, moment_features(block, self.structure), out=out)
+        if common and not self.structure.n_moments(block.rows.shape[1]):
+            z = block.workspace.array("centred", block.rows.shape[::-1], block.dtype)
+            np.copyto(z, block.scaled())
+            out -= 0.5 * self.structure.squared_distance(z, self.factor, 0)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        if block.scatter is None:
+            return 0.0
+        root = self.factor.precision_cholesky
+        return -0.5 * float(np.vdot(root, block.scatter @ root))
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`."""
+        features = moment_features(block, self.structure)
+        sums = np.matmul(responsibilities, features.T).astype(np.float64, copy=False)
+        n_features = block.rows.shape[1]
+        second = sums[:, 1 + n_features :] if block.scatter is None else block.scatter
+        return GaussianStatistics(sums[:, 0], sums[:, 1 : 1 + n_features], second)
+
+
+def moment_features(block: RowBlock, structure: CovarianceStructure) -> Array:
+    """Features (1 + n_features + n_moments, n_rows) of a block."""
+    if block.features is not None:
+        return block.features
+    x = block.scaled()
+    n_features = len(x)
+    shape = (1 + n_features + structure.n_moments(n_features), block.n_rows)
+    features = block.workspace.array("features", shape, block.dtype)
+    features[0] = 1.0
+    features[1 : 1 + n_features] = x
+    structure.moments(x, features[1 + n_features :])
+    return features
+
+
+class CentredForm(NamedTuple):
+    """See the module's text."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CentredBound:
+        """Means and factors in the precision of the blocks."""
+        return CentredBound(
+            self.structure,
+            means.astype(dtype, copy=False),
+            factor._replace(precision_cholesky=factor.precision_cholesky.astype(dtype, copy=False)),
+            constants,
+        )
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return means, statistics.second
+
+
+class CentredBound(NamedTuple):
+    """Centred form with means and factors."""
+
+    structure: CovarianceStructure
+    means: Array
+    factor: Factor
+    constants: Array
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out."""
+        x = block.scaled()
+        z = block.workspace.array("centred", x.shape, x.dtype)
+        for k, mean in enumerate(self.means):
+            np.subtract(x, mean[:, None], out=z)
+            np.multiply(self.structure.squared_distance(z, self.factor, k), -0.5, out=out[k])
+        out += self.constants[:, None].astype(out.dtype, copy=False)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        x = block.scaled()
+        n_components, n_features = self.means.shape
+        first = np.empty((n_components, n_features))
+        second = self.structure.new_scatter(n_components, n_features)
+        roots = np.sqrt(responsibilities)
+        for k, mean in enumerate(self.means):
+            keep = np.flatnonzero(responsibilities[k] > _NEGLIGIBLE)
+            if 2 * len(keep) < block.n_rows:
+                z = np.take(x, keep, axis=1)
+                z -= mean[:, None]
+                root = roots[k][keep]
+            else:
+                z = block.workspace.array("centred", x.shape, x.dtype)
+                np.subtract(x, mean[:, None], out=z)
+                root = roots[k]
+            first[k] = self.structure.scatter(z, root, k, second)
+        weight = responsibilities.sum(axis=1, dtype=np.float64)
+        return GaussianStatistics(weight, first, second)
+
+
+Form = MomentForm | CentredForm
