@@ -1,6 +1,7 @@
 """Expectation-maximization for scikit-learn users."""
 
 from emlearn._version import __version__
+from emlearn.impute import MissingDataImputerEM
 from emlearn.mixture import GaussianMixtureEM
 
-__all__ = ["GaussianMixtureEM", "__version__"]
+__all__ = ["GaussianMixtureEM", "MissingDataImputerEM", "__version__"]

@@ -1,0 +1,196 @@
+"""Conditional means, standard deviations, draws and densities of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine import DegenerateModelError
+from emlearn.engine.threads import available_threads, blas_limited
+from emlearn.gaussian.incomplete.conditioning import (
+    Component,
+    Conditioned,
+    condition,
+    filled_deviation,
+    make_plans,
+)
+from emlearn.gaussian.incomplete.frame import Frame
+from emlearn.gaussian.incomplete.patterns import RowBlock, find_patterns, row_blocks
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+# Rows taken at a time, so that working memory does not grow with the data.
+_SLAB_ENTRIES = 1 << 21
+
+
+def fill_means(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+) -> None:
+    """Put the conditional means into the missing entries of `out`, a copy of `X`."""
+
+    def fill(block: RowBlock) -> None:
+        rows, share = _condition_all(block, log_weights, components)
+        mean = sum(
+            r[:, None] * (filled_deviation(block, row.deviation, part) + part.mean)
+            for r, row, part in zip(share, rows, components, strict=True)
+        )
+        _write(block, frame.restore(np.asarray(mean)), out)
+
+    _for_each_block(fill, _incomplete_blocks(X, frame))
+
+
+def fill_deviations(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+) -> None:
+    """Put the conditional standard deviations into `out` where `X` is missing."""
+
+    def fill(block: RowBlock) -> None:
+        rows, share = _condition_all(block, log_weights, components)
+        mean, square = np.zeros(block.rows.shape), np.zeros(block.rows.shape)
+        spread = np.zeros(block.rows.shape)
+        for r, row, part in zip(share, rows, components, strict=True):
+            value = row.deviation + part.mean
+            mean += r[:, None] * value
+            square += r[:, None] * _conditional_variance(block, row)
+        for r, row, part in zip(share, rows, components, strict=True):
+            spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
+        _write(block, np.sqrt(square + spread) * frame.scale, out)
+
+    _for_each_block(fill, _incomplete_blocks(X, frame, precision_only=True))
+
+
+def fill_draws(
+    X: Floats,
+    frame: Frame,
+    log_weights: Array,
+    components: Sequence[Component],
+    out: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Put draws from the conditional distribution into the missing entries of `out`."""
+    blocks = _incomplete_blocks(X, frame, precision_only=True)
+
+    def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
+        block, source = task
+        rows, share = _condition_all(block, log_weights, components)
+        edges = np.cumsum(share, axis=0)
+        label = (source.random(block.order.size) * edges[-1] > edges[:-1]).sum(axis=0)
+        value = np.zeros(block.rows.shape)
+        for k, (row, part) in enumerate(zip(rows, components, strict=True)):
+            own = label == k
+            noise = _conditional_noise(block, row, source)
+            value[own] = (row.deviation + noise + part.mean)[own]
+        _write(block, frame.restore(value), out)
+
+    _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+
+def log_density(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component]
+) -> Array:
+    """Log-density of what is observed of each row, in the units of the data."""
+    density = np.zeros(X.shape[0])
+
+    def evaluate(block: RowBlock) -> None:
+        plans = make_plans(block)
+        joint = [condition(block, plans, part).log_density for part in components]
+        density[block.order] = np.logaddexp.reduce(np.array(joint) + log_weights[:, None])
+
+    def blocks() -> Iterator[RowBlock]:
+        for rows in _slabs(X):
+            for block in _blocks_of(X[rows], frame):
+                yield block._replace(order=block.order + rows.start)
+
+    _for_each_block(evaluate, blocks())
+    return density
+
+
+def _condition_all(
+    block: RowBlock, log_weights: Array, components: Sequence[Component]
+) -> tuple[list[Conditioned], Array]:
+    """Rows under each component, and the probabilities of the components."""
+    plans = make_plans(block)
+    rows = [condition(block, plans, part, k) for k, part in enumerate(components)]
+    if len(rows) == 1:
+        return rows, np.ones((1, block.order.size))
+    joint = np.array([row.log_density for row in rows]) + log_weights[:, None]
+    # A row so far out that its distance overflows says nothing about its component.
+    joint[:, ~np.isfinite(joint).all(axis=0)] = log_weights[:, None]
+    joint -= np.logaddexp.reduce(joint)
+    return rows, np.exp(joint)
+
+
+def _conditional_variance(block: RowBlock, rows: Conditioned) -> Array:
+    variance = np.zeros(block.rows.shape)
+    for run, plan, inverse in zip(block.runs, make_plans(block), rows.inverses, strict=True):
+        variance.reshape(-1)[plan.entries] = run.per_row(np.einsum("iib->ib", inverse))
+    return variance
+
+
+def _conditional_noise(block: RowBlock, rows: Conditioned, rng: np.random.Generator) -> Array:
+    noise = np.zeros(block.rows.shape)
+    for run, plan, inverse in zip(block.runs, make_plans(block), rows.inverses, strict=True):
+        try:
+            factor = np.linalg.cholesky(inverse.transpose(2, 0, 1))
+        except np.linalg.LinAlgError:
+            raise DegenerateModelError("a conditional covariance is singular") from None
+        if run.pattern is not None:
+            factor = factor[run.pattern]
+        standard = rng.standard_normal((factor.shape[0], factor.shape[1], 1))
+        noise.reshape(-1)[plan.entries] = (factor @ standard)[:, :, 0].T
+    return noise
+
+
+def _write(block: RowBlock, values: Array, out: Floats) -> None:
+    """Copy the missing entries of a block to their places; the others stay untouched."""
+    missing = block.missing
+    rows, columns = np.nonzero(missing)
+    out[block.order[rows], columns] = values[missing]
+
+
+def _slabs(X: Floats) -> Iterator[slice]:
+    step = max(1, _SLAB_ENTRIES // max(1, X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        yield slice(start, min(start + step, X.shape[0]))
+
+
+def _blocks_of(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
+    table = find_patterns(np.isnan(X))
+    everything = np.arange(table.mask.shape[0])
+    yield from row_blocks(X, frame, table, everything, precision_only=precision_only)
+
+
+def _incomplete_blocks(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
+    for rows in _slabs(X):
+        part = X[rows]
+        incomplete = np.flatnonzero(np.isnan(part).any(axis=1))
+        for block in _blocks_of(part[incomplete], frame, precision_only):
+            yield block._replace(order=incomplete[block.order] + rows.start)
+
+
+def _for_each_block(task: Callable[..., None], blocks: Iterator[object]) -> None:
+    """Run a task on each block, in threads; blocks touch different rows of the output."""
+    n_threads = available_threads()
+
+    def quiet(block: object) -> None:
+        # Threads do not inherit the caller's settings. Squares of absurd values overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            task(block)
+
+    with blas_limited():
+        if n_threads == 1:
+            for block in blocks:
+                quiet(block)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            pending = []
+            for block in blocks:
+                pending.append(pool.submit(quiet, block))
+                if len(pending) > 4 * n_threads:
+                    pending.pop(0).result()
+            for future in pending:
+                future.result()

@@ -1,0 +1,310 @@
+"""One Gaussian, or a mixture of them, fitted to rows with missing entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from emlearn.engine import DegenerateModelError, LatentVariableModel
+from emlearn.gaussian.incomplete import filling
+from emlearn.gaussian.incomplete.available import (
+    AvailableMoments,
+    available_moments,
+    start_covariance,
+)
+from emlearn.gaussian.incomplete.conditioning import (
+    Component,
+    Moments,
+    accumulate,
+    complete_moments,
+    condition,
+    filled_deviation,
+    make_component,
+    make_plans,
+)
+from emlearn.gaussian.incomplete.frame import Frame, summarize_columns
+from emlearn.gaussian.incomplete.patterns import RowBlock, find_patterns, row_blocks
+from emlearn.gaussian.incomplete.prior import CovariancePrior
+from emlearn.gaussian.incomplete.sufficient import (
+    PatternBlock,
+    expect_patterns,
+    pattern_blocks,
+    worth_reducing,
+)
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+Block = RowBlock | PatternBlock
+
+_TINY = float(np.finfo(np.float64).tiny)
+# A component with less weight than this many rows has died.
+_DEAD = 1e-8
+
+
+class GaussianParams(NamedTuple):
+    """Parameters, in the units of the frame.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_components,)
+        Mixture weights.
+    means : ndarray of shape (n_components, n_features)
+        Means.
+    covariances : ndarray of shape (n_components, n_features, n_features)
+        Covariances.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+
+class Working(NamedTuple):
+    """Parameters as the blocks use them."""
+
+    log_weights: Array
+    components: tuple[Component, ...]
+
+
+class IncompleteData(NamedTuple):
+    """Prepared data.
+
+    Attributes
+    ----------
+    frame : Frame
+        Units of the blocks.
+    available : AvailableMoments
+        Moments of the available pairs.
+    blocks : tuple of RowBlock or PatternBlock
+        All rows with something observed and weight above 0.
+    weight : float
+        Sum of their weights.
+    """
+
+    frame: Frame
+    available: AvailableMoments
+    blocks: tuple[Block, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any]):
+    """Maximum likelihood, or posterior mode, of Gaussians from incomplete rows.
+
+    Entries are assumed to be missing at random. The missing entries, and for several
+    components the labels, are the latent variables.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components.
+    prior : CovariancePrior, default=None
+        Prior on each covariance; None is maximum likelihood.
+
+    References
+    ----------
+    T. Orchard and M. A. Woodbury (1972). "A missing information principle: theory and
+    applications". Proc. 6th Berkeley Symposium 1, 697-715.
+    Z. Ghahramani and M. I. Jordan (1994). "Supervised learning from incomplete data via
+    an EM approach". Advances in Neural Information Processing Systems 6, 120-127.
+    """
+
+    n_components: int = 1
+    prior: CovariancePrior | None = None
+
+    def prepare(
+        self, X: Any, sample_weight: NDArray[Any] | None = None, frame: Frame | None = None
+    ) -> IncompleteData:
+        """Centre, scale, and group the rows by pattern; see `LatentVariableModel`.
+
+        `X` has NaN where an entry is missing, and no column without two distinct values.
+        """
+        if frame is None:
+            frame = summarize_columns(X, sample_weight).frame
+        available = available_moments(X, frame, sample_weight)
+        missing = np.isnan(X)
+        used = np.flatnonzero(
+            ~missing.all(axis=1) & (True if sample_weight is None else sample_weight > 0.0)
+        )
+        if used.size < X.shape[0]:
+            X, missing = X[used], missing[used]
+            sample_weight = None if sample_weight is None else sample_weight[used]
+        table = find_patterns(missing)
+        reduce = worth_reducing(table) & (self.n_components == 1)
+        blocks: list[Block] = [
+            *pattern_blocks(X, frame, table, np.flatnonzero(reduce), sample_weight),
+            *row_blocks(X, frame, table, np.flatnonzero(~reduce), sample_weight),
+        ]
+        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        return IncompleteData(frame, available, tuple(blocks), total)
+
+    def blocks(self, data: IncompleteData) -> Sequence[Block]:
+        """See `LatentVariableModel`."""
+        return data.blocks
+
+    def total_weight(self, data: IncompleteData) -> float:
+        """See `LatentVariableModel`."""
+        return data.weight
+
+    def initialize(self, data: IncompleteData, rng: np.random.Generator) -> GaussianParams:
+        """Start from the moments of available pairs; for a mixture, k-means on the filled rows."""
+        strength = 0.0 if self.prior is None else self.prior.strength
+        covariance = start_covariance(data.available, strength / (strength + data.weight), rng)
+        d = covariance.shape[0]
+        if self.n_components == 1:
+            return GaussianParams(np.ones(1), np.zeros((1, d)), covariance[None])
+        if data.weight < self.n_components:
+            raise DegenerateModelError("there are fewer rows than components")
+        return self._cluster(data, make_component(np.zeros(d), covariance), rng)
+
+    def _cluster(
+        self, data: IncompleteData, overall: Component, rng: np.random.Generator
+    ) -> GaussianParams:
+        K = self.n_components
+        blocks = [block for block in data.blocks if isinstance(block, RowBlock)]
+        filled = np.concatenate([_filled(block, overall) for block in blocks])
+        weight = np.concatenate([block.weight for block in blocks])
+        if filled.shape[0] < K:
+            raise DegenerateModelError("there are fewer distinct rows than components")
+        clusters = KMeans(K, n_init=1, random_state=int(rng.integers(2**31 - 1)))
+        labels = clusters.fit(filled, sample_weight=weight).labels_
+        member = (labels[:, None] == np.arange(K)) * weight[:, None]
+        size = np.maximum(member.sum(axis=0), _TINY)
+        means = (member.T @ filled) / size[:, None]
+        rest = filled - means[labels]
+        within = (rest * weight[:, None]).T @ rest / data.weight
+        # Filling shrinks the spread of the missing entries; half of the whole restores it.
+        within = 0.5 * within + 0.5 * overall.covariance / K ** (2.0 / means.shape[1])
+        return GaussianParams(size / size.sum(), means, np.repeat(within[None], K, axis=0))
+
+    def precompute(self, params: GaussianParams) -> Working:
+        """See `LatentVariableModel`."""
+        return Working(
+            np.log(np.maximum(params.weights, _TINY)),
+            tuple(map(make_component, params.means, params.covariances)),
+        )
+
+    def e_step(self, block: Block, params: Working) -> tuple[Moments, float]:
+        """Moments of the filled rows for each component; see `LatentVariableModel`."""
+        if isinstance(block, PatternBlock):
+            moments, value = expect_patterns(block, params.components[0])
+            return Moments(*(np.asarray(part)[None] for part in moments)), value
+        plans = make_plans(block)
+        rows = [condition(block, plans, part, k) for k, part in enumerate(params.components)]
+        if self.n_components == 1:
+            value = float(block.weight @ rows[0].log_density)
+            plain = bool((block.weight == 1.0).all())
+            parts = [accumulate(block, plans, rows[0], None if plain else block.weight)]
+        else:
+            joint = np.array([row.log_density for row in rows]) + params.log_weights[:, None]
+            density, share = responsibilities(joint)
+            value = float(block.weight @ density)
+            share *= block.weight
+            parts = [accumulate(block, plans, row, r) for row, r in zip(rows, share, strict=True)]
+        return Moments(*(np.stack(part) for part in zip(*parts, strict=True))), value
+
+    def m_step(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
+        """Mode of each component given its moments; see `LatentVariableModel`."""
+        prior = self.prior or CovariancePrior(0.0, np.ones(params.means.shape[1]))
+        means, covariances = params.means.copy(), params.covariances.copy()
+        for k in range(self.n_components):
+            moments = Moments(*(part[k] for part in statistics))
+            weight, first, second = complete_moments(moments, params.covariances[k])
+            if weight < _DEAD and prior.strength == 0.0:
+                raise DegenerateModelError(f"component {k} has lost all its rows")
+            shift = first / max(weight, _DEAD)
+            means[k] += shift
+            covariances[k] = prior.mode(weight, second - weight * np.outer(shift, shift))
+        return GaussianParams(statistics.weight / statistics.weight.sum(), means, covariances)
+
+    def log_prior(self, params: GaussianParams) -> float:
+        """See `LatentVariableModel`."""
+        if self.prior is None:
+            return 0.0
+        return float(sum(self.prior.log_density(part) for part in params.covariances))
+
+    def to_vector(self, params: GaussianParams) -> Array:
+        """Log-ratios of the weights, means, and lower triangles of the covariances."""
+        log_weights = np.log(np.maximum(params.weights, _TINY))
+        rows, columns = np.tril_indices(params.means.shape[1])
+        return np.concatenate(
+            (
+                log_weights[1:] - log_weights[0],
+                params.means.ravel(),
+                params.covariances[:, rows, columns].ravel(),
+            )
+        )
+
+    def from_vector(self, vector: Array, like: GaussianParams) -> GaussianParams:
+        """See `LatentVariableModel`."""
+        K, d = like.means.shape
+        logits = np.concatenate(([0.0], vector[: K - 1]))
+        weights = np.exp(logits - logits.max())
+        means = vector[K - 1 : K - 1 + K * d].reshape(K, d)
+        rows, columns = np.tril_indices(d)
+        lower = np.zeros((K, d, d))
+        lower[:, rows, columns] = vector[K - 1 + K * d :].reshape(K, -1)
+        covariances = lower + np.tril(lower, -1).transpose(0, 2, 1)
+        try:
+            np.linalg.cholesky(covariances)
+        except np.linalg.LinAlgError:
+            raise DegenerateModelError("a covariance matrix is not positive definite") from None
+        return GaussianParams(weights / weights.sum(), means, covariances)
+
+    def mixture(self, params: GaussianParams) -> tuple[Array, Array]:
+        """Weights and means of the components, in the units of the frame."""
+        return params.weights, params.means
+
+    def covariances(self, params: GaussianParams) -> Array:
+        """Covariances of the components, in the units of the frame."""
+        return params.covariances
+
+    def log_density(self, params: GaussianParams, frame: Frame, X: Floats) -> Array:
+        """Log-density of what is observed of each row, in the units of the data."""
+        return filling.log_density(X, frame, *self.precompute(params))
+
+    def fill_means(self, params: GaussianParams, frame: Frame, X: Floats, out: Floats) -> None:
+        """Put conditional means into `out` where `X` is missing, in the units of the data."""
+        filling.fill_means(X, frame, *self.precompute(params), out)
+
+    def fill_deviations(self, params: GaussianParams, frame: Frame, X: Floats, out: Floats) -> None:
+        """Put conditional standard deviations into `out` where `X` is missing."""
+        filling.fill_deviations(X, frame, *self.precompute(params), out)
+
+    def fill_draws(
+        self,
+        params: GaussianParams,
+        frame: Frame,
+        X: Floats,
+        out: Floats,
+        rng: np.random.Generator,
+    ) -> None:
+        """Put draws from the conditional distribution into `out` where `X` is missing."""
+        filling.fill_draws(X, frame, *self.precompute(params), out, rng)
+
+
+def responsibilities(joint: Array) -> tuple[Array, Array]:
+    """Log-density of each row, and the probabilities of the components.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_components, n_rows)
+        Log of weight x density; overwritten by the probabilities.
+    """
+    highest = joint.max(axis=0)
+    joint -= highest
+    np.exp(joint, out=joint)
+    total = joint.sum(axis=0)
+    joint /= total
+    return np.log(total) + highest, joint
+
+
+def _filled(block: RowBlock, component: Component) -> Array:
+    rows = condition(block, make_plans(block), component)
+    filled: Array = filled_deviation(block, rows.deviation, component) + component.mean
+    return filled

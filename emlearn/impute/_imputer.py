@@ -1,0 +1,467 @@
+"""The estimator `MissingDataImputerEM`."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from emlearn._compat import Interval, StrOptions, check_sample_weight
+from emlearn.engine import ACCELERATORS
+from emlearn.engine.threads import blas_limited
+from emlearn.impute._base import FittedByEM
+from emlearn.impute._bounds import read_bounds
+from emlearn.impute._reading import input_names, is_na, is_nan, read_table
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+# Draws outside the bounds are drawn again at most so many times, then clipped.
+_REDRAWS = 50
+
+
+class MissingDataImputerEM(TransformerMixin, FittedByEM):
+    """Impute missing values by their conditional expectation under a fitted Gaussian model.
+
+    The model - one multivariate normal, a mixture of them, or a factor analysis - is
+    fitted to what is observed by maximum likelihood or posterior mode with the EM
+    algorithm. Entries are assumed to be missing at random: whether an entry is missing may
+    depend on what is observed, not on what is missing.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of Gaussians. More than one makes the imputation nonlinear.
+    n_factors : int, default=None
+        If given, the covariance is that of a factor analysis with so many factors. No
+        d x d matrix is then needed while fitting: for wide data. Needs ``n_components=1``.
+    prior : "auto", float or None, default="auto"
+        Strength of the prior on the covariances, as a number of rows in which columns are
+        uncorrelated and have their observed variances. None or 0 is maximum likelihood.
+        "auto" estimates from the data how far correlations should be shrunk, at most d + 1
+        rows (and takes one row for a factor analysis and for each component of a mixture).
+        Its influence vanishes as rows are added, and it is never 0, so that no covariance
+        is singular.
+    tol : float, default=1e-6
+        Stop when the objective is estimated to have less than this still to gain, in nats
+        per row: a likelihood ratio that no sample of that size can tell from 1.
+    max_iter : int, default=1000
+        Largest number of iterations. Most data need 5 to 50; many holes, and factor
+        analysis, can need hundreds.
+    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
+        How to take longer steps than EM where it is slow; None is plain EM. No choice
+        lowers the objective.
+    n_init : int, default=1
+        Number of starts, of which the best is kept. Data with few rows in common to pairs
+        of columns, and mixtures, can have several optima.
+    missing_values : float, int or pandas.NA, default=np.nan
+        What marks a missing entry. NaN, None and pandas.NA are all read as missing if this
+        is NaN or pandas.NA.
+    sample_posterior : bool, default=False
+        Impute draws from the conditional distribution instead of its mean.
+    bounds : pair (low, high) or dict, default=None
+        Limits of imputed values: one pair of numbers, or arrays of shape (n_features,), for
+        all columns, or a pair for each named or numbered column. None in a pair is no limit.
+        Conditional means are clipped; draws outside are drawn again.
+    add_indicator : bool, default=False
+        Append a `sklearn.impute.MissingIndicator` to the output.
+    keep_empty_features : bool, default=False
+        Keep columns that had no observed value in fit, filled with 0; they are dropped
+        otherwise.
+    random_state : int, RandomState instance or None, default=None
+        Source of the starts beyond the first (of all starts for a mixture) and of draws.
+    n_jobs : int, default=None
+        Starts that run at the same time. One start uses all threads that BLAS may use.
+        The result has the same bits for any number.
+    warm_start : bool, default=False
+        Start from the parameters of the fit before, if it had the same columns.
+    verbose : int, default=0
+        Print the objective after each iteration.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Mixture weights.
+    means_ : ndarray of shape (n_components, n_features_out)
+        Means of the components. Columns are those of the output without indicators.
+    covariances_ : ndarray of shape (n_components, n_features_out, n_features_out)
+        Covariances of the components. Computed anew each time it is asked for.
+    mean_ : ndarray of shape (n_features_out,)
+        Mean of the model.
+    covariance_ : ndarray of shape (n_features_out, n_features_out)
+        Covariance of the model; that of the mixture, if it is one. Computed when asked for.
+    loadings_, noise_variances_ : ndarray of shape (n_features_out, n_factors), \
+(n_features_out,)
+        Loadings and noise variances; only with `n_factors`.
+    log_likelihood_ : float
+        Log-likelihood of what is observed, at the published parameters.
+    objective_ : float
+        Log-likelihood + log prior: what the fit maximised.
+    prior_strength_ : float
+        Number of pseudo-rows of the prior that was used.
+    n_iter_ : int
+        Number of iterations of the best start.
+    converged_ : bool
+        Whether it converged.
+    history_ : dict of str to ndarray
+        Its iterations: one array for each field of `emlearn.engine.Iteration`.
+    restarts_ : tuple of emlearn.engine.Restart
+        What became of each start; empty after a warm start.
+    indicator_ : MissingIndicator or None
+        The indicator, if asked for.
+    n_features_in_ : int
+        Number of columns in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if they have any.
+
+    See Also
+    --------
+    emlearn.impute.multiple_imputation : Several proper imputations, for statistics.
+    emlearn.impute.little_mcar_test : Test whether entries are missing completely at random.
+
+    Notes
+    -----
+    A column with a single distinct value is imputed with that value; it takes no part in
+    the model, and its covariances are 0. A row with nothing observed is imputed with the
+    mean.
+
+    References
+    ----------
+    R. J. A. Little and D. B. Rubin (2019). "Statistical Analysis with Missing Data", 3rd
+    edition, chapters 8 and 11. Wiley.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.impute import MissingDataImputerEM
+    >>> X = np.array([[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.1], [np.nan, 10.0]])
+    >>> MissingDataImputerEM().fit_transform(X).round(1)
+    array([[ 1. ,  2.1],
+           [ 2. ,  3.9],
+           [ 3. ,  6.1],
+           [ 4. ,  8.1],
+           [ 4.9, 10. ]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "prior": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left"), None],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "accelerate": [StrOptions(set(ACCELERATORS)), None],
+        "n_init": [Interval(numbers.Integral, 1, None, closed="left")],
+        "missing_values": "no_validation",
+        "sample_posterior": ["boolean"],
+        "bounds": ["array-like", dict, None],
+        "add_indicator": ["boolean"],
+        "keep_empty_features": ["boolean"],
+        "random_state": ["random_state"],
+        "n_jobs": [numbers.Integral, None],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        n_factors: int | None = None,
+        prior: Any = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        accelerate: str | None = "auto",
+        n_init: int = 1,
+        missing_values: Any = np.nan,
+        sample_posterior: bool = False,
+        bounds: Any = None,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ):
+        self.n_components = n_components
+        self.n_factors = n_factors
+        self.prior = prior
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.n_init = n_init
+        self.missing_values = missing_values
+        self.sample_posterior = sample_posterior
+        self.bounds = bounds
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MissingDataImputerEM:
+        """Fit the model to what is observed.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Data with missing entries.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; weight w means w copies.
+
+        Returns
+        -------
+        self : MissingDataImputerEM
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a hyperparameter or an entry is invalid (the message names it), or if no
+            start led to a covariance that is not singular, which the default prior
+            excludes.
+        """
+        self._read_and_fit(X, sample_weight)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit to `X` and impute it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Data with missing entries.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; weight w means w copies.
+
+        Returns
+        -------
+        X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
+            The same as ``fit(X).transform(X)``.
+        """
+        return self._complete(self._read_and_fit(X, sample_weight))
+
+    def transform(self, X: Any) -> Any:
+        """Impute the missing entries of rows, which need not be those of fit.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows, with any pattern of missing entries.
+
+        Returns
+        -------
+        X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
+            Rows without missing entries; observed entries come back bit for bit. Of the
+            same precision as `X`. Indicators follow if `add_indicator`.
+        """
+        check_is_fitted(self, "means_")
+        return self._complete(read_table(self, X, reset=False))
+
+    def _complete(self, table: Floats) -> Floats:
+        missing = np.isnan(table)
+        indicators = None if self.indicator_ is None else self.indicator_.transform(table)
+        out = table
+        if self.sample_posterior:
+            out = table.copy()
+            self._fill_draws(table, missing, out)
+        else:
+            # In place: the table is ours, and each block is read before it is written.
+            self._fill(table, out, "fill_means")
+        bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
+        if bounds is not None:
+            bounds.clip(out, missing)
+        out = self._keep(out)
+        if indicators is not None:
+            out = np.hstack((out, indicators.astype(out.dtype)))
+        return out
+
+    def _fill(self, table: Floats, out: Floats, what: str, *more: Any) -> None:
+        """Let the model fill the varying columns of `out`, and constants fill the others."""
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+            self._fill_limited(table, out, what, *more)
+        overflown = ~np.isfinite(out)
+        if overflown.any():
+            # Beside values near the largest number there is, all rows together must do.
+            overall = np.zeros(self._empty.size)
+            spread = what == "fill_deviations"
+            overall[self._kept_columns()] = (
+                np.sqrt(np.diagonal(self.covariance_)) if spread else self.mean_
+            )
+            np.copyto(out, overall.astype(out.dtype), where=overflown)
+
+    def _fill_limited(self, table: Floats, out: Floats, what: str, *more: Any) -> None:
+        varying = self._varying
+        others = np.setdiff1d(np.arange(table.shape[1]), varying)
+        for column in others:
+            absent = np.isnan(table[:, column])
+            out[absent, column] = 0.0 if what == "fill_deviations" else self._constants[column]
+        if self._fitted is None:
+            return
+        model, params, frame = self._fitted
+        if others.size == 0:
+            getattr(model, what)(params, frame, table, out, *more)
+        else:
+            part = out[:, varying]
+            getattr(model, what)(params, frame, table[:, varying], part, *more)
+            out[:, varying] = part
+
+    def _fill_draws(self, table: Floats, missing: NDArray[np.bool_], out: Floats) -> None:
+        """Fill with draws, again where they violate the bounds."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rng = np.random.default_rng(seed)
+        bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
+        self._fill(table, out, "fill_draws", rng)
+        for _ in range(0 if bounds is None else _REDRAWS):
+            assert bounds is not None
+            again = np.flatnonzero(bounds.violated(out, missing))
+            if again.size == 0:
+                return
+            part = table[again]
+            self._fill(table[again], part, "fill_draws", rng)
+            out[again] = part
+
+    def _keep(self, columns: Floats) -> Floats:
+        """Drop the columns that the output lacks."""
+        kept = self._kept_columns()
+        return columns if kept.size == columns.shape[1] else columns[:, kept]
+
+    def conditional_std(self, X: Any) -> Array:
+        """Standard deviation of what is missing given what is observed in its row.
+
+        It measures the uncertainty of an imputed value under the fitted model, not that
+        of the model itself; for both see `multiple_imputation`. Bounds are ignored.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows with missing entries.
+
+        Returns
+        -------
+        std : ndarray of shape (n_samples, n_features_out)
+            Standard deviations, 0 where an entry is observed.
+        """
+        check_is_fitted(self, "means_")
+        table = read_table(self, X, reset=False)
+        out = np.zeros(table.shape)
+        self._fill(table, out, "fill_deviations")
+        return np.asarray(self._keep(out))
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of what is observed of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows with missing entries.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            Log-densities; 0 for a row with nothing observed. Columns that were constant or
+            empty in fit are left out.
+        """
+        check_is_fitted(self, "means_")
+        table = read_table(self, X, reset=False)
+        if self._fitted is None:
+            return np.zeros(table.shape[0])
+        model, params, frame = self._fitted
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+            density: Array = model.log_density(params, frame, table[:, self._varying])
+        density[np.isnan(density)] = -np.inf
+        return density
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density of what is observed: by it GridSearchCV compares models.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows with missing entries.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row.
+
+        Returns
+        -------
+        score : float
+            Weighted mean of `score_samples`.
+        """
+        density = self.score_samples(X)
+        return float(np.average(density, weights=check_sample_weight(sample_weight, density)))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the columns of the output.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (n_features,), default=None
+            Names of the columns of the input; those seen in fit by default, or x0, x1, ...
+
+        Returns
+        -------
+        names : ndarray of str of shape (n_features_out,)
+            Names of the columns kept, then those of the indicators.
+        """
+        check_is_fitted(self, "means_")
+        given = input_names(self, input_features)
+        names = given[self._kept_columns()]
+        if self.indicator_ is not None:
+            names = np.concatenate((names, self.indicator_.get_feature_names_out(given)))
+        return np.asarray(names, dtype=object)
+
+    def inverse_transform(self, X: Any) -> Floats:
+        """Put the marks of missing entries back where the indicators are set.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_out + n_indicators)
+            Output of `transform`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The rows as they were; only columns with missing entries in fit have indicators.
+
+        Raises
+        ------
+        ValueError
+            If there are no indicators, or the number of columns is wrong.
+        """
+        check_is_fitted(self, "means_")
+        if self.indicator_ is None:
+            raise ValueError(
+                "'inverse_transform' works only when 'MissingDataImputerEM' is instantiated "
+                f"with 'add_indicator=True'. Got 'add_indicator={self.add_indicator}' instead."
+            )
+        table = np.asarray(X)
+        kept, marked = self._kept_columns(), self.indicator_.features_
+        if table.ndim != 2 or table.shape[1] != kept.size + marked.size:
+            raise ValueError(
+                f"X has shape {table.shape}; {kept.size} columns and {marked.size} indicators "
+                "are expected."
+            )
+        mark = np.nan if is_na(self.missing_values) else self.missing_values
+        original = np.full((table.shape[0], self.n_features_in_), mark, dtype=table.dtype)
+        original[:, kept] = table[:, : kept.size]
+        columns = original[:, marked]
+        columns[table[:, kept.size :].astype(bool)] = mark
+        original[:, marked] = columns
+        return original
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = is_na(self.missing_values) or is_nan(self.missing_values)
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

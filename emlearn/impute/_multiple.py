@@ -1,0 +1,138 @@
+"""Proper multiple imputation: EM on bootstrap resamples, then draws."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from emlearn.impute._imputer import MissingDataImputerEM
+
+# A resample without any value of some column is drawn again so many times.
+_RESAMPLES = 100
+
+
+def multiple_imputation(
+    imputer: MissingDataImputerEM,
+    X: Any,
+    *,
+    n_imputations: int = 20,
+    n_jobs: int | None = None,
+    random_state: Any = None,
+) -> Iterator[Any]:
+    """Impute a data set several times, so that the spread shows what is not known.
+
+    For each imputation the rows are resampled with replacement, the model is fitted to the
+    resample by EM, and the missing entries of `X` are drawn from their conditional
+    distribution under that fit. The draws thus carry the uncertainty of the parameters
+    and of the missing values: the imputations are proper in Rubin's sense. Analyse each
+    as if it were complete, and pool with `pool_estimates`.
+
+    Parameters
+    ----------
+    imputer : MissingDataImputerEM
+        The model. It is neither fitted nor changed.
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Data with missing entries.
+    n_imputations : int, default=20
+        Number of imputations. Estimates settle after a few; 20 make standard errors and
+        fractions of missing information steady.
+    n_jobs : int, default=None
+        Imputations made at the same time, with joblib; in threads unless
+        `joblib.parallel_config` says otherwise.
+    random_state : int, RandomState instance or None, default=None
+        Source of resamples and draws. The result does not depend on `n_jobs`.
+
+    Yields
+    ------
+    X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
+        As from ``imputer.transform``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or the data are invalid, or a column has so few values that
+        resamples keep missing all of them.
+
+    References
+    ----------
+    J. Honaker and G. King (2010). "What to do about missing values in time-series
+    cross-section data". American Journal of Political Science 54(2), 561-581.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.impute import MissingDataImputerEM, multiple_imputation, pool_estimates
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=100)
+    >>> X[:40, 1] = np.nan
+    >>> tables = list(multiple_imputation(MissingDataImputerEM(), X, random_state=0))
+    >>> pooled = pool_estimates(
+    ...     [table[:, 1].mean() for table in tables],
+    ...     [table[:, 1].var(ddof=1) / 100 for table in tables],
+    ...     df_complete=99,
+    ... )
+    >>> bool(pooled.interval[0, 0] < 0 < pooled.interval[0, 1])
+    True
+    """
+    if not isinstance(imputer, MissingDataImputerEM):
+        raise TypeError(f"imputer must be a MissingDataImputerEM, got {type(imputer).__name__}.")
+    if not isinstance(n_imputations, numbers.Integral) or n_imputations < 1:
+        raise ValueError(f"n_imputations must be an integer >= 1, got {n_imputations!r}.")
+    full = clone(imputer)
+    entropy = int(check_random_state(random_state).randint(2**31 - 1))
+    sequence = np.random.SeedSequence(entropy)
+    first, *seeds = sequence.spawn(int(n_imputations) + 1)
+    full.set_params(random_state=int(first.generate_state(1)[0]), warm_start=False)
+    missing = np.isnan(full._read_and_fit(X, None))
+    return _draw_all(full, X, missing, seeds, n_jobs)
+
+
+def _draw_all(
+    full: MissingDataImputerEM,
+    X: Any,
+    missing: Any,
+    seeds: list[np.random.SeedSequence],
+    n_jobs: int | None,
+) -> Iterator[Any]:
+    step = 2 * effective_n_jobs(n_jobs)
+    if step == 2:
+        for seed in seeds:
+            yield _draw_one(full, X, missing, seed)
+        return
+    for start in range(0, len(seeds), step):
+        yield from Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(_draw_one)(full, X, missing, seed) for seed in seeds[start : start + step]
+        )
+
+
+def _draw_one(
+    full: MissingDataImputerEM, X: Any, missing: Any, seed: np.random.SeedSequence
+) -> Any:
+    rng = np.random.default_rng(seed)
+    weight = _resample(missing, full._empty, rng)
+    imputer = copy.deepcopy(full)
+    # From the optimum of all rows EM is quick, and a mixture stays in the same optimum.
+    imputer.set_params(
+        warm_start=True, sample_posterior=True, random_state=int(rng.integers(2**31 - 1))
+    )
+    return imputer.fit(X, sample_weight=weight).transform(X)
+
+
+def _resample(missing: Any, empty: Any, rng: np.random.Generator) -> Any:
+    """How often each row is drawn; each column keeps at least one observed value."""
+    n_rows = missing.shape[0]
+    for _ in range(_RESAMPLES):
+        weight = np.bincount(rng.integers(n_rows, size=n_rows), minlength=n_rows).astype(float)
+        if (empty | ((weight > 0.0) @ ~missing > 0)).all():
+            return weight
+    raise ValueError(
+        "A column has so few observed values that resamples of the rows lose all of them; "
+        "leave it out, or collect more rows."
+    )

@@ -1,0 +1,280 @@
+"""The incomplete-data models against the textbook formulas and direct maximisation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from emlearn.engine import DegenerateModelError, RemainingGain, run_em, search
+from emlearn.engine.blocks import BlockMapper
+from emlearn.gaussian.incomplete import (
+    CovariancePrior,
+    GaussianParams,
+    IncompleteFactors,
+    IncompleteGaussian,
+    find_patterns,
+    summarize_columns,
+)
+from emlearn.gaussian.incomplete.batched import invert
+
+SEED = [np.random.SeedSequence(0)]
+
+
+def holes(n, d, rate, seed=0, rank=None):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, rank or d)) @ rng.normal(size=(rank or d, d))
+    X += 0.5 * rng.normal(size=(n, d)) + 10.0 * np.arange(d)
+    X[rng.random((n, d)) < rate] = np.nan
+    return X
+
+
+def naive_map(X, weight, params, frame):
+    """One EM step, log-likelihood, conditional means and covariances, row by row."""
+    K, d = params.means.shape
+    count, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+    total, filled, variances = 0.0, [], []
+    for row, w in zip((X - frame.centre) / frame.scale, weight, strict=True):
+        o = ~np.isnan(row)
+        m = ~o
+        logs, means, covariances = np.zeros(K), [], []
+        for k in range(K):
+            mu, S = params.means[k], params.covariances[k]
+            value, C = row.copy(), np.zeros((d, d))
+            if o.any():
+                normal = multivariate_normal(mu[o], S[np.ix_(o, o)])
+                logs[k] = normal.logpdf(row[o]) - np.log(frame.scale[o]).sum()
+                B = S[np.ix_(m, o)] @ np.linalg.inv(S[np.ix_(o, o)])
+                value[m] = mu[m] + B @ (row[o] - mu[o])
+                C[np.ix_(m, m)] = S[np.ix_(m, m)] - B @ S[np.ix_(o, m)]
+            else:
+                value, C = mu.copy(), S.copy()
+            means.append(value)
+            covariances.append(C)
+        logs += np.log(params.weights)
+        density = np.logaddexp.reduce(logs)
+        r = np.exp(logs - density)
+        mean = r @ np.array(means)
+        filled.append(mean)
+        spread = [c.diagonal() + (v - mean) ** 2 for v, c in zip(means, covariances, strict=True)]
+        variances.append(r @ np.array(spread))
+        if o.any():
+            total += w * density
+            for k in range(K):
+                count[k] += w * r[k]
+                first[k] += w * r[k] * means[k]
+                second[k] += w * r[k] * (np.outer(means[k], means[k]) + covariances[k])
+    mu = first / count[:, None]
+    cov = second / count[:, None, None] - mu[:, :, None] * mu[:, None, :]
+    new = GaussianParams(count / count.sum(), mu, cov)
+    return new, total, np.array(filled), np.sqrt(variances)
+
+
+def random_params(K, d, seed=1):
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(K, d, 3 * d))
+    return GaussianParams(
+        rng.dirichlet(np.full(K, 5.0)), rng.normal(size=(K, d)), A @ A.transpose(0, 2, 1) / d
+    )
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize(("d", "rate"), [(2, 0.3), (5, 0.5), (13, 0.3), (26, 0.6)])
+def test_e_and_m_step_agree_with_row_by_row_formulas(n_components, d, rate):
+    X = holes(120, d, rate)
+    X[:60][:, : d // 2] = np.where(np.isnan(X[0, : d // 2]), np.nan, 1.0)
+    X[:60] += 0.1 * np.random.default_rng(1).normal(size=(60, d))
+    X[70] = np.nan
+    weight = np.random.default_rng(2).integers(1, 4, 120).astype(float)
+    frame = summarize_columns(X, weight).frame
+    model, params = IncompleteGaussian(n_components), random_params(n_components, d)
+    data = model.prepare(X, weight)
+    statistics, value = BlockMapper(model, data)(params)
+    new = model.m_step(statistics, params)
+    expected, total, filled, deviation = naive_map(X, weight, params, frame)
+    assert_allclose(value, total, rtol=1e-11)
+    for mine, theirs in zip(new, expected, strict=True):
+        assert_allclose(mine, theirs, atol=1e-10)
+    means, deviations = X.copy(), np.zeros_like(X)
+    model.fill_means(params, frame, X, means)
+    model.fill_deviations(params, frame, X, deviations)
+    missing = np.isnan(X)
+    assert_allclose(means[missing], frame.restore(filled)[missing], rtol=1e-9, atol=1e-9)
+    expected_deviation = np.where(missing, deviation * frame.scale, 0.0)
+    assert_allclose(deviations, expected_deviation, rtol=1e-8, atol=1e-9)
+    assert_array_equal(means[~missing], X[~missing])
+    density = model.log_density(params, frame, X)
+    assert abs(density[70]) < 1e-15
+    assert_allclose(weight @ density, total, rtol=1e-11)
+
+
+def test_every_pattern_of_four_columns():
+    d = 4
+    patterns = (np.arange(16)[:, None] >> np.arange(d)) & 1 == 1
+    X = np.random.default_rng(0).normal(size=(16, d))
+    X[patterns] = np.nan
+    frame = summarize_columns(X).frame
+    params = random_params(2, d)
+    out = X.copy()
+    IncompleteGaussian(2).fill_means(params, frame, X, out)
+    filled = naive_map(X, np.ones(16), params, frame)[2]
+    assert_allclose(out, frame.restore(filled), rtol=1e-10, atol=1e-12)
+
+
+def test_sufficient_statistics_and_rows_agree():
+    rng = np.random.default_rng(0)
+    masks = rng.random((4, 6)) < 0.4
+    X = rng.normal(size=(600, 6)) @ rng.normal(size=(6, 6))
+    X[masks[rng.integers(4, size=600)]] = np.nan
+    params = random_params(1, 6)
+    one = IncompleteGaussian(1)
+    reduced, value = BlockMapper(one, one.prepare(X))(params)
+    twice = GaussianParams(np.full(2, 0.5), *(np.repeat(p, 2, axis=0) for p in params[1:]))
+    two = IncompleteGaussian(2)
+    by_rows, other = BlockMapper(two, two.prepare(X))(twice)
+    assert_allclose(value, other, rtol=1e-12)
+    assert_allclose(
+        one.m_step(reduced, params).covariances[0],
+        two.m_step(by_rows, twice).covariances[0],
+        rtol=1e-11,
+    )
+
+
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_optimum_cannot_be_improved_by_direct_maximisation(strength):
+    X = holes(60, 3, 0.3)
+    prior = CovariancePrior(strength, np.ones(3)) if strength else None
+    model = IncompleteGaussian(1, prior)
+    data = model.prepare(X)
+    best = search(model, data, seeds=SEED, convergence=RemainingGain(1e-13), max_iter=2000).best
+
+    def loss(vector):
+        try:
+            params = model.from_vector(vector, best.params)
+            value = model.log_density(params, data.frame, X).sum() + model.log_prior(params)
+        except DegenerateModelError:
+            return 1e10
+        return -value
+
+    result = minimize(loss, model.to_vector(best.params), method="BFGS")
+    assert -result.fun - best.objective < 1e-6
+
+
+@pytest.mark.parametrize("strength", [0.5, 5.0])
+def test_factor_analysis_equals_the_full_model_at_its_covariance(strength):
+    X = holes(80, 9, 0.3, rank=2)
+    model = IncompleteFactors(2, CovariancePrior(strength, np.ones(9)))
+    data = model.prepare(X)
+    best = search(model, data, seeds=SEED, convergence=RemainingGain(1e-12), max_iter=20_000).best
+    assert best.converged
+    frame = data.frame
+    full = IncompleteGaussian()
+    params = GaussianParams(*model.mixture(best.params), model.covariances(best.params))
+    assert_allclose(
+        model.log_density(best.params, frame, X), full.log_density(params, frame, X), rtol=1e-10
+    )
+    for what in ("fill_means", "fill_deviations"):
+        mine, theirs = X.copy(), X.copy()
+        getattr(model, what)(best.params, frame, X, mine)
+        getattr(full, what)(params, frame, X, theirs)
+        assert_allclose(mine, theirs, rtol=1e-9)
+
+    def loss(vector):
+        params = model.from_vector(vector, best.params)
+        return -model.log_density(params, frame, X).sum() - model.log_prior(params)
+
+    result = minimize(loss, model.to_vector(best.params), method="L-BFGS-B")
+    assert -result.fun - best.objective < 1e-5
+
+
+@pytest.mark.parametrize("model", [IncompleteGaussian(2), IncompleteFactors(2)])
+def test_draws_have_the_conditional_moments(model):
+    X = holes(12, 6, 0.4)
+    model = replace(model, prior=CovariancePrior(5.0, np.ones(6)))
+    data = model.prepare(X)
+    params = model.initialize(data, np.random.default_rng(3))
+    draws = np.tile(X, (1500, 1))
+    model.fill_draws(params, data.frame, draws.copy(), draws, np.random.default_rng(0))
+    draws = draws.reshape(1500, *X.shape)
+    mean, deviation = X.copy(), np.ones_like(X)
+    model.fill_means(params, data.frame, X, mean)
+    model.fill_deviations(params, data.frame, X, deviation)
+    missing = np.isnan(X)
+    z = ((np.mean(draws, axis=0) - mean) / deviation)[missing] * np.sqrt(1500)
+    assert np.abs(z).max() < 4.5
+    assert_allclose((np.std(draws, axis=0) / deviation)[missing], 1.0, atol=0.12)
+
+
+@pytest.mark.parametrize("model", [IncompleteGaussian(), IncompleteGaussian(3),
+                                   IncompleteFactors(3)])  # fmt: skip
+def test_same_bits_for_any_number_of_threads_and_vector_round_trip(model):
+    X = holes(3000, 8, 0.2)
+    model = replace(model, prior=CovariancePrior(1.0, np.ones(8)))
+    data = model.prepare(X)
+    start = model.initialize(data, np.random.default_rng(0))
+    runs = [
+        run_em(model, data, start, convergence=RemainingGain(0.0), max_iter=5, n_threads=t)
+        for t in (1, 2, 3)
+    ]
+    for run in runs[1:]:
+        assert run.objective == runs[0].objective
+        for a, b in zip(run.params, runs[0].params, strict=True):
+            assert_array_equal(a, b)
+    back = model.from_vector(model.to_vector(runs[0].params), runs[0].params)
+    for a, b in zip(back, runs[0].params, strict=True):
+        assert_allclose(a, b, rtol=1e-14)
+
+
+def test_vector_that_is_no_parameter_is_refused():
+    model = IncompleteGaussian()
+    params = random_params(1, 2)
+    vector = model.to_vector(params)
+    vector[-1] = -1.0
+    with pytest.raises(DegenerateModelError):
+        model.from_vector(vector, params)
+    factors = IncompleteFactors(1)
+    start = factors.initialize(factors.prepare(holes(20, 3, 0.1)), np.random.default_rng(0))
+    bad = factors.to_vector(start)
+    bad[-1] = np.inf
+    with pytest.raises(DegenerateModelError):
+        factors.from_vector(bad, start)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3, 10, 11, 17, 40, 70])
+def test_batched_inverse(order):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(7, order, order + 3))
+    A = A @ A.transpose(0, 2, 1) + 0.1 * np.eye(order)
+    inverse, log_det = invert(A.transpose(1, 2, 0).copy())
+    assert_allclose(inverse.transpose(2, 0, 1), np.linalg.inv(A), rtol=1e-7, atol=1e-9)
+    assert_allclose(log_det, np.linalg.slogdet(A)[1], rtol=1e-9, atol=1e-12)
+    if order:
+        A[3] *= -1.0
+        with pytest.raises(DegenerateModelError):
+            invert(np.ascontiguousarray(A.transpose(1, 2, 0)))
+
+
+def test_patterns_are_found_also_for_many_columns():
+    rng = np.random.default_rng(0)
+    masks = rng.random((5, 150)) < 0.5
+    kind = rng.integers(5, size=40)
+    table = find_patterns(masks[kind])
+    assert table.mask.shape == (5, 150)
+    for i, mask in enumerate(table.mask):
+        members = table.order[table.edges[i] : table.edges[i + 1]]
+        assert_array_equal(masks[kind][members], np.broadcast_to(mask, (members.size, 150)))
+    assert sorted(table.order) == list(range(40))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_units_of_columns(offset, scale):
+    x = np.random.default_rng(0).normal(size=1000)
+    X = np.column_stack((scale * (x + offset), x))
+    X[:10, 0] = np.nan
+    summary = summarize_columns(X)
+    assert_allclose(summary.frame.centre[0], np.nanmean(x[10:] + offset) * scale, rtol=1e-14)
+    assert 0.5 < summary.frame.scale[0] / scale < 2.0
+    assert np.log2(summary.frame.scale[0]) % 1.0 == 0.0
