@@ -1,0 +1,6 @@
+"""Plots of fitted models. Matplotlib is imported only when something is drawn."""
+
+from emlearn.display._convergence import ConvergenceDisplay
+from emlearn.display._mixture import MixtureDisplay
+
+__all__ = ["ConvergenceDisplay", "MixtureDisplay"]

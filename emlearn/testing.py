@@ -1,0 +1,775 @@
+"""Whether a model keeps its contract with the engine: `check_latent_variable_model`.
+
+Each property is one function of a `ModelCase`, so that the traceback of a failure names
+it. A failure is an AssertionError that says what was found and where to look.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property, partial, reduce
+from itertools import pairwise
+from numbers import Number, Real
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+from joblib import wrap_non_picklable_objects
+from numpy.typing import NDArray
+
+from emlearn.engine import (
+    BlockMapper,
+    DegenerateModelError,
+    LatentVariableModel,
+    RemainingGain,
+    Status,
+    add_statistics,
+    run_em,
+)
+from emlearn.engine.threads import blas_limited
+
+__all__ = ["check_latent_variable_model", "take_rows"]
+
+Model = LatentVariableModel[Any, Any, Any]
+Score = Callable[[Model, Any, Any, "NDArray[Any] | None"], float]
+Take = Callable[[Any, "NDArray[np.intp]"], Any]
+T = TypeVar("T")
+
+
+def take_rows(X: Any, index: NDArray[np.intp]) -> Any:
+    """Observations of the given positions, which may repeat: of an array, list or tuple."""
+    return [X[i] for i in index] if isinstance(X, list | tuple) else X[index]
+
+
+def check_latent_variable_model(
+    model: Model,
+    X: Any,
+    *,
+    sample_weight: NDArray[Any] | None = None,
+    score: Score | None = None,
+    take: Take = take_rows,
+    random_state: int = 0,
+    n_iter: int = 20,
+    max_iter: int = 2000,
+    rtol: float = 1e-8,
+    precision: float = float(np.finfo(np.float64).eps),
+) -> None:
+    """Check that a model keeps its contract with the engine.
+
+    Runs EM on the data given and raises at the first property that does not hold:
+
+    - statistics are of types which can be added, and the log-likelihood is a number;
+    - EM runs from the start for some steps, with a finite objective;
+    - no method changes the model or what it is given;
+    - the model and its parameters survive pickling;
+    - the same seed gives the same bits;
+    - blocks add up, to the same bits with one thread and with two;
+    - the objective never decreases;
+    - a weight w has the effect of w copies, twice the data have twice the statistics, a
+      weight of zero that of an absent row, and the order of the rows has none;
+    - `score`, where given, is the objective less the log prior;
+    - where there is a vector form: it leads back to the parameters, vectors far off are
+      survived, and where EM converges no small step raises the objective.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        The model.
+    X : object
+        Observations which the model can be fitted to; some hundred are enough. To test
+        the sums over blocks, they must be more than one block. Where neither its shape
+        nor its length is the number of observations, that of `sample_weight` is.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights of the observations; None means 1 each.
+    score : callable, default=None
+        Called as ``score(model, params, X, sample_weight)``: the log-likelihood of `X`,
+        found independently of `e_step`.
+    take : callable, default=take_rows
+        Called as ``take(X, index)``: observations by their positions, with which rows
+        are repeated, left out and put into another order.
+    random_state : int, default=0
+        Seed of the start and of all that the checks draw.
+    n_iter : int, default=20
+        Number of EM steps in which the objective is watched.
+    max_iter : int, default=2000
+        Largest number of EM steps to convergence.
+    rtol : float, default=1e-8
+        Relative tolerance where only rounding may differ.
+    precision : float, default=machine epsilon of float64
+        Relative precision of the arithmetic of the E-step. It says by how much rounding
+        may lower the objective, as in `RemainingGain`; for single precision, raise `rtol`
+        too.
+
+    Raises
+    ------
+    AssertionError
+        If a property does not hold. The message says what was found and where to look.
+
+    Examples
+    --------
+    Counts of two kinds of days, quiet ones with Poisson(1) and busy ones with an unknown
+    rate, in unknown proportions:
+
+    >>> import numpy as np
+    >>> from scipy.special import gammaln
+    >>> from emlearn.engine import LatentVariableModel
+    >>> from emlearn.testing import check_latent_variable_model
+    >>> class BusyDays(LatentVariableModel):
+    ...     def prepare(self, X, sample_weight=None):
+    ...         return X, np.ones(len(X)) if sample_weight is None else sample_weight
+    ...
+    ...     def initialize(self, data, rng):
+    ...         return {"share": 0.5, "rate": rng.uniform(2.0, 9.0)}
+    ...
+    ...     def e_step(self, block, params):
+    ...         counts, weight = block
+    ...         share, rate = params["share"], params["rate"]
+    ...         quiet = (1.0 - share) * np.exp(-1.0 - gammaln(counts + 1))
+    ...         busy = share * np.exp(counts * np.log(rate) - rate - gammaln(counts + 1))
+    ...         is_busy = weight * busy / (quiet + busy)
+    ...         statistics = (weight.sum(), is_busy.sum(), is_busy @ counts)
+    ...         return statistics, weight @ np.log(quiet + busy)
+    ...
+    ...     def m_step(self, statistics, params):
+    ...         days, busy, events = statistics
+    ...         return {"share": busy / days, "rate": events / busy}
+    >>> rng = np.random.default_rng(0)
+    >>> counts = rng.poisson(np.where(rng.random(300) < 0.3, 5.0, 1.0))
+    >>> check_latent_variable_model(BusyDays(), counts)
+
+    With an M-step that is no maximiser, the message says where to look:
+
+    >>> class Hasty(BusyDays):
+    ...     def m_step(self, statistics, params):
+    ...         days, busy, events = statistics
+    ...         return {"share": (busy + 1.0) / days, "rate": events / busy}
+    >>> check_latent_variable_model(Hasty(), counts)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    AssertionError: Hasty: the objective fell by ...
+    """
+    case = ModelCase(
+        model, X, sample_weight, score, take, random_state, n_iter, max_iter, rtol, precision
+    )
+    with blas_limited():
+        for check in CHECKS:
+            check(case)
+
+
+class Point(NamedTuple):
+    """Parameters, and what an E-step finds at them."""
+
+    params: Any
+    statistics: Any
+    log_likelihood: float
+    objective: float
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """A model, data to test it on, and the first steps of EM: what all checks share."""
+
+    model: Model
+    X: Any
+    sample_weight: NDArray[Any] | None
+    score: Score | None
+    take: Take
+    random_state: int
+    n_iter: int
+    max_iter: int
+    rtol: float
+    precision: float
+
+    @cached_property
+    def n_rows(self) -> int:
+        """Number of observations."""
+        if self.sample_weight is not None:
+            return len(self.sample_weight)
+        return int(self.X.shape[0]) if hasattr(self.X, "shape") else len(self.X)
+
+    @cached_property
+    def weight(self) -> NDArray[Any]:
+        """Weights of the observations."""
+        return np.ones(self.n_rows) if self.sample_weight is None else self.sample_weight
+
+    @cached_property
+    def data(self) -> Any:
+        """All observations, prepared."""
+        return self.model.prepare(self.X, self.sample_weight)
+
+    @cached_property
+    def start(self) -> Any:
+        """Starting parameters."""
+        try:
+            return self.model.initialize(self.data, self.rng())
+        except DegenerateModelError as error:
+            self.fail(
+                f"DegenerateModelError at the start: {error}",
+                "initialize, or choose another X or random_state",
+            )
+
+    @cached_property
+    def path(self) -> tuple[Point, ...]:
+        """The start and the points after each EM step."""
+        return self.run(self.data, self.start)
+
+    @property
+    def ends(self) -> tuple[Point, Point]:
+        """First and last point of the path."""
+        return self.path[0], self.path[-1]
+
+    @property
+    def convergence(self) -> RemainingGain:
+        """Strict test of convergence."""
+        return RemainingGain(1e-12, self.precision)
+
+    def rng(self) -> np.random.Generator:
+        """Fresh random numbers, the same at each call."""
+        return np.random.default_rng(self.random_state)
+
+    def rows(self, index: NDArray[np.intp], weight: NDArray[Any]) -> Any:
+        """Observations of the given positions with the given weights, prepared."""
+        return self.model.prepare(self.take(self.X, index), weight)
+
+    def evaluate(self, data: Any, params: Any) -> Point:
+        """E-step over all blocks, one after another."""
+        return _evaluate(self.model, data, params)
+
+    def run(self, data: Any, params: Any) -> tuple[Point, ...]:
+        """Plain EM."""
+        points: list[Point] = []
+        try:
+            for _ in range(self.n_iter + 1):
+                point = self.evaluate(data, params)
+                if not np.isfinite(point.objective):
+                    self.fail(
+                        f"the objective is {point.objective} after {len(points)} EM steps",
+                        "e_step and log_prior; if the parameters are degenerate, they should "
+                        "raise DegenerateModelError",
+                    )
+                points.append(point)
+                params = self.model.m_step(point.statistics, params)
+        except DegenerateModelError as error:
+            self.fail(
+                f"DegenerateModelError after {len(points)} EM steps: {error}",
+                "m_step, or choose another X or random_state",
+            )
+        return tuple(points)
+
+    def fail(self, found: str, look_at: str) -> NoReturn:
+        """Raise an AssertionError."""
+        raise AssertionError(f"{type(self.model).__name__}: {found}. Look at {look_at}.")
+
+
+# ---- one function for each property ---------------------------------------------------
+
+
+def check_statistics_can_be_added(case: ModelCase) -> None:
+    """Statistics are arrays, numbers, or tuples and dicts of them."""
+    blocks = case.model.blocks(case.data)
+    if not blocks:
+        case.fail("there are no blocks", "blocks: it must return at least one")
+    found = case.model.e_step(blocks[0], case.model.precompute(case.start))
+    if not isinstance(found, tuple) or len(found) != 2:
+        case.fail(
+            f"e_step returned {type(found).__name__}, not the pair (statistics, log_likelihood)",
+            "the return statement of e_step",
+        )
+    statistics, log_likelihood = found
+    if not isinstance(log_likelihood, Real) and np.ndim(log_likelihood) != 0:
+        case.fail(
+            f"the log-likelihood of a block is {type(log_likelihood).__name__}, not a number",
+            "the return statement of e_step",
+        )
+    for path, leaf in _not_addable(statistics):
+        case.fail(
+            f"statistics{path} is {type(leaf).__name__}, which the engine does not add",
+            "the statistics of e_step: use arrays, numbers, or tuples, named tuples and dicts "
+            "of these",
+        )
+    doubled = add_statistics(statistics, statistics)
+    where = _difference(doubled, _scaled(statistics, 2.0), case.rtol)
+    if where:
+        case.fail(
+            f"statistics + statistics is not twice the statistics: {where}",
+            "the types of the statistics of e_step",
+        )
+
+
+def check_em_runs(case: ModelCase) -> None:
+    """EM takes its first steps, and the objective is a finite number at each."""
+    _ = case.path
+
+
+def check_pickling(case: ModelCase) -> None:
+    """Model and parameters survive pickling, which restarts in processes need."""
+    point = case.path[-1]
+    try:
+        # As joblib sends them to its processes; so the class need not be importable there.
+        packed = wrap_non_picklable_objects((case.model, point.params), keep_wrapper=False)
+        model, params = pickle.loads(pickle.dumps(packed))
+    except Exception as error:
+        case.fail(
+            f"the model or its parameters cannot be pickled: {error!r}",
+            "what they hold: open files, locks and generators cannot be sent to other processes",
+        )
+    where = _difference(params, point.params)
+    if where:
+        case.fail(f"pickling changed the parameters: {where}", "the type of the parameters")
+    data = model.prepare(case.X, case.sample_weight)
+    where = _difference(_evaluate(model, data, params), point)
+    if where:
+        case.fail(
+            f"a pickled copy of the model finds something else: {where}",
+            "state of the model outside its attributes",
+        )
+
+
+def check_nothing_is_changed(case: ModelCase) -> None:
+    """No method changes the model or its arguments."""
+    model = case.model
+
+    def watch(method: str, call: Callable[[], T], **arguments: Any) -> T:
+        watched = {"the model": model, **arguments}
+        before = {}
+        for name, value in watched.items():
+            # What cannot be copied cannot be pickled either, and that is another check.
+            with suppress(Exception):
+                twin = copy.deepcopy(value)
+                if not _difference(twin, value):
+                    before[name] = twin
+        result = call()
+        for name, old in before.items():
+            where = _difference(watched[name], old)
+            if where:
+                case.fail(
+                    f"{method} changed {name}: {where}",
+                    f"assignments and in-place operations in {method}; work on copies",
+                )
+        return result
+
+    X, weight = case.X, case.sample_weight
+    data = watch("prepare", lambda: model.prepare(X, weight), X=X, sample_weight=weight)
+    watch("initialize", lambda: model.initialize(data, case.rng()))
+    params = model.initialize(data, case.rng())
+    working = watch("precompute", lambda: model.precompute(params), params=params)
+    for block in model.blocks(data):
+        e_step = partial(model.e_step, block, working)
+        first = copy.deepcopy(watch("e_step", e_step, params=params))
+        where = _difference(e_step(), first)
+        if where:
+            case.fail(
+                f"a second E-step on the same block finds something else: {where}",
+                "in-place operations of e_step on the block or on what precompute returned",
+            )
+    statistics = case.evaluate(data, params).statistics
+    image = watch(
+        "m_step",
+        lambda: model.m_step(statistics, params),
+        statistics=statistics,
+        params=params,
+    )
+    watch("log_prior", lambda: model.log_prior(params), params=params)
+    vector = watch("to_vector", lambda: _vector(case, params), params=params)
+    if vector is not None:
+        with suppress(DegenerateModelError, NotImplementedError):
+            watch(
+                "from_vector", lambda: model.from_vector(vector, image), vector=vector, like=image
+            )
+
+
+def check_same_seed_same_bits(case: ModelCase) -> None:
+    """EM from the same seed takes the same path, bit by bit."""
+    data = case.model.prepare(case.X, case.sample_weight)
+    again = case.run(data, case.model.initialize(data, case.rng()))
+    for step, (point, other) in enumerate(zip(case.path, again, strict=True)):
+        where = _difference(other, point)
+        if where:
+            case.fail(
+                f"two runs from the same seed differ after {step} EM steps: {where}",
+                "initialize, whose randomness must come from its rng alone; and at caches, "
+                "global state and sets in an arbitrary order",
+            )
+
+
+def check_blocks_add_up(case: ModelCase) -> None:
+    """Statistics are the sums over the blocks, with the same bits for any number of threads."""
+    model = case.model
+    for point in case.ends:
+        working = model.precompute(point.params)
+        parts = [copy.deepcopy(model.e_step(block, working)) for block in model.blocks(case.data)]
+        total = reduce(add_statistics, parts)
+        where = _difference(total, (point.statistics, point.log_likelihood), case.rtol)
+        if where:
+            case.fail(
+                f"the sum over the blocks is not what the engine finds: {where}",
+                "scratch arrays that e_step returns and writes to again at the next block",
+            )
+        where = _difference(_evaluate(case.model, case.data, point.params, n_threads=2), point)
+        if where:
+            case.fail(
+                f"an E-step in two threads has other bits than in one: {where}",
+                "arrays that the blocks share and e_step writes to",
+            )
+
+
+def check_objective_never_decreases(case: ModelCase) -> None:
+    """Log-likelihood + log prior never decreases beyond rounding."""
+    rounding = case.convergence.rounding
+    weight = case.model.total_weight(case.data)
+    objectives = [point.objective for point in case.path]
+    for step, (before, after) in enumerate(pairwise(objectives), 1):
+        if before - after > rounding(before, weight):
+            case.fail(
+                f"the objective fell by {before - after:.3g} in EM step {step}, from {before!r} "
+                f"to {after!r}; rounding explains {rounding(before, weight):.1g}",
+                "m_step, which must maximise the expected complete-data log-likelihood plus the "
+                "log prior; at the log-likelihood of e_step; and at log_prior, which must be "
+                "the prior that m_step has in mind",
+            )
+
+
+def check_weight_is_copies(case: ModelCase) -> None:
+    """An observation of weight w has the effect of w copies."""
+    counts = case.rng().integers(1, 4, case.n_rows)
+    index = np.arange(case.n_rows)
+    repeated = np.repeat(index, counts)
+    _require_same(
+        case,
+        case.rows(index, case.weight * counts),
+        case.rows(repeated, case.weight[repeated]),
+        "weights 1 to 3 have another effect than as many copies",
+        "where prepare and e_step use sample_weight: every sum over rows must be weighted",
+    )
+    if case.sample_weight is None:
+        _require_same(
+            case,
+            case.data,
+            case.rows(index, case.weight),
+            "weights of 1 have another effect than none",
+            "what prepare makes of sample_weight=None",
+        )
+
+
+def check_twice_the_data(case: ModelCase) -> None:
+    """Twice the data have twice the statistics: these are sums, not means."""
+    index = np.arange(case.n_rows)
+    twice = np.concatenate([index, index])
+    once, data = case.rows(index, case.weight), case.rows(twice, case.weight[twice])
+    for point in case.ends:
+        single, double = case.evaluate(once, point.params), case.evaluate(data, point.params)
+        expected = _scaled((single.statistics, single.log_likelihood), 2.0)
+        where = _difference((double.statistics, double.log_likelihood), expected, case.rtol)
+        if where:
+            case.fail(
+                f"all rows twice do not have twice the statistics: {where}",
+                "e_step: statistics and log-likelihood must be sums over rows, neither means "
+                "nor sums with a constant, for the blocks to add up",
+            )
+
+
+def check_zero_weight_is_absent(case: ModelCase) -> None:
+    """An observation of weight zero has no effect."""
+    keep = case.rng().random(case.n_rows) < 0.8
+    index = np.arange(case.n_rows)
+    _require_same(
+        case,
+        case.rows(index, case.weight * keep),
+        case.rows(index[keep], case.weight[keep]),
+        "rows of weight 0 have an effect",
+        "where prepare and e_step use the rows without their weights, as in a plain mean, "
+        "a minimum or a count",
+    )
+
+
+def check_order_does_not_matter(case: ModelCase) -> None:
+    """The order of the observations has no effect beyond rounding."""
+    index = np.arange(case.n_rows)
+    for order in (index[::-1], case.rng().permutation(case.n_rows)):
+        _require_same(
+            case,
+            case.rows(index, case.weight),
+            case.rows(order, case.weight[order]),
+            "the order of the rows has an effect",
+            "where rows are taken by position, or are sorted apart from their weights",
+        )
+
+
+def check_score(case: ModelCase) -> None:
+    """The log-likelihood of the E-step is the score at the same parameters."""
+    if case.score is None:
+        return
+    for point in case.ends:
+        expected = case.score(case.model, point.params, case.X, case.sample_weight)
+        where = _difference(point.log_likelihood, expected, case.rtol)
+        if where:
+            case.fail(
+                f"the log-likelihood of e_step is not the score: {where}",
+                "constants left out, and at whether e_step reports the log-likelihood at the "
+                "parameters it was given rather than a bound",
+            )
+
+
+def check_vector_round_trip(case: ModelCase) -> None:
+    """The vector form leads back to the parameters."""
+    start, end = case.ends
+    for point, like in ((start, start), (end, end), (end, start)):
+        vector = _vector(case, point.params)
+        if vector is None:
+            return
+        if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype != np.float64:
+            case.fail("to_vector did not return a float64 array of one dimension", "to_vector")
+        if not np.isfinite(vector).all():
+            case.fail(
+                f"to_vector returned values that are not finite: {vector}",
+                "to_vector at parameters on the boundary, or choose other data",
+            )
+        try:
+            back = case.model.from_vector(vector.copy(), like.params)
+        except (DegenerateModelError, NotImplementedError) as error:
+            case.fail(f"from_vector refused what to_vector returned: {error!r}", "from_vector")
+        where = _difference(back, point.params, case.rtol)
+        if where:
+            case.fail(
+                f"the way to the vector form and back does not end where it began: {where}",
+                "to_vector and from_vector, which must be inverse to each other, and at "
+                "from_vector's `like`, from which only shapes and constants may be taken",
+            )
+
+
+def check_wild_vectors(case: ModelCase) -> None:
+    """A vector far from valid parameters raises DegenerateModelError at worst."""
+    params = case.path[-1].params
+    vector = _vector(case, params)
+    if vector is None:
+        return
+    rng = case.rng()
+    for scale in (1.0, 10.0, 1e3, 1e8):
+        for _ in range(5):
+            wild = vector + scale * rng.standard_normal(len(vector))
+            try:
+                _objective(case, wild, params)
+            except Exception as error:
+                case.fail(
+                    f"parameters from a vector {scale:g} from the last caused {error!r}",
+                    "from_vector, precompute and e_step: they should raise "
+                    "DegenerateModelError, which makes the engine reject the vector",
+                )
+
+
+def check_limit_is_stationary(case: ModelCase) -> None:
+    """Where EM converges, no small step raises the objective."""
+    vector = _vector(case, case.path[-1].params)
+    if vector is None:
+        return
+    convergence = case.convergence
+    limit = run_em(
+        case.model,
+        case.data,
+        case.path[-1].params,
+        convergence=convergence,
+        max_iter=case.max_iter,
+    )
+    if limit.status in (Status.FAILED, Status.STALLED):
+        case.fail(f"EM {limit.status.value}: {limit.message}", "m_step and log_prior")
+    remaining = limit.history[-1].remaining
+    if not np.isfinite(remaining):
+        if not limit.converged:
+            case.fail(
+                f"EM has not settled after {case.max_iter} more steps",
+                "m_step, or raise max_iter, or choose data on which EM is faster",
+            )
+        remaining = 0.0
+    weight = case.model.total_weight(case.data)
+    allowed = convergence.rounding(limit.objective, weight) + 10.0 * remaining + case.rtol * weight
+    vector = case.model.to_vector(limit.params)
+    size = np.abs(vector) + (0.1 * np.abs(vector).mean() or 1.0)
+    rng = case.rng()
+    for _ in range(8):
+        direction = size * rng.standard_normal(len(vector))
+        for step in (-1e-2, 1e-2, -1e-3, 1e-3, -1e-4, 1e-4):
+            rise = _objective(case, vector + step * direction, limit.params) - limit.objective
+            if rise > allowed:
+                case.fail(
+                    f"where EM converges the objective, {limit.objective!r}, can be raised by "
+                    f"{rise:.3g} with a small step; {allowed:.1g} was allowed",
+                    "m_step, which must maximise the same objective that e_step and log_prior "
+                    "report; it may also be a saddle point, so try another random_state",
+                )
+
+
+CHECKS: tuple[Callable[[ModelCase], None], ...] = (
+    check_statistics_can_be_added,
+    check_em_runs,
+    check_nothing_is_changed,
+    check_pickling,
+    check_same_seed_same_bits,
+    check_blocks_add_up,
+    check_objective_never_decreases,
+    check_twice_the_data,
+    check_weight_is_copies,
+    check_zero_weight_is_absent,
+    check_order_does_not_matter,
+    check_score,
+    check_vector_round_trip,
+    check_wild_vectors,
+    check_limit_is_stationary,
+)
+
+
+# ---- what the checks have in common ---------------------------------------------------
+
+
+def _require_same(case: ModelCase, left: Any, right: Any, found: str, look_at: str) -> None:
+    """Both data have the same objective, statistics and image at the same parameters."""
+    total_weight = case.model.total_weight
+    where = _difference(total_weight(left), total_weight(right), case.rtol)
+    if where:
+        case.fail(f"{found}, on total_weight: {where}", look_at)
+    for point in case.ends:
+        a, b = case.evaluate(left, point.params), case.evaluate(right, point.params)
+        where = _difference(a, b, case.rtol)
+        if where:
+            case.fail(f"{found}: {where}", look_at)
+        image_a = case.model.m_step(a.statistics, point.params)
+        image_b = case.model.m_step(b.statistics, point.params)
+        where = _difference(image_a, image_b, case.rtol)
+        if where:
+            case.fail(f"{found}, after the M-step: {where}", look_at)
+
+
+def _evaluate(model: Model, data: Any, params: Any, n_threads: int = 1) -> Point:
+    """E-step over all blocks."""
+    with BlockMapper(model, data, n_threads) as expect:
+        statistics, log_likelihood = expect(params)
+    return Point(params, statistics, log_likelihood, log_likelihood + model.log_prior(params))
+
+
+def _vector(case: ModelCase, params: Any) -> NDArray[np.float64] | None:
+    """Vector form of parameters; None if the model has none."""
+    try:
+        return case.model.to_vector(params)
+    except NotImplementedError:
+        return None
+
+
+def _objective(case: ModelCase, vector: NDArray[np.float64], like: Any) -> float:
+    """Objective at a vector, as an accelerator would meet it; -inf if refused."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            objective = case.evaluate(case.data, case.model.from_vector(vector, like)).objective
+        except DegenerateModelError:
+            return -np.inf
+    return objective if np.isfinite(objective) else -np.inf
+
+
+def _not_addable(statistics: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(statistics, tuple | dict):
+        for name, child in _children(statistics) or ():
+            yield from _not_addable(child, path + name)
+    elif isinstance(statistics, np.ndarray):
+        if statistics.dtype.kind not in "iufc":
+            yield path, statistics
+    elif not isinstance(statistics, Number) or isinstance(statistics, bool):
+        yield path, statistics
+
+
+def _scaled(statistics: Any, factor: float) -> Any:
+    if isinstance(statistics, dict):
+        return {key: _scaled(value, factor) for key, value in statistics.items()}
+    if isinstance(statistics, tuple):
+        parts = [_scaled(value, factor) for value in statistics]
+        return type(statistics)(*parts) if hasattr(statistics, "_fields") else tuple(parts)
+    return factor * statistics
+
+
+def _children(node: Any) -> list[tuple[str, Any]] | None:
+    """Parts of a node of a tree, with their names; None for a leaf."""
+    if isinstance(node, np.ndarray | np.generic | type | ModuleType) or callable(node):
+        return None
+    if is_dataclass(node):
+        return [(f".{f.name}", getattr(node, f.name)) for f in fields(node)]
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return [(f".{name}", getattr(node, name)) for name in node._fields]
+    if isinstance(node, Mapping):
+        return [(f"[{key!r}]", value) for key, value in node.items()]
+    if isinstance(node, list | tuple):
+        return [(f"[{i}]", value) for i, value in enumerate(node)]
+    if hasattr(node, "__dict__"):
+        return [(f".{name}", value) for name, value in vars(node).items()]
+    return None
+
+
+def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    """Leaves of a tree of named tuples, dataclasses, dicts, sequences and objects."""
+    children = _children(tree)
+    if children is None:
+        return {path: tree}
+    leaves: dict[str, Any] = {}
+    for name, child in children:
+        leaves.update(_flatten(child, path + name))
+    return leaves
+
+
+def _difference(found: Any, expected: Any, rtol: float | None = None) -> str:
+    """Where two trees differ; empty if nowhere. With no rtol, they must have the same bits.
+
+    Numbers are compared relative to the largest of their array, or to a millionth of the
+    largest of the tree: sums that cancel are zero but for rounding.
+    """
+    left, right = _flatten(found), _flatten(expected)
+    if left.keys() != right.keys():
+        odd = sorted(left.keys() ^ right.keys())
+        return f"{', '.join(odd[:5])} on one side only"
+    largest = max((_largest(leaf) for leaf in right.values()), default=0.0)
+    for path, a in left.items():
+        b = right[path]
+        if rtol is None or not (_is_numeric(a) and _is_numeric(b)):
+            if not _same(a, b):
+                return f"{path or 'the value'} is {_show(a)}, not {_show(b)}"
+            continue
+        if np.shape(a) != np.shape(b):
+            return f"{path or 'the value'} has shape {np.shape(a)}, not {np.shape(b)}"
+        tolerance = rtol * max(_largest(b), 1e-6 * largest)
+        if not np.allclose(a, b, rtol=0.0, atol=tolerance, equal_nan=True):
+            gap = np.nanmax(np.abs(np.subtract(a, b)))
+            return (
+                f"{path or 'the value'} differs by {gap:.3g}, {tolerance:.1g} is allowed: "
+                f"{_show(a)}, not {_show(b)}"
+            )
+    return ""
+
+
+def _is_numeric(leaf: Any) -> bool:
+    return np.asarray(leaf).dtype.kind in "iufc"
+
+
+def _largest(leaf: Any) -> float:
+    if not _is_numeric(leaf) or np.size(leaf) == 0:
+        return 0.0
+    values = np.abs(leaf)
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray | np.generic) or isinstance(b, np.ndarray | np.generic):
+        a, b = np.asarray(a), np.asarray(b)
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if a is b:
+        return True
+    try:
+        return bool(a == b) or pickle.dumps(a) == pickle.dumps(b)
+    except Exception:
+        return False
+
+
+def _show(leaf: Any) -> str:
+    text = np.array2string(leaf, threshold=6) if isinstance(leaf, np.ndarray) else repr(leaf)
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,103 @@
+"""Tests of convergence on sequences whose limit is known."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from emlearn.engine import GainBelow, RemainingGain
+
+LIMIT = -250.0
+WEIGHT = 100.0
+
+
+def geometric(rate, first=1.0, limit=LIMIT):
+    """Objectives whose distance to their limit shrinks by `rate` each time."""
+    return (limit - first * rate**k for k in itertools.count())
+
+
+def stop(convergence, objectives, weight=WEIGHT):
+    """Objectives up to where the test is met, and what it found there."""
+    seen = []
+    for objective in itertools.islice(objectives, 100_000):
+        seen.append(objective)
+        check = convergence.check(seen, weight)
+        if check.converged:
+            return seen, check
+    raise AssertionError("the test was never met")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.99, 0.999])
+@pytest.mark.parametrize("tol", [1e-4, 1e-6, 1e-8])
+def test_remaining_gain_stops_where_tol_remains(rate, tol):
+    seen, check = stop(RemainingGain(tol), geometric(rate))
+    assert LIMIT - seen[-1] <= 1.01 * tol * WEIGHT
+    # Only the start, which has no rate yet, can put off the end by an iteration or two.
+    assert len(seen) <= 5 or LIMIT - seen[-2] > 0.99 * tol * WEIGHT
+    assert check.rate == pytest.approx(rate, rel=1e-3)
+    assert check.remaining == pytest.approx(LIMIT - seen[-1], rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.999])
+def test_gain_below_stops_at_the_last_gain(rate):
+    seen, _ = stop(GainBelow(1e-6), geometric(rate))
+    gains = np.diff(seen)
+    assert gains[-1] <= 1e-6 * WEIGHT < gains[-2]
+    assert LIMIT - seen[-1] == pytest.approx(gains[-1] * rate / (1.0 - rate), rel=1e-3)
+
+
+def test_gain_below_stops_early_where_em_is_slow_and_remaining_gain_does_not():
+    early, _ = stop(GainBelow(1e-6), geometric(0.999))
+    late, _ = stop(RemainingGain(1e-6), geometric(0.999))
+    assert LIMIT - early[-1] > 500.0 * 1e-6 * WEIGHT
+    assert LIMIT - late[-1] < 1.01 * 1e-6 * WEIGHT
+
+
+@pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
+def test_tolerance_is_per_unit_of_weight(kind):
+    few, _ = stop(kind(1e-6), geometric(0.9), weight=WEIGHT)
+    scaled = geometric(0.9, first=1000.0, limit=1000.0 * LIMIT)
+    many, _ = stop(kind(1e-6), scaled, weight=1000.0 * WEIGHT)
+    assert len(few) == len(many)
+
+
+@pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
+def test_a_gain_within_rounding_is_none(kind):
+    convergence = kind(0.0)
+    seen, _ = stop(convergence, geometric(0.99))
+    rounding = convergence.rounding(LIMIT, WEIGHT)
+    assert np.diff(seen)[-1] <= rounding < np.diff(seen)[-2]
+    assert 0.0 < rounding < 1e-9
+
+
+@pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
+def test_rounding_follows_the_precision(kind):
+    double, single = kind(0.0), kind(0.0, precision=float(np.finfo(np.float32).eps))
+    ratio = single.rounding(LIMIT, WEIGHT) / double.rounding(LIMIT, WEIGHT)
+    assert ratio == pytest.approx(2.0**29)
+    assert len(stop(single, geometric(0.9))[0]) < len(stop(double, geometric(0.9))[0])
+
+
+@pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
+def test_a_start_is_not_converged(kind):
+    check = kind(1e-3).check([LIMIT], WEIGHT)
+    assert not check.converged
+    assert np.isnan(check.rate)
+    assert check.remaining == np.inf
+
+
+def test_remaining_gain_needs_gains_that_shrink():
+    check = RemainingGain(1.0).check([0.0, 1.0, 2.0, 3.0], 1e6)
+    assert not check.converged
+    assert check.remaining == np.inf
+    check = RemainingGain(1.0).check([0.0, 1.0, 3.0, 7.0], 1e6)
+    assert not check.converged
+    assert check.remaining == np.inf
+
+
+def test_remaining_gain_is_not_deceived_by_the_end_of_a_rise():
+    """The first small gain after large ones is no sign that little remains."""
+    objectives = [0.0, 50.0, 90.0, *(90.0 + 0.01 * k for k in range(1, 9))]
+    convergence = RemainingGain(1e-4)
+    found = [convergence.check(objectives[:k], 10.0) for k in range(1, len(objectives) + 1)]
+    assert not any(check.converged for check in found)
