@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+
+class Trace(list[float]):
+    """Objectives of a run that also know which steps led to them.
+
+    Attributes
+    ----------
+    steps : list of str
+        See `Iteration.step`; as many as there are objectives.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[str] = []
+
+    def add(self, objective: float, step: str) -> None:
+        """Append an objective and the step that led to it."""
+        self.append(objective)
+        self.steps.append(step)
 
 
 class Check(NamedTuple):
@@ -67,8 +87,10 @@ class GainBelow(_PerWeight):
 
     def check(self, objectives: Sequence[float], total_weight: float) -> Check:
         """See `Convergence.check`."""
-        rate, remaining = _aitken(objectives)
+        remaining, rate = _estimate(objectives)
         if len(objectives) < 2:
+            return Check(False, rate, remaining)
+        if _jumped(objectives):
             return Check(False, rate, remaining)
         limit = max(self.tol * total_weight, self.rounding(objectives[-1], total_weight))
         return Check(objectives[-1] - objectives[-2] <= limit, rate, remaining)
@@ -82,6 +104,10 @@ class RemainingGain(_PerWeight):
     gain still to come is g rho / (1 - rho) (Aitken). The test is met when that is below
     `tol`, or when the gain itself cannot be told from rounding.
 
+    Jumps of an accelerator do not shrink so. In an accelerated run, g and rho are those
+    of the plain steps between the jumps, and those of whole cycles of steps and jumps;
+    the larger of the two estimates counts.
+
     References
     ----------
     D. Boehning, E. Dietz, R. Schaub, P. Schlattmann and B. G. Lindsay (1994). "The
@@ -92,29 +118,86 @@ class RemainingGain(_PerWeight):
 
     def check(self, objectives: Sequence[float], total_weight: float) -> Check:
         """See `Convergence.check`."""
-        rate, remaining = _aitken(objectives)
+        remaining, rate = _estimate(objectives)
         if len(objectives) < 2:
             return Check(False, rate, remaining)
         rounding = self.rounding(objectives[-1], total_weight)
-        if objectives[-1] - objectives[-2] <= rounding:
+        if not _jumped(objectives) and objectives[-1] - objectives[-2] <= rounding:
             return Check(True, rate, min(remaining, rounding))
         return Check(remaining <= self.tol * total_weight, rate, remaining)
 
 
-def _aitken(objectives: Sequence[float]) -> tuple[float, float]:
-    """Rate of convergence and remaining gain, from the last gains.
+# Gains that are looked at, and of an accelerated run the iterations that are one cycle.
+_WINDOW = 10
+_CYCLE = 4
 
-    Of the last two rates the larger is taken: early in a run the rates grow towards
-    that of the slowest direction, which the estimate must not forget.
+
+def _jumped(objectives: Sequence[float]) -> bool:
+    """Whether the last step was a proposal of an accelerator.
+
+    Then a small gain says little: a proposal only has to be no loss.
+    """
+    return isinstance(objectives, Trace) and objectives.steps[-1] == "accepted"
+
+
+class _Estimate(NamedTuple):
+    remaining: float
+    rate: float
+
+
+def _estimate(objectives: Sequence[float]) -> _Estimate:
+    """Remaining gain, and the rate of convergence that it was found with.
+
+    Of several rates the largest is taken: early in a run, and after each jump of an
+    accelerator, the rates grow towards that of the slowest direction, which the estimate
+    must not forget. Of plain EM the last two are enough.
     """
     if len(objectives) < 3:
-        return float("nan"), float("inf")
-    gain = objectives[-1] - objectives[-2]
-    before = objectives[-2] - objectives[-3]
+        return _Estimate(float("inf"), float("nan"))
+    recent = objectives[-_WINDOW - 1 :]
+    gains = [after - before for before, after in pairwise(recent)]
+    steps = objectives.steps[-len(gains) :] if isinstance(objectives, Trace) else ()
+    if "accepted" not in steps:
+        return _by_steps(gains[-3:], [True] * len(gains[-3:]))
+    plain = [step != "accepted" for step in steps]
+    return max(_by_steps(gains, plain), _by_cycles(objectives))
+
+
+def _by_steps(gains: Sequence[float], plain: Sequence[bool]) -> _Estimate:
+    """From pairs of successive steps of plain EM, and the last of these steps."""
+    rates = [
+        _ratio(gain, before)
+        for before, gain, first, second in zip(gains, gains[1:], plain, plain[1:], strict=False)
+        if first and second
+    ]
+    if not rates:
+        return _Estimate(0.0, 0.0)
+    last = next(gain for gain, is_plain in zip(gains[::-1], plain[::-1], strict=True) if is_plain)
+    return _geometric(last, max(rates))
+
+
+def _by_cycles(objectives: Sequence[float]) -> _Estimate:
+    """From the gains of the last cycles of an accelerator, whatever their steps were.
+
+    Single gains of an accelerated run are too uneven to be extrapolated.
+    """
+    marks = objectives[::-_CYCLE][:4]
+    if len(marks) < 4:
+        return _Estimate(float("inf"), float("nan"))
+    last, middle, first = (after - before for after, before in pairwise(marks))
+    rate = max(_ratio(last, middle), _ratio(middle, first))
+    remaining, _ = _geometric(last, rate)
+    return _Estimate(remaining, rate ** (1.0 / _CYCLE))
+
+
+def _ratio(gain: float, before: float) -> float:
     if gain <= 0.0:
-        return 0.0, 0.0
-    rate = gain / before if gain < before else 1.0
-    if len(objectives) > 3:
-        earlier = objectives[-3] - objectives[-4]
-        rate = max(rate, before / earlier if before < earlier else 1.0)
-    return rate, gain * rate / (1.0 - rate) if rate < 1.0 else float("inf")
+        return 0.0
+    return gain / before if gain < before else 1.0
+
+
+def _geometric(gain: float, rate: float) -> _Estimate:
+    """What follows a gain if all further ones shrink at the rate."""
+    if gain <= 0.0:
+        return _Estimate(0.0, 0.0)
+    return _Estimate(gain * rate / (1.0 - rate) if rate < 1.0 else float("inf"), rate)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.blocks import BlockMapper
-from emlearn.engine.convergence import Convergence
+from emlearn.engine.convergence import Convergence, Trace
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
 from emlearn.engine.result import EMResult, History, Iteration, Status
 from emlearn.engine.threads import blas_limited
@@ -24,6 +26,9 @@ class _State(NamedTuple):
     params: Any
     statistics: Any
     objective: float
+
+
+_Vectors = tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
 def run_em(
@@ -66,16 +71,20 @@ def run_em(
     """
     weight = model.total_weight(data)
     run = accelerator.start() if accelerator is not None else None
+    settles = getattr(run, "settles", None)
+    vectorize = _Vectorizer(model, required=run is not None)
     history: list[Iteration] = []
-    objectives: list[float] = []
+    trace = Trace()
     state: _State | None = None
     n_e_steps = 0
 
-    def record(objective: float, step: str) -> bool:
-        gain = objective - objectives[-1] if objectives else float("nan")
-        objectives.append(objective)
-        check = convergence.check(objectives, weight)
-        history.append(Iteration(objective, gain, check.rate, check.remaining, n_e_steps, step))
+    def record(objective: float, step: str, norm: float = float("nan")) -> bool:
+        gain = objective - trace[-1] if trace else float("nan")
+        trace.add(objective, step)
+        check = convergence.check(trace, weight)
+        history.append(
+            Iteration(objective, gain, check.rate, check.remaining, n_e_steps, step, norm)
+        )
         return check.converged
 
     def stop_asked() -> bool:
@@ -96,18 +105,20 @@ def run_em(
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
-        def propose(state: _State, image: Any) -> tuple[_State | None, str]:
+        def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
             """Ask the accelerator; its proposal is None if rejected or if there is none."""
-            if run is None:
+            if run is None or vectors is None:
                 return None, "em"
-            vector = run.propose(model.to_vector(state.params), model.to_vector(image))
+            vector = run.propose(*vectors)
             if vector is None:
                 return None, "em"
             trial = None
             if np.isfinite(vector).all():
                 with suppress(DegenerateModelError):
                     trial = evaluate(model.from_vector(vector, image))
-            accepted = trial is not None and trial.objective >= state.objective
+                    if settles is not None and settles(state.objective - trial.objective):
+                        trial = evaluate(model.m_step(trial.statistics, trial.params))
+            accepted = trial is not None and trial.objective > state.objective
             run.judge(accepted)
             return (trial, "accepted") if accepted else (None, "rejected")
 
@@ -118,12 +129,14 @@ def run_em(
                 return end(Status.STOPPED)
             for _ in range(max_iter):
                 image = model.m_step(state.statistics, state.params)
-                new, step = propose(state, image)
+                vectors = vectorize(state.params, image)
+                norm = float("nan") if vectors is None else _distance(*vectors)
+                new, step = propose(state, image, vectors)
                 if new is None:
                     new = evaluate(image)
                 loss = state.objective - new.objective
                 if loss > 0.0:
-                    record(state.objective, "kept")
+                    record(state.objective, "kept", norm)
                     rounding = convergence.rounding(state.objective, weight)
                     if loss <= rounding:
                         return end(Status.CONVERGED)
@@ -133,7 +146,7 @@ def run_em(
                         f"({rounding:.3g}); the parameters before are kept",
                     )
                 state = new
-                converged = record(state.objective, step)
+                converged = record(state.objective, step, norm)
                 if stop_asked():
                     return end(Status.STOPPED)
                 if converged:
@@ -141,3 +154,29 @@ def run_em(
         except DegenerateModelError as error:
             return end(Status.FAILED, str(error))
     return end(Status.MAX_ITER)
+
+
+class _Vectorizer:
+    """Vector forms of parameters and of their image under the EM map.
+
+    The image of one step mostly is the parameters of the next, so the last is kept.
+    """
+
+    def __init__(self, model: LatentVariableModel[Any, Any, Any], required: bool):
+        self._model = model
+        self._last: tuple[Any, Any] = (None, None)
+        self._absent = not required and type(model).to_vector is LatentVariableModel.to_vector
+
+    def __call__(self, params: Any, image: Any) -> _Vectors:
+        """Both vectors; None if the model has no vector form and none is required."""
+        if self._absent:
+            return None
+        known, vector = self._last
+        point = vector if known is params else self._model.to_vector(params)
+        self._last = (image, self._model.to_vector(image))
+        return point, self._last[1]
+
+
+def _distance(point: NDArray[np.float64], image: NDArray[np.float64]) -> float:
+    step = image - point
+    return math.sqrt(step @ step)

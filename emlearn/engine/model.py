@@ -111,6 +111,22 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Sum of the weights of the observations: tolerances are per unit of weight."""
         return 1.0
 
+    def perturb(self, data: DataT, params: ParamsT, rng: np.random.Generator) -> ParamsT | None:
+        """Parameters changed at random so that EM may reach another, better optimum.
+
+        The search for the global optimum runs a few EM steps from there and keeps them
+        if they lead higher. None, the default, is that no such change is known.
+        """
+        return None
+
+    def subset(self, data: DataT, rng: np.random.Generator) -> DataT | None:
+        """A random part of large data on which starts can be compared at less cost.
+
+        Parameters fitted to the part have to be parameters for the whole. None, the
+        default, is that the data are small enough, or cannot be divided.
+        """
+        return None
+
     def to_vector(self, params: ParamsT) -> NDArray[np.float64]:
         """Parameters as an unconstrained vector, in which accelerators extrapolate."""
         raise NotImplementedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.convergence import Convergence
+from emlearn.engine.exploration import SearchPlan, explore
 from emlearn.engine.loop import Callback, run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
 from emlearn.engine.result import EMResult, History, Status
@@ -34,6 +35,8 @@ class Restart(NamedTuple):
         Key of the run's stream of random numbers below the seed of the search.
     message : str
         Why it failed; empty otherwise.
+    n_short_runs : int
+        Short runs that the start was chosen from; their E-steps are counted above.
     """
 
     objective: float
@@ -42,6 +45,7 @@ class Restart(NamedTuple):
     n_e_steps: int
     seed: tuple[int, ...]
     message: str
+    n_short_runs: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def search(
     accelerator: Accelerator | None = None,
     callback: Callback | None = None,
     n_jobs: int | None = None,
+    plan: SearchPlan | None = None,
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the highest objective.
 
@@ -88,6 +93,8 @@ def search(
     n_jobs : int, default=None
         Starts that run at the same time, as in joblib; threads unless
         `joblib.parallel_config` says otherwise.
+    plan : SearchPlan, default=None
+        How each start is searched for; None takes what `model.initialize` returns.
 
     Returns
     -------
@@ -95,6 +102,8 @@ def search(
         `best` is the run with the highest objective among those that did not fail, the
         earliest of equals; if all failed, the first of them.
     """
+    if not seeds:
+        raise ValueError("search needs at least one seed: there is one start for each")
     n_workers = min(effective_n_jobs(n_jobs), len(seeds))
     n_threads = max(1, available_threads() // max(1, n_workers))
     settings: dict[str, Any] = {
@@ -106,11 +115,12 @@ def search(
     }
     with blas_limited():
         if n_workers == 1:
-            runs = [_start(model, data, seed, settings) for seed in seeds]
+            found = [_start(model, data, seed, plan, settings) for seed in seeds]
         else:
-            runs = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(_start)(model, data, seed, settings) for seed in seeds
+            found = Parallel(n_jobs=n_jobs, prefer="threads")(
+                delayed(_start)(model, data, seed, plan, settings) for seed in seeds
             )
+    runs = [run for run, _ in found]
     usable = [i for i, run in enumerate(runs) if run.status.usable]
     best = max(usable, key=lambda i: runs[i].objective, default=0)
     records = tuple(
@@ -121,8 +131,9 @@ def search(
             run.n_e_steps,
             tuple(seed.spawn_key),
             run.message,
+            n_short_runs,
         )
-        for run, seed in zip(runs, seeds, strict=True)
+        for (run, n_short_runs), seed in zip(found, seeds, strict=True)
     )
     return SearchResult(runs[best], best, records)
 
@@ -131,11 +142,21 @@ def _start(
     model: LatentVariableModel[Any, Any, Any],
     data: Any,
     seed: np.random.SeedSequence,
+    plan: SearchPlan | None,
     settings: dict[str, Any],
-) -> EMResult:
+) -> tuple[EMResult, int]:
+    """One run, and the number of short runs that its start was chosen from."""
+    rng = np.random.default_rng(seed)
     with blas_limited():
-        try:
-            params = model.initialize(data, np.random.default_rng(seed))
-        except DegenerateModelError as error:
-            return EMResult(None, -np.inf, Status.FAILED, str(error), History(), 0)
-        return run_em(model, data, params, **settings)
+        if plan is None:
+            try:
+                params = model.initialize(data, rng)
+            except DegenerateModelError as error:
+                return EMResult(None, -np.inf, Status.FAILED, str(error), History(), 0), 0
+            return run_em(model, data, params, **settings), 0
+        convergence, n_threads = settings["convergence"], settings["n_threads"]
+        found = explore(model, data, plan, rng, convergence=convergence, n_threads=n_threads)
+        if not found.best.status.usable:
+            return replace(found.best, n_e_steps=found.n_e_steps), found.n_runs
+        run = run_em(model, data, found.best.params, **settings)
+        return replace(run, n_e_steps=run.n_e_steps + found.n_e_steps), found.n_runs

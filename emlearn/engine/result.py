@@ -44,6 +44,10 @@ class Iteration(NamedTuple):
         Where the parameters came from: "start", "em", or the accelerator's "accepted"
         or "rejected" (the plain EM step was then taken); "kept" where the step lowered
         the objective by rounding and the parameters before were kept.
+    step_norm : float
+        Length of the EM step from the parameters before, in the coordinates of
+        `to_vector`: how far these were from a fixed point, whatever step was then
+        taken. NaN for the start, and for models without a vector form.
     """
 
     objective: float
@@ -52,6 +56,7 @@ class Iteration(NamedTuple):
     remaining: float
     e_steps: int
     step: str
+    step_norm: float = float("nan")
 
 
 class History(tuple[Iteration, ...]):

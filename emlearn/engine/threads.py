@@ -106,9 +106,9 @@ def _release_control() -> None:
 
 
 def _blas_threads(controller: Any) -> int:
-    counts = [
-        library.get_num_threads()
-        for library in controller.lib_controllers
-        if library.user_api == "blas"
-    ]
-    return max(counts, default=1)
+    # Where the BLAS is not known to threadpoolctl, as Accelerate, OpenMP's number will do.
+    for api in ("blas", "openmp"):
+        libraries = [lib for lib in controller.lib_controllers if lib.user_api == api]
+        if libraries:
+            return max(library.get_num_threads() for library in libraries)
+    return 1
