@@ -87,8 +87,8 @@ class RowBlock:
         Weights of the rows; None means 1 each.
     workspace : Workspace
         Scratch memory shared by the blocks of a data set.
-    resident : ndarray of shape (n_features, n_rows) or None
-        The scaled rows, where the data are small enough to keep them twice.
+    resident : ndarray of shape (1 + n_features, n_rows) or None
+        What `augmented` returns, where the data are small enough to keep them twice.
     features : ndarray of shape (1 + n_features + n_moments, n_rows) or None
         Their features in the moment form, where those are small enough to keep.
     scatter : ndarray of shape (n_features, n_features) or None
@@ -118,12 +118,22 @@ class RowBlock:
         """Precision of the rows, and of the arithmetic within the block."""
         return self.rows.dtype
 
-    def scaled(self) -> Array:
-        """The block in scaled coordinates; not to be written to."""
+    def augmented(self) -> Array:
+        """A row of ones above the block in scaled coordinates; not to be written to."""
         if self.resident is not None:
             return self.resident
-        out = self.workspace.array("scaled", self.rows.shape[::-1], self.dtype)
-        return self.scaling.apply(self.rows, out)
+        n_rows, n_features = self.rows.shape
+        return self.augment(self.workspace.array("augmented", (1 + n_features, n_rows), self.dtype))
+
+    def augment(self, out: Array) -> Array:
+        """`augmented`, written to an array."""
+        out[0] = 1.0
+        self.scaling.apply(self.rows, out[1:])
+        return out
+
+    def scaled(self) -> Array:
+        """The block in scaled coordinates; not to be written to."""
+        return self.augmented()[1:]
 
 
 def column_scaling(
@@ -165,14 +175,15 @@ def column_scaling(
     # Rounding of the column's own representation is no spread.
     resolution = 4.0 * np.finfo(X.dtype).eps * np.abs(center)
     deviation[deviation <= resolution] = 0.0
-    if not by_column:
+    varies = deviation > 0.0
+    exponent = np.zeros(n_features)
+    exponent[varies] = np.log2(unit[varies]) + np.log2(deviation[varies])
+    if not by_column and varies.any():
         # In common units the narrowest representable columns may vanish beside the widest.
-        exponent = np.log2(unit) + np.log2(np.where(deviation > 0.0, deviation, 1.0))
-        spread = exponent[deviation > 0.0]
-        common = np.exp2(np.round(spread.max())) if spread.size else 1.0
-        scale = np.full(n_features, common)
-    else:
-        scale = np.where(deviation > 0.0, unit * _power_of_two(deviation), 1.0)
+        exponent[:] = exponent[varies].max()
+    # Within what the precision of the data can divide by.
+    info = np.finfo(X.dtype)
+    scale = np.exp2(np.clip(np.round(exponent), info.minexp, info.maxexp - 1))
     variance = np.square(deviation * (unit / scale))
     return Scaling((center * unit).astype(X.dtype), scale), variance
 
@@ -187,5 +198,5 @@ def _chunks(X: Array, weight: Array | None) -> Iterator[tuple[Array, Array | Non
 def _power_of_two(values: Array) -> Array:
     """Powers of two nearest to positive values; 1 for zeros."""
     exponents = np.round(np.log2(np.where(values > 0.0, values, 1.0)))
-    powers: Array = np.exp2(exponents)
+    powers: Array = np.exp2(np.minimum(exponents, np.finfo(np.float64).maxexp - 1))
     return powers

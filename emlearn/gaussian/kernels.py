@@ -1,4 +1,4 @@
-"""The two ways to compute Gaussian log-densities and their sufficient statistics.
+"""The three ways to compute Gaussian log-densities and their sufficient statistics.
 
 *Moment form.* With the features phi(x) = [1, x, second moments of x], the log-densities
 of all components are one matrix product, Theta phi(X), and the sufficient statistics are
@@ -6,17 +6,22 @@ another, R phi(X)'. It is the fastest form for few features. Quadratic terms abo
 centre of the data cancel, which costs about log10(kappa) digits, kappa being the second
 moment of a component about that centre measured in its own precision.
 
-*Centred form.* Rows are centred at the mean of the component and whitened by a
-triangular product; scatter is taken about the current mean by a symmetric product. It
-loses no digits to the position or the narrowness of a component, and does half the work
-of general products, so that it is also the faster form for many features.
+*Whitened form.* For each component a triangular product whitens the rows and a symmetric
+product makes its scatter about the center of the data. Both do half the work of general
+products, which makes it the faster form for many features or few components. It cancels
+as the moment form does.
 
-Both return their statistics about an origin: 0 in the moment form and the current means
-in the centred one.
+*Centred form.* Rows are centred at the mean of the component before they are whitened,
+and scatter is taken about that mean. It loses no digits to the position or the narrowness
+of a component, and is the slowest.
+
+Each returns its statistics about an origin: the current means in the centred form, 0 in
+the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -125,14 +130,89 @@ def moment_features(block: RowBlock, structure: CovarianceStructure) -> Array:
     """Features (1 + n_features + n_moments, n_rows) of a block."""
     if block.features is not None:
         return block.features
-    x = block.scaled()
-    n_features = len(x)
-    shape = (1 + n_features + structure.n_moments(n_features), block.n_rows)
-    features = block.workspace.array("features", shape, block.dtype)
-    features[0] = 1.0
-    features[1 : 1 + n_features] = x
-    structure.moments(x, features[1 + n_features :])
+    x = block.augmented()
+    n_moments = structure.n_moments(len(x) - 1)
+    if n_moments == 0:
+        return x
+    features = block.workspace.array("features", (len(x) + n_moments, block.n_rows), block.dtype)
+    features[: len(x)] = x
+    structure.moments(x[1:], features[len(x) :])
     return features
+
+
+class WhitenedForm(NamedTuple):
+    """See the module's text. For a full covariance matrix of each component."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> WhitenedBound:
+        """Whitening matrices of the rows with a one above them: P'(x - mean)."""
+        root = factor.precision_cholesky
+        whitening = np.empty((len(root), root.shape[1] + 1, root.shape[2]), dtype)
+        whitening[:, 1:] = root
+        whitening[:, 0] = -(means[:, None, :] @ root)[:, 0]
+        return WhitenedBound(whitening, constants)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return np.zeros_like(means), statistics.second
+
+
+# Columns of a triangular product that are taken together.
+_PANEL = 16
+
+
+class WhitenedBound(NamedTuple):
+    """Whitened form with its whitening matrices (n_components, 1 + n_features, n_features)."""
+
+    whitening: Array
+    constants: Array
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out.
+
+        Panels of columns skip the zeros below the triangle. (BLAS has a triangular
+        product, but its wrapper in scipy holds the interpreter's lock.)
+        """
+        x = block.augmented()
+        n_features = len(x) - 1
+        white = block.workspace.array("white", (_PANEL, x.shape[1]), x.dtype)
+        norm = block.workspace.array("norm", (1, x.shape[1]), x.dtype)[0]
+        for k, matrix in enumerate(self.whitening):
+            out[k] = 0.0
+            for start in range(0, n_features, _PANEL):
+                stop = min(start + _PANEL, n_features)
+                panel = white[: stop - start]
+                np.matmul(matrix[: 1 + stop, start:stop].T, x[: 1 + stop], out=panel)
+                out[k] += np.einsum("ij,ij->j", panel, panel, out=norm)
+        out *= -0.5
+        out += self.constants[:, None].astype(out.dtype, copy=False)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        x = block.augmented()
+        n_components, size = len(self.whitening), len(x)
+        sums = np.empty((n_components, size, size))
+        for k, keep in enumerate(_responsible(responsibilities)):
+            if keep is None:
+                z = block.workspace.array("weighted", x.shape, x.dtype)
+                np.multiply(x, np.sqrt(responsibilities[k]), out=z)
+            else:
+                z = np.take(x, keep, axis=1)
+                z *= np.sqrt(responsibilities[k][keep])
+            sums[k] = z @ z.T
+        return GaussianStatistics(sums[:, 0, 0], sums[:, 0, 1:], sums[:, 1:, 1:])
+
+
+def _responsible(responsibilities: Array) -> Iterator[Array | None]:
+    """For each component the rows that matter to it, or None where most of them do."""
+    for row in responsibilities:
+        keep = np.flatnonzero(row > _NEGLIGIBLE)
+        yield keep if 2 * len(keep) < len(row) else None
 
 
 class CentredForm(NamedTuple):
@@ -181,20 +261,18 @@ class CentredBound(NamedTuple):
         n_components, n_features = self.means.shape
         first = np.empty((n_components, n_features))
         second = self.structure.new_scatter(n_components, n_features)
-        roots = np.sqrt(responsibilities)
-        for k, mean in enumerate(self.means):
-            keep = np.flatnonzero(responsibilities[k] > _NEGLIGIBLE)
-            if 2 * len(keep) < block.n_rows:
-                z = np.take(x, keep, axis=1)
-                z -= mean[:, None]
-                root = roots[k][keep]
-            else:
+        for k, keep in enumerate(_responsible(responsibilities)):
+            root = np.sqrt(responsibilities[k])
+            if keep is None:
                 z = block.workspace.array("centred", x.shape, x.dtype)
-                np.subtract(x, mean[:, None], out=z)
-                root = roots[k]
+                np.subtract(x, self.means[k][:, None], out=z)
+            else:
+                z = np.take(x, keep, axis=1)
+                z -= self.means[k][:, None]
+                root = root[keep]
             first[k] = self.structure.scatter(z, root, k, second)
         weight = responsibilities.sum(axis=1, dtype=np.float64)
         return GaussianStatistics(weight, first, second)
 
 
-Form = MomentForm | CentredForm
+Form = MomentForm | WhitenedForm | CentredForm

@@ -20,13 +20,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import check_sample_weight, validate_data, validate_params
-from emlearn.engine import EMResult, LatentVariableModel, RemainingGain, SearchResult, search
+from emlearn.engine import (
+    EMResult,
+    LatentVariableModel,
+    RemainingGain,
+    SearchPlan,
+    SearchResult,
+    find_accelerator,
+    search,
+)
 from emlearn.engine.loop import Callback
-from emlearn.engine.result import Iteration
+from emlearn.engine.result import Iteration, Status
 from emlearn.engine.threads import available_threads, blas_limited
 from emlearn.mixture._responsibilities import row_log_density
 
 Array = NDArray[Any]
+
+#: Error of a row's log-density, in nats, that double precision may make for speed.
+ACCEPTED_LOSS = 1e-10
 
 
 class Scorer(Protocol):
@@ -36,8 +47,11 @@ class Scorer(Protocol):
         """Rows to be taken together."""
         ...
 
-    def log_joint(self, X: Array) -> Array:
-        """log(weight_k) + log-density, shape (n_components, n_rows), valid until asked again."""
+    def log_joint(self, X: Array, *, common: bool = True) -> Array:
+        """log(weight_k) + log-density, shape (n_components, n_rows), valid until asked again.
+
+        With ``common=False`` a term shared by all components of a row may be left out.
+        """
         ...
 
 
@@ -49,6 +63,10 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
     @abstractmethod
     def _make_model(self, X: Array) -> LatentVariableModel[Any, Any, Any]:
         """Model for these hyperparameters; checks those that depend on the data."""
+
+    @abstractmethod
+    def _plan(self) -> SearchPlan | None:
+        """How each start is searched for; None for what the model's initialize returns."""
 
     @abstractmethod
     def _publish(self, params: Any, data: Any, dtype: Any) -> None:
@@ -102,10 +120,12 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
                 model,
                 data,
                 seeds=self._seeds(),
-                convergence=RemainingGain(self.tol, float(np.finfo(X.dtype).eps)),
+                convergence=self._convergence(X.dtype),
                 max_iter=self.max_iter,
+                accelerator=find_accelerator(self.accelerate),
                 callback=self._callback(),
                 n_jobs=self.n_jobs,
+                plan=self._plan(),
             )
             self._require_success(found)
             self._publish(found.best.params, data, X.dtype)
@@ -136,13 +156,21 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        rows: Array = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_min_samples=2 if reset else 1,
-        )
+        try:
+            rows: Array = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_min_samples=2 if reset else 1,
+            )
+        except ValueError as error:
+            if "contains NaN" not in str(error):
+                raise
+            raise ValueError(
+                f"Input X contains NaN. {type(self).__name__} does not take missing values "
+                "yet: leave out the rows that have any, or fill them in first."
+            ) from None
         return rows
 
     def _check_enough_rows(self, X: Array, weight: Array | None) -> None:
@@ -160,6 +188,14 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
 
     def _resumes(self) -> bool:
         return bool(self.warm_start) and hasattr(self, "converged_")
+
+    def _convergence(self, dtype: Any) -> RemainingGain:
+        """Test of convergence that does not take for a gain or a fall what is noise.
+
+        `RemainingGain.rounding` is at least 256 times the precision for each row.
+        """
+        noise = min(self.tol, ACCEPTED_LOSS) / 256.0
+        return RemainingGain(self.tol, max(float(np.finfo(dtype).eps), noise))
 
     def _callback(self) -> Callback | None:
         if not self.verbose:
@@ -200,13 +236,18 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
             )
         if best.converged or self.max_iter == 0:
             return
-        reason = best.message or (
-            f"max_iter={self.max_iter} iterations were not enough: an estimated "
-            f"{best.history[-1].remaining:.3g} nats of log-likelihood are still to be gained"
-        )
+        reason = f"{best.message}. A covariance is nearly singular: increase reg_covar,"
+        if best.status is Status.MAX_ITER:
+            remaining = best.history[-1].remaining
+            left = ""
+            if np.isfinite(remaining):
+                left = f": an estimated {remaining:.3g} nats of log-likelihood are left to gain"
+            reason = (
+                f"max_iter={self.max_iter} iterations were not enough{left}. Increase "
+                "max_iter, or increase tol if that accuracy is not needed,"
+            )
         warnings.warn(
-            f"Best performing initialization did not converge; {reason}. Increase max_iter, "
-            "or increase tol if that accuracy is not needed, or use fewer components.",
+            f"Best performing initialization did not converge; {reason} or use fewer components.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -217,12 +258,12 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
         check_is_fitted(self)
         return self._validate_rows(X, reset=False)
 
-    def _map(self, X: Array, out: Array, reduce: Any) -> Array:
+    def _map(self, X: Array, out: Array, reduce: Any, *, common: bool = True) -> Array:
         """Fill ``out[rows] = reduce(log_joint of the rows)`` block by block, in threads."""
         scorer = self._scorer(X.dtype)
 
         def work(rows: slice) -> None:
-            out[rows] = reduce(scorer.log_joint(X[rows]))
+            out[rows] = reduce(scorer.log_joint(X[rows], common=common))
 
         blocks = scorer.blocks(X)
         with blas_limited():
@@ -249,7 +290,8 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
             Indices of components.
         """
         X = self._rows_to_score(X)
-        return self._map(X, np.empty(len(X), np.intp), lambda joint: joint.argmax(axis=0))
+        labels = np.empty(len(X), np.intp)
+        return self._map(X, labels, lambda joint: joint.argmax(axis=0), common=False)
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities: posterior probability of each component for each row.
@@ -270,7 +312,8 @@ class BaseMixtureEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
             row_log_density(joint)
             return joint.T
 
-        return self._map(X, np.empty((len(X), len(self.weights_)), X.dtype), reduce)
+        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
+        return self._map(X, responsibilities, reduce, common=False)
 
     def transform(self, X: ArrayLike) -> Array:
         """Responsibilities, as `predict_proba`: soft clustering as a step of a Pipeline.

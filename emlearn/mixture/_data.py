@@ -23,6 +23,8 @@ _FEATURE_BYTES = 8 * 2**20
 _BLOCK_NUMBERS = 2**20
 _BLOCK_ROWS = (1024, 16384)
 _BLOCK_NANOSECONDS = 3e5
+# Rows on which starts are compared, where there are more than twice as many.
+_SUBSET_ROWS = 5000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class MixtureData:
     total_weight: float
 
 
+def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ValueError:
+    """The error for columns whose variances cannot be represented."""
+    return ValueError(
+        f"The variances of columns {columns.tolist()} of X, or their inverses, are beyond the "
+        f"range of {np.dtype(dtype)}: the standard deviations are about "
+        f"{', '.join(f'{value:.0e}' for value in deviation)}. Bring X to other units, for "
+        "example with StandardScaler, or pass it as float64."
+    )
+
+
 def prepare_rows(
     X: Array, weight: Array | None, structure: CovarianceStructure, n_components: int
 ) -> MixtureData:
@@ -69,11 +81,35 @@ def prepare_rows(
         kept = np.flatnonzero(weight)
         X, weight = X[kept], weight[kept]
     scaling, variance = column_scaling(X, weight, by_column=structure.scales_by_column)
+    # Variances and their inverses are to be published in the precision of the data.
+    within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
+    if not within.all():
+        raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], X.dtype)
     spread = variance > 0.0 if structure.scales_by_column else np.zeros(len(variance), bool)
     metric = 1.0 / np.sqrt(np.where(spread, variance, 1.0))
     total = float(len(X)) if weight is None else float(weight.sum())
     blocks = _cut_rows(X, weight, structure, n_components, scaling)
     return MixtureData(X, weight, kept, scaling, variance, metric, blocks, total)
+
+
+def subset_rows(
+    data: MixtureData,
+    structure: CovarianceStructure,
+    n_components: int,
+    rng: np.random.Generator,
+) -> MixtureData | None:
+    """Random rows of large data, in the same coordinates; None if the data are not large."""
+    n_rows, n_features = data.X.shape
+    size = max(_SUBSET_ROWS, n_components * max(100, 10 * n_features))
+    if n_rows <= 2 * size:
+        return None
+    chosen = np.sort(rng.choice(n_rows, size, replace=False, shuffle=False))
+    X = data.X[chosen]
+    weight = None if data.weight is None else data.weight[chosen]
+    kept = chosen if data.kept is None else data.kept[chosen]
+    blocks = _cut_rows(X, weight, structure, n_components, data.scaling)
+    total = float(size) if weight is None else float(weight.sum())
+    return replace(data, X=X, weight=weight, kept=kept, blocks=blocks, total_weight=total)
 
 
 def _cut_rows(
@@ -85,7 +121,7 @@ def _cut_rows(
 ) -> tuple[RowBlock, ...]:
     """Blocks of rows; of small data, what an E-step derives from them is kept."""
     n_rows, n_features = X.shape
-    width, by_moments = _width(structure, n_features)
+    width, by_moments = _width(structure, n_components, n_features)
     resident = X.nbytes <= _RESIDENT_BYTES
     with_features = resident and by_moments and width * n_rows * X.itemsize <= _FEATURE_BYTES
     workspace = Workspace()
@@ -94,8 +130,8 @@ def _cut_rows(
         part = None if weight is None else weight[rows]
         block = RowBlock(X[rows], scaling, part, workspace)
         if resident:
-            x = scaling.apply(block.rows, np.empty(block.rows.shape[::-1], X.dtype))
-            block = replace(block, resident=x)
+            x = np.empty((1 + n_features, block.n_rows), X.dtype)
+            block = replace(block, resident=block.augment(x))
         if with_features:
             block = replace(block, features=moment_features(block, structure).copy())
         if by_moments and structure.n_moments(n_features) == 0:
@@ -108,7 +144,7 @@ def _cut_rows(
 def row_slices(X: Array, structure: CovarianceStructure, n_components: int) -> list[slice]:
     """Where to cut the rows: a function of the shape of the problem alone."""
     n_rows, n_features = X.shape
-    width, _ = _width(structure, n_features)
+    width, _ = _width(structure, n_components, n_features)
     fewest, most = _BLOCK_ROWS
     rows = min(max(_BLOCK_NUMBERS // width, fewest), most)
     # Measured: about 12 ns for an exponential and 0.3 ns for a feature.
@@ -118,9 +154,8 @@ def row_slices(X: Array, structure: CovarianceStructure, n_components: int) -> l
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def _width(structure: CovarianceStructure, n_features: int) -> tuple[int, bool]:
+def _width(structure: CovarianceStructure, n_components: int, n_features: int) -> tuple[int, bool]:
     """Numbers per row that a kernel works on, and whether it is the moment form."""
-    limit = structure.max_features_for_moments
-    if limit is None or n_features <= limit:
-        return 1 + n_features + structure.n_moments(n_features), True
-    return 5 * n_features, False
+    if structure.prefers_whitening(n_components, n_features):
+        return 5 * n_features, False
+    return 1 + n_features + structure.n_moments(n_features), True

@@ -12,18 +12,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
+from emlearn.engine import ACCELERATORS, PLANS, SearchPlan, find_plan
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.mixture._base import BaseMixtureEM
-from emlearn.mixture._data import MixtureData
+from emlearn.mixture._data import MixtureData, beyond_range
 from emlearn.mixture._gaussian_model import GaussianMixtureModel, GaussianMixtureParams
 from emlearn.mixture._gaussian_scorer import GaussianScorer
 from emlearn.mixture._initialization import (
+    SEARCH_START,
     STARTS,
     CallableStart,
     Draw,
     GivenResponsibilities,
     NearestMeansStart,
     Start,
+    as_numbers,
     check_responsibilities,
 )
 
@@ -44,7 +47,7 @@ class GaussianMixtureEM(BaseMixtureEM):
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal
         matrix each, or one variance each.
-    tol : float, default=1e-5
+    tol : float, default=1e-7
         Stop when the log-likelihood still to be gained, estimated from the rate of
         convergence, is below this many nats per unit of weight. (scikit-learn stops at
         the last gain, which says little where EM is slow; the default of 1e-3 there
@@ -59,15 +62,32 @@ class GaussianMixtureEM(BaseMixtureEM):
     max_iter : int, default=1000
         Largest number of iterations of each start.
     n_init : int, default=1
-        Number of starts, of which the one with the highest objective is kept.
+        Number of starts, or of searches, of which the one with the highest objective is
+        kept. That one search finds the best optimum again and again, as `restarts_` tells,
+        is a sign that it is the global one.
     init_params : str, callable or array-like, default="kmeans"
-        How to start. "kmeans": clusters of k-means; "k-means++": its seeds only;
+        How to start. The default is one start for each of the `n_init`, as in
+        scikit-learn, which costs little; where the optimum matters, use "search": it
+        starts from the best of many short runs, changed as long as that pays (see
+        `search`). "kmeans": clusters of k-means; "k-means++": its seeds only;
         "random_from_data": random rows as centers; "random": random responsibilities
         (all components start near the center: slow). These look at no more than 10000
         random rows, or 100 for each component. An array of shape (n_samples,
         n_components) gives the responsibilities themselves; so does a callable,
         ``init_params(X, n_components, rng)``, rng being a `numpy.random.Generator` and
         X the rows of positive weight.
+    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
+        How much to search for the global optimum, with ``init_params="search"`` and
+        without `means_init`: the name of one of `emlearn.engine.PLANS`, about how many
+        E-steps to spend on each of the `n_init` searches, or a plan with numbers of your
+        own. A search is short EM runs from seeds of k-means++, of which the best is kept;
+        then random swaps: one component is moved to a random row, and stays there if a
+        few EM steps later the objective is higher. Of more than 10000 rows (or
+        more for many components) it sees a random part.
+    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
+        How to take longer steps than EM where it is slow; None is plain EM. No choice
+        lowers the objective. "auto" starts as plain EM and accelerates once its steps
+        are seen to shrink slowly; see `emlearn.engine.acceleration`.
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -116,7 +136,7 @@ class GaussianMixtureEM(BaseMixtureEM):
         The same after each iteration.
     history_ : dict of str to ndarray
         For the start and each iteration: "objective" (total), "gain", "rate",
-        "remaining", "e_steps", "step"; see `emlearn.engine.Iteration`.
+        "remaining", "e_steps", "step", "step_norm"; see `emlearn.engine.Iteration`.
     restarts_ : tuple of Restart
         Objective, status, iterations and seed of every start.
     n_features_in_ : int
@@ -168,7 +188,13 @@ class GaussianMixtureEM(BaseMixtureEM):
         "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(STARTS)), callable, "array-like"],
+        "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
+        "search": [
+            StrOptions(set(PLANS)),
+            Interval(Integral, 1, None, closed="left"),
+            SearchPlan,
+        ],
+        "accelerate": [StrOptions(set(ACCELERATORS)), None],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -176,7 +202,11 @@ class GaussianMixtureEM(BaseMixtureEM):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
     }
 
     def __init__(
@@ -184,11 +214,13 @@ class GaussianMixtureEM(BaseMixtureEM):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        tol: float = 1e-5,
+        tol: float = 1e-7,
         reg_covar: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "kmeans",
+        search: str | int | SearchPlan = "default",
+        accelerate: str | None = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -205,6 +237,8 @@ class GaussianMixtureEM(BaseMixtureEM):
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.search = search
+        self.accelerate = accelerate
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
@@ -220,17 +254,17 @@ class GaussianMixtureEM(BaseMixtureEM):
 
     def _make_model(self, X: Array) -> GaussianMixtureModel:
         return GaussianMixtureModel(
-            self.n_components, self._structure, self._start(X), self.reg_covar, X.dtype
+            int(self.n_components), self._structure, self._start(X), self.reg_covar, X.dtype
         )
 
     def _start(self, X: Array) -> Start:
         draw = self._draw(len(X))
-        if self._resumes():
-            return Start(draw, self.weights_, self.means_, self.precisions_)
         n_features = X.shape[1]
+        shape = self._structure.shape(self.n_components, n_features)
+        if self._resumes():
+            return self._resume(draw, (self.n_components, n_features), shape)
         weights = self._given("weights_init", (self.n_components,))
         means = self._given("means_init", (self.n_components, n_features))
-        shape = self._structure.shape(self.n_components, n_features)
         precisions = self._given("precisions_init", shape)
         if weights is not None:
             if (weights < 0.0).any() or (weights > 1.0).any():
@@ -243,15 +277,32 @@ class GaussianMixtureEM(BaseMixtureEM):
                     "The parameter 'weights_init' should be normalized, but got "
                     f"sum(weights) = {weights.sum():.5f}."
                 )
+        covariances = None
         if precisions is not None:
-            self._structure.covariance_from_precision(precisions, n_features)
+            covariances = self._structure.covariance_from_precision(precisions, n_features)
         if means is not None and isinstance(self.init_params, str):
             draw = NearestMeansStart(means)
-        return Start(draw, weights, means, precisions)
+        return Start(draw, weights, means, covariances)
+
+    def _resume(self, draw: Draw, means: tuple[int, int], covariances: tuple[int, ...]) -> Start:
+        if (self.means_.shape, self.covariances_.shape) != (means, covariances):
+            raise ValueError(
+                "With warm_start=True the fit goes on from the last one, which had "
+                "another n_components, covariance_type or number of features. Set "
+                "warm_start=False to start anew."
+            )
+        return Start(draw, self.weights_, self.means_, self.covariances_)
+
+    def _plan(self) -> SearchPlan | None:
+        is_search = isinstance(self.init_params, str) and self.init_params == "search"
+        # One component has one optimum, and given means are where the user wants to start.
+        if self._resumes() or not is_search or self.means_init is not None:
+            return None
+        return None if self.n_components == 1 else find_plan(self.search)
 
     def _draw(self, n_samples: int) -> Draw:
         if isinstance(self.init_params, str):
-            return STARTS[self.init_params]
+            return STARTS.get(self.init_params, SEARCH_START)
         if callable(self.init_params):
             return CallableStart(self.init_params)
         shape = (n_samples, self.n_components)
@@ -261,7 +312,7 @@ class GaussianMixtureEM(BaseMixtureEM):
         value = getattr(self, name)
         if value is None:
             return None
-        array = np.asarray(value, dtype=np.float64)
+        array = as_numbers(value, name)
         if array.shape != shape:
             raise ValueError(
                 f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}."
@@ -284,12 +335,18 @@ class GaussianMixtureEM(BaseMixtureEM):
 
     def _publish(self, params: GaussianMixtureParams, data: MixtureData, dtype: Any) -> None:
         structure, scaling = self._structure, data.scaling
-        root = structure.rescale_cholesky(params.factor.precision_cholesky, scaling.scale)
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            root = structure.rescale_cholesky(params.factor.precision_cholesky, scaling.scale)
+            precisions = structure.precision(root).astype(dtype)
+            covariances = structure.rescale(params.covariances, scaling.scale).astype(dtype)
+        # Where a variance underflows to 0, its inverse overflows.
+        if not (np.isfinite(covariances).all() and np.isfinite(precisions).all()):
+            raise beyond_range(np.arange(len(scaling.scale)), scaling.scale, dtype)
         self.weights_ = params.weights.astype(dtype)
         self.means_ = scaling.to_units(params.means).astype(dtype)
-        self.covariances_ = structure.rescale(params.covariances, scaling.scale).astype(dtype)
+        self.covariances_ = covariances
+        self.precisions_ = precisions
         self.precisions_cholesky_ = root.astype(dtype)
-        self.precisions_ = structure.precision(root).astype(dtype)
 
     def _scorer(self, dtype: Any) -> GaussianScorer:
         return GaussianScorer.at(
@@ -317,9 +374,9 @@ class GaussianMixtureEM(BaseMixtureEM):
             The component of each.
         """
         check_is_fitted(self)
-        if n_samples < 1:
+        if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples}. At least one row is drawn."
+                f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
             )
         rng = check_random_state(self.random_state)
         weights = self.weights_.astype(np.float64)

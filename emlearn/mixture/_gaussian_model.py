@@ -24,16 +24,26 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.gaussian.blocks import RowBlock
-from emlearn.gaussian.kernels import CentredForm, Form, GaussianStatistics, MomentForm
+from emlearn.gaussian.kernels import CentredForm, Form, GaussianStatistics, MomentForm, WhitenedForm
 from emlearn.gaussian.structures import CovarianceStructure, Factor
-from emlearn.mixture._data import MixtureData, prepare_rows
-from emlearn.mixture._initialization import SoftLabels, Start
+from emlearn.mixture._data import MixtureData, prepare_rows, subset_rows
+from emlearn.mixture._initialization import (
+    SoftLabels,
+    Start,
+    distance_to_nearest,
+    sample_rows,
+)
 from emlearn.mixture._responsibilities import normalize, normalize_any
 
 Array = NDArray[Any]
 
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
 RELATIVE_RIDGE = 1e-6
+
+# Of a component that is moved: its least weight in the draw, and its covariance relative
+# to the average of all.
+_LIGHTEST = 1e-3
+_SMALLER = 0.4
 
 
 class _Precision(NamedTuple):
@@ -141,10 +151,9 @@ class GaussianMixtureModel(
         weights, means, covariances = start.weights, None, None
         if start.means is not None:
             means = data.scaling.to_scaled(start.means)
-        if start.precisions is not None:
+        if start.covariances is not None:
             covariances = structure.rescale(
-                structure.covariance_from_precision(start.precisions, len(ridge)),
-                1.0 / data.scaling.scale,
+                np.asarray(start.covariances, np.float64), 1.0 / data.scaling.scale
             )
         if weights is None or means is None or covariances is None:
             drawn = self._from_soft_labels(start.draw(data, self.n_components, rng), ridge, rng)
@@ -161,7 +170,13 @@ class GaussianMixtureModel(
         """
         variance = data.variance
         if self.reg_covar != "auto":
-            ridge: Array = float(self.reg_covar) / np.square(data.scaling.scale)
+            with np.errstate(over="ignore"):
+                ridge: Array = float(self.reg_covar) / data.scaling.scale / data.scaling.scale
+            if not np.isfinite(ridge).all():
+                raise DegenerateModelError(
+                    f"reg_covar={self.reg_covar} is beyond the range of float64 beside "
+                    "the variances of the columns"
+                )
             return ridge
         if self.structure.scales_by_column:
             return RELATIVE_RIDGE * np.where(variance > 0.0, variance, 1.0)
@@ -255,6 +270,34 @@ class GaussianMixtureModel(
         ridge = np.zeros(means.shape[1])
         return GaussianMixtureParams(weights, means, np.empty(0), factor, ridge, form)
 
+    def perturb(
+        self, data: MixtureData, params: GaussianMixtureParams, rng: np.random.Generator
+    ) -> GaussianMixtureParams | None:
+        """Move one component to a row, both drawn at random.
+
+        Light components are moved more often, and rows far from all means are preferred.
+        Where it lands a component starts rather small, lest it takes what others have.
+        """
+        if self.n_components == 1:
+            return None
+        rows, row_weight = sample_rows(data, self.n_components, rng)
+        lightness = 1.0 / np.maximum(params.weights, _LIGHTEST)
+        moved = int(rng.choice(self.n_components, p=lightness / lightness.sum()))
+        chance = row_weight * distance_to_nearest(rows * data.metric, params.means * data.metric)
+        if not chance.any():
+            return None
+        means, weights = params.means.copy(), params.weights.copy()
+        means[moved] = rows[rng.choice(len(rows), p=chance / chance.sum())]
+        weights[moved] = 1.0 / self.n_components
+        covariances = self.structure.with_average(
+            params.covariances, moved, _SMALLER * params.weights
+        )
+        return self._params(weights / weights.sum(), means, covariances, params.ridge)
+
+    def subset(self, data: MixtureData, rng: np.random.Generator) -> MixtureData | None:
+        """So many rows that each component has some for each of its parameters."""
+        return subset_rows(data, self.structure, self.n_components, rng)
+
     def blocks(self, data: MixtureData) -> Sequence[RowBlock]:
         """Blocks of rows."""
         return data.blocks
@@ -296,10 +339,11 @@ def choose_form(
     structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
 ) -> Form:
     """The faster kernel that is accurate enough."""
-    limit = structure.max_features_for_moments
-    n_features = means.shape[1]
-    if limit is not None and n_features > limit:
-        return CentredForm(structure)
+    n_components, n_features = means.shape
     # Magnitude of the terms that cancel in the moment form; columns have variance 1.
     kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
-    return MomentForm(structure) if kappa < largest_kappa else CentredForm(structure)
+    if not kappa < largest_kappa:
+        return CentredForm(structure)
+    if structure.prefers_whitening(n_components, n_features):
+        return WhitenedForm(structure)
+    return MomentForm(structure)

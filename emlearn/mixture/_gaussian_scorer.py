@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from emlearn.mixture._gaussian_model import GaussianMixtureModel, GaussianMixtur
 from emlearn.mixture._initialization import STARTS, Start
 
 Array = NDArray[Any]
+
+# In units of the spread of the mixture; its square is exact to a hundredth of a nat.
+_FAR = 1e7
 
 
 @dataclass(frozen=True)
@@ -67,24 +70,37 @@ class GaussianScorer:
         """Rows to be taken together."""
         return row_slices(X, self.model.structure, self.model.n_components)
 
-    def log_joint(self, X: Array) -> Array:
-        """log(weight_k) + log-density, shape (n_components, n_rows), valid until asked again."""
+    def log_joint(self, X: Array, *, common: bool = True) -> Array:
+        """See `emlearn.mixture._base.Scorer`."""
         block = RowBlock(X, self.scaling, None, self.workspace)
         out = self.workspace.array("log_joint", (self.model.n_components, len(X)), X.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            self.bound.log_density(block, out, common=True)
-        if not np.isfinite(out.max(axis=0)).all():
-            self._far_away(block, out)
+            self.bound.log_density(block, out, common=common)
+        # So low that no sum over rows overflows.
+        lowest = float(np.finfo(X.dtype).min) * float(np.finfo(X.dtype).eps)
+        far = np.flatnonzero(~(np.abs(out.max(axis=0)) < -lowest))
+        if far.size:
+            self._far_away(X[far], out, far, lowest)
         out += X.dtype.type(self.scaling.log_jacobian)
         return out
 
-    def _far_away(self, block: RowBlock, out: Array) -> None:
-        """For rows whose squared distances overflow: as far away as can be told."""
-        reach = float(np.finfo(block.dtype).max) ** 0.4
-        near = np.clip(np.nan_to_num(block.scaled(), nan=0.0), -reach, reach)
+    def _far_away(self, rows: Array, out: Array, where: Array, lowest: float) -> None:
+        """Rows too far away to tell how far: what lies in their direction, at the lowest density.
+
+        Far enough that the distances of the components from each other matter little.
+        """
+        direction = rows.astype(np.float64)
+        direction /= np.abs(direction).max(axis=1, keepdims=True)
+        direction /= self.scaling.scale
+        direction *= _FAR / np.abs(direction).max(axis=1, keepdims=True)
+        unit = Scaling(np.zeros_like(self.scaling.center), np.ones_like(self.scaling.scale))
         bound = CentredForm(self.model.structure).bind(
-            self.params.means, self.params.factor, self.model.constants(self.params), block.dtype
+            self.params.means,
+            self.params.factor,
+            self.model.constants(self.params),
+            direction.dtype,
         )
+        joint = np.empty((len(out), len(rows)))
+        bound.log_density(RowBlock(direction, unit, None, self.workspace), joint, common=True)
         with np.errstate(over="ignore"):
-            bound.log_density(replace(block, resident=near), out, common=True)
-        np.maximum(out, np.finfo(block.dtype).min / 4, out=out)
+            out[:, where] = joint / joint.max(axis=0) * lowest

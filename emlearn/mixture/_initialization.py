@@ -59,14 +59,14 @@ class Start:
     ----------
     draw : Draw
         The strategy.
-    weights, means, precisions : ndarray or None
+    weights, means, covariances : ndarray or None
         Given parameters, in the units of the data.
     """
 
     draw: Draw
     weights: Array | None = None
     means: Array | None = None
-    precisions: Array | None = None
+    covariances: Array | None = None
 
 
 def sample_rows(
@@ -95,6 +95,14 @@ def nearest(rows: Array, centers: Array) -> Array:
     # The squared norms of the rows are common to all centers.
     distance = np.square(centers).sum(axis=1) - 2.0 * (rows @ centers.T)
     return distance.argmin(axis=1)
+
+
+def distance_to_nearest(rows: Array, centers: Array) -> Array:
+    """Distance of each row to the center nearest to it."""
+    squares = np.square(rows).sum(axis=1)[:, None] + np.square(centers).sum(axis=1)
+    squares -= 2.0 * (rows @ centers.T)
+    distance: Array = np.sqrt(np.maximum(squares.min(axis=1), 0.0))
+    return distance
 
 
 def _one_hot(labels: Array, n_components: int) -> Array:
@@ -228,15 +236,19 @@ STARTS: dict[str, Draw] = {
 }
 
 
+#: Of what a search makes its short runs: quick to draw, and different each time.
+SEARCH_START: Draw = KMeansPlusPlusStart()
+
+
 def check_responsibilities(given: Any, shape: tuple[int, int]) -> Array:
     """Responsibilities as a float64 array of the shape expected.
 
     Raises
     ------
     ValueError
-        If the shape differs, or an entry is negative or not finite.
+        If the shape differs, an entry is negative or not finite, or all are 0.
     """
-    array = np.asarray(given, dtype=np.float64)
+    array = as_numbers(given, "init_params")
     if array.shape != shape:
         raise ValueError(
             f"The responsibilities of 'init_params' must have shape (n_samples, "
@@ -244,4 +256,20 @@ def check_responsibilities(given: Any, shape: tuple[int, int]) -> Array:
         )
     if not np.isfinite(array).all() or (array < 0.0).any():
         raise ValueError("The responsibilities of 'init_params' must be finite and >= 0.")
+    if not array.any():
+        raise ValueError("The responsibilities of 'init_params' must not all be 0.")
     return array
+
+
+def as_numbers(given: Any, name: str) -> Array:
+    """The value of a parameter as a float64 array.
+
+    Raises
+    ------
+    ValueError
+        If it is no array of numbers; names the parameter.
+    """
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The parameter '{name}' must be an array of numbers: {error}") from None

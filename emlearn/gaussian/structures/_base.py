@@ -43,8 +43,6 @@ class CovarianceStructure(ABC):
     name: str
     #: Whether the model keeps its form when each column has a scale of its own.
     scales_by_column: bool = True
-    #: More features than this, and whitening beats the moment form.
-    max_features_for_moments: int | None = None
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -53,6 +51,10 @@ class CovarianceStructure(ABC):
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Number of free parameters of the covariances."""
+
+    def prefers_whitening(self, n_components: int, n_features: int) -> bool:
+        """Whether the whitened form is faster than the moment form."""
+        return False
 
     @abstractmethod
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
@@ -83,6 +85,12 @@ class CovarianceStructure(ABC):
         covariances = before.copy()
         covariances[alive] = self.estimate(weight[alive], shift[alive], second[alive], ridge)
         return covariances
+
+    def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
+        """Covariances with that of component k replaced by the weighted mean of all."""
+        changed = covariances.copy()
+        changed[k] = np.tensordot(weights, covariances, axes=1)
+        return changed
 
     @abstractmethod
     def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
@@ -202,9 +210,10 @@ def _first_singular(covariances: Array, tied: bool) -> DegenerateModelError:
 
 def inverse_of_precisions(precisions: Array) -> Array:
     """Invert a stack of precision matrices, each checked."""
-    for k, matrix in enumerate(precisions):
-        if not np.allclose(matrix, matrix.T):
-            raise ValueError(f"precisions_init[{k}] is not symmetric.")
+    size = np.sqrt(np.abs(np.diagonal(precisions, axis1=1, axis2=2)))
+    allowed = 1e-6 * size[:, :, None] * size[:, None, :]
+    if not (np.abs(precisions - precisions.transpose(0, 2, 1)) <= allowed).all():
+        raise ValueError("precisions_init must be symmetric.")
     try:
         lower = np.linalg.inv(np.linalg.cholesky(precisions))
     except np.linalg.LinAlgError:

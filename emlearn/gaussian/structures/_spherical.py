@@ -59,7 +59,7 @@ class SphericalCovariance(CovarianceStructure):
         return first
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
-        return covariances * scale[0] ** 2
+        return covariances * scale[0] * scale[0]
 
     def precision(self, precision_cholesky: Array) -> Array:
         return np.square(precision_cholesky)

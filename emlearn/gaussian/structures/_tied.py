@@ -46,6 +46,9 @@ class TiedCovariance(CovarianceStructure):
     ) -> Array:
         return self.estimate(weight, shift, second, ridge)
 
+    def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
+        return covariances
+
     def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
         factors, log_det = cholesky_factor(covariances[None], floor, tied=True)
         return Factor(factors[0], log_det, np.square(factors).sum(axis=2))
@@ -81,7 +84,7 @@ class TiedCovariance(CovarianceStructure):
         return precision_cholesky @ precision_cholesky.T
 
     def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
-        return precision_cholesky / scale[:, None]
+        return np.triu(precision_cholesky / scale[:, None])
 
     def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
         return (
