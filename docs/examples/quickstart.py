@@ -27,9 +27,14 @@ eruptions = load_old_faithful().data
 
 # A mixture is a step of a pipeline like any other; `score` is the held-out log-likelihood.
 search = GridSearchCV(
-    Pipeline([("scale", StandardScaler()), ("mixture", GaussianMixtureEM(random_state=0))]),
+    Pipeline(
+        [
+            ("scale", StandardScaler()),
+            ("mixture", GaussianMixtureEM(init_params="search", random_state=0)),
+        ]
+    ),
     {"mixture__n_components": [1, 2, 3, 4, 5], "mixture__covariance_type": ["full", "tied"]},
-    cv=KFold(10, shuffle=True, random_state=0),
+    cv=KFold(5, shuffle=True, random_state=0),
 ).fit(eruptions)
 
 settings = search.cv_results_["params"]
