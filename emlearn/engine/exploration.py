@@ -46,7 +46,7 @@ class SearchPlan:
     algorithm for getting the highest likelihood in multivariate Gaussian mixture models".
     Computational Statistics & Data Analysis 41(3-4), 561-575.
 
-    P. Franti (2018). "Efficiency of random swap clustering". Journal of Big Data 5, 13.
+    P. Fränti (2018). "Efficiency of random swap clustering". Journal of Big Data 5, 13.
     """
 
     n_starts: int = 10

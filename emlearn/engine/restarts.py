@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
 
 from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.convergence import Convergence
@@ -92,7 +93,8 @@ def search(
         See `run_em`.
     n_jobs : int, default=None
         Starts that run at the same time, as in joblib; threads unless
-        `joblib.parallel_config` says otherwise.
+        `joblib.parallel_config` says otherwise. Threads are not used for data of one
+        block, where they would take longer.
     plan : SearchPlan, default=None
         How each start is searched for; None takes what `model.initialize` returns.
 
@@ -105,6 +107,9 @@ def search(
     if not seeds:
         raise ValueError("search needs at least one seed: there is one start for each")
     n_workers = min(effective_n_jobs(n_jobs), len(seeds))
+    if n_workers > 1 and len(model.blocks(data)) == 1 and _threads_are_meant():
+        # Steps on small data are mostly Python, for which threads would only queue.
+        n_workers = 1
     n_threads = max(1, available_threads() // max(1, n_workers))
     settings: dict[str, Any] = {
         "convergence": convergence,
@@ -136,6 +141,12 @@ def search(
         for (run, n_short_runs), seed in zip(found, seeds, strict=True)
     )
     return SearchResult(runs[best], best, records)
+
+
+def _threads_are_meant() -> bool:
+    """Whether joblib would use threads; not if `parallel_config` has chosen processes."""
+    backend, _ = get_active_backend(prefer="threads")
+    return bool(getattr(backend, "uses_threads", False))
 
 
 def _start(

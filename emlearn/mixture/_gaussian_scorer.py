@@ -25,7 +25,7 @@ _FAR = 1e7
 class GaussianScorer:
     """The mixture with the parameters that an estimator publishes, and nothing else.
 
-    See `emlearn.mixture._base.Scorer`.
+    See `emlearn.mixture._scoring.Scorer`.
     """
 
     model: GaussianMixtureModel
@@ -71,7 +71,7 @@ class GaussianScorer:
         return row_slices(X, self.model.structure, self.model.n_components)
 
     def log_joint(self, X: Array, *, common: bool = True) -> Array:
-        """See `emlearn.mixture._base.Scorer`."""
+        """See `emlearn.mixture._scoring.Scorer`."""
         block = RowBlock(X, self.scaling, None, self.workspace)
         out = self.workspace.array("log_joint", (self.model.n_components, len(X)), X.dtype)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -237,6 +237,9 @@ def test_weights_through_a_pipeline():
         ).fit(copies)  # fmt: skip
         assert_allclose(pipeline[-1].means_, plain[-1].means_, rtol=1e-5)
         assert pipeline.score(X, sample_weight=weight) == pytest.approx(plain.score(copies))
+        if hasattr(pipeline, "set_score_request"):
+            # Older versions want it of the Pipeline too.
+            pipeline.set_score_request(sample_weight=True)
         search = GridSearchCV(pipeline, {"gaussianmixtureem__n_components": [1, 2]}, cv=3)
         search.fit(X, sample_weight=weight)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
