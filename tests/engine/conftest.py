@@ -100,8 +100,11 @@ class PoissonMixture(LatentVariableModel):
 
     def m_step(self, statistics, params):
         counts = statistics.counts + self.alpha - 1.0
-        rates = (statistics.sums + self.shape - 1.0) / (statistics.counts + self.rate)
-        if not (counts > 0.0).all() or not (rates > 0.0).all():
+        exposure = statistics.counts + self.rate
+        if not (counts > 0.0).all() or not (exposure > 0.0).all():
+            raise DegenerateModelError("a component is empty")
+        rates = (statistics.sums + self.shape - 1.0) / exposure
+        if not (rates > 0.0).all():
             raise DegenerateModelError("a component is empty")
         return PoissonParams(counts / counts.sum(), rates)
 
