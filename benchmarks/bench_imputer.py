@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401  (importing it allows the next)
 from sklearn.impute import IterativeImputer, KNNImputer
 
 from emlearn.impute import MissingDataImputerEM
