@@ -35,12 +35,18 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(name);
 }
 
+#include "factor.h"
+#include "gaussian_methods.h"
 #include "normalize.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(factor),
+    METHOD(gaussian_log_density),
+    METHOD(gaussian_moments),
+    METHOD(gaussian_step),
     METHOD(normalize),
     {NULL, NULL, 0, NULL},
 };

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.gaussian.blocks import RowBlock
-from emlearn.gaussian.kernels import CentredForm, Form, GaussianStatistics, MomentForm, WhitenedForm
+from emlearn.gaussian.kernels import CompiledBound, Form, GaussianStatistics, choose_form
 from emlearn.gaussian.structures import CovarianceStructure, Factor
 from emlearn.mixture._data import MixtureData, prepare_rows, subset_rows
 from emlearn.mixture._initialization import (
@@ -39,6 +39,9 @@ Array = NDArray[Any]
 
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
 RELATIVE_RIDGE = 1e-6
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+_EPS = float(np.finfo(np.float64).eps)
 
 # Of a component that is moved: its least weight in the draw, and its covariance relative
 # to the average of all.
@@ -92,7 +95,7 @@ class GaussianMixtureParams(NamedTuple):
         Their factorisation.
     ridge : ndarray of shape (n_features,)
         The diagonal of Lambda, carried along: only the data know their scale.
-    form : MomentForm or CentredForm
+    form : Form
         The kernel for these parameters.
     """
 
@@ -214,18 +217,24 @@ class GaussianMixtureModel(
 
     def constants(self, params: GaussianMixtureParams) -> Array:
         """What each component adds to its log-density in scaled coordinates."""
-        factor = params.factor
-        log_weights = np.full(len(params.weights), _PRECISION[self.dtype].lowest)
-        np.log(params.weights, out=log_weights, where=params.weights > 0.0)
-        penalty = factor.precision_diagonal @ params.ridge
-        constants: Array = log_weights - 0.5 * (
-            len(params.ridge) * np.log(2.0 * np.pi) + factor.log_det + penalty
-        )
+        factor, weights = params.factor, params.weights
+        if weights.min() > 0.0:
+            constants: Array = np.log(weights)
+        else:
+            constants = np.full(len(weights), _PRECISION[self.dtype].lowest)
+            np.log(weights, out=constants, where=weights > 0.0)
+        halves = factor.log_det + factor.precision_diagonal @ params.ridge
+        halves += len(params.ridge) * _LOG_2PI
+        constants -= 0.5 * halves
         return constants
 
     def e_step(self, block: RowBlock, params: _Working) -> tuple[GaussianStatistics, float]:
         """Responsibilities of a block, its statistics and its share of the objective."""
         bound = params.bound
+        jacobian = block.total_weight * (block.scaling.log_jacobian - params.shift)
+        if isinstance(bound, CompiledBound):
+            statistics, objective = bound.expect(block)
+            return statistics, objective + jacobian
         shape = (params.n_components, block.n_rows)
         joint = block.workspace.array("log_joint", shape, block.dtype)
         bound.log_density(block, joint, common=False)
@@ -233,8 +242,7 @@ class GaussianMixtureModel(
         if objective is None:
             bound.log_density(block, joint, common=False)
             objective = normalize_any(joint, block.weight)
-        objective += bound.common_total(block)
-        objective += block.total_weight * (block.scaling.log_jacobian - params.shift)
+        objective += bound.common_total(block) + jacobian
         return bound.statistics(block, joint), objective
 
     def m_step(
@@ -243,11 +251,13 @@ class GaussianMixtureModel(
         """Weighted means and covariances. A component without rows stays where it was."""
         weight = statistics.weight
         origin, second = params.form.centred(statistics, params.means)
-        alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
-        if alive.all():
+        total = weight.sum()
+        lightest = 10.0 * _EPS * total
+        if weight.min() > lightest:
             shift = statistics.first / weight[:, None]
             covariances = self.structure.estimate(weight, shift, second, params.ridge)
-            return self._params(weight / weight.sum(), origin + shift, covariances, params.ridge)
+            return self._params(weight / total, origin + shift, covariances, params.ridge)
+        alive = weight > lightest
         weights = np.where(alive, weight, 0.0)
         shift = statistics.first / np.where(alive, weight, 1.0)[:, None]
         means = np.where(alive[:, None], origin + shift, params.means)
@@ -333,17 +343,3 @@ class GaussianMixtureModel(
             covariances.reshape(like.covariances.shape),
             like.ridge,
         )
-
-
-def choose_form(
-    structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
-) -> Form:
-    """The faster kernel that is accurate enough."""
-    n_components, n_features = means.shape
-    # Magnitude of the terms that cancel in the moment form; columns have variance 1.
-    kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
-    if not kappa < largest_kappa:
-        return CentredForm(structure)
-    if structure.prefers_whitening(n_components, n_features):
-        return WhitenedForm(structure)
-    return MomentForm(structure)

@@ -98,7 +98,7 @@ class AutomaticRun:
 
     def _affordable(self) -> bool:
         """Whether one more rejection would be within the limit."""
-        allowed = self.settings.largest_waste * (self._n_e_steps + 1)
+        allowed = self.settings.largest_waste * self._n_e_steps
         return self._n_wasted + 1 <= allowed
 
 
