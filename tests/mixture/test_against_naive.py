@@ -7,8 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from emlearn import GaussianMixtureEM
-from emlearn import compiled
+from emlearn import GaussianMixtureEM, compiled
 from emlearn.gaussian.kernels import CentredForm, CompiledForm, MomentForm
 from emlearn.gaussian.structures import STRUCTURES as BY_NAME
 from emlearn.mixture._gaussian_model import GaussianMixtureModel
