@@ -118,9 +118,8 @@ SHAPES = [(1, 1, 1), (300, 1, 2), (257, 2, 5), (600, 3, 2), (481, 4, 3), (200, 1
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_gaussians(kernels, dtype, n, d, K, diagonal):
     X, means, root, constants, joint = problem(n, d, K, diagonal)
-    tolerance = (
-        {"rtol": 1e-9, "atol": 1e-9} if dtype is np.float64 else {"rtol": 2e-3, "atol": 2e-3}
-    )
+    accuracy = 1e-9 if dtype is np.float64 else 2e-3
+    tolerance = {"rtol": accuracy, "atol": accuracy}
     rng = np.random.default_rng(1)
     weight, center, scale = rng.random(n), rng.normal(size=d), np.exp2(rng.integers(-3, 3, d))
     # Rows in units of their own, row by row, and features by features.
