@@ -36,12 +36,15 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 }
 
 #include "normalize.h"
+#include "solve_blocks.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(normalize),
+    METHOD(deviate),
+    METHOD(solve_blocks),
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,6 +14,7 @@
 #define IS_DOUBLE 1
 #include "simd.h"
 #include "softmax.h"
+#include "sweep.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

@@ -17,29 +17,29 @@ from emlearn.gaussian.incomplete.available import (
     available_moments,
     start_covariance,
 )
+from emlearn.gaussian.incomplete.condensing import condense
 from emlearn.gaussian.incomplete.conditioning import (
     Component,
     Moments,
     accumulate,
     complete_moments,
     condition,
+    expect,
     filled_deviation,
+    log_densities,
     make_component,
-    make_plans,
 )
 from emlearn.gaussian.incomplete.frame import Frame, summarize_columns
-from emlearn.gaussian.incomplete.patterns import RowBlock, find_patterns, row_blocks
-from emlearn.gaussian.incomplete.prior import CovariancePrior
-from emlearn.gaussian.incomplete.sufficient import (
-    PatternBlock,
-    expect_patterns,
-    pattern_blocks,
-    worth_reducing,
+from emlearn.gaussian.incomplete.patterns import (
+    RowBlock,
+    find_patterns,
+    row_blocks,
+    sorted_rows,
 )
+from emlearn.gaussian.incomplete.prior import CovariancePrior
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
-Block = RowBlock | PatternBlock
 
 _TINY = float(np.finfo(np.float64).tiny)
 # A component with less weight than this many rows has died.
@@ -80,15 +80,15 @@ class IncompleteData(NamedTuple):
         Units of the blocks.
     available : AvailableMoments
         Moments of the available pairs.
-    blocks : tuple of RowBlock or PatternBlock
-        All rows with something observed and weight above 0.
+    blocks : tuple of RowBlock
+        All rows with something observed and weight above 0, for one component condensed.
     weight : float
         Sum of their weights.
     """
 
     frame: Frame
     available: AvailableMoments
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
     weight: float
 
 
@@ -126,24 +126,21 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         """
         if frame is None:
             frame = summarize_columns(X, sample_weight).frame
-        available = available_moments(X, frame, sample_weight)
         missing = np.isnan(X)
-        used = np.flatnonzero(
-            ~missing.all(axis=1) & (True if sample_weight is None else sample_weight > 0.0)
-        )
-        if used.size < X.shape[0]:
+        used = ~missing.all(axis=1)
+        if sample_weight is not None:
+            used &= sample_weight > 0.0
+        if not used.all():
             X, missing = X[used], missing[used]
             sample_weight = None if sample_weight is None else sample_weight[used]
-        table = find_patterns(missing)
-        reduce = worth_reducing(table) & (self.n_components == 1)
-        blocks: list[Block] = [
-            *pattern_blocks(X, frame, table, np.flatnonzero(reduce), sample_weight),
-            *row_blocks(X, frame, table, np.flatnonzero(~reduce), sample_weight),
-        ]
+        single = self.n_components == 1
+        blocks: list[RowBlock] = []
+        for rows in sorted_rows(X, frame, find_patterns(missing), sample_weight, weigh=single):
+            blocks += row_blocks(condense(rows) if single else rows, frame)
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
-        return IncompleteData(frame, available, tuple(blocks), total)
+        return IncompleteData(frame, available_moments(blocks, X.shape[1]), tuple(blocks), total)
 
-    def blocks(self, data: IncompleteData) -> Sequence[Block]:
+    def blocks(self, data: IncompleteData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""
         return data.blocks
 
@@ -166,9 +163,8 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         self, data: IncompleteData, overall: Component, rng: np.random.Generator
     ) -> GaussianParams:
         K = self.n_components
-        blocks = [block for block in data.blocks if isinstance(block, RowBlock)]
-        filled = np.concatenate([_filled(block, overall) for block in blocks])
-        weight = np.concatenate([block.weight for block in blocks])
+        filled = np.concatenate([_filled(block, overall) for block in data.blocks])
+        weight = np.concatenate([block.weight for block in data.blocks])
         if filled.shape[0] < K:
             raise DegenerateModelError("there are fewer distinct rows than components")
         clusters = KMeans(K, n_init=1, random_state=int(rng.integers(2**31 - 1)))
@@ -189,24 +185,23 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
             tuple(map(make_component, params.means, params.covariances)),
         )
 
-    def e_step(self, block: Block, params: Working) -> tuple[Moments, float]:
+    def e_step(self, block: RowBlock, params: Working) -> tuple[Moments, float]:
         """Moments of the filled rows for each component; see `LatentVariableModel`."""
-        if isinstance(block, PatternBlock):
-            moments, value = expect_patterns(block, params.components[0])
-            return Moments(*(np.asarray(part)[None] for part in moments)), value
-        plans = make_plans(block)
-        rows = [condition(block, plans, part, k) for k, part in enumerate(params.components)]
         if self.n_components == 1:
-            value = float(block.weight @ rows[0].log_density)
-            plain = bool((block.weight == 1.0).all())
-            parts = [accumulate(block, plans, rows[0], None if plain else block.weight)]
-        else:
-            joint = np.array([row.log_density for row in rows]) + params.log_weights[:, None]
-            density, share = responsibilities(joint)
-            value = float(block.weight @ density)
-            share *= block.weight
-            parts = [accumulate(block, plans, row, r) for row, r in zip(rows, share, strict=True)]
-        return Moments(*(np.stack(part) for part in zip(*parts, strict=True))), value
+            moments, value = expect(block, params.components[0])
+            return Moments(*(part[None] for part in moments)), value
+        rows = [condition(block, part, k) for k, part in enumerate(params.components)]
+        joint = np.array(
+            [log_densities(block, p, r) for p, r in zip(params.components, rows, strict=True)]
+        )
+        density, share = responsibilities(joint + params.log_weights[:, None])
+        share *= block.weight
+        parts = [
+            accumulate(block, part, row, weight)
+            for part, row, weight in zip(params.components, rows, share, strict=True)
+        ]
+        stacked = Moments(*(np.stack(part) for part in zip(*parts, strict=True)))
+        return stacked, float(block.weight @ density)
 
     def m_step(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
         """Mode of each component given its moments; see `LatentVariableModel`."""
@@ -305,6 +300,6 @@ def responsibilities(joint: Array) -> tuple[Array, Array]:
 
 
 def _filled(block: RowBlock, component: Component) -> Array:
-    rows = condition(block, make_plans(block), component)
+    rows = condition(block, component)
     filled: Array = filled_deviation(block, rows.deviation, component) + component.mean
     return filled
