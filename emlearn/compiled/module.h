@@ -36,6 +36,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 }
 
 #include "normalize.h"
+#include "frames.h"
 #include "solve_blocks.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
@@ -43,8 +44,12 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(normalize),
+    METHOD(column_squares),
+    METHOD(column_sums),
     METHOD(deviate),
+    METHOD(restore),
     METHOD(solve_blocks),
+    METHOD(standardize),
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,6 +15,7 @@
 #include "simd.h"
 #include "softmax.h"
 #include "sweep.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
@@ -26,6 +27,7 @@
 #define IS_DOUBLE 0
 #include "simd.h"
 #include "softmax.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

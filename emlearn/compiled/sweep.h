@@ -271,20 +271,3 @@ FN(solve_blocks)(const FN(Blocks) *in, Py_ssize_t n_patterns, Py_ssize_t largest
     }
     return result;
 }
-
-/* out = rows - share x mean, and 0 where an entry is missing. */
-static void
-FN(deviate)(const REAL *rows, const REAL *share, const char *missing, const REAL *mean,
-            Py_ssize_t n_rows, Py_ssize_t n_columns, REAL *out)
-{
-    for (Py_ssize_t row = 0; row < n_rows; row++) {
-        const REAL own = share[row];
-        for (Py_ssize_t j = 0; j < n_columns; j++) {
-            const REAL value = rows[j] - own * mean[j];
-            out[j] = missing[j] ? 0 : value;
-        }
-        rows += n_columns;
-        missing += n_columns;
-        out += n_columns;
-    }
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ def _segments(orders: Index) -> Iterator[tuple[int, int, bool]]:
         return
     small = orders <= _LARGEST_COMPILED
     edges = [0, *np.flatnonzero(np.diff(small)) + 1, orders.size]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         yield int(start), int(stop), bool(small[start])
 
 
@@ -195,7 +196,7 @@ def invert_blocks(matrix: Array, blocks: Blocks) -> Iterator[Inverted]:
 def _portions(orders: Index) -> Iterator[tuple[int, int]]:
     """Neighbours of equal order above 0, as many as are best inverted together."""
     edges = [0, *np.flatnonzero(np.diff(orders)) + 1, orders.size]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         if start < stop and orders[start] > 0:
             size = max(16, min(1024, 150_000 // int(orders[start]) ** 2))
             for first in range(start, stop, size):

@@ -40,11 +40,16 @@ def fill_means(
 
     def fill(block: RowBlock) -> None:
         rows, share = _condition_all(block, log_weights, components)
-        mean = sum(
-            r[:, None] * (filled_deviation(block, row.deviation, part) + part.mean)
-            for r, row, part in zip(share, rows, components, strict=True)
-        )
-        _write(block, frame.restore(np.asarray(mean)), out)
+        mean = np.zeros(block.rows.shape)
+        for r, row, part in zip(share, rows, components, strict=True):
+            value = filled_deviation(block, row.deviation, part)
+            value += part.mean
+            if len(components) > 1:
+                value *= r[:, None]
+                mean += value
+            else:
+                mean = value
+        frame.restore_missing(mean, block.order, block.missing, out)
 
     _for_each_block(fill, _incomplete_blocks(X, frame))
 
@@ -63,7 +68,9 @@ def fill_deviations(
             square += r[:, None] * _conditional_variance(block, part)
         for r, row, part in zip(share, rows, components, strict=True):
             spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
-        _write(block, np.sqrt(square + spread) * frame.scale, out)
+        spread += square
+        units = frame._replace(centre=np.zeros_like(frame.centre))
+        units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
 
     _for_each_block(fill, _incomplete_blocks(X, frame, precision_only=True))
 
@@ -89,7 +96,7 @@ def fill_draws(
             own = label == k
             noise = _conditional_noise(block, part, source)
             value[own] = (row.deviation + noise + part.mean)[own]
-        _write(block, frame.restore(value), out)
+        frame.restore_missing(value, block.order, block.missing, out)
 
     _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
 
@@ -141,13 +148,6 @@ def _conditional_noise(block: RowBlock, component: Component, rng: np.random.Gen
         standard = rng.standard_normal((factor.shape[0], factor.shape[1], 1))
         noise.reshape(-1)[run.entries] = (factor @ standard)[:, :, 0].T
     return noise
-
-
-def _write(block: RowBlock, values: Array, out: Floats) -> None:
-    """Copy the missing entries of a block to their places; the others stay as they are."""
-    rows = out[block.order]
-    np.copyto(rows, values, where=block.missing, casting="same_kind")
-    out[block.order] = rows
 
 
 def _blocks(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:

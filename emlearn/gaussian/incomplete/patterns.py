@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -154,12 +155,11 @@ def sorted_rows(
         order = table.order[start : start + step]
         first, last = np.searchsorted(table.edges, (start, start + order.size - 1), side="right")
         edges = np.clip(table.edges[first - 1 : last + 1], start, start + order.size) - start
-        rows = frame.standardize(X[order])
         share = np.ones(order.size)
         weight = share if sample_weight is None else sample_weight[order]
-        if weigh and sample_weight is not None:
+        if weigh:
             weight, share = share, np.sqrt(weight)
-            rows *= share[:, None]
+        rows = frame.standardize(X, order, share)
         yield SortedRows(rows, share, weight, order, edges, table.mask[first - 1 : last])
 
 
@@ -183,7 +183,7 @@ def row_blocks(
     constants = -0.5 * _LOG_2PI * (~portion.mask).sum(axis=1) - ~portion.mask @ np.log(frame.scale)
     n_missing = portion.mask.sum(axis=1)
     cuts = np.linspace(0, n_rows, -(-n_rows // largest) + 1).astype(np.intp)
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         first, last = np.searchsorted(portion.edges, (start, stop - 1), side="right")
         here = slice(first - 1, last)
         edges = np.clip(portion.edges[first - 1 : last + 1], start, stop) - start
