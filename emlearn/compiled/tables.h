@@ -64,6 +64,20 @@ FN(column_squares)(const void *table_, const double *weight, const double *restr
     }
 }
 
+/* Rows in the order of their patterns lie anywhere in the table: ask for one some rows ahead. */
+INLINE void
+FN(prefetch)(const REAL *table, const int64_t *order, Py_ssize_t row, Py_ssize_t n_chosen,
+             Py_ssize_t n_columns)
+{
+    if (row + 8 < n_chosen) {
+        const char *next = (const char *)(table + (Py_ssize_t)order[row + 8] * n_columns);
+        const char *end = next + (size_t)n_columns * sizeof(REAL);
+        for (; next < end; next += 64) {
+            __builtin_prefetch(next);
+        }
+    }
+}
+
 /* out = (chosen rows - centre) / scale x share, 0 where an entry is missing. */
 static void
 FN(standardize)(const void *table_, const int64_t *order, const double *restrict centre,
@@ -72,8 +86,9 @@ FN(standardize)(const void *table_, const int64_t *order, const double *restrict
 {
     const REAL *restrict table = table_;
     for (Py_ssize_t row = 0; row < n_chosen; row++) {
-        const REAL *restrict x = table + (order ? (Py_ssize_t)order[row] : row) * n_columns;
+        const REAL *restrict x = table + (Py_ssize_t)order[row] * n_columns;
         const double own = share ? share[row] : 1.0;
+        FN(prefetch)(table, order, row, n_chosen, n_columns);
         for (Py_ssize_t j = 0; j < n_columns; j++) {
             const double value = ((double)x[j] - centre[j]) / scale[j];
             out[j] = value == value ? value * own : 0.0;
@@ -91,6 +106,7 @@ FN(restore)(const double *restrict values, const int64_t *order, const uint8_t *
     REAL *restrict table = table_;
     for (Py_ssize_t row = 0; row < n_chosen; row++) {
         REAL *restrict x = table + (Py_ssize_t)order[row] * n_columns;
+        FN(prefetch)(table, order, row, n_chosen, n_columns);
         for (Py_ssize_t j = 0; j < n_columns; j++) {
             /* By their bits, since a choice between two numbers would not be vectorized. */
             const REAL value = (REAL)(values[j] * scale[j] + centre[j]);

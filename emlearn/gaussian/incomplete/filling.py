@@ -51,7 +51,7 @@ def fill_means(
                 mean = value
         frame.restore_missing(mean, block.order, block.missing, out)
 
-    _for_each_block(fill, _incomplete_blocks(X, frame))
+    _for_each_block(fill, _blocks(X, frame, incomplete=True))
 
 
 def fill_deviations(
@@ -72,7 +72,7 @@ def fill_deviations(
         units = frame._replace(centre=np.zeros_like(frame.centre))
         units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
 
-    _for_each_block(fill, _incomplete_blocks(X, frame, precision_only=True))
+    _for_each_block(fill, _blocks(X, frame, incomplete=True, precision_only=True))
 
 
 def fill_draws(
@@ -84,7 +84,7 @@ def fill_draws(
     rng: np.random.Generator,
 ) -> None:
     """Put draws from the conditional distribution into the missing entries of `out`."""
-    blocks = _incomplete_blocks(X, frame, precision_only=True)
+    blocks = _blocks(X, frame, incomplete=True, precision_only=True)
 
     def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
         block, source = task
@@ -150,19 +150,16 @@ def _conditional_noise(block: RowBlock, component: Component, rng: np.random.Gen
     return noise
 
 
-def _blocks(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
+def _blocks(
+    X: Floats, frame: Frame, *, incomplete: bool = False, precision_only: bool = False
+) -> Iterator[RowBlock]:
+    """Blocks of all rows, or of those with something missing."""
     for rows in _slabs(X):
-        for portion in sorted_rows(X[rows], frame, find_patterns(np.isnan(X[rows]))):
+        table = find_patterns(np.isnan(X[rows]))
+        table = table.incomplete() if incomplete else table
+        for portion in sorted_rows(X[rows], frame, table):
             for block in row_blocks(portion, frame, precision_only=precision_only):
                 yield block._replace(order=block.order + rows.start)
-
-
-def _incomplete_blocks(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
-    for rows in _slabs(X):
-        part = X[rows]
-        incomplete = np.flatnonzero(np.isnan(part).any(axis=1))
-        for block in _blocks(part[incomplete], frame, precision_only):
-            yield block._replace(order=incomplete[block.order] + rows.start)
 
 
 def _slabs(X: Floats) -> Iterator[slice]:

@@ -126,18 +126,15 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         """
         if frame is None:
             frame = summarize_columns(X, sample_weight).frame
-        missing = np.isnan(X)
-        used = ~missing.all(axis=1)
-        if sample_weight is not None:
-            used &= sample_weight > 0.0
-        if not used.all():
-            X, missing = X[used], missing[used]
-            sample_weight = None if sample_weight is None else sample_weight[used]
+        if sample_weight is not None and not (sample_weight > 0.0).all():
+            X, sample_weight = X[sample_weight > 0.0], sample_weight[sample_weight > 0.0]
         single = self.n_components == 1
+        patterns = find_patterns(np.isnan(X)).observed()
         blocks: list[RowBlock] = []
-        for rows in sorted_rows(X, frame, find_patterns(missing), sample_weight, weigh=single):
+        for rows in sorted_rows(X, frame, patterns, sample_weight, weigh=single):
             blocks += row_blocks(condense(rows) if single else rows, frame)
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        used = patterns.order
+        total = float(used.size if sample_weight is None else sample_weight[used].sum())
         return IncompleteData(frame, available_moments(blocks, X.shape[1]), tuple(blocks), total)
 
     def blocks(self, data: IncompleteData) -> Sequence[RowBlock]:

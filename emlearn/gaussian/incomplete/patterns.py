@@ -39,6 +39,22 @@ class PatternTable(NamedTuple):
     edges: Index
     mask: NDArray[np.bool_]
 
+    def incomplete(self) -> PatternTable:
+        """Without the rows that lack nothing."""
+        n_complete = int(not self.mask[:1].any()) if len(self.mask) else 0
+        return self._part(n_complete, len(self.mask))
+
+    def observed(self) -> PatternTable:
+        """Without the rows that lack everything."""
+        n_empty = int(self.mask[-1:].all()) if len(self.mask) else 0
+        return self._part(0, len(self.mask) - n_empty)
+
+    def _part(self, first: int, last: int) -> PatternTable:
+        edges = self.edges[first : last + 1]
+        return PatternTable(
+            self.order[edges[0] : edges[-1]], edges - edges[0], self.mask[first:last]
+        )
+
 
 class SortedRows(NamedTuple):
     """Rows by pattern, in the units of a frame.
@@ -110,20 +126,25 @@ class RowBlock(NamedTuple):
 
 
 def find_patterns(missing: NDArray[np.bool_]) -> PatternTable:
-    """Sort rows by number of missing entries, then by pattern, then by row number."""
+    """Sort rows by number of missing entries, then by size of the pattern, then by pattern."""
     n_rows, n_columns = missing.shape
     packed = np.packbits(missing, axis=1)
-    padded = np.zeros((n_rows, -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
+    padded = np.zeros((n_rows, max(1, -(-packed.shape[1] // 8)) * 8), dtype=np.uint8)
     padded[:, : packed.shape[1]] = packed
     words = padded.view(np.uint64)
-    counts = missing.sum(axis=1)
-    order = np.lexsort((*words.T, counts))
+    order = np.argsort(words[:, 0]) if words.shape[1] == 1 else np.lexsort(words.T)
     ordered = words[order]
     new = np.ones(n_rows + 1, dtype=bool)
     if n_rows:
         new[1:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
     edges = np.flatnonzero(new)
-    return PatternTable(order, edges, missing[order[edges[:-1]]].reshape(-1, n_columns))
+    mask = missing[order[edges[:-1]]].reshape(-1, n_columns)
+    sizes = np.diff(edges)
+    sequence = np.lexsort((sizes, mask.sum(axis=1)))
+    sizes = sizes[sequence]
+    stops = np.cumsum(sizes)
+    moved = np.arange(n_rows) + np.repeat(edges[sequence] - stops + sizes, sizes)
+    return PatternTable(order[moved], np.concatenate(([0], stops)), mask[sequence])
 
 
 def sorted_rows(
@@ -143,15 +164,14 @@ def sorted_rows(
     frame : Frame
         Units of the rows.
     table : PatternTable
-        Patterns of `X`.
+        Patterns of the rows of `X` to take.
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights; None means 1 each.
     weigh : bool, default=False
         Put the weights into the rows.
     """
-    n_rows, n_columns = X.shape
-    step = max(1, _PORTION_ENTRIES // max(1, n_columns))
-    for start in range(0, n_rows, step):
+    step = max(1, _PORTION_ENTRIES // max(1, X.shape[1]))
+    for start in range(0, table.order.size, step):
         order = table.order[start : start + step]
         first, last = np.searchsorted(table.edges, (start, start + order.size - 1), side="right")
         edges = np.clip(table.edges[first - 1 : last + 1], start, start + order.size) - start
