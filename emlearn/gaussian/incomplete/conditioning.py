@@ -16,6 +16,7 @@ holds inv(Sigma_oo) in the observed rows and columns.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, NamedTuple
 
@@ -302,7 +303,7 @@ _local = threading.local()
 def _workspace(name: tuple[str, int], shape: tuple[int, ...]) -> Array:
     """An array of the thread's own, allocated once."""
     store: dict[Any, Array] = _local.__dict__
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     if name not in store or store[name].size < size:
         store[name] = np.empty(size)
     return store[name][:size].reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,14 +178,15 @@ def _for_each_block(task: Callable[..., None], blocks: Iterator[object]) -> None
         with np.errstate(over="ignore", invalid="ignore"):
             task(block)
 
+    first = list(islice(blocks, 2))
     with blas_limited():
-        if n_threads == 1:
-            for block in blocks:
+        if n_threads == 1 or len(first) < 2:
+            for block in chain(first, blocks):
                 quiet(block)
             return
         with ThreadPoolExecutor(n_threads) as pool:
             pending = []
-            for block in blocks:
+            for block in chain(first, blocks):
                 pending.append(pool.submit(quiet, block))
                 if len(pending) > 4 * n_threads:
                     pending.pop(0).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,7 +224,7 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
     def to_vector(self, params: GaussianParams) -> Array:
         """Log-ratios of the weights, means, and lower triangles of the covariances."""
         log_weights = np.log(np.maximum(params.weights, _TINY))
-        rows, columns = np.tril_indices(params.means.shape[1])
+        rows, columns = _lower(params.means.shape[1])
         return np.concatenate(
             (
                 log_weights[1:] - log_weights[0],
@@ -238,7 +239,7 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         logits = np.concatenate(([0.0], vector[: K - 1]))
         weights = np.exp(logits - logits.max())
         means = vector[K - 1 : K - 1 + K * d].reshape(K, d)
-        rows, columns = np.tril_indices(d)
+        rows, columns = _lower(d)
         lower = np.zeros((K, d, d))
         lower[:, rows, columns] = vector[K - 1 + K * d :].reshape(K, -1)
         covariances = lower + np.tril(lower, -1).transpose(0, 2, 1)
@@ -278,6 +279,12 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
     ) -> None:
         """Put draws from the conditional distribution into `out` where `X` is missing."""
         filling.fill_draws(X, frame, *self.precompute(params), out, rng)
+
+
+@lru_cache(maxsize=4)
+def _lower(order: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of the lower triangle of a matrix."""
+    return np.tril_indices(order)
 
 
 def responsibilities(joint: Array) -> tuple[Array, Array]:
