@@ -19,8 +19,6 @@ Index = NDArray[np.int64]
 # it, matrices are cut in halves, and matrix products do most of the work.
 _LARGEST_SWEEP = 10
 _LARGEST_HALVED = 64
-# Up to this order the compiled kernel's working memory stays in the cache.
-_LARGEST_COMPILED = 96
 
 
 class Blocks(NamedTuple):
@@ -46,10 +44,6 @@ class Blocks(NamedTuple):
             return np.empty(0)
         sums: Array = np.add.reduceat(weights[: self.edges[-1]], self.edges[:-1])
         return sums
-
-    def part(self, start: int, stop: int) -> Blocks:
-        """Some neighbouring patterns."""
-        return Blocks(self.columns, self.starts[start : stop + 1], self.edges[start : stop + 1])
 
 
 class Inverted(NamedTuple):
@@ -123,32 +117,12 @@ def solve_blocks(
     DegenerateModelError
         If a block is not positive definite.
     """
-    orders = np.diff(blocks.starts)
-    log_det = np.zeros(orders.size)
-    for start, stop, small in _segments(orders):
-        part = blocks.part(start, stop)
-        shares = None if weights is None else weights[start:stop]
-        if small:
-            regular = kernels.solve_blocks(
-                matrix, *part, vectors, out, factor, shares, target, log_det[start:stop]
-            )
-            if not regular:
-                raise _singular()
-        else:
-            _solve_by_inverses(matrix, part, vectors, out, factor, shares, target, log_det[start:])
+    log_det = np.zeros(blocks.starts.size - 1)
+    if kernels is None:
+        _solve_by_inverses(matrix, blocks, vectors, out, factor, weights, target, log_det)
+    elif not kernels.solve_blocks(matrix, *blocks, vectors, out, factor, weights, target, log_det):
+        raise _singular()
     return log_det
-
-
-def _segments(orders: Index) -> Iterator[tuple[int, int, bool]]:
-    """Neighbouring patterns, and whether the compiled kernel takes them."""
-    if kernels is None or orders.size == 0 or orders.max() <= _LARGEST_COMPILED:
-        if orders.size:
-            yield 0, orders.size, kernels is not None
-        return
-    small = orders <= _LARGEST_COMPILED
-    edges = [0, *np.flatnonzero(np.diff(small)) + 1, orders.size]
-    for start, stop in pairwise(edges):
-        yield int(start), int(stop), bool(small[start])
 
 
 def _solve_by_inverses(

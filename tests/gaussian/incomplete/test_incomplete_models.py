@@ -26,14 +26,20 @@ from emlearn.gaussian.incomplete.batched import Blocks, invert, solve_blocks
 SEED = [np.random.SeedSequence(0)]
 
 
-@pytest.fixture(params=["compiled", "numpy"])
-def both_kernels(request, monkeypatch):
-    """Run a test with the compiled kernels, where there are any, and without."""
-    if request.param == "compiled" and batched.kernels is None:
-        pytest.skip("the kernels are not built")
-    if request.param == "numpy":
-        for module in (batched, conditioning, frames):
-            monkeypatch.setattr(module, "kernels", None)
+LEVELS = ["base", "v3", "v4"]
+
+
+@pytest.fixture(params=["numpy", *LEVELS])
+def all_kernels(request, monkeypatch):
+    """Run a test with the kernels of each instruction set that there is, and without."""
+    kernels = None
+    if request.param != "numpy":
+        base = pytest.importorskip("emlearn.compiled._base")
+        if LEVELS.index(request.param) > LEVELS.index(base.level()):
+            pytest.skip("the processor lacks the instructions")
+        kernels = pytest.importorskip(f"emlearn.compiled._{request.param}")
+    for module in (batched, conditioning, frames):
+        monkeypatch.setattr(module, "kernels", kernels)
 
 
 def holes(n, d, rate, seed=0, rank=None):
@@ -93,7 +99,7 @@ def random_params(K, d, seed=1):
     )
 
 
-@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.usefixtures("all_kernels")
 @pytest.mark.parametrize("n_components", [1, 3])
 @pytest.mark.parametrize(("d", "rate"), [(2, 0.3), (5, 0.5), (13, 0.3), (26, 0.6)])
 def test_e_and_m_step_agree_with_row_by_row_formulas(n_components, d, rate):
@@ -266,7 +272,7 @@ def test_vector_that_is_no_parameter_is_refused():
         factors.from_vector(bad, start)
 
 
-@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.usefixtures("all_kernels")
 @pytest.mark.parametrize("solve", [True, False])
 @pytest.mark.parametrize("weighted", [True, False])
 def test_blocks_are_solved(solve, weighted):
@@ -274,7 +280,7 @@ def test_blocks_are_solved(solve, weighted):
     d = 110
     A = rng.normal(size=(d, 2 * d))
     matrix = A @ A.T / d
-    # Orders with and without neighbours, one of them beyond the compiled kernel.
+    # Orders with and without neighbours.
     orders = np.array([0, 1, 1, 2, 2, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 17, 17, 40, 100, 7, 7])
     columns = [np.sort(rng.permutation(d)[:order]) for order in orders]
     sizes = rng.integers(1, 4, size=orders.size)
@@ -306,7 +312,7 @@ def test_blocks_are_solved(solve, weighted):
     assert_allclose(target, expected_target, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.usefixtures("all_kernels")
 @pytest.mark.parametrize("target", [None, np.zeros((3, 3))])
 def test_a_singular_block_is_refused(target):
     matrix = np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -356,7 +362,7 @@ def test_the_kernel_refuses_what_would_leave_its_arrays():
         kernels.restore(np.zeros((2, 2)), -order, np.ones((2, 2), bool), columns, columns, table)
 
 
-@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.usefixtures("all_kernels")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [True, False])
 def test_frame(dtype, weighted):
