@@ -18,6 +18,7 @@ from emlearn.gaussian.incomplete import (
     batched,
     conditioning,
     find_patterns,
+    patterns,
     summarize_columns,
 )
 from emlearn.gaussian.incomplete import frame as frames
@@ -270,6 +271,31 @@ def test_vector_that_is_no_parameter_is_refused():
     bad[-1] = np.inf
     with pytest.raises(DegenerateModelError):
         factors.from_vector(bad, start)
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_cuts_through_patterns_change_nothing(n_components, monkeypatch):
+    X = holes(300, 4, 0.4)
+    params = random_params(n_components, 4)
+    model = IncompleteGaussian(n_components)
+
+    def run():
+        data = model.prepare(X)
+        statistics, value = BlockMapper(model, data)(params)
+        out = X.copy()
+        model.fill_means(params, data.frame, X, out)
+        return len(data.blocks), model.m_step(statistics, params), value, out
+
+    n_blocks, new, value, out = run()
+    monkeypatch.setattr(patterns, "_PORTION_ENTRIES", 4 * 70)
+    monkeypatch.setattr(patterns, "_BLOCK_ENTRIES", 4 * 13)
+    more_blocks, other, other_value, other_out = run()
+    assert n_blocks == 1
+    assert more_blocks > 20
+    assert_allclose(value, other_value, rtol=1e-13)
+    for mine, theirs in zip(new, other, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+    assert_allclose(out, other_out, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("all_kernels")
