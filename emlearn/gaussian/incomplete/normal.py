@@ -31,6 +31,7 @@ from emlearn.gaussian.incomplete.conditioning import (
     make_component,
 )
 from emlearn.gaussian.incomplete.frame import Frame, summarize_columns
+from emlearn.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.gaussian.incomplete.patterns import (
     RowBlock,
     find_patterns,
@@ -147,7 +148,14 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         return data.weight
 
     def initialize(self, data: IncompleteData, rng: np.random.Generator) -> GaussianParams:
-        """Start from the moments of available pairs; for a mixture, k-means on the filled rows."""
+        """Start from the moments of available pairs; for a mixture, k-means on the filled rows.
+
+        One Gaussian starts from its estimate in closed form where patterns are nested.
+        """
+        if self.n_components == 1:
+            estimate = monotone_estimate(data.blocks, self.prior)
+            if estimate is not None:
+                return GaussianParams(np.ones(1), estimate[0][None], estimate[1][None])
         strength = 0.0 if self.prior is None else self.prior.strength
         covariance = start_covariance(data.available, strength / (strength + data.weight), rng)
         d = covariance.shape[0]

@@ -119,10 +119,14 @@ class RowBlock(NamedTuple):
         """Number of rows in the precision form."""
         return int(self.precision.edges[-1])
 
+    @property
+    def edges(self) -> NDArray[np.int64]:
+        """Pattern p holds ``rows[edges[p]:edges[p + 1]]``."""
+        return np.concatenate((self.precision.edges, self.observed.edges[1:]))
+
     def per_row(self, values: Array) -> Array:
         """Values of each pattern repeated for its rows."""
-        edges = np.concatenate((self.precision.edges, self.observed.edges[1:]))
-        return np.repeat(values, np.diff(edges))
+        return np.repeat(values, np.diff(self.edges))
 
 
 def find_patterns(missing: NDArray[np.bool_]) -> PatternTable:

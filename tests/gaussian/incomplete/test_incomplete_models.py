@@ -23,6 +23,7 @@ from emlearn.gaussian.incomplete import (
 )
 from emlearn.gaussian.incomplete import frame as frames
 from emlearn.gaussian.incomplete.batched import Blocks, invert, solve_blocks
+from emlearn.gaussian.incomplete.monotone import monotone_estimate
 
 SEED = [np.random.SeedSequence(0)]
 
@@ -191,6 +192,26 @@ def test_optimum_cannot_be_improved_by_direct_maximisation(strength):
 
     result = minimize(loss, model.to_vector(best.params), method="BFGS")
     assert -result.fun - best.objective < 1e-6
+
+
+@pytest.mark.parametrize("prior", [None, CovariancePrior(3.0, np.linspace(0.5, 2.0, 5))])
+@pytest.mark.parametrize("first", [0, 2])
+def test_nested_patterns_are_solved_in_closed_form(prior, first):
+    rng = np.random.default_rng(first)
+    X = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5))
+    stays = rng.integers(first + 1, 6, size=80)
+    X[np.arange(5) >= stays[:, None]] = np.nan
+    X = X[:, rng.permutation(5)]
+    weight = rng.uniform(0.5, 2.0, size=80)
+    model = IncompleteGaussian(1, prior)
+    data = model.prepare(X, weight)
+    mean, covariance = monotone_estimate(data.blocks, prior)
+    start = GaussianParams(np.ones(1), np.ones((1, 5)), 2.0 * np.eye(5)[None])
+    run = run_em(model, data, start, convergence=RemainingGain(0.0), max_iter=20_000)
+    assert_allclose(mean, run.params.means[0], rtol=1e-5, atol=1e-6)
+    assert_allclose(covariance, run.params.covariances[0], rtol=1e-5, atol=1e-6)
+    X[0, 0], X[0, 1:], X[1, 0], X[1, 1:] = np.nan, 1.0, 1.0, np.nan
+    assert monotone_estimate(model.prepare(X, weight).blocks, prior) is None
 
 
 @pytest.mark.parametrize("strength", [0.5, 5.0])
