@@ -38,6 +38,8 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "factor.h"
 #include "gaussian_methods.h"
 #include "normalize.h"
+#include "frames.h"
+#include "solve_blocks.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -48,6 +50,12 @@ static PyMethodDef methods[] = {
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
     METHOD(normalize),
+    METHOD(column_squares),
+    METHOD(column_sums),
+    METHOD(deviate),
+    METHOD(restore),
+    METHOD(solve_blocks),
+    METHOD(standardize),
     {NULL, NULL, 0, NULL},
 };
 
