@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.families._contract import Array, Family
-from emlearn.families._domain import refuse, require_counts
+from emlearn.families._domain import DomainError, require_counts
 from emlearn.families._exponential import log_of
 
 # Joint levels of a group: the tables of some groups have to stay in the fastest cache.
@@ -130,7 +130,9 @@ class Categorical(Family):
             unseen = np.argwhere(~known & ~np.isnan(X))
             if len(unseen):
                 row, column = unseen[0]
-                refuse(X[row, column], row, column, "one of the codes seen in fit")
+                raise DomainError(
+                    float(X[row, column]), int(row), int(column), "one of the codes seen in fit"
+                )
         codes = np.where(known, X, frame.n_levels).astype(np.int32)
         codes *= frame.stride.astype(np.int32)
         joint = np.add.reduceat(codes, [start for start, _ in frame.groups], axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from emlearn.families import Family
+from emlearn.families import DomainError, Family
 from emlearn.gaussian.blocks import Workspace
 
 Array = NDArray[Any]
@@ -116,8 +116,11 @@ def prepare_rows(
         weight = np.bincount(group, weight)
         X, origin = X[first], origin[first]
         labels = None if labels is None else labels[first]
-    frame = family.frame(X, weight)
-    rows = family.encode(X, frame)
+    try:
+        frame = family.frame(X, weight)
+        rows = family.encode(X, frame)
+    except DomainError as error:
+        raise error.at(rows=origin) from None
     blocks = _cut(X, rows, weight, labels, family, n_components)
     return FiniteData(X, weight, labels, origin, frame, rows, blocks)
 
