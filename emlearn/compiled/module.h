@@ -35,12 +35,15 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(name);
 }
 
+#include "lookup.h"
 #include "normalize.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(lookup_add),
+    METHOD(lookup_sum),
     METHOD(normalize),
     {NULL, NULL, 0, NULL},
 };

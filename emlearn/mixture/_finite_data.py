@@ -177,7 +177,7 @@ def row_slices(X: Any, n_components: int) -> list[slice]:
     width = entries / max(n_rows, 1)
     fewest, most = _BLOCK_ROWS
     rows = min(max(int(_BLOCK_NUMBERS / (n_components + width)), fewest), most)
-    nanoseconds = n_rows * n_components * (5.0 + 0.3 * width)
+    nanoseconds = n_rows * n_components * (3.0 + 0.1 * width)
     n_blocks = max(-(-n_rows // rows), min(8, int(nanoseconds / _BLOCK_NANOSECONDS)), 1)
     edges = [int(edge) for edge in np.linspace(0, n_rows, n_blocks + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
