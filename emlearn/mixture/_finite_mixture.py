@@ -98,7 +98,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         rng)``, rng being a `numpy.random.Generator` and X the distinct rows of positive
         weight. If each component has rows of known class, it starts from these, whatever
         is chosen here.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="fast"
+    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
         How much to search for the global optimum with ``init_params="search"``; see
         `GaussianMixtureEM`.
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
@@ -235,7 +235,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",
-        search: str | int | SearchPlan = "fast",
+        search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
