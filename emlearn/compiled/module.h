@@ -35,6 +35,8 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(name);
 }
 
+#include "factor.h"
+#include "gaussian_methods.h"
 #include "lookup.h"
 #include "normalize.h"
 
@@ -42,6 +44,10 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(factor),
+    METHOD(gaussian_log_density),
+    METHOD(gaussian_moments),
+    METHOD(gaussian_step),
     METHOD(lookup_add),
     METHOD(lookup_sum),
     METHOD(normalize),

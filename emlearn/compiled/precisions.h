@@ -14,6 +14,7 @@
 #define IS_DOUBLE 1
 #include "simd.h"
 #include "softmax.h"
+#include "gaussian.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
@@ -25,6 +26,7 @@
 #define IS_DOUBLE 0
 #include "simd.h"
 #include "softmax.h"
+#include "gaussian.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
