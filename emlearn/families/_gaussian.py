@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emlearn.compiled import kernels
 from emlearn.engine import DegenerateModelError
 from emlearn.families._contract import Array, Family
 from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace, column_scaling
@@ -22,7 +23,13 @@ from emlearn.gaussian.incomplete.conditioning import (
 )
 from emlearn.gaussian.incomplete.patterns import RowBlock as PatternRows
 from emlearn.gaussian.incomplete.patterns import row_blocks
-from emlearn.gaussian.kernels import CentredBound, CentredForm, GaussianStatistics
+from emlearn.gaussian.kernels import (
+    CentredBound,
+    CentredForm,
+    CompiledBound,
+    CompiledForm,
+    GaussianStatistics,
+)
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 
 # Smallest standard deviation, in scaled coordinates, that is not rounding.
@@ -50,7 +57,7 @@ class GaussianFrame(NamedTuple):
 class GaussianBound(NamedTuple):
     """The kernel for complete rows, and Gaussians for conditioning incomplete ones."""
 
-    complete: CentredBound
+    complete: CentredBound | CompiledBound
     components: tuple[Component, ...]
 
 
@@ -134,6 +141,8 @@ class Gaussian(Family):
         if frame.incomplete or np.isnan(X).any():
             return _group(X, frame.scaling)
         block = RowBlock(X, frame.scaling, None, Workspace())
+        if kernels is not None:
+            return block
         return replace(block, resident=block.augment(np.empty((1 + X.shape[1], len(X)))))
 
     def take(
@@ -142,7 +151,8 @@ class Gaussian(Family):
         """See `Family`."""
         if isinstance(rows, IncompleteRows):
             return _group(rows.X[index], rows.scaling)
-        return replace(rows, rows=rows.rows[index], resident=rows.augmented()[:, index])
+        resident = None if rows.resident is None else rows.resident[:, index]
+        return replace(rows, rows=rows.rows[index], resident=resident)
 
     def neutral(self, n_components: int, frame: GaussianFrame) -> GaussianParams:
         """Mean and variances of the columns."""
@@ -158,7 +168,8 @@ class Gaussian(Family):
         factor = self.structure.factor(params.covariance, n_features, _FLOOR)
         constant = frame.scaling.log_jacobian - 0.5 * n_features * np.log(2.0 * np.pi)
         constants = np.broadcast_to(constant - 0.5 * factor.log_det, n_components)
-        complete = CentredForm(self.structure).bind(params.mean, factor, constants, np.float64)
+        form = CentredForm(self.structure) if kernels is None else CompiledForm(self.structure)
+        complete = form.bind(params.mean, factor, constants, np.float64)
         components = (
             make_component(mean, self.structure.matrix(params.covariance, k, n_features))
             for k, mean in enumerate(params.mean)
