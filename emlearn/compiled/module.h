@@ -37,6 +37,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 #include "factor.h"
 #include "gaussian_methods.h"
+#include "lookup.h"
 #include "normalize.h"
 #include "frames.h"
 #include "solve_blocks.h"
@@ -49,6 +50,8 @@ static PyMethodDef methods[] = {
     METHOD(gaussian_log_density),
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
+    METHOD(lookup_add),
+    METHOD(lookup_sum),
     METHOD(normalize),
     METHOD(column_squares),
     METHOD(column_sums),
