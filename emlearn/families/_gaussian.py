@@ -233,6 +233,8 @@ class Gaussian(Family):
             statistics = self._complete(statistics, params)
         structure, weight = self.structure, statistics.weight
         alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
+        if self.alpha == 0.0 and not alive.any():
+            return params
         shift = statistics.first / np.where(alive, weight, 1.0)[:, None] * alive[:, None]
         second = statistics.second.copy()
         self._add_rows(second, self.alpha * frame.variance, len(weight))
