@@ -39,6 +39,8 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "gaussian_methods.h"
 #include "lookup.h"
 #include "normalize.h"
+#include "frames.h"
+#include "solve_blocks.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -51,6 +53,12 @@ static PyMethodDef methods[] = {
     METHOD(lookup_add),
     METHOD(lookup_sum),
     METHOD(normalize),
+    METHOD(column_squares),
+    METHOD(column_sums),
+    METHOD(deviate),
+    METHOD(restore),
+    METHOD(solve_blocks),
+    METHOD(standardize),
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,6 +15,8 @@
 #include "simd.h"
 #include "softmax.h"
 #include "gaussian.h"
+#include "sweep.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
@@ -27,6 +29,7 @@
 #include "simd.h"
 #include "softmax.h"
 #include "gaussian.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

@@ -18,11 +18,11 @@ from emlearn.gaussian.incomplete.conditioning import (
     accumulate,
     complete_moments,
     condition,
+    log_densities,
     make_component,
-    make_plans,
 )
 from emlearn.gaussian.incomplete.patterns import RowBlock as PatternRows
-from emlearn.gaussian.incomplete.patterns import row_blocks
+from emlearn.gaussian.incomplete.patterns import row_blocks, sorted_rows
 from emlearn.gaussian.kernels import (
     CentredBound,
     CentredForm,
@@ -186,9 +186,9 @@ class Gaussian(Family):
             out += density
             return
         for block in rows.blocks:
-            plans = make_plans(block)
             for k, component in enumerate(bound.components):
-                out[k, block.order] += condition(block, plans, component).log_density
+                conditioned = condition(block, component)
+                out[k, block.order] += log_densities(block, component, conditioned)
 
     def statistics(
         self, rows: RowBlock | IncompleteRows, responsibilities: Array, bound: GaussianBound
@@ -199,11 +199,9 @@ class Gaussian(Family):
         d = rows.X.shape[1]
         total = [_no_moments(d)] * len(bound.components)
         for block in rows.blocks:
-            plans = make_plans(block)
             for k, component in enumerate(bound.components):
-                conditioned = condition(block, plans, component)
                 share = responsibilities[k, block.order]
-                part = accumulate(block, plans, conditioned, share)
+                part = accumulate(block, component, condition(block, component), share)
                 total[k] = Moments(*(a + b for a, b in zip(total[k], part, strict=True)))
         return Moments(*(np.stack(part) for part in zip(*total, strict=True)))
 
@@ -310,10 +308,12 @@ class Gaussian(Family):
 
 def _group(X: Array, scaling: Scaling) -> IncompleteRows:
     """Rows grouped by what is missing; those with nothing observed are in no group."""
-    table = find_patterns(np.isnan(X))
-    chosen = np.flatnonzero(~table.mask.all(axis=1))
+    table = find_patterns(np.isnan(X)).observed()
     frame = Frame(np.asarray(scaling.center, np.float64), scaling.scale)
-    return IncompleteRows(X, scaling, tuple(row_blocks(X, frame, table, chosen)))
+    blocks = (
+        block for portion in sorted_rows(X, frame, table) for block in row_blocks(portion, frame)
+    )
+    return IncompleteRows(X, scaling, tuple(blocks))
 
 
 def _observed_scaling(X: Array, weight: Array | None, *, by_column: bool) -> tuple[Scaling, Array]:
