@@ -59,6 +59,13 @@ class FiniteMixtureParams(NamedTuple):
     frame: Any
 
 
+def log_weights(params: FiniteMixtureParams) -> Array:
+    """Logarithms of the weights; -inf for a component that died."""
+    logarithms = np.full(len(params.weights), -np.inf)
+    np.log(params.weights, out=logarithms, where=params.weights > 0.0)
+    return logarithms
+
+
 class FiniteStatistics(NamedTuple):
     """Sums of the responsibilities, and the statistics of the family."""
 
@@ -126,9 +133,8 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
 
     def precompute(self, params: FiniteMixtureParams) -> _Working:
         """Logarithms of the weights, and the family bound to its parameters."""
-        log_weights = np.full(len(params.weights), -np.inf)
-        np.log(params.weights, out=log_weights, where=params.weights > 0.0)
-        return _Working(log_weights, self.family.bind(params.components, params.frame))
+        bound = self.family.bind(params.components, params.frame)
+        return _Working(log_weights(params), bound)
 
     def e_step(self, block: FiniteBlock, params: _Working) -> tuple[FiniteStatistics, float]:
         """Responsibilities of a block, its statistics and its log-likelihood."""
@@ -222,17 +228,17 @@ class VectorFiniteMixtureModel(FiniteMixtureModel):
 
     def to_vector(self, params: FiniteMixtureParams) -> NDArray[np.float64]:
         """Log-ratios of the weights, and the vector of the family."""
-        log_weights = np.log(np.maximum(params.weights, _TINY))
+        logarithms = np.log(np.maximum(params.weights, _TINY))
         components = self.family.to_vector(params.components, params.frame)
-        return np.concatenate([log_weights[:-1] - log_weights[-1], components])
+        return np.concatenate([logarithms[:-1] - logarithms[-1], components])
 
     def from_vector(
         self, vector: NDArray[np.float64], like: FiniteMixtureParams
     ) -> FiniteMixtureParams:
         """See `to_vector`."""
         log_ratio, components = np.split(vector, [self.n_components - 1])
-        log_weights = np.append(log_ratio, 0.0)
-        weights = np.exp(log_weights - log_weights.max())
+        logarithms = np.append(log_ratio, 0.0)
+        weights = np.exp(logarithms - logarithms.max())
         if not np.isfinite(weights).all():
             raise DegenerateModelError("the weights are not finite")
         return FiniteMixtureParams(
