@@ -304,6 +304,8 @@ def test_unseen_codes():
     assert_allclose(probability[:, 0, 2], 1.0 / (share.sum(axis=1) + 3.0))
     with pytest.raises(ValueError, match=r"Column 1 of X has codes up to 2.*n_levels=2"):
         Categorical(n_levels=2).frame(X)
+    with pytest.raises(ValueError, match=r"Column 1 of X has codes up to 1000000.*OrdinalEncoder"):
+        Categorical().frame(np.array([[0, 1e6], [1, 0]]))
     with pytest.raises(ValueError, match="unseen must be"):
         Categorical(unseen="ignore")
 
