@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._softmax import to_responsibilities
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.families import Family
 from emlearn.gaussian.blocks import Workspace
@@ -28,7 +29,6 @@ from emlearn.mixture._finite_data import (
     subset_rows,
 )
 from emlearn.mixture._finite_start import FiniteDraw, around, in_upper_half, with_labels
-from emlearn.mixture._responsibilities import to_responsibilities
 
 Array = NDArray[Any]
 
