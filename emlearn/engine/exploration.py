@@ -195,9 +195,10 @@ class _Search:
         target = self.best.objective
 
         def hopeless(n_iter: int, iteration: Iteration) -> bool:
-            # The first gains say nothing yet: they may still grow.
+            # Gains that still grow say nothing yet.
             left = n_steps - n_iter
-            return n_iter >= 2 and iteration.objective + left * iteration.gain <= target
+            shrinks = n_iter >= 2 and iteration.rate < 1.0
+            return shrinks and iteration.objective + left * iteration.gain <= target
 
         try:
             params = start()

@@ -165,14 +165,21 @@ class _Vectorizer:
     def __init__(self, model: LatentVariableModel[Any, Any, Any], required: bool):
         self._model = model
         self._last: tuple[Any, Any] = (None, None)
-        self._absent = not required and type(model).to_vector is LatentVariableModel.to_vector
+        self._required = required
+        self._absent = False
 
     def __call__(self, params: Any, image: Any) -> _Vectors:
         """Both vectors; None if the model has no vector form and none is required."""
         if self._absent:
             return None
         known, vector = self._last
-        point = vector if known is params else self._model.to_vector(params)
+        try:
+            point = vector if known is params else self._model.to_vector(params)
+        except NotImplementedError:
+            if self._required:
+                raise
+            self._absent = True
+            return None
         self._last = (image, self._model.to_vector(image))
         return point, self._last[1]
 

@@ -17,7 +17,7 @@ from emlearn.families import FAMILIES, DomainError, Family, find_family
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._finite_data import FiniteData, Observations
 from emlearn.mixture._finite_labels import classes_of, read_labels
-from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams, make_model
+from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
 from emlearn.mixture._finite_scorer import FiniteScorer
 from emlearn.mixture._finite_start import (
     FINITE_STARTS,
@@ -315,8 +315,8 @@ class FiniteMixtureEM(BaseMixtureEM):
                 f"accelerate={self.accelerate!r} needs the vector form of the parameters, which "
                 f"{family!r} has not. Use accelerate='auto' or None."
             )
-        return make_model(
-            family,
+        return FiniteMixtureModel(
+            family=family,
             n_components=self.n_components_,
             draw=self._draw(X.shape[0]),
             weight_alpha=float(self.weight_alpha),

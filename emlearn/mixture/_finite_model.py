@@ -82,7 +82,7 @@ class _Working(NamedTuple):
 
 @dataclass(frozen=True)
 class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, FiniteStatistics]):
-    """Mixture of K distributions of one family; see `make_model`.
+    """Mixture of K distributions of one family.
 
     Parameters
     ----------
@@ -222,12 +222,8 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
         """Sum of the weights of the rows."""
         return float(data.weight.sum())
 
-
-class VectorFiniteMixtureModel(FiniteMixtureModel):
-    """The same for families with a vector form: it can be accelerated."""
-
     def to_vector(self, params: FiniteMixtureParams) -> NDArray[np.float64]:
-        """Log-ratios of the weights, and the vector of the family."""
+        """Log-ratios of the weights, and the vector of the family, if it has one."""
         logarithms = np.log(np.maximum(params.weights, _TINY))
         components = self.family.to_vector(params.components, params.frame)
         return np.concatenate([logarithms[:-1] - logarithms[-1], components])
@@ -246,9 +242,3 @@ class VectorFiniteMixtureModel(FiniteMixtureModel):
             self.family.from_vector(components, like.components, like.frame),
             like.frame,
         )
-
-
-def make_model(family: Family, **settings: Any) -> FiniteMixtureModel:
-    """Mixture of a family, with a vector form if the family has one."""
-    kind = VectorFiniteMixtureModel if family.has_vector else FiniteMixtureModel
-    return kind(family=family, **settings)

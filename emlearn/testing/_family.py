@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emlearn.families import Family
 from emlearn.mixture._finite_data import Observations
-from emlearn.mixture._finite_model import make_model
+from emlearn.mixture._finite_model import FiniteMixtureModel
 from emlearn.mixture._finite_start import RowsStart
 from emlearn.testing._kit import check_latent_variable_model
 
@@ -73,7 +73,7 @@ def check_family(
     _check_rows(family, X, sample_weight, n_components, random_state)
     weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
     check_latent_variable_model(
-        make_model(family, n_components=n_components, draw=RowsStart()),
+        FiniteMixtureModel(family=family, n_components=n_components, draw=RowsStart()),
         Observations(X),
         sample_weight=weight,
         take=lambda observed, index: Observations(observed.X[index]),

@@ -19,7 +19,7 @@ from emlearn.families import (
 )
 from emlearn.mixture import _finite_data
 from emlearn.mixture._finite_data import Distinct, Observations, find_distinct, worth_merging
-from emlearn.mixture._finite_model import FiniteMixtureParams, make_model
+from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
 from emlearn.mixture._finite_start import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
 
@@ -73,8 +73,8 @@ def test_contract(name, labelled, small_blocks):
     X, side = two_groups(kind, holes)
     rng = np.random.default_rng(1)
     labels = np.where(rng.random(N) < 0.2, side, -1) if labelled else None
-    model = make_model(
-        family,
+    model = FiniteMixtureModel(
+        family=family,
         n_components=2,
         draw=RowsStart(),
         weight_alpha=0.3,
@@ -92,7 +92,7 @@ def test_contract(name, labelled, small_blocks):
 @pytest.mark.parametrize("holes", [0.0, 0.1])
 def test_contract_of_sparse_rows(holes, small_blocks):
     X, _ = two_groups("words", holes)
-    model = make_model(Multinomial(), n_components=2, draw=RandomStart())
+    model = FiniteMixtureModel(family=Multinomial(), n_components=2, draw=RandomStart())
     check_latent_variable_model(model, Observations(csr_array(X)), take=take,
                                 sample_weight=np.ones(N))  # fmt: skip
 
@@ -103,7 +103,9 @@ def test_objective_by_enumeration():
     rng = np.random.default_rng(2)
     weight = rng.uniform(0.0, 2.0, N)
     labels = np.where(rng.random(N) < 0.3, side, -1)
-    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart(), unlabelled_weight=0.25)
+    model = FiniteMixtureModel(
+        family=Poisson(alpha=0.0), n_components=2, draw=RowsStart(), unlabelled_weight=0.25
+    )
     data = model.prepare(Observations(X, labels), weight)
     params = model.initialize(data, rng)
     rate = params.components.mean
@@ -127,7 +129,7 @@ def test_london_deaths(reference):
     table = reference("discrete")["london_deaths"]
     X = np.array(table["deaths"], float)[:, None]
     days = np.array(table["days"], float)
-    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    model = FiniteMixtureModel(family=Poisson(alpha=0.0), n_components=2, draw=RowsStart())
     data = model.prepare(Observations(X), days)
     for case in table["plain_em_maps"]:
         weights = np.array(case["start"]["weights"])
@@ -152,7 +154,7 @@ def test_london_deaths(reference):
 def test_limit_is_that_of_the_reference(reference):
     table = reference("discrete")["london_deaths"]
     X = np.array(table["deaths"], float)[:, None]
-    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    model = FiniteMixtureModel(family=Poisson(alpha=0.0), n_components=2, draw=RowsStart())
     data = model.prepare(Observations(X), np.array(table["days"], float))
     params = model.initialize(data, np.random.default_rng(0))
     # The likelihood is flat: its digits end long before those of the parameters.
@@ -172,7 +174,7 @@ def test_copies_are_merged_and_nothing_changes():
     X, side = two_groups("codes", 0.05)
     X = X[:, :2]
     labels = np.where(np.arange(N) < 40, side, -1)
-    model = make_model(Categorical(), n_components=2, draw=RowsStart())
+    model = FiniteMixtureModel(family=Categorical(), n_components=2, draw=RowsStart())
     data = model.prepare(Observations(X, labels))
     assert len(data.weight) < N / 2
     assert data.weight.sum() == N
@@ -210,7 +212,7 @@ def test_starts_do_not_depend_on_order_or_copies(draw):
     X, _ = two_groups("real")
     counts = np.random.default_rng(1).integers(1, 3, N)
     order = np.random.default_rng(2).permutation(counts.sum())
-    model = make_model(Gaussian(), n_components=3, draw=draw)
+    model = FiniteMixtureModel(family=Gaussian(), n_components=3, draw=draw)
     starts = [
         model.initialize(model.prepare(Observations(rows), weight), np.random.default_rng(0))
         for rows, weight in ((X, counts.astype(float)), (np.repeat(X, counts, axis=0)[order], None))
