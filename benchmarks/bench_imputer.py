@@ -60,7 +60,7 @@ SHAPES = [
 AMELIA = """
 x <- as.matrix(read.csv(commandArgs(TRUE)[1]))
 t <- system.time(a <- Amelia::amelia(x, m = 1, p2s = 0, boot.type = "none"))[3]
-write.csv(a$imputations[[1]], commandArgs(TRUE)[2], row.names = FALSE)
+if (a$code == 1) write.csv(a$imputations[[1]], commandArgs(TRUE)[2], row.names = FALSE)
 cat("\n", t, "\n")
 """
 
