@@ -37,11 +37,19 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 #include "normalize.h"
 
+#include "chain_careful.h"
+
+#include "chain.h"
+
+#include "chains.h"
+
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(normalize),
+    METHOD(smooth_chains),
+    METHOD(most_probable_paths),
     {NULL, NULL, 0, NULL},
 };
 
