@@ -43,6 +43,8 @@ class CovarianceStructure(ABC):
     name: str
     #: Whether the model keeps its form when each column has a scale of its own.
     scales_by_column: bool = True
+    #: Whether all components have one covariance, of which the array holds one only.
+    is_shared: bool = False
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ class TiedCovariance(CovarianceStructure):
     """
 
     name = "tied"
+    is_shared = True
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return (n_features, n_features)

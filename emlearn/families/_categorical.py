@@ -1,0 +1,247 @@
+"""Items with any number of levels.
+
+Neighbouring columns are read as one: the *joint level* of a group of columns tells the
+level of each. Rows then need one look-up for a group instead of one for each column, and
+the sums over rows are sums over joint levels, from which those of the levels follow. A
+missing entry is a level of its own, of density 1, that no statistics are kept of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emlearn.families._contract import Array, Family
+from emlearn.families._domain import refuse, require_counts
+from emlearn.families._exponential import log_of
+
+# Joint levels of a group: the tables of some groups have to stay in the fastest cache.
+_JOINT_LEVELS = 128
+_WHAT = "codes, which are integers from 0 (or NaN where missing)"
+
+
+class CategoricalFrame(NamedTuple):
+    """Levels of the columns, and how these are grouped.
+
+    Attributes
+    ----------
+    n_levels : ndarray of shape (n_features,)
+        Number of levels of each column.
+    groups : tuple of (int, int)
+        First and last column (exclusive) of each group.
+    stride : ndarray of shape (n_features,)
+        By how much the joint level of its group grows with the level of a column.
+    offset : ndarray of shape (n_groups + 1,)
+        Position of the first joint level of each group among those of all.
+    """
+
+    n_levels: NDArray[np.intp]
+    groups: tuple[tuple[int, int], ...]
+    stride: NDArray[np.intp]
+    offset: NDArray[np.intp]
+
+
+class CategoricalParams(NamedTuple):
+    """Parameters.
+
+    Attributes
+    ----------
+    probability : ndarray of shape (n_components, n_features, max_levels)
+        Probability of each level; 0 beyond the last level of a column.
+    """
+
+    probability: Array
+
+
+def make_frame(n_levels: NDArray[np.intp]) -> CategoricalFrame:
+    """Group neighbouring columns as long as they have few joint levels."""
+    sizes = n_levels + 1
+    groups, stride, offset = [], np.empty(len(sizes), np.intp), [0]
+    start, product = 0, 1
+    for column, size in enumerate(sizes):
+        if column > start and product * size > _JOINT_LEVELS:
+            groups.append((start, column))
+            offset.append(offset[-1] + product)
+            start, product = column, 1
+        stride[column] = product
+        product *= int(size)
+    groups.append((start, len(sizes)))
+    offset.append(offset[-1] + product)
+    return CategoricalFrame(n_levels, tuple(groups), stride, np.array(offset, np.intp))
+
+
+@dataclass(frozen=True)
+class Categorical(Family):
+    """Independent items, each with probabilities of its own: latent class analysis.
+
+    Entries are codes 0, 1, 2, ... of the levels, as `sklearn.preprocessing.OrdinalEncoder`
+    makes them. Published as ``"probability"``, of shape (n_components, n_features,
+    max_levels), 0 beyond the last level of a column.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Pseudo-count of each level, as in `sklearn.naive_bayes.CategoricalNB`: the prior of
+        the probabilities of a column is Dirichlet(1 + alpha, ..., 1 + alpha). The default
+        is next to maximum likelihood, and keeps a component from excluding what it has
+        not seen; 0 is maximum likelihood.
+    n_levels : int or array-like of shape (n_features,), default=None
+        Number of levels of each column, if more than the rows to fit show.
+    unseen : {"missing", "error"}, default="missing"
+        What a code beyond the levels known is taken for in new rows. A missing entry says
+        nothing about the component; the log-density of the row is that of its others.
+    """
+
+    alpha: float = 0.01
+    n_levels: ArrayLike | None = None
+    unseen: str = "missing"
+
+    is_discrete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.unseen not in ("missing", "error"):
+            raise ValueError(f"unseen must be 'missing' or 'error', got {self.unseen!r}.")
+
+    def frame(self, X: Array, weight: Array | None = None) -> CategoricalFrame:
+        """See `Family`."""
+        require_counts(X, _WHAT)
+        seen = np.fmax.reduce(X, axis=0, initial=0.0).astype(np.intp) + 1
+        if self.n_levels is None:
+            return make_frame(seen)
+        given = np.broadcast_to(np.asarray(self.n_levels, np.intp), seen.shape)
+        beyond = np.flatnonzero(seen > given)
+        if beyond.size:
+            j = int(beyond[0])
+            raise ValueError(
+                f"Column {j} of X has codes up to {seen[j] - 1}, which are more than "
+                f"n_levels={given[j]} levels."
+            )
+        return make_frame(given)
+
+    def encode(self, X: Array, frame: CategoricalFrame) -> Array:
+        """Joint levels (n_rows, n_groups), as positions among those of all groups."""
+        require_counts(X, _WHAT)
+        with np.errstate(invalid="ignore"):
+            known = frame.n_levels > X
+        if self.unseen == "error" and not known.all():
+            unseen = np.argwhere(~known & ~np.isnan(X))
+            if len(unseen):
+                row, column = unseen[0]
+                refuse(X[row, column], row, column, "one of the codes seen in fit")
+        codes = np.where(known, X, frame.n_levels).astype(np.int32)
+        codes *= frame.stride.astype(np.int32)
+        joint = np.add.reduceat(codes, [start for start, _ in frame.groups], axis=1)
+        joint += frame.offset[:-1].astype(np.int32)
+        return joint
+
+    def take(self, rows: Array, index: slice | Array) -> Array:
+        """See `Family`."""
+        return rows[index]
+
+    def neutral(self, n_components: int, frame: CategoricalFrame) -> CategoricalParams:
+        """Equal probabilities of all levels."""
+        probability = _within(frame) / frame.n_levels[:, None]
+        return CategoricalParams(np.repeat(probability[None], n_components, axis=0))
+
+    def bind(self, params: CategoricalParams, frame: CategoricalFrame) -> Array:
+        """Log-probabilities (n_components, n_joint_levels) of all joint levels."""
+        logarithm = log_of(params.probability)
+        table = np.empty((len(logarithm), int(frame.offset[-1])))
+        for g, (start, stop) in enumerate(frame.groups):
+            joint = np.zeros((len(logarithm), 1))
+            for j in range(start, stop):
+                level = np.append(
+                    logarithm[:, j, : frame.n_levels[j]], np.zeros((len(joint), 1)), 1
+                )
+                joint = (level[:, :, None] + joint[:, None, :]).reshape(len(joint), -1)
+            table[:, frame.offset[g] : frame.offset[g + 1]] = joint
+        return table
+
+    def log_density(self, rows: Array, bound: Array, out: Array) -> None:
+        """See `Family`."""
+        for group in rows.T:
+            out += bound.take(group, axis=1)
+
+    def statistics(self, rows: Array, responsibilities: Array, bound: Array) -> Array:
+        """Sums of the responsibilities by joint level, (n_components, n_joint_levels)."""
+        groups = rows.T.astype(np.intp).ravel()
+        sums = np.empty(bound.shape)
+        for k, share in enumerate(responsibilities):
+            sums[k] = np.bincount(groups, np.tile(share, rows.shape[1]), len(sums[k]))
+        return sums
+
+    def estimate(
+        self, statistics: Array, params: CategoricalParams, frame: CategoricalFrame
+    ) -> CategoricalParams:
+        """See `Family`."""
+        counts = np.zeros(params.probability.shape)
+        for g, (start, stop) in enumerate(frame.groups):
+            shape = [frame.n_levels[j] + 1 for j in range(stop - 1, start - 1, -1)]
+            joint = statistics[:, frame.offset[g] : frame.offset[g + 1]].reshape(-1, *shape)
+            for j in range(start, stop):
+                axis = stop - j
+                others = tuple(a for a in range(1, joint.ndim) if a != axis)
+                n_levels = frame.n_levels[j]
+                counts[:, j, :n_levels] = joint.sum(axis=others)[:, :n_levels]
+        counts += self.alpha * _within(frame)
+        total = counts.sum(axis=2, keepdims=True)
+        known = total > 0.0
+        probability = np.where(known, counts / np.where(known, total, 1.0), params.probability)
+        return CategoricalParams(probability)
+
+    def log_prior(self, params: CategoricalParams, frame: CategoricalFrame) -> float:
+        """See `Family`."""
+        return self.alpha * float((log_of(params.probability) * _within(frame)).sum())
+
+    def n_parameters(self, params: CategoricalParams, frame: CategoricalFrame) -> int:
+        """See `Family`."""
+        return len(params.probability) * int((frame.n_levels - 1).sum())
+
+    def publish(self, params: CategoricalParams, frame: CategoricalFrame) -> dict[str, Array]:
+        """See `Family`."""
+        return {"probability": params.probability}
+
+    def sample(
+        self,
+        params: CategoricalParams,
+        frame: CategoricalFrame,
+        labels: Array,
+        rng: np.random.Generator,
+    ) -> Array:
+        """See `Family`."""
+        uniform = rng.random((len(labels), len(frame.n_levels)))
+        below = np.cumsum(params.probability, axis=2)
+        rows = np.zeros(uniform.shape)
+        for level in range(below.shape[2] - 1):
+            rows += uniform >= below[labels, :, level]
+        return np.minimum(rows, frame.n_levels - 1.0)
+
+    def to_vector(self, params: CategoricalParams, frame: CategoricalFrame) -> Array:
+        """Log-ratios of the probabilities to that of the first level."""
+        logarithm = log_of(params.probability)
+        return (logarithm - logarithm[:, :, :1])[:, _within(frame) & _rest(frame)].ravel()
+
+    def from_vector(
+        self, vector: Array, like: CategoricalParams, frame: CategoricalFrame
+    ) -> CategoricalParams:
+        """See `Family`."""
+        logarithm = np.full(like.probability.shape, -np.inf)
+        logarithm[:, :, 0] = 0.0
+        rest = _within(frame) & _rest(frame)
+        logarithm[:, rest] = vector.reshape(len(logarithm), -1)
+        probability = np.exp(logarithm - logarithm.max(axis=2, keepdims=True))
+        return CategoricalParams(probability / probability.sum(axis=2, keepdims=True))
+
+
+def _within(frame: CategoricalFrame) -> NDArray[np.bool_]:
+    """Which of (n_features, max_levels) are levels."""
+    within: NDArray[np.bool_] = np.arange(frame.n_levels.max()) < frame.n_levels[:, None]
+    return within
+
+
+def _rest(frame: CategoricalFrame) -> NDArray[np.bool_]:
+    rest: NDArray[np.bool_] = np.arange(frame.n_levels.max()) > 0
+    return rest
