@@ -2,6 +2,6 @@
 
 from emlearn._version import __version__
 from emlearn.impute import MissingDataImputerEM
-from emlearn.mixture import GaussianMixtureEM
+from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
-__all__ = ["GaussianMixtureEM", "MissingDataImputerEM", "__version__"]
+__all__ = ["FiniteMixtureEM", "GaussianMixtureEM", "MissingDataImputerEM", "__version__"]

@@ -162,6 +162,11 @@ class Family(ABC):
 
     # ---- for accelerators -------------------------------------------------------------
 
+    @property
+    def has_vector(self) -> bool:
+        """Whether there is a vector form."""
+        return type(self).to_vector is not Family.to_vector
+
     def to_vector(self, params: Any, frame: Any) -> NDArray[np.float64]:
         """Parameters as an unconstrained vector; optional, without it there is plain EM."""
         raise NotImplementedError(

@@ -114,7 +114,7 @@ class ExponentialFamily(Family):
 
     @abstractmethod
     def natural(self, mean: Array) -> tuple[Array, Array]:
-        """The functions eta and a(eta) at means of t(x); finite even at the bounds of their domain."""
+        """The functions eta and a(eta) at means of t(x); finite even at their bounds."""
 
     @abstractmethod
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:

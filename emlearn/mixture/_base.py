@@ -49,6 +49,26 @@ class BaseMixtureEM(MixtureScoring):
     def _publish(self, params: Any, data: Any, dtype: Any) -> None:
         """Set the attributes of the parameters."""
 
+    # ---- what it may change -----------------------------------------------------------
+
+    def _observe(self, X: Array, y: object) -> Any:
+        """What the model is fitted to; here the rows alone."""
+        return X
+
+    def _n_components(self) -> int:
+        return int(self.n_components)
+
+    def _accelerator(self) -> str | None:
+        return self.accelerate
+
+    def _log_likelihood_of_fit(
+        self, model: Any, best: EMResult, X: Array, weight: Array | None
+    ) -> float:
+        return self._total_log_likelihood(X, weight)
+
+    def _singularity_advice(self) -> str:
+        return "A covariance is nearly singular: increase reg_covar,"
+
     # ---- fitting ----------------------------------------------------------------------
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -81,17 +101,18 @@ class BaseMixtureEM(MixtureScoring):
         validate_params(self)
         X = self._validate_rows(X, reset=True)
         weight = check_sample_weight(sample_weight, X)
+        observed = self._observe(X, y)
         self._check_enough_rows(X, weight)
         with blas_limited():
             model = self._make_model(X)
-            data = model.prepare(X, weight)
+            data = model.prepare(observed, weight)
             found = search(
                 model,
                 data,
                 seeds=self._seeds(),
                 convergence=self._convergence(X.dtype),
                 max_iter=self.max_iter,
-                accelerator=find_accelerator(self.accelerate),
+                accelerator=find_accelerator(self._accelerator()),
                 callback=self._callback(),
                 n_jobs=self.n_jobs,
                 plan=self._plan(),
@@ -99,7 +120,7 @@ class BaseMixtureEM(MixtureScoring):
             self._require_success(found)
             self._publish(found.best.params, data, X.dtype)
             self._publish_run(found, model.total_weight(data))
-            self.log_likelihood_ = self._total_log_likelihood(X, weight)
+            self.log_likelihood_ = self._log_likelihood_of_fit(model, found.best, X, weight)
         self._report(found.best)
         return self
 
@@ -125,12 +146,12 @@ class BaseMixtureEM(MixtureScoring):
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def _check_enough_rows(self, X: Array, weight: Array | None) -> None:
-        n_rows = len(X) if weight is None else int(np.count_nonzero(weight))
-        if n_rows < self.n_components:
+        n_rows = X.shape[0] if weight is None else int(np.count_nonzero(weight))
+        if n_rows < self._n_components():
             counted = "" if weight is None else " of positive weight"
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = "
-                f"{self.n_components}, n_samples = {n_rows}{counted}. Use fewer components."
+                f"{self._n_components()}, n_samples = {n_rows}{counted}. Use fewer components."
             )
 
     def _seeds(self) -> list[np.random.SeedSequence]:
@@ -181,13 +202,13 @@ class BaseMixtureEM(MixtureScoring):
         if dead.size:
             warnings.warn(
                 f"Component(s) {dead.tolist()} lost all rows and were given weight 0: fewer "
-                f"than n_components={self.n_components} describe the data. Use fewer.",
+                f"than n_components={self._n_components()} describe the data. Use fewer.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         if best.converged or self.max_iter == 0:
             return
-        reason = f"{best.message}. A covariance is nearly singular: increase reg_covar,"
+        reason = f"{best.message}. {self._singularity_advice()}"
         if best.status is Status.MAX_ITER:
             remaining = best.history[-1].remaining
             left = ""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.compiled import kernels
+
 Array = NDArray[Any]
 
 
@@ -50,6 +52,16 @@ def normalize_any(log_joint: Array, weight: Array | None) -> float:
     total, largest = _exponentiate(log_joint)
     shift = largest.sum(dtype=np.float64) if weight is None else weight @ largest
     return float(shift) + _finish(log_joint, total, weight)
+
+
+def to_responsibilities(log_joint: Array, weight: Array | None) -> float:
+    """As `normalize_any`, with the compiled kernel where there is one.
+
+    `log_joint` is C-contiguous; -inf stands for components that are excluded.
+    """
+    if kernels is None:
+        return normalize_any(log_joint, weight)
+    return float(kernels.normalize(log_joint, weight, None))
 
 
 def _finish(joint: Array, total: Array, weight: Array | None) -> float:

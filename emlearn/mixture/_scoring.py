@@ -105,7 +105,7 @@ class MixtureScoring(
             Indices of components.
         """
         X = self._rows_to_score(X)
-        labels = np.empty(len(X), np.intp)
+        labels = np.empty(X.shape[0], np.intp)
         return self._map(X, labels, lambda joint: joint.argmax(axis=0), common=False)
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -127,7 +127,7 @@ class MixtureScoring(
             row_log_density(joint)
             return joint.T
 
-        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
+        responsibilities = np.empty((X.shape[0], len(self.weights_)), X.dtype)
         return self._map(X, responsibilities, reduce, common=False)
 
     def transform(self, X: ArrayLike) -> Array:
@@ -163,7 +163,7 @@ class MixtureScoring(
             Natural logarithm of the density, per unit of volume in the units of X.
         """
         X = self._rows_to_score(X)
-        return self._map(X, np.empty(len(X), X.dtype), row_log_density)
+        return self._map(X, np.empty(X.shape[0], X.dtype), row_log_density)
 
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
@@ -186,11 +186,11 @@ class MixtureScoring(
         """
         X = self._rows_to_score(X)
         weight = check_sample_weight(sample_weight, X)
-        total = float(len(X)) if weight is None else float(weight.sum())
+        total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight) / total
 
     def _total_log_likelihood(self, X: Array, weight: Array | None) -> float:
-        density = self._map(X, np.empty(len(X)), row_log_density)
+        density = self._map(X, np.empty(X.shape[0]), row_log_density)
         return float(density.sum() if weight is None else weight @ density)
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -264,5 +264,5 @@ class MixtureScoring(
     ) -> tuple[float, float, Array | None]:
         X = self._rows_to_score(X)
         weight = check_sample_weight(sample_weight, X)
-        total = float(len(X)) if weight is None else float(weight.sum())
+        total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight), total, weight

@@ -1,0 +1,97 @@
+"""Where EM starts for a mixture of any family: responsibilities of the components.
+
+Only the contract of a family is used, so that a new family needs no start of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.mixture._finite_data import UNKNOWN, FiniteData
+from emlearn.mixture._initialization import check_responsibilities
+
+Array = NDArray[Any]
+
+
+class FiniteDraw(Protocol):
+    """A strategy of initialisation."""
+
+    def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
+        """Responsibilities (n_components, n_rows), without the weights of the rows."""
+        ...
+
+
+def around(row: int, data: FiniteData, n_components: int) -> Array:
+    """Responsibilities of a component that is one row by half, by half the average row.
+
+    The average half keeps the component from excluding what the one row does not show,
+    and makes its parameters exist in families where one row is not enough.
+    """
+    share = np.full(len(data.weight), 0.5 / n_components)
+    share[row] += 0.5 / n_components * data.weight.sum() / data.weight[row]
+    return share
+
+
+@dataclass(frozen=True)
+class RowsStart:
+    """Each component starts around a row; the rows are drawn at random, by weight."""
+
+    def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
+        """See `FiniteDraw`."""
+        n_rows = len(data.weight)
+        size = min(n_components, n_rows)
+        seeds = rng.choice(n_rows, size, replace=False, p=data.weight / data.weight.sum())
+        return np.stack([around(seeds[k % size], data, n_components) for k in range(n_components)])
+
+
+@dataclass(frozen=True)
+class RandomStart:
+    """Random responsibilities: all components start near the average row."""
+
+    def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
+        """See `FiniteDraw`."""
+        responsibilities = rng.exponential(size=(n_components, len(data.weight)))
+        return responsibilities / responsibilities.sum(axis=0)
+
+
+@dataclass(frozen=True)
+class GivenStart:
+    """Responsibilities (n_samples, n_components) given by the user."""
+
+    responsibilities: Array
+
+    def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
+        """See `FiniteDraw`."""
+        return self.responsibilities[data.origin].T
+
+
+@dataclass(frozen=True)
+class CallableStart:
+    """Responsibilities from a function of the user's: ``function(X, n_components, rng)``."""
+
+    function: Callable[[Any, int, np.random.Generator], Any]
+
+    def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
+        """See `FiniteDraw`."""
+        given = self.function(data.X, n_components, rng)
+        return check_responsibilities(given, (len(data.weight), n_components)).T
+
+
+def with_labels(responsibilities: Array, labels: Array) -> Array:
+    """Responsibilities that agree with the labels known.
+
+    If each component has rows that are known to be its own, it starts from those alone.
+    """
+    known = labels != UNKNOWN
+    hot = labels == np.arange(len(responsibilities))[:, None]
+    if hot.any(axis=1).all():
+        return hot.astype(np.float64)
+    return np.where(known, hot, responsibilities)
+
+
+FINITE_STARTS: dict[str, FiniteDraw] = {"rows": RowsStart(), "random": RandomStart()}
