@@ -78,9 +78,7 @@ def smooth(
     """
     if kernels is None:
         return _smooth(joint, sequences, start, transition, weight)
-    found = Smoothed(
-        np.empty_like(start), np.empty_like(transition), np.empty(len(sequences))
-    )
+    found = Smoothed(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
     kernels.smooth_chains(
         joint,
         sequences.edges,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,7 +150,9 @@ def prepare_sequences(
     if not np.array_equal(origin, np.arange(len(lengths))):
         observed, weight = observed.take(origin), weight[origin]
     frame = family.frame(observed.X, np.repeat(weight, observed.sequences.lengths))
-    return _cut(SequenceData(observed, weight, origin, given_rows, frame, None, ()), family, n_states)
+    return _cut(
+        SequenceData(observed, weight, origin, given_rows, frame, None, ()), family, n_states
+    )
 
 
 def subset_sequences(
@@ -181,12 +184,12 @@ def _cut(data: SequenceData, family: Family, n_states: int) -> SequenceData:
     observed = data.observed
     rows = family.encode(observed.X, data.frame)
     workspace = Workspace()
-    size = _rows_of_block(*observed.X.shape, n_states)
+    size = _rows_of_block(observed.X.shape, n_states)
     # Sequences are together in a block if they begin in the same stretch of rows.
     group = observed.sequences.first // size
     begins = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     blocks = []
-    for begin, end in zip(begins, np.append(begins[1:], len(group))):
+    for begin, end in pairwise([*begins, len(group)]):
         sequences = Sequences.of_lengths(observed.sequences.lengths[begin:end])
         offset = int(observed.sequences.edges[begin])
         within = slice(offset, offset + sequences.n_rows)
@@ -211,11 +214,12 @@ def _cut(data: SequenceData, family: Family, n_states: int) -> SequenceData:
 def _parts(n_rows: int, size: int) -> list[tuple[int, int]]:
     """Bounds of parts of a block of about a size."""
     edges = np.linspace(0, n_rows, max(1, round(n_rows / size)) + 1).astype(int).tolist()
-    return list(zip(edges[:-1], edges[1:]))
+    return list(pairwise(edges))
 
 
-def _rows_of_block(n_rows: int, n_features: int, n_states: int) -> int:
+def _rows_of_block(shape: tuple[int, int], n_states: int) -> int:
     """How many rows a block should have: a function of the shape of the problem alone."""
+    n_rows, n_features = shape
     width = n_states + n_features
     fewest, most = _BLOCK_ROWS
     size = min(max(_BLOCK_NUMBERS // width, fewest), most)

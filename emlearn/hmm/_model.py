@@ -249,12 +249,7 @@ class HiddenMarkovModel(
         """Move one state to the rows about a random one; it then comes and goes at random."""
         if self.n_states == 1:
             return None
-        working = self.precompute(params)
-        # The workspace is the caller's own, so what it holds is copied.
-        smoothed = np.concatenate(
-            [self.smooth(block, working)[0].copy() for block in data.blocks], axis=1
-        )
-        smoothed /= data.row_weight
+        smoothed = self._smoothed(data, params) / data.row_weight
         lightness = 1.0 / (smoothed.sum(axis=1) + 1.0)
         moved = int(rng.choice(self.n_states, p=lightness / lightness.sum()))
         smoothed[moved] = around(data, self.n_states, rng)
@@ -266,6 +261,19 @@ class HiddenMarkovModel(
         transmat = 0.9 * transmat + 0.1 * even
         components = self._from_responsibilities(data, smoothed, rng)
         return params._replace(transmat=transmat, components=components)
+
+    def idle_states(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
+        """States that no row is expected to be in."""
+        visits = self._smoothed(data, params).sum(axis=1)
+        return np.flatnonzero(visits <= 10.0 * _EPS * visits.sum())
+
+    def _smoothed(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
+        """Smoothed probabilities (n_states, n_rows) of all rows, times weight."""
+        working = self.precompute(params)
+        # The next block is worked on in the same memory.
+        return np.concatenate(
+            [self.smooth(block, working)[0].copy() for block in data.blocks], axis=1
+        )
 
     def subset(self, data: SequenceData, rng: np.random.Generator) -> SequenceData | None:
         """Random sequences of large data."""

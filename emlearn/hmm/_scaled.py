@@ -24,7 +24,7 @@ LARGEST = 1e200
 
 def smooth_scaled(
     density: Array, sequences: Sequences, start: Array, transition: Array, weight: Array
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Smoothed probabilities, by recursions in which numbers below 1e-308 are lost.
 
     What is lost would have been multiplied by the factors of the backward recursion, so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,8 +87,8 @@ class Sequences:
         time = np.arange(self.n_rows) - np.repeat(in_order.first, lengths)
         by_time = np.argsort(time, kind="stable")
         counts = np.bincount(time)
-        edges = np.concatenate([[0], np.cumsum(counts)])
-        steps = [slice(*pair) for pair in zip(edges[:-1].tolist(), edges[1:].tolist())]
+        edges = np.append(0, np.cumsum(counts))
+        steps = [slice(*pair) for pair in pairwise(edges.tolist())]
         last = edges[lengths - 1] + np.arange(len(self))
         return Packed((begin + time)[by_time], steps, order, last)
 

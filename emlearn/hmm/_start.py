@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._checks import check_responsibilities
 from emlearn.hmm._data import UNKNOWN, SequenceData
 
 Array = NDArray[Any]
@@ -81,12 +82,11 @@ class CallableStart:
     """Responsibilities from a function of the user's: ``function(X, n_components, rng)``."""
 
     function: Callable[[Any, int, np.random.Generator], Any]
-    check: Callable[[Any, tuple[int, int]], Array]
 
     def __call__(self, data: SequenceData, n_states: int, rng: np.random.Generator) -> Array:
         """See `Draw`."""
         given = self.function(data.observed.X, n_states, rng)
-        return self.check(given, (data.observed.sequences.n_rows, n_states)).T
+        return check_responsibilities(given, (data.observed.sequences.n_rows, n_states)).T
 
 
 def with_labels(responsibilities: Array, labels: Array) -> Array:
