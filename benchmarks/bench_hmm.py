@@ -48,7 +48,9 @@ def chains(seed, lengths, n_states, n_features):
 def responsibilities(states, n_states):
     """A start that is right about two thirds of the rows."""
     rng = np.random.default_rng(0)
-    guessed = np.where(rng.random(len(states)) < 0.67, states, rng.integers(n_states, size=len(states)))
+    guessed = np.where(
+        rng.random(len(states)) < 0.67, states, rng.integers(n_states, size=len(states))
+    )
     return np.eye(n_states)[guessed]
 
 

@@ -5,6 +5,7 @@ from emlearn.families._categorical import Categorical
 from emlearn.families._contract import Family
 from emlearn.families._exponential import ExponentialFamily
 from emlearn.families._gaussian import Gaussian
+from emlearn.families._mixture_of import MixtureOf
 from emlearn.families._names import FAMILIES, find_family
 from emlearn.families._poisson import Poisson
 
@@ -15,6 +16,7 @@ __all__ = [
     "ExponentialFamily",
     "Family",
     "Gaussian",
+    "MixtureOf",
     "Poisson",
     "find_family",
 ]
