@@ -35,6 +35,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(name);
 }
 
+#include "lookup.h"
 #include "normalize.h"
 
 #include "chain_careful.h"
@@ -47,6 +48,8 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(lookup_add),
+    METHOD(lookup_sum),
     METHOD(normalize),
     METHOD(smooth_chains),
     METHOD(most_probable_paths),

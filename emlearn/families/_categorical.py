@@ -14,8 +14,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emlearn.compiled import kernels
 from emlearn.families._contract import Array, Family
-from emlearn.families._domain import refuse, require_counts
+from emlearn.families._domain import DomainError, require_counts
 from emlearn.families._exponential import log_of
 
 # Joint levels of a group: the tables of some groups have to stay in the fastest cache.
@@ -130,16 +131,18 @@ class Categorical(Family):
             unseen = np.argwhere(~known & ~np.isnan(X))
             if len(unseen):
                 row, column = unseen[0]
-                refuse(X[row, column], row, column, "one of the codes seen in fit")
+                raise DomainError(
+                    float(X[row, column]), int(row), int(column), "one of the codes seen in fit"
+                )
         codes = np.where(known, X, frame.n_levels).astype(np.int32)
         codes *= frame.stride.astype(np.int32)
-        joint = np.add.reduceat(codes, [start for start, _ in frame.groups], axis=1)
+        joint = np.add.reduceat(codes, [start for start, _ in frame.groups], axis=1, dtype=np.int32)
         joint += frame.offset[:-1].astype(np.int32)
         return joint
 
     def take(self, rows: Array, index: slice | Array) -> Array:
         """See `Family`."""
-        return rows[index]
+        return np.ascontiguousarray(rows[index])
 
     def neutral(self, n_components: int, frame: CategoricalFrame) -> CategoricalParams:
         """Equal probabilities of all levels."""
@@ -162,13 +165,19 @@ class Categorical(Family):
 
     def log_density(self, rows: Array, bound: Array, out: Array) -> None:
         """See `Family`."""
+        if kernels is not None and out.flags.c_contiguous:
+            kernels.lookup_add(rows, bound, out)
+            return
         for group in rows.T:
             out += bound.take(group, axis=1)
 
     def statistics(self, rows: Array, responsibilities: Array, bound: Array) -> Array:
         """Sums of the responsibilities by joint level, (n_components, n_joint_levels)."""
-        groups = rows.T.astype(np.intp).ravel()
         sums = np.empty(bound.shape)
+        if kernels is not None:
+            kernels.lookup_sum(rows, sums, np.ascontiguousarray(responsibilities))
+            return sums
+        groups = rows.T.astype(np.intp).ravel()
         for k, share in enumerate(responsibilities):
             sums[k] = np.bincount(groups, np.tile(share, rows.shape[1]), len(sums[k]))
         return sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +34,16 @@ class Family(ABC):
     accepts_sparse: ClassVar[bool] = False
     #: Whether the values are codes or counts: integers >= 0.
     is_discrete: ClassVar[bool] = False
+
+    def at_columns(self, names: Sequence[str] | None, n_features: int) -> Family:
+        """The family for rows with these columns; those that take all rows are it themselves.
+
+        Raises
+        ------
+        ValueError
+            If the family names a column that X has not.
+        """
+        return self
 
     # ---- rows -------------------------------------------------------------------------
 

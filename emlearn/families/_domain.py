@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,27 +24,35 @@ def require(valid: Array, X: Array, what: str) -> None:
 
     Raises
     ------
-    ValueError
-        Names the row and the column.
+    DomainError
+        A ValueError that names the row and the column.
     """
     if valid.all():
         return
     wrong = ~valid & ~np.isnan(X)
     if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        refuse(X[row, column], int(row), int(column), what)
+        # What is negative is named first: it most likely is what was not meant.
+        negative = wrong & np.less(X, 0, where=wrong, out=np.zeros(X.shape, bool))
+        row, column = np.argwhere(negative if negative.any() else wrong)[0]
+        raise DomainError(float(X[row, column]), int(row), int(column), what)
 
 
-def refuse(value: Any, row: int, column: int, what: str) -> NoReturn:
-    """Raise for an entry outside the domain.
+class DomainError(ValueError):
+    """An entry of X is outside the domain of a family."""
 
-    Raises
-    ------
-    ValueError
-        Always. It speaks of "Negative values in data" where that is what is wrong.
-    """
-    kind = "Negative values in data: " if value < 0 else ""
-    raise ValueError(f"{kind}X has {value:g} in row {row}, column {column}, but needs {what}.")
+    def __init__(self, value: float, row: int, column: int, what: str):
+        kind = "Negative values in data: " if value < 0 else ""
+        super().__init__(f"{kind}X has {value:g} in row {row}, column {column}, but needs {what}.")
+        self._entry = (value, row, column, what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DomainError, self._entry
+
+    def at(self, rows: Any = None, columns: Any = None) -> DomainError:
+        """The error for rows and columns that are the ones of these positions in X."""
+        value, row, column, what = self._entry
+        row = row if rows is None else int(rows[row])
+        return DomainError(value, row, column if columns is None else int(columns[column]), what)
 
 
 def require_counts(X: Array, what: str) -> None:

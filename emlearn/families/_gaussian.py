@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,18 @@ import numpy as np
 from emlearn.engine import DegenerateModelError
 from emlearn.families._contract import Array, Family
 from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace, column_scaling
+from emlearn.gaussian.incomplete import Frame, find_patterns, summarize_columns
+from emlearn.gaussian.incomplete.conditioning import (
+    Component,
+    Moments,
+    accumulate,
+    complete_moments,
+    condition,
+    make_component,
+    make_plans,
+)
+from emlearn.gaussian.incomplete.patterns import RowBlock as PatternRows
+from emlearn.gaussian.incomplete.patterns import row_blocks
 from emlearn.gaussian.kernels import CentredBound, CentredForm, GaussianStatistics
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 
@@ -25,11 +37,39 @@ class GaussianFrame(NamedTuple):
     scaling : Scaling
         Center and scale of the columns.
     variance : ndarray of shape (n_features,)
-        Variances of the scaled columns.
+        Variances of the scaled columns; 1 for a constant column.
+    incomplete : bool
+        Whether entries are missing.
     """
 
     scaling: Scaling
     variance: Array
+    incomplete: bool
+
+
+class GaussianBound(NamedTuple):
+    """The kernel for complete rows, and Gaussians for conditioning incomplete ones."""
+
+    complete: CentredBound
+    components: tuple[Component, ...]
+
+
+class IncompleteRows(NamedTuple):
+    """Encoded rows of which some have missing entries.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        The rows in the units of the data, NaN where missing.
+    scaling : Scaling
+        See `GaussianFrame`.
+    blocks : tuple of emlearn.gaussian.incomplete.patterns.RowBlock
+        Those with something observed, grouped by what is missing.
+    """
+
+    X: Array
+    scaling: Scaling
+    blocks: tuple[PatternRows, ...]
 
 
 class GaussianParams(NamedTuple):
@@ -83,56 +123,108 @@ class Gaussian(Family):
         """See `Family`."""
         X = np.asarray(X, np.float64)
         by_column = self.structure.scales_by_column
-        return GaussianFrame(*column_scaling(X, weight, by_column=by_column))
+        incomplete = bool(np.isnan(X).any())
+        measure = _observed_scaling if incomplete else column_scaling
+        scaling, variance = measure(X, weight, by_column=by_column)
+        return GaussianFrame(scaling, np.where(variance > 0.0, variance, 1.0), incomplete)
 
-    def encode(self, X: Array, frame: GaussianFrame) -> RowBlock:
+    def encode(self, X: Array, frame: GaussianFrame) -> RowBlock | IncompleteRows:
         """See `Family`."""
         X = np.asarray(X, np.float64)
+        if frame.incomplete or np.isnan(X).any():
+            return _group(X, frame.scaling)
         block = RowBlock(X, frame.scaling, None, Workspace())
-        return _resident(block, block.augment(np.empty((1 + X.shape[1], len(X)))))
+        return replace(block, resident=block.augment(np.empty((1 + X.shape[1], len(X)))))
 
-    def take(self, rows: RowBlock, index: slice | Array) -> RowBlock:
+    def take(
+        self, rows: RowBlock | IncompleteRows, index: slice | Array
+    ) -> RowBlock | IncompleteRows:
         """See `Family`."""
-        part = RowBlock(rows.rows[index], rows.scaling, None, rows.workspace)
-        return _resident(part, rows.augmented()[:, index])
+        if isinstance(rows, IncompleteRows):
+            return _group(rows.X[index], rows.scaling)
+        return replace(rows, rows=rows.rows[index], resident=rows.augmented()[:, index])
 
     def neutral(self, n_components: int, frame: GaussianFrame) -> GaussianParams:
         """Mean and variances of the columns."""
-        spread = np.where(frame.variance > 0.0, frame.variance, 1.0)
-        shape = (n_components, len(spread))
-        second = self._add_rows(self.structure.new_scatter(*shape), spread, n_components)
+        shape = (n_components, len(frame.variance))
+        second = self.structure.new_scatter(*shape)
+        self._add_rows(second, frame.variance, n_components)
         weight, zero = np.ones(n_components), np.zeros(shape)
-        covariance = self.structure.estimate(weight, zero, second, np.zeros(len(spread)))
-        return GaussianParams(zero, covariance)
+        return GaussianParams(zero, self.structure.estimate(weight, zero, second, zero[0]))
 
-    def bind(self, params: GaussianParams, frame: GaussianFrame) -> CentredBound:
+    def bind(self, params: GaussianParams, frame: GaussianFrame) -> GaussianBound:
         """See `Family`."""
-        n_features = params.mean.shape[1]
+        n_components, n_features = params.mean.shape
         factor = self.structure.factor(params.covariance, n_features, _FLOOR)
         constant = frame.scaling.log_jacobian - 0.5 * n_features * np.log(2.0 * np.pi)
-        constants = np.broadcast_to(constant - 0.5 * factor.log_det, len(params.mean))
-        return CentredForm(self.structure).bind(params.mean, factor, constants, np.float64)
+        constants = np.broadcast_to(constant - 0.5 * factor.log_det, n_components)
+        complete = CentredForm(self.structure).bind(params.mean, factor, constants, np.float64)
+        components = (
+            make_component(mean, self.structure.matrix(params.covariance, k, n_features))
+            for k, mean in enumerate(params.mean)
+        )
+        return GaussianBound(complete, tuple(components))
 
-    def log_density(self, rows: RowBlock, bound: CentredBound, out: Array) -> None:
+    def log_density(
+        self, rows: RowBlock | IncompleteRows, bound: GaussianBound, out: Array
+    ) -> None:
         """See `Family`."""
-        density = np.empty(out.shape)
-        bound.log_density(rows, density, common=True)
-        out += density
+        if isinstance(rows, RowBlock):
+            density = rows.workspace.array("density", out.shape, np.float64)
+            bound.complete.log_density(rows, density, common=True)
+            out += density
+            return
+        for block in rows.blocks:
+            plans = make_plans(block)
+            for k, component in enumerate(bound.components):
+                out[k, block.order] += condition(block, plans, component).log_density
 
     def statistics(
-        self, rows: RowBlock, responsibilities: Array, bound: CentredBound
-    ) -> GaussianStatistics:
+        self, rows: RowBlock | IncompleteRows, responsibilities: Array, bound: GaussianBound
+    ) -> GaussianStatistics | Moments:
         """Weight, and first and second moments about the means bound."""
-        return bound.statistics(rows, responsibilities)
+        if isinstance(rows, RowBlock):
+            return bound.complete.statistics(rows, responsibilities)
+        d = rows.X.shape[1]
+        total = [_no_moments(d)] * len(bound.components)
+        for block in rows.blocks:
+            plans = make_plans(block)
+            for k, component in enumerate(bound.components):
+                conditioned = condition(block, plans, component)
+                share = responsibilities[k, block.order]
+                part = accumulate(block, plans, conditioned, share)
+                total[k] = Moments(*(a + b for a, b in zip(total[k], part, strict=True)))
+        return Moments(*(np.stack(part) for part in zip(*total, strict=True)))
+
+    def _complete(self, moments: Moments, params: GaussianParams) -> GaussianStatistics:
+        """Statistics of rows filled in expectation, in the layout of the structure."""
+        n_components, n_features = params.mean.shape
+        first = np.empty((n_components, n_features))
+        second = self.structure.new_scatter(n_components, n_features)
+        for k in range(n_components):
+            matrix = self.structure.matrix(params.covariance, k, n_features)
+            own = Moments(*(part[k] for part in moments))
+            _, first[k], sums = complete_moments(own, matrix)
+            # Rows with these sums of squares and products.
+            values, vectors = np.linalg.eigh(0.5 * (sums + sums.T))
+            rows = vectors * np.sqrt(np.maximum(values, 0.0))
+            self.structure.scatter(rows, np.ones(n_features), k, second)
+        return GaussianStatistics(moments.weight, first, second)
 
     def estimate(
-        self, statistics: GaussianStatistics, params: GaussianParams, frame: GaussianFrame
+        self,
+        statistics: GaussianStatistics | Moments,
+        params: GaussianParams,
+        frame: GaussianFrame,
     ) -> GaussianParams:
         """See `Family`."""
+        if isinstance(statistics, Moments):
+            statistics = self._complete(statistics, params)
         structure, weight = self.structure, statistics.weight
         alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
         shift = statistics.first / np.where(alive, weight, 1.0)[:, None] * alive[:, None]
-        second = self._add_rows(statistics.second.copy(), self.alpha * frame.variance, len(weight))
+        second = statistics.second.copy()
+        self._add_rows(second, self.alpha * frame.variance, len(weight))
         total = weight + self.alpha
         # Scatter about the new means, the pseudo-rows being about them already.
         about = shift * np.sqrt(weight / np.where(total > 0.0, total, 1.0))[:, None]
@@ -145,11 +237,11 @@ class Gaussian(Family):
             )
         return GaussianParams(params.mean + shift, covariance)
 
-    def _add_rows(self, second: Array, variance: Array, n_components: int) -> Array:
+    def _add_rows(self, second: Array, variance: Array, n_components: int) -> None:
         """Add to each component uncorrelated columns with these sums of squares."""
         for k in range(n_components):
-            self.structure.scatter(np.diag(np.sqrt(variance)), np.ones(len(variance)), k, second)
-        return second
+            rows = np.diag(np.sqrt(variance))
+            self.structure.scatter(rows, np.ones(len(variance)), k, second)
 
     def log_prior(self, params: GaussianParams, frame: GaussianFrame) -> float:
         """See `Family`."""
@@ -203,5 +295,27 @@ class Gaussian(Family):
         )
 
 
-def _resident(block: RowBlock, scaled: Array) -> RowBlock:
-    return RowBlock(block.rows, block.scaling, None, block.workspace, scaled)
+def _group(X: Array, scaling: Scaling) -> IncompleteRows:
+    """Rows grouped by what is missing; those with nothing observed are in no group."""
+    table = find_patterns(np.isnan(X))
+    chosen = np.flatnonzero(~table.mask.all(axis=1))
+    frame = Frame(np.asarray(scaling.center, np.float64), scaling.scale)
+    return IncompleteRows(X, scaling, tuple(row_blocks(X, frame, table, chosen)))
+
+
+def _observed_scaling(X: Array, weight: Array | None, *, by_column: bool) -> tuple[Scaling, Array]:
+    """As `column_scaling`, from what is observed."""
+    center, scale = summarize_columns(X, weight).frame
+    if not by_column:
+        scale = np.full_like(scale, scale.max())
+    square = np.square((X - center) / scale)
+    share = np.ones(len(X)) if weight is None else weight
+    total = (~np.isnan(X) * share[:, None]).sum(axis=0)
+    variance = np.nansum(square * share[:, None], axis=0) / np.maximum(total, 1e-300)
+    return Scaling(center, scale), variance
+
+
+def _no_moments(n_features: int) -> Moments:
+    zero, first = np.array(0.0), np.zeros(n_features)
+    second = np.zeros((n_features, n_features))
+    return Moments(zero, first, second, zero, first, second)

@@ -8,28 +8,44 @@ from emlearn.families._bernoulli import Bernoulli
 from emlearn.families._categorical import Categorical
 from emlearn.families._contract import Family
 from emlearn.families._gaussian import Gaussian
+from emlearn.families._multinomial import Multinomial
 from emlearn.families._poisson import Poisson
+from emlearn.families._product import Product
 
 FAMILIES: dict[str, Family] = {
-    "categorical": Categorical(),
     "bernoulli": Bernoulli(),
-    "poisson": Poisson(),
+    "categorical": Categorical(),
     "gaussian": Gaussian(),
+    "multinomial": Multinomial(),
+    "poisson": Poisson(),
 }
 
 
 def find_family(family: Any) -> Family:
-    """The family of a name; a family itself is returned as it is.
+    """The family of a name, or the product of a list; a family itself is returned as it is.
+
+    Parameters
+    ----------
+    family : str, Family or list of (family, columns)
+        What an estimator was given.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If there is none of that name, or the list is none of pairs.
     """
     if isinstance(family, Family):
         return family
     if isinstance(family, str) and family in FAMILIES:
         return FAMILIES[family]
+    if isinstance(family, list | tuple) and family:
+        if not all(isinstance(part, list | tuple) and len(part) == 2 for part in family):
+            raise ValueError(
+                "A list of families needs pairs (family, columns), as in "
+                f"[('poisson', ['visits']), ('gaussian', [2, 3])]; got {family!r}."
+            )
+        return Product(tuple((find_family(part), columns) for part, columns in family))
     raise ValueError(
-        f"family must be one of {sorted(FAMILIES)} or an emlearn.families.Family, got {family!r}."
+        f"family must be one of {sorted(FAMILIES)}, an emlearn.families.Family, or a list of "
+        f"(family, columns), got {family!r}."
     )

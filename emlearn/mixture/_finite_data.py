@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from emlearn.families import Family
+from emlearn.families import DomainError, Family
 from emlearn.gaussian.blocks import Workspace
 
 Array = NDArray[Any]
@@ -116,8 +116,11 @@ def prepare_rows(
         weight = np.bincount(group, weight)
         X, origin = X[first], origin[first]
         labels = None if labels is None else labels[first]
-    frame = family.frame(X, weight)
-    rows = family.encode(X, frame)
+    try:
+        frame = family.frame(X, weight)
+        rows = family.encode(X, frame)
+    except DomainError as error:
+        raise error.at(rows=origin) from None
     blocks = _cut(X, rows, weight, labels, family, n_components)
     return FiniteData(X, weight, labels, origin, frame, rows, blocks)
 
@@ -174,7 +177,7 @@ def row_slices(X: Any, n_components: int) -> list[slice]:
     width = entries / max(n_rows, 1)
     fewest, most = _BLOCK_ROWS
     rows = min(max(int(_BLOCK_NUMBERS / (n_components + width)), fewest), most)
-    nanoseconds = n_rows * n_components * (5.0 + 0.3 * width)
+    nanoseconds = n_rows * n_components * (3.0 + 0.1 * width)
     n_blocks = max(-(-n_rows // rows), min(8, int(nanoseconds / _BLOCK_NANOSECONDS)), 1)
     edges = [int(edge) for edge in np.linspace(0, n_rows, n_blocks + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]

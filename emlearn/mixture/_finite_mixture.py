@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._checks import check_responsibilities
 from emlearn._compat import Interval, StrOptions, validate_data
 from emlearn.engine import ACCELERATORS, PLANS, EMResult, SearchPlan, find_plan
-from emlearn.families import FAMILIES, Family, find_family
+from emlearn.families import FAMILIES, DomainError, Family, find_family
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._finite_data import FiniteData, Observations, row_slices
 from emlearn.mixture._finite_labels import classes_of, read_labels
@@ -98,7 +98,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         rng)``, rng being a `numpy.random.Generator` and X the distinct rows of positive
         weight. If each component has rows of known class, it starts from these, whatever
         is chosen here.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="fast"
+    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
         How much to search for the global optimum with ``init_params="search"``; see
         `GaussianMixtureEM`.
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
@@ -235,7 +235,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",
-        search: str | int | SearchPlan = "fast",
+        search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
@@ -306,6 +306,9 @@ class FiniteMixtureEM(BaseMixtureEM):
     def _given_family(self) -> Family:
         return find_family(self.family)
 
+    def _family_at(self, X: Array) -> Family:
+        return self._given_family().at_columns(getattr(self, "feature_names_in_", None), X.shape[1])
+
     def _observe(self, X: Array, y: object) -> Observations:
         known = read_labels(y, X) if self.use_labels and y is not None else None
         n_classes = 0 if known is None else len(known.classes)
@@ -327,7 +330,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         return int(self.n_components_)
 
     def _make_model(self, X: Array) -> FiniteMixtureModel:
-        family = self._given_family()
+        family = self._family_at(X)
         if not family.has_vector and self.accelerate not in (None, "auto"):
             raise ValueError(
                 f"accelerate={self.accelerate!r} needs the vector form of the parameters, which "
@@ -375,7 +378,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         return find_plan(self.search)
 
     def _publish(self, params: FiniteMixtureParams, data: FiniteData, dtype: Any) -> None:
-        self.family_ = self._given_family()
+        self.family_ = self._family_at(data.X)
         self._params = params
         self._n_features = data.X.shape[1]
         self.weights_ = params.weights
@@ -402,6 +405,14 @@ class FiniteMixtureEM(BaseMixtureEM):
         np.log(params.weights, out=log_weights, where=params.weights > 0.0)
         bound = family.bind(params.components, params.frame)
         return FiniteScorer(family, params, log_weights, bound)
+
+    def _map(self, X: Array, out: Array, reduce: Any, *, common: bool = True) -> Array:
+        try:
+            return super()._map(X, out, reduce, common=common)
+        except DomainError:
+            # It names a row of a block; this names that of X.
+            self.family_.encode(X, self._params.frame)
+            raise
 
     def _n_parameters(self) -> int:
         components = self.family_.n_parameters(self._params.components, self._params.frame)

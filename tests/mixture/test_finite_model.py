@@ -1,0 +1,215 @@
+"""The mixture of any family as a model: its contract, enumeration, published values."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from scipy.special import logsumexp
+from scipy.stats import poisson
+
+from emlearn.families import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Mixture,
+    Multinomial,
+    Poisson,
+    Product,
+)
+from emlearn.mixture import _finite_data, _responsibilities
+from emlearn.mixture._finite_data import Observations, find_copies
+from emlearn.mixture._finite_model import FiniteMixtureParams, make_model
+from emlearn.mixture._finite_start import RandomStart, RowsStart
+from emlearn.testing import check_latent_variable_model
+
+N = 240
+
+
+def take(observed, index):
+    labels = observed.labels
+    return Observations(observed.X[index], None if labels is None else labels[index])
+
+
+def two_groups(kind, holes=0.0):
+    rng = np.random.default_rng(0)
+    side = rng.integers(2, size=N)[:, None]
+    X = {
+        "counts": rng.poisson(np.where(side, 1.0, 4.0) * [1, 2, 0.5]),
+        "binary": rng.random((N, 5)) < np.where(side, 0.2, 0.8),
+        "codes": np.minimum(rng.poisson(np.where(side, 0.5, 3.0) * np.ones(4)), 3),
+        "words": np.where(
+            side, rng.multinomial(20, [0.1, 0.2, 0.3, 0.4], N), rng.multinomial(9, [0.25] * 4, N)
+        ),
+        "real": rng.normal(size=(N, 3)) + 4.0 * side,
+    }[kind].astype(float)
+    X[rng.random(X.shape) < holes] = np.nan
+    return X, side[:, 0]
+
+
+MODELS = {
+    "poisson": (Poisson(), "counts", 0.15),
+    "bernoulli": (Bernoulli(), "binary", 0.15),
+    "categorical": (Categorical(), "codes", 0.15),
+    "multinomial": (Multinomial(), "words", 0.15),
+    "full": (Gaussian("full"), "real", 0.15),
+    "tied": (Gaussian("tied"), "real", 0.0),
+    "diag": (Gaussian("diag"), "real", 0.15),
+    "spherical": (Gaussian("spherical"), "real", 0.0),
+    "mixture": (Mixture(Poisson()), "counts", 0.0),
+    "product": (Product(((Poisson(), (0,)), (Gaussian("diag"), (1, 2)))), "counts", 0.15),
+}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_finite_data, "_BLOCK_ROWS", (50, 50))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name, labelled, small_blocks):
+    family, kind, holes = MODELS[name]
+    X, side = two_groups(kind, holes)
+    rng = np.random.default_rng(1)
+    labels = np.where(rng.random(N) < 0.2, side, -1) if labelled else None
+    model = make_model(
+        family,
+        n_components=2,
+        draw=RowsStart(),
+        weight_alpha=0.3,
+        unlabelled_weight=0.5 if labelled else 1.0,
+    )
+    check_latent_variable_model(
+        model,
+        Observations(X, labels),
+        sample_weight=rng.uniform(0.5, 2.0, N),
+        take=take,
+        max_iter=20_000,
+    )
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.1])
+def test_contract_of_sparse_rows(holes, small_blocks):
+    X, _ = two_groups("words", holes)
+    model = make_model(Multinomial(), n_components=2, draw=RandomStart())
+    check_latent_variable_model(model, Observations(csr_array(X)), take=take,
+                                sample_weight=np.ones(N))  # fmt: skip
+
+
+def test_objective_by_enumeration():
+    """Rows, labels, weights and priors in a few lines of textbook formulas."""
+    X, side = two_groups("counts")
+    rng = np.random.default_rng(2)
+    weight = rng.uniform(0.0, 2.0, N)
+    labels = np.where(rng.random(N) < 0.3, side, -1)
+    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart(), unlabelled_weight=0.25)
+    data = model.prepare(Observations(X, labels), weight)
+    params = model.initialize(data, rng)
+    rate = params.components.mean
+    joint = poisson.logpmf(X[:, None], rate).sum(axis=2) + np.log(params.weights)
+    density = np.where(
+        labels < 0, 0.25 * logsumexp(joint, axis=1), joint[np.arange(N), np.maximum(labels, 0)]
+    )
+    found = sum(model.e_step(block, model.precompute(params))[1] for block in model.blocks(data))
+    assert found == pytest.approx(weight @ density)
+    posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+    posterior[labels >= 0] = np.eye(2)[labels[labels >= 0]]
+    mass = (posterior.T * weight * np.where(labels < 0, 0.25, 1.0)).T
+    statistics, _ = model.e_step(model.blocks(data)[0], model.precompute(params))
+    new = model.m_step(statistics, params)
+    assert_allclose(new.weights, mass.sum(axis=0) / mass.sum())
+    assert_allclose(new.components.mean, mass.T @ X / mass.sum(axis=0)[:, None])
+
+
+def test_london_deaths(reference):
+    """Hasselblad's mixture: the optimum, and the number of maps that plain EM takes to it."""
+    table = reference("discrete")["london_deaths"]
+    X = np.array(table["deaths"], float)[:, None]
+    days = np.array(table["days"], float)
+    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    data = model.prepare(Observations(X), days)
+    for case in table["plain_em_maps"]:
+        weights = np.array(case["start"]["weights"])
+        components = model.initialize(data, np.random.default_rng(0)).components
+        components = components._replace(mean=np.array(case["start"]["rates"], float)[:, None])
+        params, n_maps, change = FiniteMixtureParams(weights, components, data.frame), 0, np.inf
+        while change >= case["tol_on_step_norm"]:
+            statistics, _ = model.e_step(data.blocks[0], model.precompute(params))
+            new = model.m_step(statistics, params)
+            change = np.linalg.norm(
+                np.append(
+                    new.components.mean - params.components.mean,
+                    (new.weights - params.weights)[0],
+                )
+            )
+            params, n_maps = new, n_maps + 1
+        assert abs(n_maps - case["maps"]) <= 1
+        assert_allclose(params.weights, table["weights"], atol=1e-4)
+        assert_allclose(params.components.mean[:, 0], table["rates"], atol=1e-4)
+
+
+def test_limit_is_that_of_the_reference(reference):
+    table = reference("discrete")["london_deaths"]
+    X = np.array(table["deaths"], float)[:, None]
+    model = make_model(Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    data = model.prepare(Observations(X), np.array(table["days"], float))
+    params = model.initialize(data, np.random.default_rng(0))
+    # The likelihood is flat: its digits end long before those of the parameters.
+    for _ in range(6000):
+        statistics, log_likelihood = model.e_step(data.blocks[0], model.precompute(params))
+        params = model.m_step(statistics, params)
+    order = np.argsort(params.components.mean[:, 0])
+    assert log_likelihood == pytest.approx(table["log_likelihood"], abs=1e-8)
+    assert_allclose(params.weights[order], table["weights"], atol=1e-6)
+    assert_allclose(params.components.mean[order, 0], table["rates"], atol=1e-6)
+
+
+# ---- copies ----------------------------------------------------------------------------
+
+
+def test_copies_are_merged_and_nothing_changes():
+    X, side = two_groups("codes", 0.05)
+    X = X[:, :2]
+    labels = np.where(np.arange(N) < 40, side, -1)
+    model = make_model(Categorical(), n_components=2, draw=RowsStart())
+    data = model.prepare(Observations(X, labels))
+    assert len(data.weight) < N / 2
+    assert data.weight.sum() == N
+    assert_array_equal(X[data.origin], data.X)
+    assert_array_equal(labels[data.origin], data.labels)
+    rows = np.column_stack([X, labels])
+    distinct, counts = np.unique(np.nan_to_num(rows, nan=9.0), axis=0, return_counts=True)
+    order = np.lexsort(np.nan_to_num(np.column_stack([data.X, data.labels]), nan=9.0).T[::-1])
+    assert_array_equal(data.weight[order], counts)
+    assert len(data.weight) == len(distinct)
+
+
+def test_rows_that_are_all_different_are_left_alone():
+    X, _ = two_groups("real")
+    assert find_copies(X, None) is None
+    assert find_copies(csr_array(np.zeros((5, 2))), None) is None
+    zeros = np.array([[0.0], [-0.0], [0.0]])
+    first, group = find_copies(zeros, None)
+    assert_array_equal(first, [0])
+    assert_array_equal(group, [0, 0, 0])
+    columns = np.array([[1.0, 2.0], [2.0, 1.0]] * 3)
+    first, group = find_copies(columns, None)
+    assert_array_equal(first, [0, 1])
+    assert_array_equal(group, [0, 1] * 3)
+
+
+# ---- softmax ---------------------------------------------------------------------------
+
+
+def test_responsibilities_with_and_without_the_kernel(monkeypatch):
+    rng = np.random.default_rng(0)
+    joint = rng.normal(0.0, 300.0, (5, 203))
+    joint[2, rng.random(203) < 0.4] = -np.inf
+    weight = rng.uniform(0.0, 3.0, 203)
+    expected = np.exp(joint - logsumexp(joint, axis=0)) * weight
+    total = weight @ logsumexp(joint, axis=0)
+    for kernels in (_responsibilities.kernels, None):
+        monkeypatch.setattr(_responsibilities, "kernels", kernels)
+        found = joint.copy()
+        assert _responsibilities.to_responsibilities(found, weight) == pytest.approx(total)
+        assert_allclose(found, expected, rtol=1e-10, atol=1e-300)
