@@ -54,6 +54,9 @@ def smooth_careful(
     x = joint[packed.rows]
     move = log_of(transition)
     state = np.empty_like(x)
+    # Numbers stay about 0, which keeps their digits: `shift` is what was subtracted.
+    shift = np.zeros(len(x))
+    value = np.zeros(len(order))
     before = slice(0, 0)
     for t, now in enumerate(packed.steps):
         if t == 0:
@@ -62,24 +65,26 @@ def smooth_careful(
             n = now.stop - now.start
             state[now] = _log_sum(state[before][:n, :, None] + move, axis=1)
         state[now] += x[now]
+        largest = state[now].max(axis=1)
+        value[: len(largest)] += largest
+        shift[now] = np.where(largest > -np.inf, largest, 0.0)
+        state[now] -= shift[now, None]
         before = now
-    value = _log_sum(state[packed.last], axis=1)
+    total = _log_sum(state[packed.last], axis=1)
+    value += total
     possible = value > -np.inf
-    # Whatever is subtracted, all states of an impossible sequence have probability 0.
-    subtracted = np.where(possible, value, 0.0)
-    later = np.zeros((len(order), len(start)))
+    later = np.where(possible, -total, 0.0)[:, None] * np.ones(len(start))
     pairs = np.zeros((len(order), *transition.shape))
     factor = weight[order] * possible
     for t in range(len(packed.steps) - 1, -1, -1):
         now = packed.steps[t]
         n = now.stop - now.start
-        ahead = x[now] + later[:n]
-        smoothed = np.exp(state[now] + later[:n] - subtracted[:n, None])
-        state[now] = smoothed * factor[:n, None]
+        ahead = x[now] + later[:n] - shift[now, None]
+        state[now] = np.exp(state[now] + later[:n]) * factor[:n, None]
         if t > 0:
             past = packed.steps[t - 1]
             both = move + ahead[:, None, :]
-            pair = np.exp(state[past][:n, :, None] + both - subtracted[:n, None, None])
+            pair = np.exp(state[past][:n, :, None] + both)
             pairs[:n] += pair * factor[:n, None, None]
             later[:n] = _log_sum(both, axis=2)
     joint[packed.rows] = state

@@ -42,7 +42,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         Distribution of the rows of a state, as in `FiniteMixtureEM`: "gaussian",
         "categorical", "bernoulli", "poisson", ..., a family from `emlearn.families` or of
         your own, or a list of families with the columns that each describes.
-        `emlearn.families.MixtureOf` makes a mixture of any family the distribution of
+        `emlearn.families.Mixture` makes a mixture of any family the distribution of
         each state.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
         Structure of the covariances if `family` is "gaussian": a matrix each, one matrix
@@ -277,7 +277,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         named = 1 if labels is None else int(labels.max()) + 1
         self.n_components_ = int(self.n_components or named)
         with blas_limited():
-            model = self._make_model(rows.shape)
+            model = self._make_model(rows.shape[0])
             data = model.prepare(Observations(rows, sequences, labels), weight)
             found = self._search(model, data, np.float64)
             best = found.best
@@ -339,8 +339,13 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
             return replace(family, covariance_type=self.covariance_type)
         return family
 
-    def _make_model(self, shape: tuple[int, int]) -> HiddenMarkovModel:
-        family = self._given_family()
+    def _fitted_family(self) -> Family:
+        """The family for the columns of X."""
+        names = getattr(self, "feature_names_in_", None)
+        return self._given_family().at_columns(names, self.n_features_in_)
+
+    def _make_model(self, n_rows: int) -> HiddenMarkovModel:
+        family = self._fitted_family()
         if not family.has_vector and self.accelerate not in (None, "auto"):
             raise ValueError(
                 f"accelerate={self.accelerate!r} needs the vector form of the parameters, which "
@@ -350,10 +355,10 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         return HiddenMarkovModel(
             n,
             family,
-            self._draw(shape[0]),
+            self._draw(n_rows),
             read_distribution(self.startprob_init, self.startprob_prior, (n,), "startprob"),
             read_distribution(self.transmat_init, self.transmat_prior, (n, n), "transmat"),
-            self._last_params(family, shape[1]) if self._resumes() else None,
+            self._last_params(family) if self._resumes() else None,
         )
 
     def _accelerator(self) -> str | None:
@@ -367,12 +372,9 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         shape = (n_samples, self.n_components_)
         return GivenStart(check_responsibilities(self.init_params, shape))
 
-    def _last_params(self, family: Family, n_features: int) -> HiddenMarkovParams:
-        if (self.family_, len(self.startprob_), self._n_features) != (
-            family,
-            self.n_components_,
-            n_features,
-        ):
+    def _last_params(self, family: Family) -> HiddenMarkovParams:
+        last = (self.family_, len(self.startprob_), self._n_features)
+        if last != (family, self.n_components_, self.n_features_in_):
             raise ValueError(
                 "With warm_start=True the fit goes on from the last one, which had another "
                 "family, n_components or number of features. Set warm_start=False to start anew."
@@ -386,7 +388,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         return find_plan(self.search)
 
     def _publish(self, params: HiddenMarkovParams) -> None:
-        self.family_ = self._given_family()
+        self.family_ = self._fitted_family()
         self._params = params
         self._n_features = self.n_features_in_
         self.startprob_ = params.startprob
