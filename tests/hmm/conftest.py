@@ -20,7 +20,7 @@ class Enumerated(NamedTuple):
     best_score: float
 
 
-def enumerate_paths(joint, startprob, transmat):
+def _enumerate_paths(joint, startprob, transmat):
     """All paths through the states, one by one; joint has shape (n_states, n_rows)."""
     n_states, n_rows = joint.shape
     with np.errstate(divide="ignore"):
@@ -43,6 +43,18 @@ def enumerate_paths(joint, startprob, transmat):
     return Enumerated(smoothed, smoothed[:, 0], transition, log_likelihood, score.max())
 
 
+@pytest.fixture(scope="session")
+def enumerate_paths():
+    """Function that sums over all paths: `enumerate_paths(joint, startprob, transmat)`."""
+    return _enumerate_paths
+
+
+@pytest.fixture(scope="session")
+def draw_chains():
+    """Function that draws states: `draw_chains(rng, lengths, startprob, transmat)`."""
+    return _draw_chains
+
+
 @pytest.fixture(params=["compiled", "numpy"])
 def recursions(request, monkeypatch):
     """The tests that use it run with compiled recursions and with those in numpy."""
@@ -53,7 +65,7 @@ def recursions(request, monkeypatch):
     return request.param
 
 
-def draw_chains(rng, lengths, startprob, transmat):
+def _draw_chains(rng, lengths, startprob, transmat):
     """States of Markov chains, one sequence after another, one step at a time."""
     states = []
     for length in lengths:
@@ -71,7 +83,7 @@ def gaussian_chains():
     rng = np.random.default_rng(3)
     lengths = np.concatenate([[1, 1, 2, 40], rng.integers(1, 20, size=30)])
     transmat = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.25, 0.05, 0.7]])
-    states = draw_chains(rng, lengths, [0.5, 0.3, 0.2], transmat)
+    states = _draw_chains(rng, lengths, [0.5, 0.3, 0.2], transmat)
     means = np.array([[0.0, 0.0], [3.0, 1.0], [0.0, 4.0]])
     X = means[states] + rng.standard_normal((len(states), 2)) * [1.0, 0.7]
     return X, lengths, states

@@ -22,7 +22,9 @@ def silent():
 
 def start_from(states, n_states=3):
     rng = np.random.default_rng(0)
-    guess = np.where(rng.random(len(states)) < 0.7, states, rng.integers(n_states, size=len(states)))
+    guess = np.where(
+        rng.random(len(states)) < 0.7, states, rng.integers(n_states, size=len(states))
+    )
     return np.eye(n_states)[guess]
 
 
@@ -52,7 +54,7 @@ def compare(model, theirs, X, lengths):
     assert_allclose(theirs.predict_proba(X, lengths), model.predict_proba(X, lengths), atol=1e-10)
     for algorithm in ("viterbi", "map"):
         _, states = theirs.decode(X, lengths, algorithm=algorithm)
-        found, own_states = model.decode(X, lengths, algorithm=algorithm)
+        _, own_states = model.decode(X, lengths, algorithm=algorithm)
         assert_array_equal(own_states, states)
     assert_allclose(theirs.decode(X, lengths)[0], model.decode(X, lengths)[0], rtol=1e-12)
 

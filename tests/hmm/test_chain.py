@@ -8,7 +8,6 @@ from emlearn.hmm import _chain
 from emlearn.hmm._careful import smooth_careful
 from emlearn.hmm._chain import most_probable_paths, smooth
 from emlearn.hmm._sequences import Sequences
-from tests.hmm.conftest import enumerate_paths
 
 LENGTHS = np.array([4, 1, 5, 2, 5, 1, 3])
 
@@ -27,7 +26,17 @@ def problem(n_states, scale=1.0, zeros=False, lengths=LENGTHS, seed=0):
     return joint, sequences, startprob, transmat
 
 
-def check(joint, sequences, startprob, transmat, rtol=1e-11):
+@pytest.fixture
+def check(recursions, enumerate_paths):
+    """Function that checks everything about a problem, with both kinds of recursions."""
+
+    def check(joint, sequences, startprob, transmat):
+        _check(enumerate_paths, joint, sequences, startprob, transmat)
+
+    return check
+
+
+def _check(enumerate_paths, joint, sequences, startprob, transmat, rtol=1e-11):
     weight = np.linspace(0.5, 2.0, len(sequences))
     smoothed = joint.copy()
     found = smooth(smoothed, sequences, startprob, transmat, weight)
@@ -59,18 +68,18 @@ def check(joint, sequences, startprob, transmat, rtol=1e-11):
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
 @pytest.mark.parametrize("n_states", [1, 2, 3, 4, 5, 9])
-def test_against_enumeration(n_states, scale, zeros, recursions):
+def test_against_enumeration(n_states, scale, zeros, check):
     lengths = LENGTHS if n_states < 6 else np.array([3, 1, 4])
     check(*problem(n_states, scale, zeros, lengths))
 
 
-def test_densities_beyond_the_range_of_exp(recursions):
+def test_densities_beyond_the_range_of_exp(check):
     joint, *rest = problem(3)
     check(joint + 5000.0, *rest)
     check(joint - 5000.0, *rest)
 
 
-def test_scaling_loses_what_logarithms_keep(recursions):
+def test_scaling_loses_what_logarithms_keep(check):
     """Two states without a way between them: the first leads for long, the second wins."""
     joint = np.zeros((2, 12))
     joint[1, :4] = -300.0
@@ -82,19 +91,19 @@ def test_scaling_loses_what_logarithms_keep(recursions):
     assert_allclose(smoothed[1], 1.0)
 
 
-def test_state_that_cannot_be_reached_explains_everything(recursions):
+def test_state_that_cannot_be_reached_explains_everything(check):
     joint = np.zeros((2, 12))
     joint[0] = -400.0
     check(joint, Sequences.of_lengths(np.array([12])), np.array([1.0, 0.0]), np.eye(2))
 
 
-def test_tiny_probabilities(recursions):
+def test_tiny_probabilities(check):
     joint, sequences, _, _ = problem(2, 300.0)
     transmat = np.array([[1.0, 1e-310], [1e-200, 1.0]])
     check(joint, sequences, np.array([1.0, 1e-320]), transmat)
 
 
-def test_impossible_sequences(recursions):
+def test_impossible_sequences(check):
     joint, sequences, _, transmat = problem(2)
     joint[:, 6] = -np.inf
     check(joint, sequences, np.array([0.3, 0.7]), transmat)

@@ -1,5 +1,7 @@
 """The hidden Markov model as a model: its contract with the engine, for every family."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,6 @@ from emlearn.hmm._model import Distribution, HiddenMarkovModel
 from emlearn.hmm._sequences import Sequences
 from emlearn.hmm._start import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
-from tests.hmm.conftest import draw_chains, enumerate_paths
 
 TRANSMAT = np.array([[0.85, 0.15], [0.3, 0.7]])
 MIXED = Product(((Poisson(), [0]), (Gaussian("diag"), [1])))
@@ -34,21 +35,29 @@ FAMILIES = {
 VARIANTS = ["plain", "missing", "labels", "priors", "left-right"]
 
 
-def observe(kind, lengths, missing=0.0, labelled=0.0, seed=0):
-    rng = np.random.default_rng(seed)
-    states = draw_chains(rng, lengths, [0.6, 0.4], TRANSMAT)
-    side = states[:, None]
-    n = len(states)
-    X = {
-        "real": rng.standard_normal((n, 2)) * [1.0, 0.5] + side * [2.5, 1.0],
-        "lumps": rng.standard_normal((n, 2)) + side * [4.0, 0.0] + rng.integers(2, size=(n, 1)) * 6,
-        "counts": rng.poisson(np.where(side, 2.0, 7.0) * [1.0, 0.5]),
-        "binary": rng.random((n, 3)) < np.where(side, 0.2, 0.7),
-        "codes": np.minimum(rng.poisson(np.where(side, 0.5, 2.0) * np.ones(2)), 3),
-    }[kind].astype(float)
-    X[rng.random(X.shape) < missing] = np.nan
-    labels = np.where(rng.random(n) < labelled, states, -1) if labelled else None
-    return Observations(X, Sequences.of_lengths(np.asarray(lengths)), labels)
+@pytest.fixture(scope="module")
+def observe(draw_chains):
+    """Function that draws sequences of one kind of rows, with holes and known states."""
+
+    def observe(kind, lengths, missing=0.0, labelled=0.0, seed=0):
+        rng = np.random.default_rng(seed)
+        states = draw_chains(rng, lengths, [0.6, 0.4], TRANSMAT)
+        side = states[:, None]
+        n = len(states)
+        X = {
+            "real": rng.standard_normal((n, 2)) * [1.0, 0.5] + side * [2.5, 1.0],
+            "lumps": rng.standard_normal((n, 2))
+            + side * [4.0, 0.0]
+            + rng.integers(2, size=(n, 1)) * 6,
+            "counts": rng.poisson(np.where(side, 2.0, 7.0) * [1.0, 0.5]),
+            "binary": rng.random((n, 3)) < np.where(side, 0.2, 0.7),
+            "codes": np.minimum(rng.poisson(np.where(side, 0.5, 2.0) * np.ones(2)), 3),
+        }[kind].astype(float)
+        X[rng.random(X.shape) < missing] = np.nan
+        labels = np.where(rng.random(n) < labelled, states, -1) if labelled else None
+        return Observations(X, Sequences.of_lengths(np.asarray(lengths)), labels)
+
+    return observe
 
 
 def make_model(family, n_states=2, variant="plain", draw=RowsStart()):  # noqa: B008
@@ -66,30 +75,36 @@ def make_model(family, n_states=2, variant="plain", draw=RowsStart()):  # noqa: 
     )
 
 
-def score_by_enumeration(model, params, observed, sample_weight):
-    """Log-likelihood from all paths, with the densities of the family row by row."""
-    family, frame = model.family, params.frame
-    joint = np.zeros((model.n_states, observed.sequences.n_rows))
-    bound = family.bind(params.components, frame)
-    for t in range(joint.shape[1]):
-        density = np.zeros((model.n_states, 1))
-        family.log_density(family.encode(observed.X[t : t + 1], frame), bound, density)
-        joint[:, t] = density[:, 0]
-    if observed.labels is not None:
-        known = observed.labels >= 0
-        joint[(observed.labels != np.arange(model.n_states)[:, None]) & known] = -np.inf
-    edges = observed.sequences.edges
-    values = [
-        enumerate_paths(joint[:, begin:end], params.startprob, params.transmat).log_likelihood
-        for begin, end in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    weight = np.ones(len(values)) if sample_weight is None else sample_weight
-    return float(weight @ values)
+@pytest.fixture(scope="module")
+def score_by_enumeration(enumerate_paths):
+    """Log-likelihood of a model, from all paths."""
+
+    def score_by_enumeration(model, params, observed, sample_weight):
+        """Log-likelihood from all paths, with the densities of the family row by row."""
+        family, frame = model.family, params.frame
+        joint = np.zeros((model.n_states, observed.sequences.n_rows))
+        bound = family.bind(params.components, frame)
+        for t in range(joint.shape[1]):
+            density = np.zeros((model.n_states, 1))
+            family.log_density(family.encode(observed.X[t : t + 1], frame), bound, density)
+            joint[:, t] = density[:, 0]
+        if observed.labels is not None:
+            known = observed.labels >= 0
+            joint[(observed.labels != np.arange(model.n_states)[:, None]) & known] = -np.inf
+        edges = observed.sequences.edges
+        values = [
+            enumerate_paths(joint[:, begin:end], params.startprob, params.transmat).log_likelihood
+            for begin, end in pairwise(edges)
+        ]
+        weight = np.ones(len(values)) if sample_weight is None else sample_weight
+        return float(weight @ values)
+
+    return score_by_enumeration
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_contract(name, variant, monkeypatch):
+def test_contract(name, variant, monkeypatch, observe, score_by_enumeration):
     monkeypatch.setattr(_data, "_BLOCK_ROWS", (40, 60))
     family, kind = FAMILIES[name]
     lengths = np.random.default_rng(1).integers(1, 6, size=70)
@@ -110,7 +125,7 @@ def test_contract(name, variant, monkeypatch):
     )
 
 
-def test_contract_in_numpy(recursions, monkeypatch):
+def test_contract_in_numpy(recursions, monkeypatch, observe, score_by_enumeration):
     monkeypatch.setattr(_data, "_BLOCK_ROWS", (40, 60))
     lengths = np.random.default_rng(1).integers(1, 6, size=50)
     check_latent_variable_model(
@@ -122,7 +137,7 @@ def test_contract_in_numpy(recursions, monkeypatch):
     )
 
 
-def test_long_sequences_are_taken_in_parts(monkeypatch):
+def test_long_sequences_are_taken_in_parts(monkeypatch, observe):
     """The same statistics, however a sequence is divided."""
     observed = observe("real", [400, 3, 90])
     model = make_model(Gaussian("full"))
@@ -221,7 +236,7 @@ def test_distribution():
     assert fixed.n_parameters() == 1
 
 
-def test_a_state_that_is_never_visited_stays_as_it_was():
+def test_a_state_that_is_never_visited_stays_as_it_was(observe):
     model = make_model(Gaussian("full", alpha=0.0), 3)
     data = model.prepare(observe("real", [20, 20]))
     params = model.initialize(data, np.random.default_rng(0))
@@ -246,7 +261,7 @@ def test_labels_that_no_path_agrees_with_are_told():
         model.e_step(data.blocks[0], model.precompute(params))
 
 
-def test_subset_takes_whole_sequences(monkeypatch):
+def test_subset_takes_whole_sequences(monkeypatch, observe):
     monkeypatch.setattr(_data, "_SUBSET_ROWS", 50)
     monkeypatch.setattr(_data, "_SUBSET_ROWS_PER_STATE", 1)
     model = make_model(Gaussian("full"))
@@ -263,7 +278,7 @@ def test_subset_takes_whole_sequences(monkeypatch):
     assert model.subset(model.prepare(observe("real", [500])), np.random.default_rng(0)) is None
 
 
-def test_perturbing_moves_one_state():
+def test_perturbing_moves_one_state(observe):
     model = make_model(Gaussian("full"), 3)
     data = model.prepare(observe("real", [30, 40]))
     params = model.initialize(data, np.random.default_rng(0))
