@@ -1,11 +1,14 @@
 """Time and accuracy of MissingDataImputerEM beside scikit-learn's imputers and R's Amelia.
 
-    python benchmarks/bench_imputer.py            speed, accuracy and memory
-    python benchmarks/bench_imputer.py speed      one of them
-    python benchmarks/bench_imputer.py --quick    smaller data, a minute or two
+    python benchmarks/bench_imputer.py                    speed, accuracy and memory
+    python benchmarks/bench_imputer.py speed              one of them
+    python benchmarks/bench_imputer.py speed --shapes 1000x5 10000x50@0.5
+    python benchmarks/bench_imputer.py --limit 60         seconds that one imputer may take
 
-Speed is fit_transform in one process, imputers one after the other on the same data; KNN is
-skipped where its n^2 distances would take minutes. Amelia runs if Rscript finds it.
+Speed is the shortest of up to five runs of fit_transform, of a process of its own for each
+imputer, one after the other on the same data. An imputer that reaches the limit is stopped; its
+time, and the ratio to it, are lower bounds then and marked so. Amelia, if Rscript finds it, is
+timed within R, without bootstrap and with its own tolerance: one run of EM and one imputation.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
@@ -27,23 +31,55 @@ from sklearn.impute import IterativeImputer, KNNImputer
 
 from emlearn.impute import MissingDataImputerEM
 
+
+class Shape(NamedTuple):
+    """Size of a problem; rows have one of n_patterns patterns, or each its own."""
+
+    n: int
+    d: int
+    rate: float
+    n_patterns: int | None = None
+    n_factors: int | None = None
+
+    def __str__(self):
+        name = f"{self.n}x{self.d}@{self.rate}"
+        name += f",{self.n_patterns} patterns" if self.n_patterns else ""
+        return name + (f",{self.n_factors} factors" if self.n_factors else "")
+
+
 SHAPES = [
-    (1000, 5, 0.2, None, {}),
-    (10_000, 20, 0.2, None, {}),
-    (10_000, 50, 0.2, None, {}),
-    (10_000, 50, 0.5, None, {}),
-    (100_000, 20, 0.1, None, {}),
-    (100_000, 30, 0.2, 20, {}),
-    (500, 1000, 0.2, None, {"n_factors": 10}),
+    Shape(1000, 5, 0.2),
+    Shape(10_000, 20, 0.2),
+    Shape(10_000, 50, 0.2),
+    Shape(10_000, 50, 0.5),
+    Shape(100_000, 20, 0.1),
+    Shape(100_000, 30, 0.2, n_patterns=20),
+    Shape(500, 1000, 0.2, n_factors=10),
 ]
-QUICK = [(1000, 5, 0.2, None, {}), (2000, 20, 0.2, None, {}), (20_000, 10, 0.2, 20, {})]
-SLOW_ITERATIVE = 500  # columns; above, IterativeImputer gets one round of a few columns
 
 AMELIA = """
 x <- as.matrix(read.csv(commandArgs(TRUE)[1]))
 t <- system.time(a <- Amelia::amelia(x, m = 1, p2s = 0, boot.type = "none"))[3]
-cat(t)
+write.csv(a$imputations[[1]], commandArgs(TRUE)[2], row.names = FALSE)
+cat("\n", t, "\n")
 """
+
+
+class Run(NamedTuple):
+    """Seconds, error on the hidden entries, iterations; whether it was stopped, or failed."""
+
+    seconds: float
+    error: float = np.nan
+    n_iter: int = 0
+    stopped: bool = False
+
+    def __str__(self):
+        if np.isnan(self.seconds):
+            return "-"
+        return f"{'>' if self.stopped else ''}{self.seconds:.4g}"
+
+
+FAILED = Run(np.nan)
 
 
 def low_rank(n, d, seed=0):
@@ -53,68 +89,102 @@ def low_rank(n, d, seed=0):
     return common + rng.normal(size=(n, d)), rng
 
 
-def with_holes(n, d, rate, n_patterns):
-    X, rng = low_rank(n, d)
-    if n_patterns is None:
-        missing = rng.random((n, d)) < rate
+def with_holes(shape):
+    X, rng = low_rank(shape.n, shape.d)
+    if shape.n_patterns is None:
+        missing = rng.random(X.shape) < shape.rate
     else:
-        missing = (rng.random((n_patterns, d)) < rate)[rng.integers(n_patterns, size=n)]
+        masks = rng.random((shape.n_patterns, shape.d)) < shape.rate
+        missing = masks[rng.integers(shape.n_patterns, size=shape.n)]
     return X, np.where(missing, np.nan, X), missing
 
 
-def timed(imputer, X, truth, missing, repeat=1):
-    best = np.inf
-    for _ in range(repeat):
+def rmse(out, truth, missing):
+    return float(np.sqrt(np.mean((out - truth)[missing] ** 2)))
+
+
+def impute(imputer, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return imputer.fit_transform(X)
+
+
+def _time(imputer, shape, queue):
+    truth, X, missing = with_holes(shape)
+    seconds = []
+    while len(seconds) < 5 and sum(seconds) < 3.0:
         start = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            out = imputer.fit_transform(X)
-        best = min(best, time.perf_counter() - start)
-    return best, np.sqrt(np.mean((out - truth)[missing] ** 2))
+        out = impute(imputer, X)
+        seconds.append(time.perf_counter() - start)
+    queue.put(Run(min(seconds), rmse(out, truth, missing), getattr(imputer, "n_iter_", 0)))
 
 
-def amelia_seconds(X):
+def timed(imputer, shape, limit):
+    """Time an imputer in a process of its own, which is ended at the limit."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_time, args=(imputer, shape, queue))
+    process.start()
+    start = time.perf_counter()
+    while process.is_alive() and time.perf_counter() - start < limit:
+        if not queue.empty():
+            run = queue.get()
+            process.join()
+            return run
+        time.sleep(0.02)
+    if not process.is_alive():
+        return FAILED if queue.empty() else queue.get()
+    process.kill()
+    process.join()
+    return Run(limit, stopped=True)
+
+
+def amelia(shape, limit):
     if shutil.which("Rscript") is None:
-        return None
+        return FAILED
+    truth, X, missing = with_holes(shape)
     with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder) / "x.csv"
-        np.savetxt(table, X, delimiter=",", header=",".join(f"v{i}" for i in range(X.shape[1])),
-                   comments="")  # fmt: skip
+        table, filled = Path(folder) / "x.csv", Path(folder) / "filled.csv"
+        names = ",".join(f"v{i}" for i in range(shape.d))
+        np.savetxt(table, X, delimiter=",", header=names, comments="")
         table.write_text(table.read_text().replace("nan", "NA"))
-        run = subprocess.run(["Rscript", "-e", AMELIA, str(table)], capture_output=True, text=True)
-    return float(run.stdout.split()[-1]) if run.returncode == 0 and run.stdout else None
+        command = ["Rscript", "-e", AMELIA, str(table), str(filled)]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return Run(limit, stopped=True)
+        if run.returncode != 0 or not filled.exists():
+            return FAILED
+        out = np.loadtxt(filled, delimiter=",", skiprows=1)
+        return Run(float(run.stdout.split()[-1]), rmse(out, truth, missing))
 
 
-def iterative_seconds(X, truth, missing):
-    """Time and error of IterativeImputer; for wide data its time is a lower bound."""
-    if X.shape[1] <= SLOW_ITERATIVE:
-        return *timed(IterativeImputer(), X, truth, missing), ""
-    part = 20
-    only = X.copy()
-    only[:, part:] = truth[:, part:]
-    seconds, _ = timed(IterativeImputer(max_iter=1), only, truth, missing & np.isnan(only))
-    return seconds * X.shape[1] / part, np.nan, " (one round, from 20 columns)"
-
-
-def speed(shapes):
-    print(f"{'n x d':>14} {'rate':>5} {'EM s':>8} {'iter':>5} {'Iterative s':>11} {'ratio':>8} "
-          f"{'KNN s':>8} {'Amelia s':>8}   RMSE EM / Iterative / KNN")  # fmt: skip
-    ratios = []
-    for n, d, rate, n_patterns, options in shapes:
-        truth, X, missing = with_holes(n, d, rate, n_patterns)
-        em = MissingDataImputerEM(**options)
-        seconds, error = timed(em, X, truth, missing, repeat=3 if n * d < 10**6 else 1)
-        other, other_error, note = iterative_seconds(X, truth, missing)
-        knn, knn_error = np.nan, np.nan
-        if n <= 2000:
-            knn, knn_error = timed(KNNImputer(), X, truth, missing)
-        amelia = amelia_seconds(X) if d <= 100 else None
-        ratios.append(other / seconds)
-        print(f"{n:>8} x {d:<4}{rate:>5} {seconds:8.3f} {em.n_iter_:5d} {other:11.2f} "
-              f"{ratios[-1]:8.1f} {knn:8.2f} {'-' if amelia is None else f'{amelia:.2f}':>8}   "
-              f"{error:.4f} / {other_error:.4f} / {knn_error:.4f}{note}", flush=True)  # fmt: skip
-    print(f"geometric mean of the ratios to IterativeImputer: {np.exp(np.mean(np.log(ratios))):.1f}"
-          f", smallest {min(ratios):.1f}")  # fmt: skip
+def speed(shapes, limit):
+    print("Seconds of fit_transform (> for a lower bound), ratios of the others to EM, and RMSE on")
+    print("the hidden entries. Amelia imputes draws, so its RMSE is larger by design.")
+    if shutil.which("Rscript") is None:
+        print("Rscript was not found: Amelia is left out.")
+    print(f"{'shape':>28} {'EM':>8} {'iter':>5} {'Iterative':>10} {'ratio':>8} {'KNN':>8} "
+          f"{'Amelia':>8} {'ratio':>7}   RMSE EM / Iterative / KNN / Amelia")  # fmt: skip
+    ratios, r_ratios = [], []
+    for shape in shapes:
+        em = timed(MissingDataImputerEM(n_factors=shape.n_factors), shape, limit)
+        iterative = timed(IterativeImputer(), shape, limit)
+        knn = timed(KNNImputer(), shape, limit)
+        other = amelia(shape, limit)
+        ratios.append(iterative.seconds / em.seconds)
+        r_ratios.append(other.seconds / em.seconds)
+        marks = [">" if run.stopped else "" for run in (iterative, other)]
+        columns = [f"{mark}{ratio:.1f}" for mark, ratio in
+                   zip(marks, (ratios[-1], r_ratios[-1]), strict=True)]  # fmt: skip
+        errors = " / ".join(f"{run.error:.4f}" for run in (em, iterative, knn, other))
+        print(f"{shape!s:>28} {em!s:>8} {em.n_iter:5d} {iterative!s:>10} {columns[0]:>8} "
+              f"{knn!s:>8} {other!s:>8} {columns[1]:>7}   {errors}", flush=True)  # fmt: skip
+    for name, values in (("IterativeImputer", ratios), ("Amelia", r_ratios)):
+        known = np.array([value for value in values if np.isfinite(value)])
+        if known.size:
+            print(f"geometric mean of {known.size} ratios of {name} to EM: "
+                  f"{np.exp(np.log(known).mean()):.1f}, smallest {known.min():.1f}")  # fmt: skip
 
 
 def hide(X, rate, how, rng):
@@ -130,22 +200,21 @@ def hide(X, rate, how, rng):
     return missing
 
 
-def accuracy(quick):
+def accuracy():
     """Root mean squared error on hidden entries, in standard deviations of the columns."""
     loaders = [load_diabetes, load_wine, load_breast_cancer, load_iris]
-    rates = (0.3,) if quick else (0.1, 0.3, 0.5)
     print(f"{'data':>14} {'':>5} {'rate':>4} {'EM':>7} {'Iterative':>10} {'KNN':>7} {'mean':>7}")
     errors = []
     for loader in loaders:
         X = loader().data.astype(float)
         X = (X - X.mean(axis=0)) / X.std(axis=0)
         for how in ("MCAR", "MAR", "MNAR"):
-            for rate in rates:
+            for rate in (0.1, 0.3, 0.5):
                 rng = np.random.default_rng(0)
                 missing = hide(X, rate, how, rng)
                 holes = np.where(missing, np.nan, X)
                 row = [
-                    timed(imputer, holes, X, missing)[1]
+                    rmse(impute(imputer, holes), X, missing)
                     for imputer in (MissingDataImputerEM(), IterativeImputer(), KNNImputer())
                 ]
                 filled = np.where(missing, np.nanmean(holes, axis=0), X)
@@ -168,8 +237,8 @@ def _peak(n, d, queue):
                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))  # fmt: skip
 
 
-def memory(quick):
-    n, d = (200_000 if quick else 1_000_000), 20
+def memory():
+    n, d = 1_000_000, 20
     queue = multiprocessing.Queue()
     process = multiprocessing.Process(target=_peak, args=(n, d, queue))
     process.start()
@@ -182,14 +251,16 @@ def memory(quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=["speed", "accuracy", "memory"])
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--shapes", nargs="*", help="beginnings of the names of shapes")
+    parser.add_argument("--limit", type=float, default=300.0)
     arguments = parser.parse_args()
     if "speed" in arguments.what:
-        speed(QUICK if arguments.quick else SHAPES)
+        wanted = tuple(arguments.shapes or [""])
+        speed([shape for shape in SHAPES if str(shape).startswith(wanted)], arguments.limit)
     if "accuracy" in arguments.what:
-        accuracy(arguments.quick)
+        accuracy()
     if "memory" in arguments.what:
-        memory(arguments.quick)
+        memory()
 
 
 if __name__ == "__main__":

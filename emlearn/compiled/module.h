@@ -35,8 +35,12 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(name);
 }
 
+#include "factor.h"
+#include "gaussian_methods.h"
 #include "lookup.h"
 #include "normalize.h"
+#include "frames.h"
+#include "solve_blocks.h"
 
 #include "chain_careful.h"
 
@@ -48,11 +52,21 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(factor),
+    METHOD(gaussian_log_density),
+    METHOD(gaussian_moments),
+    METHOD(gaussian_step),
     METHOD(lookup_add),
     METHOD(lookup_sum),
     METHOD(normalize),
-    METHOD(smooth_chains),
+    METHOD(column_squares),
+    METHOD(column_sums),
+    METHOD(deviate),
+    METHOD(restore),
+    METHOD(solve_blocks),
+    METHOD(standardize),
     METHOD(most_probable_paths),
+    METHOD(smooth_chains),
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,6 +14,9 @@
 #define IS_DOUBLE 1
 #include "simd.h"
 #include "softmax.h"
+#include "gaussian.h"
+#include "sweep.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
@@ -25,6 +28,8 @@
 #define IS_DOUBLE 0
 #include "simd.h"
 #include "softmax.h"
+#include "gaussian.h"
+#include "tables.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

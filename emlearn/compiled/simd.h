@@ -46,18 +46,20 @@ FN(larger)(VEC a, VEC b)
     return FN(select)(a > b, a, b);
 }
 
+/* Halves are added until one number is left. */
 INLINE REAL
 FN(sum_lanes)(VEC v)
 {
-    REAL parts[VECTOR_BYTES / sizeof(REAL)], sum = 0;
+    REAL parts[VECTOR_BYTES / sizeof(REAL)];
     memcpy(parts, &v, sizeof v);
+#pragma GCC unroll 8
     for (Py_ssize_t width = LANES / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
         for (Py_ssize_t i = 0; i < width; i++) {
             parts[i] += parts[i + width];
         }
     }
-    sum = parts[0];
-    return sum;
+    return parts[0];
 }
 
 /* exp(x) for x up to 700 (80 in single precision); 0 where it is below the normal numbers.

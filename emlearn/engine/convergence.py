@@ -22,11 +22,18 @@ class Trace(list[float]):
     def __init__(self) -> None:
         super().__init__()
         self.steps: list[str] = []
+        self._last_jump = -1
 
     def add(self, objective: float, step: str) -> None:
         """Append an objective and the step that led to it."""
+        if step == "accepted":
+            self._last_jump = len(self)
         self.append(objective)
         self.steps.append(step)
+
+    def jumped_within(self, n_steps: int) -> bool:
+        """Whether one of the last steps was an accelerator's."""
+        return 0 <= self._last_jump >= len(self) - n_steps
 
 
 class Check(NamedTuple):
@@ -74,7 +81,15 @@ class _PerWeight:
 
     def rounding(self, objective: float, total_weight: float) -> float:
         """Some units in the last place of the sum of the log-densities and of their terms."""
-        return 16.0 * self.precision * (abs(objective) + 16.0 * total_weight)
+        return 16.0 * self.noise(objective, total_weight)
+
+    def noise(self, objective: float, total_weight: float) -> float:
+        """The gain below which there is none.
+
+        Errors at neighbouring parameters are much alike, so that this is less than what
+        a fall may come from. Where it is too little, a fall ends the run soon.
+        """
+        return self.precision * (abs(objective) + 16.0 * total_weight)
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class GainBelow(_PerWeight):
             return Check(False, rate, remaining)
         if _jumped(objectives):
             return Check(False, rate, remaining)
-        limit = max(self.tol * total_weight, self.rounding(objectives[-1], total_weight))
+        limit = max(self.tol * total_weight, self.noise(objectives[-1], total_weight))
         return Check(objectives[-1] - objectives[-2] <= limit, rate, remaining)
 
 
@@ -102,7 +117,7 @@ class RemainingGain(_PerWeight):
 
     Gains of EM shrink geometrically near its limit. With rate rho and last gain g, the
     gain still to come is g rho / (1 - rho) (Aitken). The test is met when that is below
-    `tol`, or when the gain itself cannot be told from rounding.
+    `tol`, or when the gain itself cannot be told from noise.
 
     Jumps of an accelerator do not shrink so. In an accelerated run, g and rho are those
     of the plain steps between the jumps, and those of whole cycles of steps and jumps;
@@ -121,9 +136,9 @@ class RemainingGain(_PerWeight):
         remaining, rate = _estimate(objectives)
         if len(objectives) < 2:
             return Check(False, rate, remaining)
-        rounding = self.rounding(objectives[-1], total_weight)
-        if not _jumped(objectives) and objectives[-1] - objectives[-2] <= rounding:
-            return Check(True, rate, min(remaining, rounding))
+        noise = self.noise(objectives[-1], total_weight)
+        if not _jumped(objectives) and objectives[-1] - objectives[-2] <= noise:
+            return Check(True, rate, min(remaining, noise))
         return Check(remaining <= self.tol * total_weight, rate, remaining)
 
 
@@ -154,12 +169,13 @@ def _estimate(objectives: Sequence[float]) -> _Estimate:
     """
     if len(objectives) < 3:
         return _Estimate(float("inf"), float("nan"))
+    if not (isinstance(objectives, Trace) and objectives.jumped_within(_WINDOW)):
+        marks = objectives[-4:]
+        gains = [after - before for before, after in pairwise(marks)]
+        return _geometric(gains[-1], max(_ratio(b, a) for a, b in pairwise(gains)))
     recent = objectives[-_WINDOW - 1 :]
     gains = [after - before for before, after in pairwise(recent)]
-    steps = objectives.steps[-len(gains) :] if isinstance(objectives, Trace) else ()
-    if "accepted" not in steps:
-        return _by_steps(gains[-3:], [True] * len(gains[-3:]))
-    plain = [step != "accepted" for step in steps]
+    plain = [step != "accepted" for step in objectives.steps[-len(gains) :]]
     return max(_by_steps(gains, plain), _by_cycles(objectives))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ from emlearn.engine.convergence import Convergence
 from emlearn.engine.exploration import SearchPlan, explore
 from emlearn.engine.loop import Callback, run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
-from emlearn.engine.result import EMResult, History, Status
+from emlearn.engine.result import EMResult, History, Iteration, Status
 from emlearn.engine.threads import available_threads, blas_limited
+
+Model = LatentVariableModel[Any, Any, Any]
 
 
 class Restart(NamedTuple):
@@ -59,7 +61,7 @@ class SearchResult:
 
 
 def search(
-    model: LatentVariableModel[Any, Any, Any],
+    model: Model,
     data: Any,
     *,
     seeds: Sequence[np.random.SeedSequence],
@@ -72,7 +74,9 @@ def search(
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the highest objective.
 
-    A run that fails is recorded and the others go on. The result does not depend on
+    A run that fails is recorded and the others go on. Of several searches (`plan`) the one
+    that found the best start is finished first, and others that are seen to arrive at the
+    same optimum are stopped: they have the status `Status.MERGED`. The result does not depend on
     `n_jobs`, the joblib backend, or the number of threads.
 
     Parameters
@@ -118,14 +122,25 @@ def search(
         "callback": callback,
         "n_threads": n_threads,
     }
+    pool = None if n_workers == 1 else Parallel(n_jobs=n_jobs, prefer="threads")
+
+    def each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> list[Any]:
+        if pool is None or len(items) < 2:
+            return [function(item, *shared) for item in items]
+        found: list[Any] = pool(delayed(function)(item, *shared) for item in items)
+        return found
+
     with blas_limited():
-        if n_workers == 1:
-            found = [_start(model, data, seed, plan, settings) for seed in seeds]
+        starts = each(_begin, seeds, model, data, plan, convergence, n_threads)
+        leader = None if plan is None else max(starts, key=lambda start: start.objective)
+        if leader is None or len(seeds) == 1:
+            runs = each(_finish, starts, model, data, settings)
         else:
-            found = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(_start)(model, data, seed, plan, settings) for seed in seeds
-            )
-    runs = [run for run, _ in found]
+            # Alone, so that what the others are compared with does not depend on n_jobs.
+            first = _finish(leader, model, data, {**settings, "n_threads": available_threads()})
+            others = [start for start in starts if start is not leader]
+            ends = iter(each(_finish, others, model, data, settings, first.objective))
+            runs = [first if start is leader else next(ends) for start in starts]
     usable = [i for i, run in enumerate(runs) if run.status.usable]
     best = max(usable, key=lambda i: runs[i].objective, default=0)
     records = tuple(
@@ -136,9 +151,9 @@ def search(
             run.n_e_steps,
             tuple(seed.spawn_key),
             run.message,
-            n_short_runs,
+            start.n_short_runs,
         )
-        for (run, n_short_runs), seed in zip(found, seeds, strict=True)
+        for run, start, seed in zip(runs, starts, seeds, strict=True)
     )
     return SearchResult(runs[best], best, records)
 
@@ -149,25 +164,83 @@ def _threads_are_meant() -> bool:
     return bool(getattr(backend, "uses_threads", False))
 
 
-def _start(
-    model: LatentVariableModel[Any, Any, Any],
-    data: Any,
+class _Start(NamedTuple):
+    """Where a run begins, and what it took to find out; `failure` if there is no start."""
+
+    params: Any
+    objective: float
+    n_e_steps: int
+    n_short_runs: int
+    failure: EMResult | None = None
+
+
+def _begin(
     seed: np.random.SeedSequence,
+    model: Model,
+    data: Any,
     plan: SearchPlan | None,
-    settings: dict[str, Any],
-) -> tuple[EMResult, int]:
-    """One run, and the number of short runs that its start was chosen from."""
+    convergence: Convergence,
+    n_threads: int,
+) -> _Start:
     rng = np.random.default_rng(seed)
     with blas_limited():
         if plan is None:
             try:
-                params = model.initialize(data, rng)
+                return _Start(model.initialize(data, rng), -np.inf, 0, 0)
             except DegenerateModelError as error:
-                return EMResult(None, -np.inf, Status.FAILED, str(error), History(), 0), 0
-            return run_em(model, data, params, **settings), 0
-        convergence, n_threads = settings["convergence"], settings["n_threads"]
+                failure = EMResult(None, -np.inf, Status.FAILED, str(error), History(), 0)
+                return _Start(None, -np.inf, 0, 0, failure)
         found = explore(model, data, plan, rng, convergence=convergence, n_threads=n_threads)
-        if not found.best.status.usable:
-            return replace(found.best, n_e_steps=found.n_e_steps), found.n_runs
-        run = run_em(model, data, found.best.params, **settings)
-        return replace(run, n_e_steps=run.n_e_steps + found.n_e_steps), found.n_runs
+    best = found.best
+    failed = None if best.status.usable else best
+    return _Start(best.params, best.objective, found.n_e_steps, found.n_runs, failed)
+
+
+def _finish(
+    start: _Start, model: Model, data: Any, settings: dict[str, Any], known: float | None = None
+) -> EMResult:
+    """The long run; stopped where it comes to an optimum whose objective is known."""
+    if start.failure is not None:
+        return replace(start.failure, n_e_steps=start.n_e_steps)
+    arrival = None
+    if known is not None:
+        arrival = _Arrival(known, model.total_weight(data), settings["callback"])
+        settings = {**settings, "callback": arrival}
+    with blas_limited():
+        run = run_em(model, data, start.params, **settings)
+    merged = arrival is not None and arrival.seen and run.status is Status.STOPPED
+    status = Status.MERGED if merged else run.status
+    return replace(run, status=status, n_e_steps=run.n_e_steps + start.n_e_steps)
+
+
+class _Arrival:
+    """Callback that stops a run on its way to an optimum already found.
+
+    That is where the objective it is estimated to end at has agreed with the known one
+    several times. Estimates are looked at only where little is left to gain: far from an
+    optimum they are not to be trusted.
+    """
+
+    little = 1e-4  # nats per unit of weight
+    agreement = 0.1  # of what is left to gain
+    times = 3
+
+    def __init__(self, known: float, total_weight: float, callback: Callback | None):
+        self.known = known
+        self.limit = self.little * total_weight
+        self.callback = callback
+        self.n_agreed = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether the run was on its way there."""
+        return self.n_agreed >= self.times
+
+    def __call__(self, n_iter: int, iteration: Iteration) -> bool:
+        left = iteration.remaining
+        agrees = left <= self.limit and (
+            abs(iteration.objective + left - self.known) <= self.agreement * left
+        )
+        self.n_agreed = self.n_agreed + 1 if agrees else 0
+        asked = self.callback is not None and bool(self.callback(n_iter, iteration))
+        return asked or self.seen

@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 
 class Status(Enum):
-    """How a run ended."""
+    """How a run ended.
+
+    `CONVERGED` and `MAX_ITER` say it; `FAILED`: the model could not go on; `STALLED`: a step
+    lowered the objective; `STOPPED`: a callback asked for it; `MERGED`: the run was seen to
+    arrive at an optimum that another start had found.
+    """
 
     CONVERGED = "converged"
     MAX_ITER = "max_iter"
     FAILED = "failed"
     STALLED = "stalled"
     STOPPED = "stopped"
+    MERGED = "merged"
 
     @property
     def usable(self) -> bool:

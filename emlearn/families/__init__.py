@@ -3,7 +3,7 @@
 from emlearn.families._bernoulli import Bernoulli
 from emlearn.families._categorical import Categorical
 from emlearn.families._contract import Family
-from emlearn.families._domain import DomainError
+from emlearn.families._domain import DomainError, require, require_counts
 from emlearn.families._exponential import ExponentialFamily
 from emlearn.families._gaussian import Gaussian
 from emlearn.families._mixture import Mixture
@@ -25,4 +25,6 @@ __all__ = [
     "Poisson",
     "Product",
     "find_family",
+    "require",
+    "require_counts",
 ]

@@ -21,6 +21,8 @@ from emlearn.families._exponential import log_of
 
 # Joint levels of a group: the tables of some groups have to stay in the fastest cache.
 _JOINT_LEVELS = 128
+# Tables have an entry for each code up to the largest.
+_MOST_LEVELS = 2**16
 _WHAT = "codes, which are integers from 0 (or NaN where missing)"
 
 
@@ -109,7 +111,14 @@ class Categorical(Family):
     def frame(self, X: Array, weight: Array | None = None) -> CategoricalFrame:
         """See `Family`."""
         require_counts(X, _WHAT)
-        seen = np.fmax.reduce(X, axis=0, initial=0.0).astype(np.intp) + 1
+        highest = np.fmax.reduce(X, axis=0, initial=0.0)
+        if highest.max() >= _MOST_LEVELS:
+            j = int(highest.argmax())
+            raise ValueError(
+                f"Column {j} of X has codes up to {highest[j]:.0f}, which are not codes 0, 1, 2, "
+                "... of levels. Make them with sklearn.preprocessing.OrdinalEncoder."
+            )
+        seen = highest.astype(np.intp) + 1
         if self.n_levels is None:
             return make_frame(seen)
         given = np.broadcast_to(np.asarray(self.n_levels, np.intp), seen.shape)

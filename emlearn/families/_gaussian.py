@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emlearn.compiled import kernels
 from emlearn.engine import DegenerateModelError
 from emlearn.families._contract import Array, Family
 from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace, column_scaling
@@ -17,12 +18,18 @@ from emlearn.gaussian.incomplete.conditioning import (
     accumulate,
     complete_moments,
     condition,
+    log_densities,
     make_component,
-    make_plans,
 )
 from emlearn.gaussian.incomplete.patterns import RowBlock as PatternRows
-from emlearn.gaussian.incomplete.patterns import row_blocks
-from emlearn.gaussian.kernels import CentredBound, CentredForm, GaussianStatistics
+from emlearn.gaussian.incomplete.patterns import row_blocks, sorted_rows
+from emlearn.gaussian.kernels import (
+    CentredBound,
+    CentredForm,
+    CompiledBound,
+    CompiledForm,
+    GaussianStatistics,
+)
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 
 # Smallest standard deviation, in scaled coordinates, that is not rounding.
@@ -50,7 +57,7 @@ class GaussianFrame(NamedTuple):
 class GaussianBound(NamedTuple):
     """The kernel for complete rows, and Gaussians for conditioning incomplete ones."""
 
-    complete: CentredBound
+    complete: CentredBound | CompiledBound
     components: tuple[Component, ...]
 
 
@@ -134,6 +141,8 @@ class Gaussian(Family):
         if frame.incomplete or np.isnan(X).any():
             return _group(X, frame.scaling)
         block = RowBlock(X, frame.scaling, None, Workspace())
+        if kernels is not None:
+            return block
         return replace(block, resident=block.augment(np.empty((1 + X.shape[1], len(X)))))
 
     def take(
@@ -142,7 +151,8 @@ class Gaussian(Family):
         """See `Family`."""
         if isinstance(rows, IncompleteRows):
             return _group(rows.X[index], rows.scaling)
-        return replace(rows, rows=rows.rows[index], resident=rows.augmented()[:, index])
+        resident = None if rows.resident is None else rows.resident[:, index]
+        return replace(rows, rows=rows.rows[index], resident=resident)
 
     def neutral(self, n_components: int, frame: GaussianFrame) -> GaussianParams:
         """Mean and variances of the columns."""
@@ -158,7 +168,8 @@ class Gaussian(Family):
         factor = self.structure.factor(params.covariance, n_features, _FLOOR)
         constant = frame.scaling.log_jacobian - 0.5 * n_features * np.log(2.0 * np.pi)
         constants = np.broadcast_to(constant - 0.5 * factor.log_det, n_components)
-        complete = CentredForm(self.structure).bind(params.mean, factor, constants, np.float64)
+        form = CentredForm(self.structure) if kernels is None else CompiledForm(self.structure)
+        complete = form.bind(params.mean, factor, constants, np.float64)
         components = (
             make_component(mean, self.structure.matrix(params.covariance, k, n_features))
             for k, mean in enumerate(params.mean)
@@ -175,9 +186,9 @@ class Gaussian(Family):
             out += density
             return
         for block in rows.blocks:
-            plans = make_plans(block)
             for k, component in enumerate(bound.components):
-                out[k, block.order] += condition(block, plans, component).log_density
+                conditioned = condition(block, component)
+                out[k, block.order] += log_densities(block, component, conditioned)
 
     def statistics(
         self, rows: RowBlock | IncompleteRows, responsibilities: Array, bound: GaussianBound
@@ -188,11 +199,9 @@ class Gaussian(Family):
         d = rows.X.shape[1]
         total = [_no_moments(d)] * len(bound.components)
         for block in rows.blocks:
-            plans = make_plans(block)
             for k, component in enumerate(bound.components):
-                conditioned = condition(block, plans, component)
                 share = responsibilities[k, block.order]
-                part = accumulate(block, plans, conditioned, share)
+                part = accumulate(block, component, condition(block, component), share)
                 total[k] = Moments(*(a + b for a, b in zip(total[k], part, strict=True)))
         return Moments(*(np.stack(part) for part in zip(*total, strict=True)))
 
@@ -222,6 +231,8 @@ class Gaussian(Family):
             statistics = self._complete(statistics, params)
         structure, weight = self.structure, statistics.weight
         alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
+        if self.alpha == 0.0 and not alive.any():
+            return params
         shift = statistics.first / np.where(alive, weight, 1.0)[:, None] * alive[:, None]
         second = statistics.second.copy()
         self._add_rows(second, self.alpha * frame.variance, len(weight))
@@ -297,10 +308,12 @@ class Gaussian(Family):
 
 def _group(X: Array, scaling: Scaling) -> IncompleteRows:
     """Rows grouped by what is missing; those with nothing observed are in no group."""
-    table = find_patterns(np.isnan(X))
-    chosen = np.flatnonzero(~table.mask.all(axis=1))
+    table = find_patterns(np.isnan(X)).observed()
     frame = Frame(np.asarray(scaling.center, np.float64), scaling.scale)
-    return IncompleteRows(X, scaling, tuple(row_blocks(X, frame, table, chosen)))
+    blocks = (
+        block for portion in sorted_rows(X, frame, table) for block in row_blocks(portion, frame)
+    )
+    return IncompleteRows(X, scaling, tuple(blocks))
 
 
 def _observed_scaling(X: Array, weight: Array | None, *, by_column: bool) -> tuple[Scaling, Array]:

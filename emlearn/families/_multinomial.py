@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.families._contract import Array, Family
@@ -111,9 +111,8 @@ class Multinomial(Family):
 
     def encode(self, X: Any, frame: MultinomialFrame | None) -> MultinomialRows:
         """See `Family`."""
-        if issparse(X):
-            sparse: Any = csr_array(X)
-            return self._encode_sparse(sparse.astype(np.float64, copy=False))
+        if hasattr(X, "indptr"):
+            return self._encode_sparse(csr_array(X).astype(np.float64, copy=False))
         X = np.asarray(X, np.float64)
         require_counts(X, _WHAT)
         missing = np.isnan(X)
@@ -123,7 +122,7 @@ class Multinomial(Family):
         none = missing.astype(np.float64) if missing.any() else None
         return MultinomialRows(counts, none, total, base)
 
-    def _encode_sparse(self, X: csr_array) -> MultinomialRows:
+    def _encode_sparse(self, X: Any) -> MultinomialRows:
         values = X.data
         wrong = np.flatnonzero(~((values >= 0) & (np.floor(values) == values)) & (values == values))
         if wrong.size:

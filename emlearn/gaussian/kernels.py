@@ -1,4 +1,8 @@
-"""The three ways to compute Gaussian log-densities and their sufficient statistics.
+"""The ways to compute Gaussian log-densities and their sufficient statistics.
+
+*Compiled form.* Where the compiled kernels are at hand: rows are centred at the mean of a
+component, as in the centred form below, in one pass over a chunk that stays in the cache.
+It is the fastest and as accurate as any. The others are made of operations of numpy.
 
 *Moment form.* With the features phi(x) = [1, x, second moments of x], the log-densities
 of all components are one matrix product, Theta phi(X), and the sufficient statistics are
@@ -15,8 +19,8 @@ as the moment form does.
 and scatter is taken about that mean. It loses no digits to the position or the narrowness
 of a component, and is the slowest.
 
-Each returns its statistics about an origin: the current means in the centred form, 0 in
-the others.
+Each returns its statistics about an origin: the current means in the compiled and the
+centred form, 0 in the others.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.compiled import kernels
 from emlearn.gaussian.blocks import RowBlock
 from emlearn.gaussian.structures import CovarianceStructure, Factor
 
@@ -275,4 +280,87 @@ class CentredBound(NamedTuple):
         return GaussianStatistics(weight, first, second)
 
 
-Form = MomentForm | WhitenedForm | CentredForm
+class CompiledForm(NamedTuple):
+    """See the module's text. For any structure."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CompiledBound:
+        """Means and factors as the kernels read them."""
+        root = self.structure.kernel_root(factor, (len(means), means.shape[1]))
+        arrays = [np.ascontiguousarray(part, np.float64) for part in (means, root, constants)]
+        return CompiledBound(self.structure, *arrays)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return means, statistics.second
+
+
+class CompiledBound(NamedTuple):
+    """Compiled form with means and factors in float64; blocks of either precision."""
+
+    structure: CovarianceStructure
+    means: Array
+    root: Array
+    constants: Array
+
+    def _arguments(self, block: RowBlock) -> tuple[Any, ...]:
+        # Powers of two: their inverses are exact.
+        center, scale = block.scaling.center.astype(np.float64), 1.0 / block.scaling.scale
+        return block.rows.T, center, scale, self.means, self.root, self.constants
+
+    def _sums(self) -> tuple[Array, Array, Array]:
+        return np.empty(len(self.means)), np.empty(self.means.shape), np.empty(self.root.shape)
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out."""
+        kernels.gaussian_log_density(*self._arguments(block), out)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        weight, first, second = self._sums()
+        shares = np.ascontiguousarray(responsibilities, block.dtype)
+        kernels.gaussian_moments(*self._arguments(block), shares, weight, first, second)
+        return GaussianStatistics(weight, first, self.structure.from_kernel(second))
+
+    def expect(self, block: RowBlock) -> tuple[GaussianStatistics, float]:
+        """Statistics under the responsibilities of the mixture, and its log-likelihood."""
+        weight, first, second = self._sums()
+        value = kernels.gaussian_step(*self._arguments(block), block.weight, weight, first, second)
+        return GaussianStatistics(weight, first, self.structure.from_kernel(second)), value
+
+
+Form = MomentForm | WhitenedForm | CentredForm | CompiledForm
+
+
+def choose_form(
+    structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
+) -> Form:
+    """The fastest form that is accurate enough.
+
+    Parameters
+    ----------
+    structure : CovarianceStructure
+        Structure of the covariances.
+    means : ndarray of shape (n_components, n_features)
+        Means in scaled coordinates.
+    factor : Factor
+        Factorised covariances.
+    largest_kappa : float
+        Bound on the terms that may cancel in the moment and the whitened form.
+    """
+    n_components, n_features = means.shape
+    shares_moments = structure.n_moments(n_features) == 0
+    if kernels is not None and not shares_moments:
+        return CompiledForm(structure)
+    # Magnitude of the terms that cancel in the moment form; columns have variance 1.
+    kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
+    if not kappa < largest_kappa:
+        return CentredForm(structure) if kernels is None else CompiledForm(structure)
+    if structure.prefers_whitening(n_components, n_features):
+        return WhitenedForm(structure)
+    return MomentForm(structure)

@@ -15,7 +15,7 @@ from emlearn._compat import Interval, StrOptions, check_sample_weight
 from emlearn.engine import ACCELERATORS
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._base import FittedByEM
-from emlearn.impute._bounds import read_bounds
+from emlearn.impute._bounds import Bounds, read_bounds
 from emlearn.impute._reading import input_names, is_na, is_nan, read_table
 
 Array = NDArray[np.float64]
@@ -268,17 +268,17 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         return self._complete(read_table(self, X, reset=False))
 
     def _complete(self, table: Floats) -> Floats:
-        missing = np.isnan(table)
         indicators = None if self.indicator_ is None else self.indicator_.transform(table)
+        bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
+        missing = np.isnan(table) if bounds is not None else None
         out = table
         if self.sample_posterior:
             out = table.copy()
-            self._fill_draws(table, missing, out)
+            self._fill_draws(table, out, bounds)
         else:
             # In place: the table is ours, and each block is read before it is written.
             self._fill(table, out, "fill_means")
-        bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
-        if bounds is not None:
+        if bounds is not None and missing is not None:
             bounds.clip(out, missing)
         out = self._keep(out)
         if indicators is not None:
@@ -315,14 +315,15 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             getattr(model, what)(params, frame, table[:, varying], part, *more)
             out[:, varying] = part
 
-    def _fill_draws(self, table: Floats, missing: NDArray[np.bool_], out: Floats) -> None:
+    def _fill_draws(self, table: Floats, out: Floats, bounds: Bounds | None) -> None:
         """Fill with draws, again where they violate the bounds."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rng = np.random.default_rng(seed)
-        bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
         self._fill(table, out, "fill_draws", rng)
-        for _ in range(0 if bounds is None else _REDRAWS):
-            assert bounds is not None
+        if bounds is None:
+            return
+        missing = np.isnan(table)
+        for _ in range(_REDRAWS):
             again = np.flatnonzero(bounds.violated(out, missing))
             if again.size == 0:
                 return

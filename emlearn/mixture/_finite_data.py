@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array
 
 from emlearn.families import DomainError, Family
 from emlearn.gaussian.blocks import Workspace
@@ -63,20 +63,41 @@ class FiniteBlock:
     workspace: Workspace
 
 
+class Distinct(NamedTuple):
+    """The distinct rows, in an order that does not depend on that of the rows.
+
+    Attributes
+    ----------
+    first : ndarray of shape (n_distinct,)
+        Position of a row of each kind.
+    group : ndarray of shape (n_rows,)
+        Which kind each row is of.
+    weight : ndarray of shape (n_distinct,)
+        Sum of the weights of the rows of each kind.
+    """
+
+    first: NDArray[np.intp]
+    group: NDArray[np.intp]
+    weight: Array
+
+
 @dataclass(frozen=True)
 class FiniteData:
-    """All rows: distinct ones, of positive weight.
+    """All rows of positive weight.
 
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_rows, n_features)
-        The rows.
+        The rows; of copies, if merged, one.
     weight : ndarray of shape (n_rows,)
-        Their weights: the sum over the rows that are copies of each other.
+        Their weights; the sum over the copies merged.
     labels : ndarray of shape (n_rows,) or None
         See `Observations`; copies with different labels are different rows.
     origin : ndarray of shape (n_rows,)
-        Position of the first of the copies among the rows given.
+        Their positions among the rows given.
+    distinct : Distinct
+        The distinct rows: what is drawn at random for a start is drawn from these, so that
+        neither the order of the rows nor copies in the place of weights change it.
     frame : object
         What the family learnt of the columns.
     rows : object
@@ -89,6 +110,7 @@ class FiniteData:
     weight: Array
     labels: Array | None
     origin: Array
+    distinct: Distinct
     frame: Any
     rows: Any
     blocks: tuple[FiniteBlock, ...]
@@ -110,19 +132,19 @@ def prepare_rows(
     if len(origin) < len(weight):
         X, weight = X[origin], weight[origin]
         labels = None if labels is None else labels[origin]
-    merged = find_copies(X, labels)
-    if merged is not None:
-        first, group = merged
-        weight = np.bincount(group, weight)
-        X, origin = X[first], origin[first]
+    distinct = find_distinct(X, weight, labels)
+    if worth_merging(X, labels, distinct):
+        first = distinct.first
+        X, weight, origin = X[first], distinct.weight, origin[first]
         labels = None if labels is None else labels[first]
+        distinct = Distinct(np.arange(len(first)), np.arange(len(first)), weight)
     try:
         frame = family.frame(X, weight)
         rows = family.encode(X, frame)
     except DomainError as error:
         raise error.at(rows=origin) from None
     blocks = _cut(X, rows, weight, labels, family, n_components)
-    return FiniteData(X, weight, labels, origin, frame, rows, blocks)
+    return FiniteData(X, weight, labels, origin, distinct, frame, rows, blocks)
 
 
 def subset_rows(
@@ -136,38 +158,48 @@ def subset_rows(
     chosen = np.sort(rng.choice(n_rows, size, replace=False, shuffle=False))
     X, rows, weight = data.X[chosen], family.take(data.rows, chosen), data.weight[chosen]
     labels = None if data.labels is None else data.labels[chosen]
+    distinct = _group(data.distinct.group[chosen], weight)
     blocks = _cut(X, rows, weight, labels, family, n_components)
-    return FiniteData(X, weight, labels, data.origin[chosen], data.frame, rows, blocks)
+    return FiniteData(X, weight, labels, data.origin[chosen], distinct, data.frame, rows, blocks)
 
 
-def find_copies(X: Any, labels: Array | None) -> tuple[Array, Array] | None:
-    """First of each set of equal rows, in their order, and the set of each row.
-
-    None if less than half of the rows are copies, or X is sparse: it would not pay. Rows
-    are compared by a hash of their bits, and then, where the hashes agree, by their bits.
-    """
-    if issparse(X):
-        return None
-    bits = (np.asarray(X, np.float64) + 0.0).view(np.uint64)
-    factors = np.random.default_rng(0).integers(1 << 63, size=bits.shape[1] + 1, dtype=np.uint64)
-    # The low bits of small integers are all zero, and products only carry upwards.
-    hashed = ((bits ^ (bits >> np.uint64(32))) * (factors[1:] | np.uint64(1))).sum(
-        axis=1, dtype=np.uint64
-    )
+def find_distinct(X: Any, weight: Array, labels: Array | None) -> Distinct:
+    """Rows that are equal as far as a hash of 64 bits can tell, in the order of the hash."""
+    n_rows, n_features = X.shape
+    factors = np.random.default_rng(0).integers(1 << 63, size=n_features + 1, dtype=np.uint64)
+    factors |= np.uint64(1)
+    if hasattr(X, "indptr"):
+        hashed = csr_array((_bits(X.data), X.indices, X.indptr), shape=X.shape) @ factors[1:]
+    else:
+        hashed = np.zeros(n_rows, np.uint64)
+        for column, factor in zip(X.T, factors[1:], strict=True):
+            hashed += _bits(column) * factor
     if labels is not None:
-        hashed += labels.astype(np.uint64) * (factors[0] | np.uint64(1))
-    _, first, group = np.unique(hashed, return_index=True, return_inverse=True)
-    if 2 * len(first) > len(hashed):
-        return None
-    same = (bits == bits[first[group]]).all()
-    if labels is not None:
-        same &= (labels == labels[first[group]]).all()
-    if not same:
-        return None
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[group]
+        hashed += labels.astype(np.uint64) * factors[0]
+    return _group(hashed, weight)
+
+
+def _bits(values: Array) -> Array:
+    # Adding 0 makes -0 the same as 0. The low bits of small integers are all zero, and
+    # products carry upwards only.
+    bits = (values.astype(np.float64) + 0.0).view(np.uint64)
+    mixed: Array = bits ^ (bits >> np.uint64(32))
+    return mixed
+
+
+def _group(keys: Array, weight: Array) -> Distinct:
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return Distinct(first, group, np.bincount(group, weight))
+
+
+def worth_merging(X: Any, labels: Array | None, distinct: Distinct) -> bool:
+    """Whether half of the rows are copies, and truly so. Sparse rows are not compared."""
+    first, group, _ = distinct
+    if hasattr(X, "indptr") or 2 * len(first) > len(group):
+        return False
+    representative = first[group]
+    same = all(np.array_equal(column, column[representative], equal_nan=True) for column in X.T)
+    return same and (labels is None or np.array_equal(labels, labels[representative]))
 
 
 def row_slices(X: Any, n_components: int) -> list[slice]:

@@ -168,7 +168,8 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
             return None
         lightness = 1.0 / np.maximum(params.weights, _LIGHTEST)
         moved = int(rng.choice(self.n_components, p=lightness / lightness.sum()))
-        seed = int(rng.choice(len(data.weight), p=data.weight / data.weight.sum()))
+        first, _, weight = data.distinct
+        seed = int(first[rng.choice(len(first), p=weight / weight.sum())])
         working = self.precompute(params)
         joint = np.empty((self.n_components, len(data.weight)))
         self._log_joint(FiniteBlock(data.rows, data.weight, None, Workspace()), working, joint)

@@ -43,9 +43,9 @@ class RowsStart:
 
     def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
         """See `FiniteDraw`."""
-        n_rows = len(data.weight)
-        size = min(n_components, n_rows)
-        seeds = rng.choice(n_rows, size, replace=False, p=data.weight / data.weight.sum())
+        first, _, weight = data.distinct
+        size = min(n_components, len(first))
+        seeds = first[rng.choice(len(first), size, replace=False, p=weight / weight.sum())]
         return np.stack([around(seeds[k % size], data, n_components) for k in range(n_components)])
 
 
@@ -55,8 +55,9 @@ class RandomStart:
 
     def __call__(self, data: FiniteData, n_components: int, rng: np.random.Generator) -> Array:
         """See `FiniteDraw`."""
-        responsibilities = rng.exponential(size=(n_components, len(data.weight)))
-        return responsibilities / responsibilities.sum(axis=0)
+        responsibilities = rng.exponential(size=(n_components, len(data.distinct.first)))
+        responsibilities /= responsibilities.sum(axis=0)
+        return responsibilities[:, data.distinct.group]
 
 
 @dataclass(frozen=True)

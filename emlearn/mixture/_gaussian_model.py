@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.gaussian.blocks import RowBlock
-from emlearn.gaussian.kernels import CentredForm, Form, GaussianStatistics, MomentForm, WhitenedForm
+from emlearn.gaussian.kernels import CompiledBound, Form, GaussianStatistics, choose_form
 from emlearn.gaussian.structures import CovarianceStructure, Factor
 from emlearn.mixture._data import MixtureData, prepare_rows, subset_rows
 from emlearn.mixture._initialization import (
@@ -39,6 +39,10 @@ Array = NDArray[Any]
 
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
 RELATIVE_RIDGE = 1e-6
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
 
 # Of a component that is moved: its least weight in the draw, and its covariance relative
 # to the average of all.
@@ -77,6 +81,23 @@ _PRECISION = {
 }
 
 
+class Columns(NamedTuple):
+    """What only the data know of the columns, in scaled coordinates.
+
+    Attributes
+    ----------
+    ridge : ndarray of shape (n_features,)
+        The diagonal of Lambda.
+    deviation : ndarray of shape (n_features,)
+        Standard deviations, or one for all where the columns have a common scale. They
+        are the units in which accelerators measure, so that those of the data do not
+        matter.
+    """
+
+    ridge: Array
+    deviation: Array
+
+
 class GaussianMixtureParams(NamedTuple):
     """Parameters in scaled coordinates; not to be written to.
 
@@ -90,9 +111,9 @@ class GaussianMixtureParams(NamedTuple):
         Covariances in the layout of the structure.
     factor : Factor
         Their factorisation.
-    ridge : ndarray of shape (n_features,)
-        The diagonal of Lambda, carried along: only the data know their scale.
-    form : MomentForm or CentredForm
+    columns : Columns
+        Carried along: only the data know them.
+    form : Form
         The kernel for these parameters.
     """
 
@@ -100,7 +121,7 @@ class GaussianMixtureParams(NamedTuple):
     means: Array
     covariances: Array
     factor: Factor
-    ridge: Array
+    columns: Columns
     form: Form
 
 
@@ -147,7 +168,7 @@ class GaussianMixtureModel(
     def initialize(self, data: MixtureData, rng: np.random.Generator) -> GaussianMixtureParams:
         """Start as the hyperparameters say."""
         start, structure = self.start, self.structure
-        ridge = self._ridge(data)
+        columns = self._columns(data)
         weights, means, covariances = start.weights, None, None
         if start.means is not None:
             means = data.scaling.to_scaled(start.means)
@@ -156,11 +177,19 @@ class GaussianMixtureModel(
                 np.asarray(start.covariances, np.float64), 1.0 / data.scaling.scale
             )
         if weights is None or means is None or covariances is None:
-            drawn = self._from_soft_labels(start.draw(data, self.n_components, rng), ridge, rng)
+            drawn = self._from_soft_labels(
+                start.draw(data, self.n_components, rng), columns.ridge, rng
+            )
             weights = drawn[0] if weights is None else weights
             means = drawn[1] if means is None else means
             covariances = drawn[2] if covariances is None else covariances
-        return self._params(weights, means, covariances, ridge)
+        return self._params(weights, means, covariances, columns)
+
+    def _columns(self, data: MixtureData) -> Columns:
+        deviation = np.sqrt(data.variance)
+        if not self.structure.scales_by_column:
+            deviation = np.full_like(deviation, np.sqrt(data.variance.mean()))
+        return Columns(self._ridge(data), np.where(deviation > 0.0, deviation, 1.0))
 
     def _ridge(self, data: MixtureData) -> Array:
         """Lambda in scaled coordinates.
@@ -214,18 +243,24 @@ class GaussianMixtureModel(
 
     def constants(self, params: GaussianMixtureParams) -> Array:
         """What each component adds to its log-density in scaled coordinates."""
-        factor = params.factor
-        log_weights = np.full(len(params.weights), _PRECISION[self.dtype].lowest)
-        np.log(params.weights, out=log_weights, where=params.weights > 0.0)
-        penalty = factor.precision_diagonal @ params.ridge
-        constants: Array = log_weights - 0.5 * (
-            len(params.ridge) * np.log(2.0 * np.pi) + factor.log_det + penalty
-        )
+        factor, weights = params.factor, params.weights
+        if weights.min() > 0.0:
+            constants: Array = np.log(weights)
+        else:
+            constants = np.full(len(weights), _PRECISION[self.dtype].lowest)
+            np.log(weights, out=constants, where=weights > 0.0)
+        halves = factor.log_det + factor.precision_diagonal @ params.columns.ridge
+        halves += params.means.shape[1] * _LOG_2PI
+        constants -= 0.5 * halves
         return constants
 
     def e_step(self, block: RowBlock, params: _Working) -> tuple[GaussianStatistics, float]:
         """Responsibilities of a block, its statistics and its share of the objective."""
         bound = params.bound
+        jacobian = block.total_weight * (block.scaling.log_jacobian - params.shift)
+        if isinstance(bound, CompiledBound):
+            statistics, value = bound.expect(block)
+            return statistics, value + jacobian
         shape = (params.n_components, block.n_rows)
         joint = block.workspace.array("log_joint", shape, block.dtype)
         bound.log_density(block, joint, common=False)
@@ -233,42 +268,43 @@ class GaussianMixtureModel(
         if objective is None:
             bound.log_density(block, joint, common=False)
             objective = normalize_any(joint, block.weight)
-        objective += bound.common_total(block)
-        objective += block.total_weight * (block.scaling.log_jacobian - params.shift)
+        objective += bound.common_total(block) + jacobian
         return bound.statistics(block, joint), objective
 
     def m_step(
         self, statistics: GaussianStatistics, params: GaussianMixtureParams
     ) -> GaussianMixtureParams:
         """Weighted means and covariances. A component without rows stays where it was."""
-        weight = statistics.weight
+        weight, columns = statistics.weight, params.columns
         origin, second = params.form.centred(statistics, params.means)
-        alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
-        if alive.all():
+        total = weight.sum()
+        lightest = 10.0 * _EPS * total
+        if weight.min() > lightest:
             shift = statistics.first / weight[:, None]
-            covariances = self.structure.estimate(weight, shift, second, params.ridge)
-            return self._params(weight / weight.sum(), origin + shift, covariances, params.ridge)
+            covariances = self.structure.estimate(weight, shift, second, columns.ridge)
+            return self._params(weight / total, origin + shift, covariances, columns)
+        alive = weight > lightest
         weights = np.where(alive, weight, 0.0)
         shift = statistics.first / np.where(alive, weight, 1.0)[:, None]
         means = np.where(alive[:, None], origin + shift, params.means)
         covariances = self.structure.estimate_alive(
-            alive, weights, shift, second, params.ridge, params.covariances
+            alive, weights, shift, second, columns.ridge, params.covariances
         )
-        return self._params(weights / weights.sum(), means, covariances, params.ridge)
+        return self._params(weights / weights.sum(), means, covariances, columns)
 
     def _params(
-        self, weights: Array, means: Array, covariances: Array, ridge: Array
+        self, weights: Array, means: Array, covariances: Array, columns: Columns
     ) -> GaussianMixtureParams:
         precision = _PRECISION[self.dtype]
         factor = self.structure.factor(covariances, means.shape[1], precision.floor)
         form = choose_form(self.structure, means, factor, precision.kappa)
-        return GaussianMixtureParams(weights, means, covariances, factor, ridge, form)
+        return GaussianMixtureParams(weights, means, covariances, factor, columns, form)
 
     def at_factor(self, weights: Array, means: Array, factor: Factor) -> GaussianMixtureParams:
         """Parameters for densities only: without covariances, without a ridge."""
         form = choose_form(self.structure, means, factor, _PRECISION[self.dtype].kappa)
-        ridge = np.zeros(means.shape[1])
-        return GaussianMixtureParams(weights, means, np.empty(0), factor, ridge, form)
+        columns = Columns(np.zeros(means.shape[1]), np.ones(means.shape[1]))
+        return GaussianMixtureParams(weights, means, np.empty(0), factor, columns, form)
 
     def perturb(
         self, data: MixtureData, params: GaussianMixtureParams, rng: np.random.Generator
@@ -292,7 +328,7 @@ class GaussianMixtureModel(
         covariances = self.structure.with_average(
             params.covariances, moved, _SMALLER * params.weights
         )
-        return self._params(weights / weights.sum(), means, covariances, params.ridge)
+        return self._params(weights / weights.sum(), means, covariances, params.columns)
 
     def subset(self, data: MixtureData, rng: np.random.Generator) -> MixtureData | None:
         """So many rows that each component has some for each of its parameters."""
@@ -307,13 +343,14 @@ class GaussianMixtureModel(
         return data.total_weight
 
     def to_vector(self, params: GaussianMixtureParams) -> NDArray[np.float64]:
-        """Log-ratios of the weights, means and raw covariances."""
-        log_weights = np.log(np.maximum(params.weights, np.finfo(np.float64).tiny))
+        """Log-ratios of the weights, means and raw covariances, in standard deviations."""
+        log_weights = np.log(np.maximum(params.weights, _TINY))
+        inverse = 1.0 / params.columns.deviation
         return np.concatenate(
             [
                 log_weights[:-1] - log_weights[-1],
-                params.means.ravel(),
-                np.ravel(params.covariances),
+                (params.means * inverse).ravel(),
+                self.structure.rescale(params.covariances, inverse).ravel(),
             ]
         )
 
@@ -327,23 +364,10 @@ class GaussianMixtureModel(
         weights = np.exp(log_weights - log_weights.max())
         if not np.isfinite(weights).all():
             raise DegenerateModelError("the weights are not finite")
+        deviation = like.columns.deviation
         return self._params(
             weights / weights.sum(),
-            means.reshape(like.means.shape),
-            covariances.reshape(like.covariances.shape),
-            like.ridge,
+            means.reshape(like.means.shape) * deviation,
+            self.structure.rescale(covariances.reshape(like.covariances.shape), deviation),
+            like.columns,
         )
-
-
-def choose_form(
-    structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
-) -> Form:
-    """The faster kernel that is accurate enough."""
-    n_components, n_features = means.shape
-    # Magnitude of the terms that cancel in the moment form; columns have variance 1.
-    kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
-    if not kappa < largest_kappa:
-        return CentredForm(structure)
-    if structure.prefers_whitening(n_components, n_features):
-        return WhitenedForm(structure)
-    return MomentForm(structure)

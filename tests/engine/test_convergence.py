@@ -62,12 +62,13 @@ def test_tolerance_is_per_unit_of_weight(kind):
 
 
 @pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
-def test_a_gain_within_rounding_is_none(kind):
+def test_a_gain_within_the_noise_is_none(kind):
     convergence = kind(0.0)
     seen, _ = stop(convergence, geometric(0.99))
-    rounding = convergence.rounding(LIMIT, WEIGHT)
-    assert np.diff(seen)[-1] <= rounding < np.diff(seen)[-2]
-    assert 0.0 < rounding < 1e-9
+    noise = convergence.noise(LIMIT, WEIGHT)
+    assert np.diff(seen)[-1] <= noise < np.diff(seen)[-2]
+    assert noise < convergence.rounding(LIMIT, WEIGHT)
+    assert 0.0 < noise < 1e-9
 
 
 @pytest.mark.parametrize("kind", [RemainingGain, GainBelow])

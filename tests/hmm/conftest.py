@@ -1,6 +1,7 @@
 """What the tests of hidden Markov models share: enumeration of all paths."""
 
 import itertools
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -55,14 +56,17 @@ def draw_chains():
     return _draw_chains
 
 
-@pytest.fixture(params=["compiled", "numpy"])
+@pytest.fixture(params=["numpy", "base", "v3", "v4"])
 def recursions(request, monkeypatch):
-    """The tests that use it run with compiled recursions and with those in numpy."""
-    if request.param == "numpy":
-        monkeypatch.setattr(_chain, "kernels", None)
-    elif _chain.kernels is None:
-        pytest.skip("there are no compiled kernels")
-    return request.param
+    """The tests that use it run in numpy and with the kernels of each instruction set."""
+    kernels = None
+    if request.param != "numpy":
+        base = pytest.importorskip("emlearn.compiled._base", reason="the kernels were not built")
+        names = ["base", "v3", "v4"]
+        if names.index(request.param) > names.index(base.level()):
+            pytest.skip(f"this processor cannot run {request.param}")
+        kernels = import_module(f"emlearn.compiled._{request.param}")
+    monkeypatch.setattr(_chain, "kernels", kernels)
 
 
 def _draw_chains(rng, lengths, startprob, transmat):

@@ -17,7 +17,7 @@ from emlearn.families import (
     Product,
 )
 from emlearn.mixture import _finite_data, _responsibilities
-from emlearn.mixture._finite_data import Observations, find_copies
+from emlearn.mixture._finite_data import Distinct, Observations, find_distinct, worth_merging
 from emlearn.mixture._finite_model import FiniteMixtureParams, make_model
 from emlearn.mixture._finite_start import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
@@ -184,18 +184,37 @@ def test_copies_are_merged_and_nothing_changes():
     assert len(data.weight) == len(distinct)
 
 
-def test_rows_that_are_all_different_are_left_alone():
+def test_distinct_rows():
     X, _ = two_groups("real")
-    assert find_copies(X, None) is None
-    assert find_copies(csr_array(np.zeros((5, 2))), None) is None
+    distinct = find_distinct(X, np.ones(N), None)
+    assert len(distinct.first) == N
+    assert not worth_merging(X, None, distinct)
     zeros = np.array([[0.0], [-0.0], [0.0]])
-    first, group = find_copies(zeros, None)
-    assert_array_equal(first, [0])
-    assert_array_equal(group, [0, 0, 0])
+    assert len(find_distinct(zeros, np.ones(3), None).first) == 1
+    assert len(find_distinct(zeros, np.ones(3), np.array([0, -1, 0])).first) == 2
     columns = np.array([[1.0, 2.0], [2.0, 1.0]] * 3)
-    first, group = find_copies(columns, None)
-    assert_array_equal(first, [0, 1])
-    assert_array_equal(group, [0, 1] * 3)
+    for layout in (np.asarray, csr_array):
+        first, group, weight = find_distinct(layout(columns), np.arange(6.0), None)
+        assert_array_equal(columns[first][group], columns)
+        assert_allclose(weight[group[:2]], [6.0, 9.0])
+    # Rows that only look alike to the hash are not merged.
+    alike = Distinct(np.array([0]), np.zeros(4, np.intp), np.array([4.0]))
+    assert not worth_merging(np.array([[1.0], [1.0], [2.0], [1.0]]), None, alike)
+    assert not worth_merging(np.ones((4, 1)), np.array([0, 0, 1, 0]), alike)
+    assert worth_merging(np.full((4, 1), np.nan), None, alike)
+
+
+@pytest.mark.parametrize("draw", [RowsStart(), RandomStart()])
+def test_starts_do_not_depend_on_order_or_copies(draw):
+    X, _ = two_groups("real")
+    counts = np.random.default_rng(1).integers(1, 3, N)
+    order = np.random.default_rng(2).permutation(counts.sum())
+    model = make_model(Gaussian(), n_components=3, draw=draw)
+    starts = [
+        model.initialize(model.prepare(Observations(rows), weight), np.random.default_rng(0))
+        for rows, weight in ((X, counts.astype(float)), (np.repeat(X, counts, axis=0)[order], None))
+    ]
+    assert_allclose(starts[0].components.mean, starts[1].components.mean, atol=1e-12)
 
 
 # ---- softmax ---------------------------------------------------------------------------

@@ -97,9 +97,9 @@ class AutomaticRun:
         self._turns.judge(accepted)
 
     def _affordable(self) -> bool:
-        """Whether one more rejection would be within the limit."""
-        allowed = self.settings.largest_waste * (self._n_e_steps + 1)
-        return self._n_wasted + 1 <= allowed
+        """Whether one more rejection, of a proposal that was settled, would be within the limit."""
+        allowed = self.settings.largest_waste * (self._n_e_steps + 2)
+        return self._n_wasted + 2 <= allowed
 
 
 @dataclass

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.gaussian.incomplete.frame import Frame, row_chunks
+from emlearn.gaussian.incomplete.patterns import RowBlock
 
 Array = NDArray[np.float64]
 
@@ -33,28 +34,19 @@ class AvailableMoments(NamedTuple):
     pair_weight: Array
 
 
-def available_moments(
-    X: NDArray[np.floating], frame: Frame, sample_weight: Array | None = None
-) -> AvailableMoments:
+def available_moments(blocks: Sequence[RowBlock], n_columns: int) -> AvailableMoments:
     """Variances, correlations and their weights from the available pairs."""
-    n_rows, d = X.shape
-    product, count = np.zeros((d, d)), np.zeros((d, d))
-    square = np.zeros((d, d))
-    for rows in row_chunks(n_rows, max(1, d // 16)):
-        part = X[rows]
-        seen = (~np.isnan(part)).astype(np.float64)
-        Z = frame.standardize(part)
-        if sample_weight is not None:
-            root = np.sqrt(sample_weight[rows])[:, None]
-            seen *= root
-            Z *= root
+    product, count, square = (np.zeros((n_columns, n_columns)) for _ in range(3))
+    for block in blocks:
+        seen = (~block.missing).astype(np.float64)
+        rows = block.rows * np.sqrt(block.weight)[:, None]
+        product += rows.T @ rows
+        square += (rows * rows).T @ seen
+        seen *= (block.share * np.sqrt(block.weight))[:, None]
         count += seen.T @ seen
-        product += Z.T @ Z
-        # Z**2 carries the weight already, so the other factor must not.
-        square += (Z * Z).T @ (seen > 0.0)
     variance = np.diagonal(product) / np.maximum(np.diagonal(count), np.finfo(float).tiny)
     scale = np.sqrt(square * square.T)
-    correlation = np.divide(product, scale, out=np.zeros((d, d)), where=scale > 0.0)
+    correlation = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0.0)
     np.clip(correlation, -1.0, 1.0, out=correlation)
     np.fill_diagonal(correlation, 1.0)
     return AvailableMoments(variance, correlation, count)

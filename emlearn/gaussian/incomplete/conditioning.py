@@ -16,6 +16,7 @@ holds inv(Sigma_oo) in the observed rows and columns.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, NamedTuple
 
@@ -23,12 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from emlearn.compiled import kernels
 from emlearn.engine import DegenerateModelError
-from emlearn.gaussian.incomplete.batched import invert
-from emlearn.gaussian.incomplete.patterns import RowBlock, Run
+from emlearn.gaussian.incomplete.batched import solve_blocks
+from emlearn.gaussian.incomplete.patterns import RowBlock
 
 Array = NDArray[np.float64]
-Index = NDArray[np.intp]
+
+# A sum of squares may lose this many times its rounding error before the squares are taken
+# of whitened rows, one by one.
+_LARGEST_LOSS = 64.0
 
 
 class Component(NamedTuple):
@@ -55,19 +60,19 @@ class Component(NamedTuple):
     log_det: float
 
 
-class Plan(NamedTuple):
-    """Where the entries that a run of rows needs lie.
+class Hidden(NamedTuple):
+    """Weighted sums of the inverses of blocks.
 
     Attributes
     ----------
-    entries : ndarray of shape (order, n_rows)
-        Positions of the run's columns in the raveled rows of the block.
-    pairs : ndarray of shape (order, order, n_patterns)
-        Positions of each pattern's block in a raveled matrix.
+    precision : ndarray of shape (n_features, n_features)
+        Of the precision, for the rows in the precision form: their conditional covariances.
+    observed : ndarray of shape (n_features, n_features)
+        Of the covariance, for the rows in the observed form: H of the module's text.
     """
 
-    entries: Index
-    pairs: Index
+    precision: Array
+    observed: Array
 
 
 class Conditioned(NamedTuple):
@@ -77,15 +82,18 @@ class Conditioned(NamedTuple):
     ----------
     deviation : ndarray of shape (n_rows, n_features)
         Rows in the precision form: filled row - mean. Others: y of the module's text.
-    log_density : ndarray of shape (n_rows,)
-        Log-density of what is observed.
-    inverses : tuple of ndarray
-        For each run the inverses of its blocks, of shape (order, order, n_patterns).
+    log_det : ndarray of shape (n_patterns,)
+        Log-determinants of the covariances of the observed columns.
+    distance : ndarray of shape (n_rows - n_precision,)
+        Squared distances of the rows in the observed form.
+    hidden : Hidden or None
+        Sums of inverses for the rows as they are, if asked for.
     """
 
     deviation: Array
-    log_density: Array
-    inverses: tuple[Array, ...]
+    log_det: Array
+    distance: Array
+    hidden: Hidden | None
 
 
 class Moments(NamedTuple):
@@ -129,78 +137,69 @@ def whiten(covariance: Array) -> tuple[Array, float]:
     return np.ascontiguousarray(inverse.T), float(2.0 * np.log(diagonal).sum())
 
 
-def make_plans(block: RowBlock) -> tuple[Plan, ...]:
-    """Plans of all runs of a block: cheap to make, too large to keep for all blocks."""
-    return tuple(_plan(run, block.rows.shape[1]) for run in block.runs)
-
-
-def _plan(run: Run, n_columns: int) -> Plan:
-    columns = run.columns.astype(np.intp)
-    pairs = columns[:, None] * n_columns + columns[None]
-    return Plan(run.per_row(columns) + np.arange(run.start, run.stop) * n_columns, pairs)
-
-
 def condition(
-    block: RowBlock, plans: tuple[Plan, ...], component: Component, slot: int = 0
+    block: RowBlock, component: Component, slot: int = 0, *, hidden: bool = False
 ) -> Conditioned:
     """Fill the rows of a block under a component.
 
-    The deviations returned live in a workspace of the thread: a second call with the
-    same `slot` overwrites them.
+    Parameters
+    ----------
+    block : RowBlock
+        The rows.
+    component : Component
+        The Gaussian.
+    slot : int, default=0
+        The deviations returned live in a workspace of the thread: a second call with the
+        same slot overwrites them.
+    hidden : bool, default=False
+        Whether the sums of inverses are wanted.
     """
-    n, n_runs = block.n_precision, block.n_precision_runs
-    deviation = _workspace(("deviation", slot), block.rows.shape)
-    np.subtract(block.rows, component.mean, out=deviation)
-    log_density = block.constant.copy()
-    log_density[:n] -= 0.5 * component.log_det
-    inverses = []
-    for i, (run, plan) in enumerate(zip(block.runs, plans, strict=True)):
-        matrix = component.precision if i < n_runs else component.covariance
-        inverse, log_det = invert(matrix.reshape(-1).take(plan.pairs))
-        log_density[run.start : run.stop] -= 0.5 * run.per_row(log_det)
-        inverses.append(inverse)
+    n = block.n_precision
+    deviation = _deviate(block, component.mean, _workspace(("deviation", slot), block.rows.shape))
+    sums = _no_inverses(component) if hidden else None
+    near, far = block.precision, block.observed
+    log_det = np.empty(near.edges.size + far.edges.size - 2)
+    log_det_near, log_det_far = np.split(log_det, [near.edges.size - 1])
+    distance = np.empty(0)
     if n:
-        _fill_precision_form(block, plans, component, inverses, deviation, log_density)
-    for run, plan, inverse in zip(
-        block.runs[n_runs:], plans[n_runs:], inverses[n_runs:], strict=True
-    ):
-        _fill_observed_form(run, plan, inverse, deviation, log_density)
-    return Conditioned(deviation, log_density, tuple(inverses))
+        product = _workspace(("product", 0), deviation.shape)[:n]
+        np.matmul(deviation[:n], component.precision, out=product)
+        log_det_near[:] = component.log_det + solve_blocks(
+            component.precision,
+            near,
+            product,
+            deviation[:n],
+            factor=-1.0,
+            weights=block.counts[: near.edges.size - 1] if hidden else None,
+            target=sums.precision if sums else None,
+        )
+    if n < deviation.shape[0]:
+        given = deviation[n:].copy()
+        log_det_far[:] = solve_blocks(
+            component.covariance,
+            far,
+            deviation,
+            deviation,
+            weights=block.counts[near.edges.size - 1 :] if hidden else None,
+            target=sums.observed if sums else None,
+        )
+        distance = np.einsum("ij,ij->i", given, deviation[n:])
+    return Conditioned(deviation, log_det, distance, sums)
 
 
-def _fill_precision_form(
-    block: RowBlock,
-    plans: tuple[Plan, ...],
-    component: Component,
-    inverses: list[Array],
-    deviation: Array,
-    log_density: Array,
-) -> None:
-    n, n_runs = block.n_precision, block.n_precision_runs
-    flat = deviation.reshape(-1)
-    for plan in plans[:n_runs]:
-        flat[plan.entries] = 0.0
-    product = _workspace(("product", 0), deviation.shape)[:n]
-    np.matmul(deviation[:n], component.precision, out=product)
-    gradient = product.reshape(-1)
-    for run, plan, inverse in zip(block.runs, plans[:n_runs], inverses, strict=False):
-        fill = np.einsum("ijb,jb->ib", run.per_row(inverse), gradient[plan.entries])
-        flat[plan.entries] = np.negative(fill, out=fill)
-    # Squares of whitened rows keep their digits where the precision form of the distance,
-    # a difference of large numbers for a nearly singular covariance, does not.
-    np.matmul(deviation[:n], component.whitener, out=product)
-    log_density[:n] -= 0.5 * np.einsum("ij,ij->i", product, product)
+def _deviate(block: RowBlock, mean: Array, out: Array) -> Array:
+    """Rows minus the mean, 0 where an entry is missing."""
+    if kernels is not None:
+        kernels.deviate(block.rows, block.share, block.missing, mean, out)
+    else:
+        np.multiply(block.share[:, None], mean, out=out)
+        np.subtract(block.rows, out, out=out)
+        np.copyto(out, 0.0, where=block.missing)
+    return out
 
 
-def _fill_observed_form(
-    run: Run, plan: Plan, inverse: Array, deviation: Array, log_density: Array
-) -> None:
-    flat = deviation.reshape(-1)
-    observed = flat[plan.entries]
-    solved = np.einsum("ijb,jb->ib", run.per_row(inverse), observed)
-    deviation[run.start : run.stop] = 0.0
-    flat[plan.entries] = solved
-    log_density[run.start : run.stop] -= 0.5 * np.einsum("ib,ib->b", observed, solved)
+def _no_inverses(component: Component) -> Hidden:
+    return Hidden(np.zeros_like(component.covariance), np.zeros_like(component.covariance))
 
 
 def filled_deviation(block: RowBlock, deviation: Array, component: Component) -> Array:
@@ -211,37 +210,78 @@ def filled_deviation(block: RowBlock, deviation: Array, component: Component) ->
     return np.concatenate((deviation[:n], deviation[n:] @ component.covariance))
 
 
-def accumulate(
-    block: RowBlock, plans: tuple[Plan, ...], rows: Conditioned, weight: Array | None
-) -> Moments:
-    """Weighted moments of the filled rows, conditional covariances included.
+def log_densities(block: RowBlock, component: Component, rows: Conditioned) -> Array:
+    """Log-density of what is observed of each row."""
+    n = block.n_precision
+    # Squares of whitened rows keep their digits where the precision form of the distance,
+    # a difference of large numbers for a nearly singular covariance, does not.
+    product = _workspace(("product", 0), rows.deviation.shape)[:n]
+    np.matmul(rows.deviation[:n], component.whitener, out=product)
+    distance = np.concatenate((np.einsum("ij,ij->i", product, product), rows.distance))
+    level = block.per_row(block.constants - 0.5 * rows.log_det)
+    density: Array = level * block.share**2 - 0.5 * distance
+    return density
 
-    Overwrites what is in `rows`. A weight of None means 1 for each row.
+
+def expect(block: RowBlock, component: Component) -> tuple[Moments, float]:
+    """Moments of the filled rows and the log-likelihood, all rows of one Gaussian."""
+    rows = condition(block, component, hidden=True)
+    moments = _sum_rows(block, rows.deviation, block.share)
+    value = _log_likelihood(block, component, rows, moments.second)
+    assert rows.hidden is not None
+    return _with_hidden(moments, rows.hidden), value
+
+
+def accumulate(block: RowBlock, component: Component, rows: Conditioned, weight: Array) -> Moments:
+    """Moments of the filled rows, each with a weight; overwrites what is in `rows`."""
+    root = np.sqrt(weight)
+    rows.deviation[...] *= root[:, None]
+    share = root * block.share
+    hidden = _no_inverses(component)
+    counts = share * share
+    for matrix, blocks, target in (
+        (component.precision, block.precision, hidden.precision),
+        (component.covariance, block.observed, hidden.observed),
+    ):
+        solve_blocks(matrix, blocks, weights=blocks.per_pattern(counts), target=target)
+    return _with_hidden(_sum_rows(block, rows.deviation, share), hidden)
+
+
+def _log_likelihood(
+    block: RowBlock, component: Component, rows: Conditioned, second: Array
+) -> float:
+    """Sum of the log-densities, from the rows' second moment where that is accurate enough.
+
+    The squared distances add up to the trace of precision times second moment. That is a
+    sum of d^2 terms of both signs, whose size bounds what it may lose.
     """
-    n, d = block.n_precision, block.rows.shape[1]
-    deviation = rows.deviation
-    if weight is None:
-        weight = np.ones(deviation.shape[0])
-        first, outer_first = deviation[:n].sum(axis=0), deviation[n:].sum(axis=0)
-    else:
-        first, outer_first = weight[:n] @ deviation[:n], weight[n:] @ deviation[n:]
-        deviation *= np.sqrt(weight)[:, None]
-    second = deviation[:n].T @ deviation[:n]
-    outer = deviation[n:].T @ deviation[n:] if n < deviation.shape[0] else np.zeros((d, d))
-    for i, (run, plan, inverse) in enumerate(zip(block.runs, plans, rows.inverses, strict=True)):
-        shares = run.per_pattern(weight[run.start : run.stop])
-        if i < block.n_precision_runs:
-            _scatter(second, plan.pairs, np.multiply(inverse, shares, out=inverse))
-        else:
-            _scatter(outer, plan.pairs, np.multiply(inverse, -shares, out=inverse))
-    outer_weight = weight[n:].sum()
-    return Moments(weight[:n].sum() + outer_weight, first, second, outer_weight, outer_first, outer)
+    terms = component.precision * second
+    if np.abs(terms).sum() > _LARGEST_LOSS * block.counts.sum() * component.mean.size:
+        return float(log_densities(block, component, rows).sum())
+    level = block.counts @ (block.constants - 0.5 * rows.log_det)
+    return float(level - 0.5 * (terms.sum() + rows.distance.sum()))
 
 
-def _scatter(target: Array, pairs: Index, blocks: Array) -> None:
-    """Add the block of each pattern to its rows and columns of a matrix."""
-    flat = target.reshape(-1)
-    flat += np.bincount(pairs.reshape(-1), blocks.reshape(-1), minlength=flat.size)
+def _sum_rows(block: RowBlock, deviation: Array, share: Array) -> Moments:
+    """Moments without conditional covariances."""
+    n = block.n_precision
+    near, far = deviation[:n], deviation[n:]
+    outer_weight = share[n:] @ share[n:]
+    outer = far.T @ far if far.shape[0] else np.zeros((deviation.shape[1],) * 2)
+    return Moments(
+        np.asarray(share[:n] @ share[:n] + outer_weight),
+        share[:n] @ near,
+        near.T @ near,
+        np.asarray(outer_weight),
+        share[n:] @ far,
+        outer,
+    )
+
+
+def _with_hidden(moments: Moments, hidden: Hidden) -> Moments:
+    return moments._replace(
+        second=moments.second + hidden.precision, outer=moments.outer - hidden.observed
+    )
 
 
 def complete_moments(moments: Moments, covariance: Array) -> tuple[float, Array, Array]:
@@ -263,7 +303,7 @@ _local = threading.local()
 def _workspace(name: tuple[str, int], shape: tuple[int, ...]) -> Array:
     """An array of the thread's own, allocated once."""
     store: dict[Any, Array] = _local.__dict__
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     if name not in store or store[name].size < size:
         store[name] = np.empty(size)
     return store[name][:size].reshape(shape)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.threads import available_threads, blas_limited
+from emlearn.gaussian.incomplete.batched import invert_blocks
 from emlearn.gaussian.incomplete.conditioning import (
     Component,
     Conditioned,
     condition,
     filled_deviation,
-    make_plans,
+    log_densities,
 )
 from emlearn.gaussian.incomplete.frame import Frame
-from emlearn.gaussian.incomplete.patterns import RowBlock, find_patterns, row_blocks
+from emlearn.gaussian.incomplete.patterns import (
+    RowBlock,
+    find_patterns,
+    row_blocks,
+    sorted_rows,
+)
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -34,13 +41,18 @@ def fill_means(
 
     def fill(block: RowBlock) -> None:
         rows, share = _condition_all(block, log_weights, components)
-        mean = sum(
-            r[:, None] * (filled_deviation(block, row.deviation, part) + part.mean)
-            for r, row, part in zip(share, rows, components, strict=True)
-        )
-        _write(block, frame.restore(np.asarray(mean)), out)
+        mean = np.zeros(block.rows.shape)
+        for r, row, part in zip(share, rows, components, strict=True):
+            value = filled_deviation(block, row.deviation, part)
+            value += part.mean
+            if len(components) > 1:
+                value *= r[:, None]
+                mean += value
+            else:
+                mean = value
+        frame.restore_missing(mean, block.order, block.missing, out)
 
-    _for_each_block(fill, _incomplete_blocks(X, frame))
+    _for_each_block(fill, _blocks(X, frame, incomplete=True))
 
 
 def fill_deviations(
@@ -53,14 +65,15 @@ def fill_deviations(
         mean, square = np.zeros(block.rows.shape), np.zeros(block.rows.shape)
         spread = np.zeros(block.rows.shape)
         for r, row, part in zip(share, rows, components, strict=True):
-            value = row.deviation + part.mean
-            mean += r[:, None] * value
-            square += r[:, None] * _conditional_variance(block, row)
+            mean += r[:, None] * (row.deviation + part.mean)
+            square += r[:, None] * _conditional_variance(block, part)
         for r, row, part in zip(share, rows, components, strict=True):
             spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
-        _write(block, np.sqrt(square + spread) * frame.scale, out)
+        spread += square
+        units = frame._replace(centre=np.zeros_like(frame.centre))
+        units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
 
-    _for_each_block(fill, _incomplete_blocks(X, frame, precision_only=True))
+    _for_each_block(fill, _blocks(X, frame, incomplete=True, precision_only=True))
 
 
 def fill_draws(
@@ -72,7 +85,7 @@ def fill_draws(
     rng: np.random.Generator,
 ) -> None:
     """Put draws from the conditional distribution into the missing entries of `out`."""
-    blocks = _incomplete_blocks(X, frame, precision_only=True)
+    blocks = _blocks(X, frame, incomplete=True, precision_only=True)
 
     def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
         block, source = task
@@ -82,9 +95,9 @@ def fill_draws(
         value = np.zeros(block.rows.shape)
         for k, (row, part) in enumerate(zip(rows, components, strict=True)):
             own = label == k
-            noise = _conditional_noise(block, row, source)
+            noise = _conditional_noise(block, part, source)
             value[own] = (row.deviation + noise + part.mean)[own]
-        _write(block, frame.restore(value), out)
+        frame.restore_missing(value, block.order, block.missing, out)
 
     _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
 
@@ -96,16 +109,10 @@ def log_density(
     density = np.zeros(X.shape[0])
 
     def evaluate(block: RowBlock) -> None:
-        plans = make_plans(block)
-        joint = [condition(block, plans, part).log_density for part in components]
+        joint = [log_densities(block, part, condition(block, part)) for part in components]
         density[block.order] = np.logaddexp.reduce(np.array(joint) + log_weights[:, None])
 
-    def blocks() -> Iterator[RowBlock]:
-        for rows in _slabs(X):
-            for block in _blocks_of(X[rows], frame):
-                yield block._replace(order=block.order + rows.start)
-
-    _for_each_block(evaluate, blocks())
+    _for_each_block(evaluate, _blocks(X, frame))
     return density
 
 
@@ -113,63 +120,53 @@ def _condition_all(
     block: RowBlock, log_weights: Array, components: Sequence[Component]
 ) -> tuple[list[Conditioned], Array]:
     """Rows under each component, and the probabilities of the components."""
-    plans = make_plans(block)
-    rows = [condition(block, plans, part, k) for k, part in enumerate(components)]
+    rows = [condition(block, part, k) for k, part in enumerate(components)]
     if len(rows) == 1:
         return rows, np.ones((1, block.order.size))
-    joint = np.array([row.log_density for row in rows]) + log_weights[:, None]
+    joint = np.array([log_densities(block, p, r) for p, r in zip(components, rows, strict=True)])
+    joint += log_weights[:, None]
     # A row so far out that its distance overflows says nothing about its component.
     joint[:, ~np.isfinite(joint).all(axis=0)] = log_weights[:, None]
     joint -= np.logaddexp.reduce(joint)
     return rows, np.exp(joint)
 
 
-def _conditional_variance(block: RowBlock, rows: Conditioned) -> Array:
+def _conditional_variance(block: RowBlock, component: Component) -> Array:
     variance = np.zeros(block.rows.shape)
-    for run, plan, inverse in zip(block.runs, make_plans(block), rows.inverses, strict=True):
-        variance.reshape(-1)[plan.entries] = run.per_row(np.einsum("iib->ib", inverse))
+    for run in invert_blocks(component.precision, block.precision):
+        diagonal = np.einsum("iib->ib", run.inverses)
+        variance.reshape(-1)[run.entries] = diagonal.take(run.pattern, axis=1)
     return variance
 
 
-def _conditional_noise(block: RowBlock, rows: Conditioned, rng: np.random.Generator) -> Array:
+def _conditional_noise(block: RowBlock, component: Component, rng: np.random.Generator) -> Array:
     noise = np.zeros(block.rows.shape)
-    for run, plan, inverse in zip(block.runs, make_plans(block), rows.inverses, strict=True):
+    for run in invert_blocks(component.precision, block.precision):
         try:
-            factor = np.linalg.cholesky(inverse.transpose(2, 0, 1))
+            factor = np.linalg.cholesky(run.inverses.transpose(2, 0, 1))[run.pattern]
         except np.linalg.LinAlgError:
             raise DegenerateModelError("a conditional covariance is singular") from None
-        if run.pattern is not None:
-            factor = factor[run.pattern]
         standard = rng.standard_normal((factor.shape[0], factor.shape[1], 1))
-        noise.reshape(-1)[plan.entries] = (factor @ standard)[:, :, 0].T
+        noise.reshape(-1)[run.entries] = (factor @ standard)[:, :, 0].T
     return noise
 
 
-def _write(block: RowBlock, values: Array, out: Floats) -> None:
-    """Copy the missing entries of a block to their places; the others stay untouched."""
-    missing = block.missing
-    rows, columns = np.nonzero(missing)
-    out[block.order[rows], columns] = values[missing]
+def _blocks(
+    X: Floats, frame: Frame, *, incomplete: bool = False, precision_only: bool = False
+) -> Iterator[RowBlock]:
+    """Blocks of all rows, or of those with something missing."""
+    for rows in _slabs(X):
+        table = find_patterns(np.isnan(X[rows]))
+        table = table.incomplete() if incomplete else table
+        for portion in sorted_rows(X[rows], frame, table):
+            for block in row_blocks(portion, frame, precision_only=precision_only):
+                yield block._replace(order=block.order + rows.start)
 
 
 def _slabs(X: Floats) -> Iterator[slice]:
     step = max(1, _SLAB_ENTRIES // max(1, X.shape[1]))
     for start in range(0, X.shape[0], step):
         yield slice(start, min(start + step, X.shape[0]))
-
-
-def _blocks_of(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
-    table = find_patterns(np.isnan(X))
-    everything = np.arange(table.mask.shape[0])
-    yield from row_blocks(X, frame, table, everything, precision_only=precision_only)
-
-
-def _incomplete_blocks(X: Floats, frame: Frame, precision_only: bool = False) -> Iterator[RowBlock]:
-    for rows in _slabs(X):
-        part = X[rows]
-        incomplete = np.flatnonzero(np.isnan(part).any(axis=1))
-        for block in _blocks_of(part[incomplete], frame, precision_only):
-            yield block._replace(order=incomplete[block.order] + rows.start)
 
 
 def _for_each_block(task: Callable[..., None], blocks: Iterator[object]) -> None:
@@ -181,14 +178,15 @@ def _for_each_block(task: Callable[..., None], blocks: Iterator[object]) -> None
         with np.errstate(over="ignore", invalid="ignore"):
             task(block)
 
+    first = list(islice(blocks, 2))
     with blas_limited():
-        if n_threads == 1:
-            for block in blocks:
+        if n_threads == 1 or len(first) < 2:
+            for block in chain(first, blocks):
                 quiet(block)
             return
         with ThreadPoolExecutor(n_threads) as pool:
             pending = []
-            for block in blocks:
+            for block in chain(first, blocks):
                 pending.append(pool.submit(quiet, block))
                 if len(pending) > 4 * n_threads:
                     pending.pop(0).result()

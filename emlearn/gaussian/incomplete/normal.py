@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,29 +18,30 @@ from emlearn.gaussian.incomplete.available import (
     available_moments,
     start_covariance,
 )
+from emlearn.gaussian.incomplete.condensing import condense
 from emlearn.gaussian.incomplete.conditioning import (
     Component,
     Moments,
     accumulate,
     complete_moments,
     condition,
+    expect,
     filled_deviation,
+    log_densities,
     make_component,
-    make_plans,
 )
 from emlearn.gaussian.incomplete.frame import Frame, summarize_columns
-from emlearn.gaussian.incomplete.patterns import RowBlock, find_patterns, row_blocks
-from emlearn.gaussian.incomplete.prior import CovariancePrior
-from emlearn.gaussian.incomplete.sufficient import (
-    PatternBlock,
-    expect_patterns,
-    pattern_blocks,
-    worth_reducing,
+from emlearn.gaussian.incomplete.monotone import monotone_estimate
+from emlearn.gaussian.incomplete.patterns import (
+    RowBlock,
+    find_patterns,
+    row_blocks,
+    sorted_rows,
 )
+from emlearn.gaussian.incomplete.prior import CovariancePrior
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
-Block = RowBlock | PatternBlock
 
 _TINY = float(np.finfo(np.float64).tiny)
 # A component with less weight than this many rows has died.
@@ -80,15 +82,15 @@ class IncompleteData(NamedTuple):
         Units of the blocks.
     available : AvailableMoments
         Moments of the available pairs.
-    blocks : tuple of RowBlock or PatternBlock
-        All rows with something observed and weight above 0.
+    blocks : tuple of RowBlock
+        All rows with something observed and weight above 0, for one component condensed.
     weight : float
         Sum of their weights.
     """
 
     frame: Frame
     available: AvailableMoments
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
     weight: float
 
 
@@ -126,24 +128,18 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         """
         if frame is None:
             frame = summarize_columns(X, sample_weight).frame
-        available = available_moments(X, frame, sample_weight)
-        missing = np.isnan(X)
-        used = np.flatnonzero(
-            ~missing.all(axis=1) & (True if sample_weight is None else sample_weight > 0.0)
-        )
-        if used.size < X.shape[0]:
-            X, missing = X[used], missing[used]
-            sample_weight = None if sample_weight is None else sample_weight[used]
-        table = find_patterns(missing)
-        reduce = worth_reducing(table) & (self.n_components == 1)
-        blocks: list[Block] = [
-            *pattern_blocks(X, frame, table, np.flatnonzero(reduce), sample_weight),
-            *row_blocks(X, frame, table, np.flatnonzero(~reduce), sample_weight),
-        ]
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
-        return IncompleteData(frame, available, tuple(blocks), total)
+        if sample_weight is not None and not (sample_weight > 0.0).all():
+            X, sample_weight = X[sample_weight > 0.0], sample_weight[sample_weight > 0.0]
+        single = self.n_components == 1
+        patterns = find_patterns(np.isnan(X)).observed()
+        blocks: list[RowBlock] = []
+        for rows in sorted_rows(X, frame, patterns, sample_weight, weigh=single):
+            blocks += row_blocks(condense(rows) if single else rows, frame)
+        used = patterns.order
+        total = float(used.size if sample_weight is None else sample_weight[used].sum())
+        return IncompleteData(frame, available_moments(blocks, X.shape[1]), tuple(blocks), total)
 
-    def blocks(self, data: IncompleteData) -> Sequence[Block]:
+    def blocks(self, data: IncompleteData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""
         return data.blocks
 
@@ -152,7 +148,14 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         return data.weight
 
     def initialize(self, data: IncompleteData, rng: np.random.Generator) -> GaussianParams:
-        """Start from the moments of available pairs; for a mixture, k-means on the filled rows."""
+        """Start from the moments of available pairs; for a mixture, k-means on the filled rows.
+
+        One Gaussian starts from its estimate in closed form where patterns are nested.
+        """
+        if self.n_components == 1:
+            estimate = monotone_estimate(data.blocks, self.prior)
+            if estimate is not None:
+                return GaussianParams(np.ones(1), estimate[0][None], estimate[1][None])
         strength = 0.0 if self.prior is None else self.prior.strength
         covariance = start_covariance(data.available, strength / (strength + data.weight), rng)
         d = covariance.shape[0]
@@ -166,9 +169,8 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         self, data: IncompleteData, overall: Component, rng: np.random.Generator
     ) -> GaussianParams:
         K = self.n_components
-        blocks = [block for block in data.blocks if isinstance(block, RowBlock)]
-        filled = np.concatenate([_filled(block, overall) for block in blocks])
-        weight = np.concatenate([block.weight for block in blocks])
+        filled = np.concatenate([_filled(block, overall) for block in data.blocks])
+        weight = np.concatenate([block.weight for block in data.blocks])
         if filled.shape[0] < K:
             raise DegenerateModelError("there are fewer distinct rows than components")
         clusters = KMeans(K, n_init=1, random_state=int(rng.integers(2**31 - 1)))
@@ -189,24 +191,23 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
             tuple(map(make_component, params.means, params.covariances)),
         )
 
-    def e_step(self, block: Block, params: Working) -> tuple[Moments, float]:
+    def e_step(self, block: RowBlock, params: Working) -> tuple[Moments, float]:
         """Moments of the filled rows for each component; see `LatentVariableModel`."""
-        if isinstance(block, PatternBlock):
-            moments, value = expect_patterns(block, params.components[0])
-            return Moments(*(np.asarray(part)[None] for part in moments)), value
-        plans = make_plans(block)
-        rows = [condition(block, plans, part, k) for k, part in enumerate(params.components)]
         if self.n_components == 1:
-            value = float(block.weight @ rows[0].log_density)
-            plain = bool((block.weight == 1.0).all())
-            parts = [accumulate(block, plans, rows[0], None if plain else block.weight)]
-        else:
-            joint = np.array([row.log_density for row in rows]) + params.log_weights[:, None]
-            density, share = responsibilities(joint)
-            value = float(block.weight @ density)
-            share *= block.weight
-            parts = [accumulate(block, plans, row, r) for row, r in zip(rows, share, strict=True)]
-        return Moments(*(np.stack(part) for part in zip(*parts, strict=True))), value
+            moments, value = expect(block, params.components[0])
+            return Moments(*(part[None] for part in moments)), value
+        rows = [condition(block, part, k) for k, part in enumerate(params.components)]
+        joint = np.array(
+            [log_densities(block, p, r) for p, r in zip(params.components, rows, strict=True)]
+        )
+        density, share = responsibilities(joint + params.log_weights[:, None])
+        share *= block.weight
+        parts = [
+            accumulate(block, part, row, weight)
+            for part, row, weight in zip(params.components, rows, share, strict=True)
+        ]
+        stacked = Moments(*(np.stack(part) for part in zip(*parts, strict=True)))
+        return stacked, float(block.weight @ density)
 
     def m_step(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
         """Mode of each component given its moments; see `LatentVariableModel`."""
@@ -231,7 +232,7 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
     def to_vector(self, params: GaussianParams) -> Array:
         """Log-ratios of the weights, means, and lower triangles of the covariances."""
         log_weights = np.log(np.maximum(params.weights, _TINY))
-        rows, columns = np.tril_indices(params.means.shape[1])
+        rows, columns = _lower(params.means.shape[1])
         return np.concatenate(
             (
                 log_weights[1:] - log_weights[0],
@@ -246,7 +247,7 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         logits = np.concatenate(([0.0], vector[: K - 1]))
         weights = np.exp(logits - logits.max())
         means = vector[K - 1 : K - 1 + K * d].reshape(K, d)
-        rows, columns = np.tril_indices(d)
+        rows, columns = _lower(d)
         lower = np.zeros((K, d, d))
         lower[:, rows, columns] = vector[K - 1 + K * d :].reshape(K, -1)
         covariances = lower + np.tril(lower, -1).transpose(0, 2, 1)
@@ -288,6 +289,12 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         filling.fill_draws(X, frame, *self.precompute(params), out, rng)
 
 
+@lru_cache(maxsize=4)
+def _lower(order: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of the lower triangle of a matrix."""
+    return np.tril_indices(order)
+
+
 def responsibilities(joint: Array) -> tuple[Array, Array]:
     """Log-density of each row, and the probabilities of the components.
 
@@ -305,6 +312,6 @@ def responsibilities(joint: Array) -> tuple[Array, Array]:
 
 
 def _filled(block: RowBlock, component: Component) -> Array:
-    rows = condition(block, make_plans(block), component)
+    rows = condition(block, component)
     filled: Array = filled_deviation(block, rows.deviation, component) + component.mean
     return filled

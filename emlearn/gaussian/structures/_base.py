@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.compiled import kernels
 from emlearn.engine.model import DegenerateModelError
 
 Array = NDArray[Any]
@@ -142,6 +143,14 @@ class CovarianceStructure(ABC):
         """Add z diag(root**2) z' to entry k of `out`; return z @ root**2. z is destroyed."""
 
     @abstractmethod
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        """Factors P for the compiled kernels: (K, d, d), or (K, d) if diagonal."""
+
+    @abstractmethod
+    def from_kernel(self, second: Array) -> Array:
+        """Sums of r z z' (K, d, d), or of r z^2 (K, d), in the layout of `second`."""
+
+    @abstractmethod
     def rescale(self, covariances: Array, scale: Array) -> Array:
         """Covariances of data multiplied by `scale` (n_features,)."""
 
@@ -184,21 +193,32 @@ def singular(component: int | None) -> DegenerateModelError:
     return DegenerateModelError(f"{which} is singular")
 
 
-def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> tuple[Array, Array]:
-    """Inverse transposed Cholesky factors and log-determinants of a stack of matrices."""
+# Up to this number of features a plain loop is faster than a call of LAPACK.
+_SMALL = 32
+
+
+def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Factor:
+    """Factorise a stack of matrices; see `CovarianceStructure.factor`."""
+    n, d = covariances.shape[:2]
+    if kernels is not None and d <= _SMALL:
+        factor = Factor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
+        bad = kernels.factor(np.ascontiguousarray(covariances), floor, *factor)
+        if bad >= 0:
+            raise singular(None if tied else bad)
+        return factor
     try:
         lower = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
         raise _first_singular(covariances, tied) from None
     # A pivot is the standard deviation of a feature given the ones before it.
     pivots = np.diagonal(lower, axis1=1, axis2=2)
-    relative = 8.0 * pivots.shape[1] * _EPS
     margin = np.square(pivots)
-    margin -= relative * np.diagonal(covariances, axis1=1, axis2=2)
+    margin -= 8.0 * d * _EPS * np.diagonal(covariances, axis1=1, axis2=2)
     if not margin.min() > floor * floor:
         component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
         raise singular(None if tied else component)
-    return np.linalg.inv(lower).transpose(0, 2, 1), 2.0 * np.log(pivots).sum(axis=1)
+    roots = np.linalg.inv(lower).transpose(0, 2, 1)
+    return Factor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
 
 
 def _first_singular(covariances: Array, tied: bool) -> DegenerateModelError:

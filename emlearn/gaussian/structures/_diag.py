@@ -57,6 +57,12 @@ class DiagonalCovariance(CovarianceStructure):
         out[k] += z @ responsibility
         return first
 
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        return factor.precision_cholesky
+
+    def from_kernel(self, second: Array) -> Array:
+        return second
+
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale * scale
 

@@ -52,8 +52,7 @@ class FullCovariance(CovarianceStructure):
         return covariances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
-        factors, log_det = cholesky_factor(covariances, floor)
-        return Factor(factors, log_det, np.square(factors).sum(axis=2))
+        return cholesky_factor(covariances, floor)
 
     def n_moments(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -85,6 +84,12 @@ class FullCovariance(CovarianceStructure):
         z *= root
         out[k] += z @ z.T
         return z @ root
+
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        return factor.precision_cholesky
+
+    def from_kernel(self, second: Array) -> Array:
+        return second
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale

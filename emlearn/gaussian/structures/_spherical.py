@@ -58,6 +58,14 @@ class SphericalCovariance(CovarianceStructure):
         first: Array = z @ root
         return first
 
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        root: Array = np.repeat(factor.precision_cholesky[:, None], shape[1], axis=1)
+        return root
+
+    def from_kernel(self, second: Array) -> Array:
+        total: Array = second.sum(axis=1)
+        return total
+
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[0] * scale[0]
 

@@ -51,8 +51,8 @@ class TiedCovariance(CovarianceStructure):
         return covariances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
-        factors, log_det = cholesky_factor(covariances[None], floor, tied=True)
-        return Factor(factors[0], log_det, np.square(factors).sum(axis=2))
+        factor = cholesky_factor(covariances[None], floor, tied=True)
+        return factor._replace(precision_cholesky=factor.precision_cholesky[0])
 
     def n_moments(self, n_features: int) -> int:
         return 0
@@ -77,6 +77,14 @@ class TiedCovariance(CovarianceStructure):
         z *= root
         out += z @ z.T
         return z @ root
+
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        root: Array = np.repeat(factor.precision_cholesky[None], shape[0], axis=0)
+        return root
+
+    def from_kernel(self, second: Array) -> Array:
+        total: Array = second.sum(axis=0)
+        return total
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale

@@ -15,12 +15,33 @@ from emlearn.gaussian.incomplete import (
     GaussianParams,
     IncompleteFactors,
     IncompleteGaussian,
+    batched,
+    conditioning,
     find_patterns,
+    patterns,
     summarize_columns,
 )
-from emlearn.gaussian.incomplete.batched import invert
+from emlearn.gaussian.incomplete import frame as frames
+from emlearn.gaussian.incomplete.batched import Blocks, invert, solve_blocks
+from emlearn.gaussian.incomplete.monotone import monotone_estimate
 
 SEED = [np.random.SeedSequence(0)]
+
+
+LEVELS = ["base", "v3", "v4"]
+
+
+@pytest.fixture(params=["numpy", *LEVELS])
+def all_kernels(request, monkeypatch):
+    """Run a test with the kernels of each instruction set that there is, and without."""
+    kernels = None
+    if request.param != "numpy":
+        base = pytest.importorskip("emlearn.compiled._base")
+        if LEVELS.index(request.param) > LEVELS.index(base.level()):
+            pytest.skip("the processor lacks the instructions")
+        kernels = pytest.importorskip(f"emlearn.compiled._{request.param}")
+    for module in (batched, conditioning, frames):
+        monkeypatch.setattr(module, "kernels", kernels)
 
 
 def holes(n, d, rate, seed=0, rank=None):
@@ -80,6 +101,7 @@ def random_params(K, d, seed=1):
     )
 
 
+@pytest.mark.usefixtures("all_kernels")
 @pytest.mark.parametrize("n_components", [1, 3])
 @pytest.mark.parametrize(("d", "rate"), [(2, 0.3), (5, 0.5), (13, 0.3), (26, 0.6)])
 def test_e_and_m_step_agree_with_row_by_row_formulas(n_components, d, rate):
@@ -123,17 +145,27 @@ def test_every_pattern_of_four_columns():
     assert_allclose(out, frame.restore(filled), rtol=1e-10, atol=1e-12)
 
 
-def test_sufficient_statistics_and_rows_agree():
+@pytest.mark.parametrize("constant", [False, True])
+def test_condensed_rows_and_rows_agree(constant):
     rng = np.random.default_rng(0)
-    masks = rng.random((4, 6)) < 0.4
-    X = rng.normal(size=(600, 6)) @ rng.normal(size=(6, 6))
-    X[masks[rng.integers(4, size=600)]] = np.nan
+    masks = np.vstack((rng.random((4, 6)) < 0.4, np.zeros((1, 6), bool)))
+    X = rng.normal(size=(6000, 6)) @ rng.normal(size=(6, 6))
+    kind = rng.integers(5, size=6000)
+    if constant:
+        # A pattern whose rows are all the same has no scatter.
+        X[kind == 2] = X[0]
+    X[masks[kind]] = np.nan
+    weight = rng.uniform(0.5, 2.0, size=6000)
     params = random_params(1, 6)
     one = IncompleteGaussian(1)
-    reduced, value = BlockMapper(one, one.prepare(X))(params)
+    data = one.prepare(X, weight)
+    assert sum(block.rows.shape[0] for block in data.blocks) <= 5 * 7
+    reduced, value = BlockMapper(one, data)(params)
     twice = GaussianParams(np.full(2, 0.5), *(np.repeat(p, 2, axis=0) for p in params[1:]))
     two = IncompleteGaussian(2)
-    by_rows, other = BlockMapper(two, two.prepare(X))(twice)
+    by_rows, other = BlockMapper(two, two.prepare(X, weight))(twice)
+    for mine, theirs in zip(data.available, two.prepare(X, weight).available, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-10, atol=1e-10)
     assert_allclose(value, other, rtol=1e-12)
     assert_allclose(
         one.m_step(reduced, params).covariances[0],
@@ -160,6 +192,26 @@ def test_optimum_cannot_be_improved_by_direct_maximisation(strength):
 
     result = minimize(loss, model.to_vector(best.params), method="BFGS")
     assert -result.fun - best.objective < 1e-6
+
+
+@pytest.mark.parametrize("prior", [None, CovariancePrior(3.0, np.linspace(0.5, 2.0, 5))])
+@pytest.mark.parametrize("first", [0, 2])
+def test_nested_patterns_are_solved_in_closed_form(prior, first):
+    rng = np.random.default_rng(first)
+    X = rng.normal(size=(80, 5)) @ rng.normal(size=(5, 5))
+    stays = rng.integers(first + 1, 6, size=80)
+    X[np.arange(5) >= stays[:, None]] = np.nan
+    X = X[:, rng.permutation(5)]
+    weight = rng.uniform(0.5, 2.0, size=80)
+    model = IncompleteGaussian(1, prior)
+    data = model.prepare(X, weight)
+    mean, covariance = monotone_estimate(data.blocks, prior)
+    start = GaussianParams(np.ones(1), np.ones((1, 5)), 2.0 * np.eye(5)[None])
+    run = run_em(model, data, start, convergence=RemainingGain(0.0), max_iter=20_000)
+    assert_allclose(mean, run.params.means[0], rtol=1e-5, atol=1e-6)
+    assert_allclose(covariance, run.params.covariances[0], rtol=1e-5, atol=1e-6)
+    X[0, 0], X[0, 1:], X[1, 0], X[1, 1:] = np.nan, 1.0, 1.0, np.nan
+    assert monotone_estimate(model.prepare(X, weight).blocks, prior) is None
 
 
 @pytest.mark.parametrize("strength", [0.5, 5.0])
@@ -242,6 +294,167 @@ def test_vector_that_is_no_parameter_is_refused():
         factors.from_vector(bad, start)
 
 
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_cuts_through_patterns_change_nothing(n_components, monkeypatch):
+    X = holes(300, 4, 0.4)
+    params = random_params(n_components, 4)
+    model = IncompleteGaussian(n_components)
+
+    def run():
+        data = model.prepare(X)
+        statistics, value = BlockMapper(model, data)(params)
+        out = X.copy()
+        model.fill_means(params, data.frame, X, out)
+        return len(data.blocks), model.m_step(statistics, params), value, out
+
+    n_blocks, new, value, out = run()
+    monkeypatch.setattr(patterns, "_PORTION_ENTRIES", 4 * 70)
+    monkeypatch.setattr(patterns, "_BLOCK_ENTRIES", 4 * 13)
+    more_blocks, other, other_value, other_out = run()
+    assert n_blocks == 1
+    assert more_blocks > 20
+    assert_allclose(value, other_value, rtol=1e-13)
+    for mine, theirs in zip(new, other, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+    assert_allclose(out, other_out, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("all_kernels")
+@pytest.mark.parametrize("solve", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_blocks_are_solved(solve, weighted):
+    rng = np.random.default_rng(0)
+    d = 110
+    A = rng.normal(size=(d, 2 * d))
+    matrix = A @ A.T / d
+    # Orders with and without neighbours.
+    orders = np.array([0, 1, 1, 2, 2, 2, 3, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 17, 17, 40, 100, 7, 7])
+    columns = [np.sort(rng.permutation(d)[:order]) for order in orders]
+    sizes = rng.integers(1, 4, size=orders.size)
+    edges = np.concatenate(([2], 2 + np.cumsum(sizes)))
+    starts = np.concatenate(([0], np.cumsum(orders)))
+    blocks = Blocks(np.concatenate(columns).astype(np.uint16), starts, edges)
+    vectors = rng.normal(size=(edges[-1] + 3, d))
+    weights = rng.normal(size=orders.size)
+    out, expected = (np.full(vectors.shape, 7.0) for _ in range(2))
+    target, expected_target = (np.eye(d) for _ in range(2))
+    log_det = solve_blocks(
+        matrix,
+        blocks,
+        vectors if solve else None,
+        out if solve else None,
+        factor=-2.0,
+        weights=weights if weighted else None,
+        target=target if weighted else None,
+    )
+    for p, c in enumerate(columns):
+        inverse = np.linalg.inv(matrix[np.ix_(c, c)])
+        rows = np.arange(edges[p], edges[p + 1])
+        if solve:
+            expected[np.ix_(rows, c)] = -2.0 * vectors[np.ix_(rows, c)] @ inverse
+        if weighted:
+            expected_target[np.ix_(c, c)] += weights[p] * inverse
+        assert_allclose(log_det[p], np.linalg.slogdet(matrix[np.ix_(c, c)])[1], atol=1e-11)
+    assert_allclose(out, expected, rtol=1e-9, atol=1e-11)
+    assert_allclose(target, expected_target, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.usefixtures("all_kernels")
+@pytest.mark.parametrize("target", [None, np.zeros((3, 3))])
+def test_a_singular_block_is_refused(target):
+    matrix = np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    blocks = Blocks(np.array([2, 0, 1], np.uint16), np.array([0, 1, 3]), np.array([0, 1, 2]))
+    weights = None if target is None else np.ones(2)
+    with pytest.raises(DegenerateModelError, match="singular"):
+        solve_blocks(matrix, blocks, weights=weights, target=target)
+
+
+def test_the_kernel_refuses_what_would_leave_its_arrays():
+    kernels = batched.kernels
+    if kernels is None:
+        pytest.skip("the kernels are not built")
+    matrix, rows, log_det = np.eye(3), np.zeros((2, 3)), np.zeros(1)
+
+    def solve(
+        columns=(0, 1), starts=(0, 2), edges=(0, 2), matrix=matrix, out=rows, log_det=log_det
+    ):
+        columns, starts, edges = np.array(columns, np.uint16), np.array(starts), np.array(edges)
+        kernels.solve_blocks(matrix, columns, starts, edges, rows, out, 1.0, None, None, log_det)
+
+    solve()
+    for wrong in (
+        {"columns": (0, 3)},
+        {"starts": (0, 3)},
+        {"starts": (-1, 2)},
+        {"starts": (2, 0)},
+        {"edges": (0, 3)},
+        {"edges": (-1, 1)},
+        {"edges": (1, 0)},
+    ):
+        with pytest.raises(ValueError, match="do not fit"):
+            solve(**wrong)
+    for wrong in (
+        {"matrix": np.zeros((3, 2))},
+        {"matrix": np.zeros((3, 3), np.float32)},
+        {"out": np.zeros((1, 3))},
+        {"out": None},
+        {"log_det": np.zeros(2)},
+    ):
+        with pytest.raises(TypeError):
+            solve(**wrong)
+    table, order, columns = np.zeros((4, 2)), np.array([3, 4]), np.ones(2)
+    with pytest.raises(IndexError, match="row number"):
+        kernels.standardize(table, order, columns, columns, None, np.zeros((2, 2)))
+    with pytest.raises(IndexError, match="row number"):
+        kernels.restore(np.zeros((2, 2)), -order, np.ones((2, 2), bool), columns, columns, table)
+
+
+@pytest.mark.usefixtures("all_kernels")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_frame(dtype, weighted):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(700, 5)) * 3.0 + 100.0).astype(dtype)
+    missing = rng.random(X.shape) < 0.3
+    X[missing] = np.nan
+    weight = rng.integers(0, 3, size=700).astype(float) if weighted else None
+    w = np.ones((700, 1)) if weight is None else weight[:, None]
+    summary = summarize_columns(X, weight)
+    frame = summary.frame
+    seen = ~missing * w
+    assert_allclose(summary.weight, seen.sum(axis=0))
+    centre = np.nansum(X * w, axis=0, dtype=np.float64) / seen.sum(axis=0)
+    assert_allclose(frame.centre, centre, rtol=1e-12)
+    deviation = np.sqrt(np.nansum((X - centre) ** 2 * w, axis=0) / seen.sum(axis=0))
+    assert (np.abs(np.log2(frame.scale / deviation)) <= 0.5 + 1e-9).all()
+    order, share = rng.permutation(700)[:300], rng.uniform(size=300)
+    Z = frame.standardize(X, order, share)
+    expected = np.where(missing, 0.0, (X - frame.centre) / frame.scale)[order]
+    assert_allclose(Z, expected * share[:, None], rtol=1e-13, atol=1e-14)
+    assert_allclose(frame.standardize(X)[order], expected, rtol=1e-13, atol=1e-14)
+    out, values = X.copy(), rng.normal(size=(300, 5))
+    frame.restore_missing(values, order, missing[order], out)
+    wanted = X.copy()
+    wanted[order] = np.where(missing[order], values * frame.scale + frame.centre, X[order])
+    assert_allclose(out, wanted, rtol=1e-6 if dtype == np.float32 else 1e-14)
+    assert_array_equal(out[~missing], X[~missing])
+
+
+def test_likelihood_keeps_its_digits_where_columns_nearly_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1))
+    X = x + 1e-6 * rng.normal(size=(400, 4))
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X = X[~np.isnan(X).all(axis=1)]
+    model = IncompleteGaussian()
+    data = model.prepare(X)
+    centre, scale = data.frame
+    covariance = (np.ones((4, 4)) + 1e-12 * np.eye(4)) / np.outer(scale, scale)
+    params = GaussianParams(np.ones(1), (-centre / scale)[None], covariance[None])
+    value = BlockMapper(model, data)(params)[1]
+    assert_allclose(value, model.log_density(params, data.frame, X).sum(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("order", [0, 1, 3, 10, 11, 17, 40, 70])
 def test_batched_inverse(order):
     rng = np.random.default_rng(0)
@@ -266,6 +479,15 @@ def test_patterns_are_found_also_for_many_columns():
         members = table.order[table.edges[i] : table.edges[i + 1]]
         assert_array_equal(masks[kind][members], np.broadcast_to(mask, (members.size, 150)))
     assert sorted(table.order) == list(range(40))
+
+
+def test_complete_and_empty_rows_are_left_out():
+    missing = np.array([[0, 0], [1, 1], [0, 1], [0, 0], [1, 0]], dtype=bool)
+    table = find_patterns(missing)
+    assert sorted(table.incomplete().order) == [1, 2, 4]
+    assert sorted(table.observed().order) == [0, 2, 3, 4]
+    assert sorted(table.observed().incomplete().order) == [2, 4]
+    assert find_patterns(missing[:0]).observed().incomplete().order.size == 0
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])

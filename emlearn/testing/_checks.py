@@ -1,272 +1,26 @@
-"""Whether a model keeps its contract with the engine: `check_latent_variable_model`.
-
-Each property is one function of a `ModelCase`, so that the traceback of a failure names
-it. A failure is an AssertionError that says what was found and where to look.
-"""
+"""The properties, one function for each."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from itertools import pairwise
-from numbers import Number, Real
-from types import ModuleType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from numbers import Real
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import wrap_non_picklable_objects
 from numpy.typing import NDArray
 
-from emlearn.engine import (
-    BlockMapper,
-    DegenerateModelError,
-    LatentVariableModel,
-    RemainingGain,
-    Status,
-    add_statistics,
-    run_em,
-)
-from emlearn.engine.threads import blas_limited
+from emlearn.engine import DegenerateModelError, Status, add_statistics, run_em
+from emlearn.testing._case import ModelCase, evaluate
+from emlearn.testing._trees import difference, not_addable, scaled
 
-__all__ = ["check_latent_variable_model", "take_rows"]
-
-Model = LatentVariableModel[Any, Any, Any]
-Score = Callable[[Model, Any, Any, "NDArray[Any] | None"], float]
-Take = Callable[[Any, "NDArray[np.intp]"], Any]
 T = TypeVar("T")
-
-
-def take_rows(X: Any, index: NDArray[np.intp]) -> Any:
-    """Observations of the given positions, which may repeat: of an array, list or tuple."""
-    return [X[i] for i in index] if isinstance(X, list | tuple) else X[index]
-
-
-def check_latent_variable_model(
-    model: Model,
-    X: Any,
-    *,
-    sample_weight: NDArray[Any] | None = None,
-    score: Score | None = None,
-    take: Take = take_rows,
-    random_state: int = 0,
-    n_iter: int = 20,
-    max_iter: int = 2000,
-    rtol: float = 1e-8,
-    precision: float = float(np.finfo(np.float64).eps),
-) -> None:
-    """Check that a model keeps its contract with the engine.
-
-    Runs EM on the data given and raises at the first property that does not hold:
-
-    - statistics are of types which can be added, and the log-likelihood is a number;
-    - EM runs from the start for some steps, with a finite objective;
-    - no method changes the model or what it is given;
-    - the model and its parameters survive pickling;
-    - the same seed gives the same bits;
-    - blocks add up, to the same bits with one thread and with two;
-    - the objective never decreases;
-    - a weight w has the effect of w copies, twice the data have twice the statistics, a
-      weight of zero that of an absent row, and the order of the rows has none;
-    - `score`, where given, is the objective less the log prior;
-    - where there is a vector form: it leads back to the parameters, vectors far off are
-      survived, and where EM converges no small step raises the objective.
-
-    Parameters
-    ----------
-    model : LatentVariableModel
-        The model.
-    X : object
-        Observations which the model can be fitted to; some hundred are enough. To test
-        the sums over blocks, they must be more than one block. Where neither its shape
-        nor its length is the number of observations, that of `sample_weight` is.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the observations; None means 1 each.
-    score : callable, default=None
-        Called as ``score(model, params, X, sample_weight)``: the log-likelihood of `X`,
-        found independently of `e_step`.
-    take : callable, default=take_rows
-        Called as ``take(X, index)``: observations by their positions, with which rows
-        are repeated, left out and put into another order.
-    random_state : int, default=0
-        Seed of the start and of all that the checks draw.
-    n_iter : int, default=20
-        Number of EM steps in which the objective is watched.
-    max_iter : int, default=2000
-        Largest number of EM steps to convergence.
-    rtol : float, default=1e-8
-        Relative tolerance where only rounding may differ.
-    precision : float, default=machine epsilon of float64
-        Relative precision of the arithmetic of the E-step. It says by how much rounding
-        may lower the objective, as in `RemainingGain`; for single precision, raise `rtol`
-        too.
-
-    Raises
-    ------
-    AssertionError
-        If a property does not hold. The message says what was found and where to look.
-
-    Examples
-    --------
-    Counts of two kinds of days, quiet ones with Poisson(1) and busy ones with an unknown
-    rate, in unknown proportions:
-
-    >>> import numpy as np
-    >>> from scipy.special import gammaln
-    >>> from emlearn.engine import LatentVariableModel
-    >>> from emlearn.testing import check_latent_variable_model
-    >>> class BusyDays(LatentVariableModel):
-    ...     def prepare(self, X, sample_weight=None):
-    ...         return X, np.ones(len(X)) if sample_weight is None else sample_weight
-    ...
-    ...     def initialize(self, data, rng):
-    ...         return {"share": 0.5, "rate": rng.uniform(2.0, 9.0)}
-    ...
-    ...     def e_step(self, block, params):
-    ...         counts, weight = block
-    ...         share, rate = params["share"], params["rate"]
-    ...         quiet = (1.0 - share) * np.exp(-1.0 - gammaln(counts + 1))
-    ...         busy = share * np.exp(counts * np.log(rate) - rate - gammaln(counts + 1))
-    ...         is_busy = weight * busy / (quiet + busy)
-    ...         statistics = (weight.sum(), is_busy.sum(), is_busy @ counts)
-    ...         return statistics, weight @ np.log(quiet + busy)
-    ...
-    ...     def m_step(self, statistics, params):
-    ...         days, busy, events = statistics
-    ...         return {"share": busy / days, "rate": events / busy}
-    >>> rng = np.random.default_rng(0)
-    >>> counts = rng.poisson(np.where(rng.random(300) < 0.3, 5.0, 1.0))
-    >>> check_latent_variable_model(BusyDays(), counts)
-
-    With an M-step that is no maximiser, the message says where to look:
-
-    >>> class Hasty(BusyDays):
-    ...     def m_step(self, statistics, params):
-    ...         days, busy, events = statistics
-    ...         return {"share": (busy + 1.0) / days, "rate": events / busy}
-    >>> check_latent_variable_model(Hasty(), counts)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    AssertionError: Hasty: the objective fell by ...
-    """
-    case = ModelCase(
-        model, X, sample_weight, score, take, random_state, n_iter, max_iter, rtol, precision
-    )
-    with blas_limited():
-        for check in CHECKS:
-            check(case)
-
-
-class Point(NamedTuple):
-    """Parameters, and what an E-step finds at them."""
-
-    params: Any
-    statistics: Any
-    log_likelihood: float
-    objective: float
-
-
-@dataclass(frozen=True)
-class ModelCase:
-    """A model, data to test it on, and the first steps of EM: what all checks share."""
-
-    model: Model
-    X: Any
-    sample_weight: NDArray[Any] | None
-    score: Score | None
-    take: Take
-    random_state: int
-    n_iter: int
-    max_iter: int
-    rtol: float
-    precision: float
-
-    @cached_property
-    def n_rows(self) -> int:
-        """Number of observations."""
-        if self.sample_weight is not None:
-            return len(self.sample_weight)
-        return int(self.X.shape[0]) if hasattr(self.X, "shape") else len(self.X)
-
-    @cached_property
-    def weight(self) -> NDArray[Any]:
-        """Weights of the observations."""
-        return np.ones(self.n_rows) if self.sample_weight is None else self.sample_weight
-
-    @cached_property
-    def data(self) -> Any:
-        """All observations, prepared."""
-        return self.model.prepare(self.X, self.sample_weight)
-
-    @cached_property
-    def start(self) -> Any:
-        """Starting parameters."""
-        try:
-            return self.model.initialize(self.data, self.rng())
-        except DegenerateModelError as error:
-            self.fail(
-                f"DegenerateModelError at the start: {error}",
-                "initialize, or choose another X or random_state",
-            )
-
-    @cached_property
-    def path(self) -> tuple[Point, ...]:
-        """The start and the points after each EM step."""
-        return self.run(self.data, self.start)
-
-    @property
-    def ends(self) -> tuple[Point, Point]:
-        """First and last point of the path."""
-        return self.path[0], self.path[-1]
-
-    @property
-    def convergence(self) -> RemainingGain:
-        """Strict test of convergence."""
-        return RemainingGain(1e-12, self.precision)
-
-    def rng(self) -> np.random.Generator:
-        """Fresh random numbers, the same at each call."""
-        return np.random.default_rng(self.random_state)
-
-    def rows(self, index: NDArray[np.intp], weight: NDArray[Any]) -> Any:
-        """Observations of the given positions with the given weights, prepared."""
-        return self.model.prepare(self.take(self.X, index), weight)
-
-    def evaluate(self, data: Any, params: Any) -> Point:
-        """E-step over all blocks, one after another."""
-        return _evaluate(self.model, data, params)
-
-    def run(self, data: Any, params: Any) -> tuple[Point, ...]:
-        """Plain EM."""
-        points: list[Point] = []
-        try:
-            for _ in range(self.n_iter + 1):
-                point = self.evaluate(data, params)
-                if not np.isfinite(point.objective):
-                    self.fail(
-                        f"the objective is {point.objective} after {len(points)} EM steps",
-                        "e_step and log_prior; if the parameters are degenerate, they should "
-                        "raise DegenerateModelError",
-                    )
-                points.append(point)
-                params = self.model.m_step(point.statistics, params)
-        except DegenerateModelError as error:
-            self.fail(
-                f"DegenerateModelError after {len(points)} EM steps: {error}",
-                "m_step, or choose another X or random_state",
-            )
-        return tuple(points)
-
-    def fail(self, found: str, look_at: str) -> NoReturn:
-        """Raise an AssertionError."""
-        raise AssertionError(f"{type(self.model).__name__}: {found}. Look at {look_at}.")
-
-
-# ---- one function for each property ---------------------------------------------------
 
 
 def check_statistics_can_be_added(case: ModelCase) -> None:
@@ -286,14 +40,14 @@ def check_statistics_can_be_added(case: ModelCase) -> None:
             f"the log-likelihood of a block is {type(log_likelihood).__name__}, not a number",
             "the return statement of e_step",
         )
-    for path, leaf in _not_addable(statistics):
+    for path, leaf in not_addable(statistics):
         case.fail(
             f"statistics{path} is {type(leaf).__name__}, which the engine does not add",
             "the statistics of e_step: use arrays, numbers, or tuples, named tuples and dicts "
             "of these",
         )
     doubled = add_statistics(statistics, statistics)
-    where = _difference(doubled, _scaled(statistics, 2.0), case.rtol)
+    where = difference(doubled, scaled(statistics, 2.0), case.rtol)
     if where:
         case.fail(
             f"statistics + statistics is not twice the statistics: {where}",
@@ -318,11 +72,11 @@ def check_pickling(case: ModelCase) -> None:
             f"the model or its parameters cannot be pickled: {error!r}",
             "what they hold: open files, locks and generators cannot be sent to other processes",
         )
-    where = _difference(params, point.params)
+    where = difference(params, point.params)
     if where:
         case.fail(f"pickling changed the parameters: {where}", "the type of the parameters")
     data = model.prepare(case.X, case.sample_weight)
-    where = _difference(_evaluate(model, data, params), point)
+    where = difference(evaluate(model, data, params), point)
     if where:
         case.fail(
             f"a pickled copy of the model finds something else: {where}",
@@ -341,11 +95,11 @@ def check_nothing_is_changed(case: ModelCase) -> None:
             # What cannot be copied cannot be pickled either, and that is another check.
             with suppress(Exception):
                 twin = copy.deepcopy(value)
-                if not _difference(twin, value):
+                if not difference(twin, value):
                     before[name] = twin
         result = call()
         for name, old in before.items():
-            where = _difference(watched[name], old)
+            where = difference(watched[name], old)
             if where:
                 case.fail(
                     f"{method} changed {name}: {where}",
@@ -361,7 +115,7 @@ def check_nothing_is_changed(case: ModelCase) -> None:
     for block in model.blocks(data):
         e_step = partial(model.e_step, block, working)
         first = copy.deepcopy(watch("e_step", e_step, params=params))
-        where = _difference(e_step(), first)
+        where = difference(e_step(), first)
         if where:
             case.fail(
                 f"a second E-step on the same block finds something else: {where}",
@@ -388,7 +142,7 @@ def check_same_seed_same_bits(case: ModelCase) -> None:
     data = case.model.prepare(case.X, case.sample_weight)
     again = case.run(data, case.model.initialize(data, case.rng()))
     for step, (point, other) in enumerate(zip(case.path, again, strict=True)):
-        where = _difference(other, point)
+        where = difference(other, point)
         if where:
             case.fail(
                 f"two runs from the same seed differ after {step} EM steps: {where}",
@@ -404,13 +158,13 @@ def check_blocks_add_up(case: ModelCase) -> None:
         working = model.precompute(point.params)
         parts = [copy.deepcopy(model.e_step(block, working)) for block in model.blocks(case.data)]
         total = reduce(add_statistics, parts)
-        where = _difference(total, (point.statistics, point.log_likelihood), case.rtol)
+        where = difference(total, (point.statistics, point.log_likelihood), case.rtol)
         if where:
             case.fail(
                 f"the sum over the blocks is not what the engine finds: {where}",
                 "scratch arrays that e_step returns and writes to again at the next block",
             )
-        where = _difference(_evaluate(case.model, case.data, point.params, n_threads=2), point)
+        where = difference(evaluate(case.model, case.data, point.params, n_threads=2), point)
         if where:
             case.fail(
                 f"an E-step in two threads has other bits than in one: {where}",
@@ -463,8 +217,8 @@ def check_twice_the_data(case: ModelCase) -> None:
     once, data = case.rows(index, case.weight), case.rows(twice, case.weight[twice])
     for point in case.ends:
         single, double = case.evaluate(once, point.params), case.evaluate(data, point.params)
-        expected = _scaled((single.statistics, single.log_likelihood), 2.0)
-        where = _difference((double.statistics, double.log_likelihood), expected, case.rtol)
+        expected = scaled((single.statistics, single.log_likelihood), 2.0)
+        where = difference((double.statistics, double.log_likelihood), expected, case.rtol)
         if where:
             case.fail(
                 f"all rows twice do not have twice the statistics: {where}",
@@ -506,7 +260,7 @@ def check_score(case: ModelCase) -> None:
         return
     for point in case.ends:
         expected = case.score(case.model, point.params, case.X, case.sample_weight)
-        where = _difference(point.log_likelihood, expected, case.rtol)
+        where = difference(point.log_likelihood, expected, case.rtol)
         if where:
             case.fail(
                 f"the log-likelihood of e_step is not the score: {where}",
@@ -533,7 +287,7 @@ def check_vector_round_trip(case: ModelCase) -> None:
             back = case.model.from_vector(vector.copy(), like.params)
         except (DegenerateModelError, NotImplementedError) as error:
             case.fail(f"from_vector refused what to_vector returned: {error!r}", "from_vector")
-        where = _difference(back, point.params, case.rtol)
+        where = difference(back, point.params, case.rtol)
         if where:
             case.fail(
                 f"the way to the vector form and back does not end where it began: {where}",
@@ -622,32 +376,22 @@ CHECKS: tuple[Callable[[ModelCase], None], ...] = (
 )
 
 
-# ---- what the checks have in common ---------------------------------------------------
-
-
 def _require_same(case: ModelCase, left: Any, right: Any, found: str, look_at: str) -> None:
     """Both data have the same objective, statistics and image at the same parameters."""
     total_weight = case.model.total_weight
-    where = _difference(total_weight(left), total_weight(right), case.rtol)
+    where = difference(total_weight(left), total_weight(right), case.rtol)
     if where:
         case.fail(f"{found}, on total_weight: {where}", look_at)
     for point in case.ends:
         a, b = case.evaluate(left, point.params), case.evaluate(right, point.params)
-        where = _difference(a, b, case.rtol)
+        where = difference(a, b, case.rtol)
         if where:
             case.fail(f"{found}: {where}", look_at)
         image_a = case.model.m_step(a.statistics, point.params)
         image_b = case.model.m_step(b.statistics, point.params)
-        where = _difference(image_a, image_b, case.rtol)
+        where = difference(image_a, image_b, case.rtol)
         if where:
             case.fail(f"{found}, after the M-step: {where}", look_at)
-
-
-def _evaluate(model: Model, data: Any, params: Any, n_threads: int = 1) -> Point:
-    """E-step over all blocks."""
-    with BlockMapper(model, data, n_threads) as expect:
-        statistics, log_likelihood = expect(params)
-    return Point(params, statistics, log_likelihood, log_likelihood + model.log_prior(params))
 
 
 def _vector(case: ModelCase, params: Any) -> NDArray[np.float64] | None:
@@ -667,109 +411,3 @@ def _objective(case: ModelCase, vector: NDArray[np.float64], like: Any) -> float
         except DegenerateModelError:
             return -np.inf
     return objective if np.isfinite(objective) else -np.inf
-
-
-def _not_addable(statistics: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(statistics, tuple | dict):
-        for name, child in _children(statistics) or ():
-            yield from _not_addable(child, path + name)
-    elif isinstance(statistics, np.ndarray):
-        if statistics.dtype.kind not in "iufc":
-            yield path, statistics
-    elif not isinstance(statistics, Number) or isinstance(statistics, bool):
-        yield path, statistics
-
-
-def _scaled(statistics: Any, factor: float) -> Any:
-    if isinstance(statistics, dict):
-        return {key: _scaled(value, factor) for key, value in statistics.items()}
-    if isinstance(statistics, tuple):
-        parts = [_scaled(value, factor) for value in statistics]
-        return type(statistics)(*parts) if hasattr(statistics, "_fields") else tuple(parts)
-    return factor * statistics
-
-
-def _children(node: Any) -> list[tuple[str, Any]] | None:
-    """Parts of a node of a tree, with their names; None for a leaf."""
-    if isinstance(node, np.ndarray | np.generic | type | ModuleType) or callable(node):
-        return None
-    if is_dataclass(node):
-        return [(f".{f.name}", getattr(node, f.name)) for f in fields(node)]
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return [(f".{name}", getattr(node, name)) for name in node._fields]
-    if isinstance(node, Mapping):
-        return [(f"[{key!r}]", value) for key, value in node.items()]
-    if isinstance(node, list | tuple):
-        return [(f"[{i}]", value) for i, value in enumerate(node)]
-    if hasattr(node, "__dict__"):
-        return [(f".{name}", value) for name, value in vars(node).items()]
-    return None
-
-
-def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
-    """Leaves of a tree of named tuples, dataclasses, dicts, sequences and objects."""
-    children = _children(tree)
-    if children is None:
-        return {path: tree}
-    leaves: dict[str, Any] = {}
-    for name, child in children:
-        leaves.update(_flatten(child, path + name))
-    return leaves
-
-
-def _difference(found: Any, expected: Any, rtol: float | None = None) -> str:
-    """Where two trees differ; empty if nowhere. With no rtol, they must have the same bits.
-
-    Numbers are compared relative to the largest of their array, or to a millionth of the
-    largest of the tree: sums that cancel are zero but for rounding.
-    """
-    left, right = _flatten(found), _flatten(expected)
-    if left.keys() != right.keys():
-        odd = sorted(left.keys() ^ right.keys())
-        return f"{', '.join(odd[:5])} on one side only"
-    largest = max((_largest(leaf) for leaf in right.values()), default=0.0)
-    for path, a in left.items():
-        b = right[path]
-        if rtol is None or not (_is_numeric(a) and _is_numeric(b)):
-            if not _same(a, b):
-                return f"{path or 'the value'} is {_show(a)}, not {_show(b)}"
-            continue
-        if np.shape(a) != np.shape(b):
-            return f"{path or 'the value'} has shape {np.shape(a)}, not {np.shape(b)}"
-        tolerance = rtol * max(_largest(b), 1e-6 * largest)
-        if not np.allclose(a, b, rtol=0.0, atol=tolerance, equal_nan=True):
-            gap = np.nanmax(np.abs(np.subtract(a, b)))
-            return (
-                f"{path or 'the value'} differs by {gap:.3g}, {tolerance:.1g} is allowed: "
-                f"{_show(a)}, not {_show(b)}"
-            )
-    return ""
-
-
-def _is_numeric(leaf: Any) -> bool:
-    return np.asarray(leaf).dtype.kind in "iufc"
-
-
-def _largest(leaf: Any) -> float:
-    if not _is_numeric(leaf) or np.size(leaf) == 0:
-        return 0.0
-    values = np.abs(leaf)
-    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray | np.generic) or isinstance(b, np.ndarray | np.generic):
-        a, b = np.asarray(a), np.asarray(b)
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if a is b:
-        return True
-    try:
-        return bool(a == b) or pickle.dumps(a) == pickle.dumps(b)
-    except Exception:
-        return False
-
-
-def _show(leaf: Any) -> str:
-    text = np.array2string(leaf, threshold=6) if isinstance(leaf, np.ndarray) else repr(leaf)
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else text[:97] + "..."

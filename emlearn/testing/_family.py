@@ -1,0 +1,145 @@
+"""`check_family`."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.families import Family
+from emlearn.mixture._finite_data import Observations
+from emlearn.mixture._finite_model import make_model
+from emlearn.mixture._finite_start import RowsStart
+from emlearn.testing._kit import check_latent_variable_model
+
+Array = NDArray[Any]
+
+
+def check_family(
+    family: Family,
+    X: Any,
+    *,
+    sample_weight: Array | None = None,
+    n_components: int = 2,
+    random_state: int = 0,
+    max_iter: int = 20_000,
+) -> None:
+    """Check that a family keeps its contract with the models that use it.
+
+    Raises at the first property that does not hold:
+
+    - `log_density` adds to what it is given, finite values, and leaves the rest alone;
+    - rows that are taken, and rows encoded anew, have the densities that they had;
+    - a row of which all is missing adds 0;
+    - what is published has the component as its first axis;
+    - what `sample` draws can be encoded;
+    - the frame and the parameters survive pickling;
+    - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
+      M-step maximises the expected log-density plus the log prior, weights are copies, the
+      vector form leads back, and so on.
+
+    Parameters
+    ----------
+    family : Family
+        The family.
+    X : ndarray or CSR array of shape (n_rows, n_features)
+        Rows which it can be fitted to, some of them with missing entries if it takes them.
+    sample_weight : ndarray of shape (n_rows,), default=None
+        Weights of the rows; None means 1 each.
+    n_components : int, default=2
+        Number of components. There should be that many in the rows, for EM to be fast.
+    random_state : int, default=0
+        Seed of all that is drawn.
+    max_iter : int, default=20000
+        Largest number of EM steps to convergence.
+
+    Raises
+    ------
+    AssertionError
+        If a property does not hold. The message says what was found and where to look.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.families import Poisson
+    >>> from emlearn.testing import check_family
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.poisson(np.where(rng.random((200, 1)) < 0.5, 1.0, 6.0), (200, 2)).astype(float)
+    >>> check_family(Poisson(), X)
+    """
+    family = family.at_columns(None, X.shape[1])
+    _check_rows(family, X, sample_weight, n_components, random_state)
+    weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+    check_latent_variable_model(
+        make_model(family, n_components=n_components, draw=RowsStart()),
+        Observations(X),
+        sample_weight=weight,
+        take=lambda observed, index: Observations(observed.X[index]),
+        random_state=random_state,
+        max_iter=max_iter,
+    )
+
+
+def _check_rows(
+    family: Family, X: Any, sample_weight: Array | None, n_components: int, random_state: int
+) -> None:
+    name, n_rows = type(family).__name__, X.shape[0]
+    rng = np.random.default_rng(random_state)
+
+    def require(holds: Any, found: str, look_at: str) -> None:
+        if not holds:
+            raise AssertionError(f"{name}: {found}. Look at {look_at}.")
+
+    frame = family.frame(X, sample_weight)
+    rows = family.encode(X, frame)
+    share = rng.dirichlet(np.ones(n_components), n_rows).T
+    params = family.start(rows, share, frame, rng)
+    bound = family.bind(params, frame)
+
+    def density(rows: Any, n: int) -> Array:
+        out = np.zeros((n_components, n))
+        family.log_density(rows, bound, out)
+        return out
+
+    plain = density(rows, n_rows)
+    require(np.isfinite(plain).all(), "log-densities are not finite", "log_density and bind")
+    tolerance = 1e-9 * max(float(np.abs(plain).max()), 1.0)
+
+    def same(a: Array, b: Array) -> bool:
+        return bool(np.allclose(a, b, rtol=0.0, atol=tolerance))
+
+    out = np.ones((n_components, n_rows))
+    family.log_density(rows, bound, out)
+    require(same(out, plain + 1.0), "log_density does not add to `out`", "log_density")
+    for index in (slice(n_rows // 3, n_rows), rng.integers(n_rows, size=7)):
+        expected = plain[:, index]
+        taken = density(family.take(rows, index), expected.shape[1])
+        require(same(taken, expected), "rows taken have other densities", "take")
+        anew = density(family.encode(X[index], frame), expected.shape[1])
+        require(
+            same(anew, expected),
+            "rows have other densities when encoded without the others",
+            "encode, which may use what the frame tells of the columns but no other rows",
+        )
+    if not hasattr(X, "indptr"):
+        empty = np.flatnonzero(np.isnan(np.asarray(X, np.float64)).all(axis=1))
+        require(
+            same(plain[:, empty], np.zeros((n_components, len(empty)))),
+            "a row of which all is missing has a log-density that is not 0",
+            "log_density, which must leave out (integrate out) what is missing",
+        )
+    published = family.publish(params, frame)
+    require(
+        published and all(len(value) == n_components for value in published.values()),
+        "the first axis of what is published is not the component",
+        "publish",
+    )
+    drawn = family.sample(params, frame, np.arange(50) % n_components, rng)
+    require(drawn.shape == (50, X.shape[1]), "sample returns another shape", "sample")
+    family.encode(drawn, frame)
+    again = family.bind(*pickle.loads(pickle.dumps((params, frame))))
+    out = np.zeros((n_components, n_rows))
+    family.log_density(rows, again, out)
+    require(same(out, plain), "parameters change when pickled", "the types of params and frame")
