@@ -249,7 +249,12 @@ class HiddenMarkovModel(
         """Move one state to the rows about a random one; it then comes and goes at random."""
         if self.n_states == 1:
             return None
-        smoothed = self._smoothed(data, params) / data.row_weight
+        working = self.precompute(params)
+        # The next block is worked on in the same memory, so what it holds is copied.
+        smoothed = np.concatenate(
+            [self.smooth(block, working)[0].copy() for block in data.blocks], axis=1
+        )
+        smoothed /= data.row_weight
         lightness = 1.0 / (smoothed.sum(axis=1) + 1.0)
         moved = int(rng.choice(self.n_states, p=lightness / lightness.sum()))
         smoothed[moved] = around(data, self.n_states, rng)
@@ -264,16 +269,9 @@ class HiddenMarkovModel(
 
     def idle_states(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
         """States that no row is expected to be in."""
-        visits = self._smoothed(data, params).sum(axis=1)
-        return np.flatnonzero(visits <= 10.0 * _EPS * visits.sum())
-
-    def _smoothed(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
-        """Smoothed probabilities (n_states, n_rows) of all rows, times weight."""
         working = self.precompute(params)
-        # The next block is worked on in the same memory.
-        return np.concatenate(
-            [self.smooth(block, working)[0].copy() for block in data.blocks], axis=1
-        )
+        visits = np.sum([self.smooth(block, working)[0].sum(axis=1) for block in data.blocks], 0)
+        return np.flatnonzero(visits <= 10.0 * _EPS * visits.sum())
 
     def subset(self, data: SequenceData, rng: np.random.Generator) -> SequenceData | None:
         """Random sequences of large data."""
