@@ -162,8 +162,8 @@ def amelia(shape, limit):
 def speed(shapes, limit):
     print("Seconds of fit_transform (> for a lower bound), ratios of the others to EM, and RMSE on")
     print("the hidden entries. Amelia imputes draws, so its RMSE is larger by design.")
-    if shutil.which("Rscript") is None:
-        print("Rscript was not found: Amelia is left out.")
+    found = shutil.which("Rscript") is not None
+    print("A '-' is a failure." if found else "Rscript was not found: Amelia is left out.")
     print(f"{'shape':>28} {'EM':>8} {'iter':>5} {'Iterative':>10} {'ratio':>8} {'KNN':>8} "
           f"{'Amelia':>8} {'ratio':>7}   RMSE EM / Iterative / KNN / Amelia")  # fmt: skip
     ratios, r_ratios = [], []

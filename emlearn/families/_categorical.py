@@ -96,6 +96,22 @@ class Categorical(Family):
     unseen : {"missing", "error"}, default="missing"
         What a code beyond the levels known is taken for in new rows. A missing entry says
         nothing about the component; the log-density of the row is that of its others.
+
+    References
+    ----------
+    P. F. Lazarsfeld and N. W. Henry (1968). "Latent Structure Analysis". Houghton Mifflin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.families import Categorical
+    >>> answers = np.array([[0, 0, 1]] * 20 + [[2, 1, 0]] * 10 + [[2, 1, np.nan]] * 10)
+    >>> classes = FiniteMixtureEM(2, family=Categorical(alpha=0.1), random_state=0).fit(answers)
+    >>> classes.component_params_["probability"].shape
+    (2, 3, 3)
+    >>> classes.predict(answers[[0, 25, 35]]) == classes.predict(answers[25:26])
+    array([False,  True,  True])
     """
 
     alpha: float = 0.01

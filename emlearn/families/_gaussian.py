@@ -109,6 +109,22 @@ class Gaussian(Family):
         of the columns, uncorrelated (an inverse Wishart prior). The default is next to
         maximum likelihood, and keeps a covariance from becoming singular; 0 is maximum
         likelihood.
+
+    References
+    ----------
+    Z. Ghahramani and M. I. Jordan (1994). "Supervised learning from incomplete data via
+    an EM approach". Advances in Neural Information Processing Systems 6, 120-127.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.families import Gaussian
+    >>> rows = np.array([[0.0, 1.0], [0.2, np.nan], [0.1, 0.8], [9.0, 5.0], [np.nan, 5.2]])
+    >>> mixture = FiniteMixtureEM(2, family=Gaussian("diag"), random_state=0).fit(rows)
+    >>> np.sort(mixture.component_params_["mean"], axis=0).round(1)
+    array([[0.1, 0.9],
+           [9. , 5.1]])
     """
 
     covariance_type: str = "full"

@@ -56,6 +56,21 @@ class Mixture(Family):
         Number of parts of each component.
     alpha : float, default=0.01
         Pseudo-rows of each part in the estimate of the proportions.
+
+    Examples
+    --------
+    Two classes, each of two kinds of rows, where the classes of the rows are known:
+
+    >>> import numpy as np
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.families import Mixture, Poisson
+    >>> counts = np.array([[1], [20], [2], [21], [9], [40], [8], [41]] * 5)
+    >>> side = np.array([0, 0, 0, 0, 1, 1, 1, 1] * 5)
+    >>> family = Mixture(Poisson(), n_parts=2)
+    >>> classes = FiniteMixtureEM(family=family, random_state=0).fit(counts, side)
+    >>> np.sort(classes.component_params_["rate"][:, :, 0]).round(1)
+    array([[ 1.5, 20.5],
+           [ 8.5, 40.5]])
     """
 
     family: Family

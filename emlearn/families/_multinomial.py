@@ -92,6 +92,21 @@ class Multinomial(Family):
     -----
     Of a row with missing counts the others are taken as multinomial given their own sum.
     `sample` draws the lengths of rows from those of the rows fitted.
+
+    References
+    ----------
+    K. Nigam, A. K. McCallum, S. Thrun and T. Mitchell (2000). "Text classification from
+    labeled and unlabeled documents using EM". Machine Learning 39, 103-134.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.families import Multinomial
+    >>> words = csr_array([[3, 1, 0, 0], [4, 0, 1, 0], [0, 0, 2, 2], [0, 1, 1, 3]])
+    >>> topics = FiniteMixtureEM(family=Multinomial(alpha=1.0)).fit(words, [0, -1, 1, -1])
+    >>> topics.predict(words)
+    array([0, 0, 1, 1])
     """
 
     alpha: float = 0.01

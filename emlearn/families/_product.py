@@ -25,6 +25,15 @@ class Product(Family):
     parts : tuple of (Family, columns)
         The families, each with the columns that it describes: a name or position, a list
         of these, or a slice of positions. Columns of no part are ignored.
+
+    Examples
+    --------
+    Estimators make one of a list:
+
+    >>> from emlearn.families import Gaussian, find_family
+    >>> product = find_family([("poisson", ["visits"]), (Gaussian("diag"), slice(1, 3))])
+    >>> product.at_columns(["visits", "age", "height"], 3).parts
+    ((Poisson(alpha=0.01), (0,)), (Gaussian(covariance_type='diag', alpha=0.01), (1, 2)))
     """
 
     parts: tuple[tuple[Family, Any], ...]

@@ -23,7 +23,8 @@ _BLOCK_ROWS = (512, 16384)
 _BLOCK_NANOSECONDS = 2e5
 # Rows on which starts are compared, where there are more than twice as many.
 _SUBSET_ROWS = 5000
-_SUBSET_ROWS_PER_COMPONENT = 200
+_SUBSET_ROWS_PER_COMPONENT = 100
+_SUBSET_ROWS_PER_ENTRY = 10
 
 
 class Observations(NamedTuple):
@@ -152,7 +153,8 @@ def subset_rows(
 ) -> FiniteData | None:
     """Random rows of large data; None if the data are not large."""
     n_rows = len(data.weight)
-    size = max(_SUBSET_ROWS, _SUBSET_ROWS_PER_COMPONENT * n_components)
+    each = max(_SUBSET_ROWS_PER_COMPONENT, int(_SUBSET_ROWS_PER_ENTRY * _width(data.X)))
+    size = max(_SUBSET_ROWS, n_components * each)
     if n_rows <= 2 * size:
         return None
     chosen = np.sort(rng.choice(n_rows, size, replace=False, shuffle=False))
@@ -205,14 +207,18 @@ def worth_merging(X: Any, labels: Array | None, distinct: Distinct) -> bool:
 def row_slices(X: Any, n_components: int) -> list[slice]:
     """Where to cut the rows: a function of the shape of the problem alone."""
     n_rows = X.shape[0]
-    entries = X.nnz if hasattr(X, "nnz") else X.size
-    width = entries / max(n_rows, 1)
+    width = _width(X)
     fewest, most = _BLOCK_ROWS
     rows = min(max(int(_BLOCK_NUMBERS / (n_components + width)), fewest), most)
     nanoseconds = n_rows * n_components * (3.0 + 0.1 * width)
     n_blocks = max(-(-n_rows // rows), min(8, int(nanoseconds / _BLOCK_NANOSECONDS)), 1)
     edges = [int(edge) for edge in np.linspace(0, n_rows, n_blocks + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _width(X: Any) -> float:
+    """Mean number of entries of a row; of those that are not 0, if X is sparse."""
+    return float((X.nnz if hasattr(X, "nnz") else X.size) / max(X.shape[0], 1))
 
 
 def _cut(

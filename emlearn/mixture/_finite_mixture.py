@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -17,9 +16,10 @@ from emlearn._compat import Interval, StrOptions, validate_data
 from emlearn.engine import ACCELERATORS, PLANS, EMResult, SearchPlan, find_plan
 from emlearn.families import FAMILIES, DomainError, Family, find_family
 from emlearn.mixture._base import BaseMixtureEM
-from emlearn.mixture._finite_data import FiniteData, Observations, row_slices
+from emlearn.mixture._finite_data import FiniteData, Observations
 from emlearn.mixture._finite_labels import classes_of, read_labels
 from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams, make_model
+from emlearn.mixture._finite_scorer import FiniteScorer
 from emlearn.mixture._finite_start import (
     FINITE_STARTS,
     CallableStart,
@@ -29,27 +29,6 @@ from emlearn.mixture._finite_start import (
 )
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class FiniteScorer:
-    """Log-joint densities of new rows at fitted parameters; see `Scorer`."""
-
-    family: Family
-    params: FiniteMixtureParams
-    log_weights: Array
-    bound: Any
-
-    def blocks(self, X: Array) -> list[slice]:
-        """Rows to be taken together."""
-        return row_slices(X, len(self.log_weights))
-
-    def log_joint(self, X: Array, *, common: bool = True) -> Array:
-        """log(weight_k) + log-density, shape (n_components, n_rows)."""
-        out = np.repeat(self.log_weights[:, None], X.shape[0], axis=1)
-        rows = self.family.encode(X, self.params.frame)
-        self.family.log_density(rows, self.bound, out)
-        return out
 
 
 class FiniteMixtureEM(BaseMixtureEM):
@@ -400,11 +379,7 @@ class FiniteMixtureEM(BaseMixtureEM):
     # ---- what is asked of a fitted mixture --------------------------------------------
 
     def _scorer(self, dtype: Any) -> FiniteScorer:
-        params, family = self._params, self.family_
-        log_weights = np.full(len(params.weights), -np.inf)
-        np.log(params.weights, out=log_weights, where=params.weights > 0.0)
-        bound = family.bind(params.components, params.frame)
-        return FiniteScorer(family, params, log_weights, bound)
+        return FiniteScorer.at(self.family_, self._params)
 
     def _map(self, X: Array, out: Array, reduce: Any, *, common: bool = True) -> Array:
         try:

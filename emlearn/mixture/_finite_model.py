@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._softmax import to_responsibilities
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.families import Family
 from emlearn.gaussian.blocks import Workspace
@@ -27,8 +28,7 @@ from emlearn.mixture._finite_data import (
     prepare_rows,
     subset_rows,
 )
-from emlearn.mixture._finite_start import FiniteDraw, around, with_labels
-from emlearn.mixture._responsibilities import to_responsibilities
+from emlearn.mixture._finite_start import FiniteDraw, around, in_upper_half, with_labels
 
 Array = NDArray[Any]
 
@@ -36,6 +36,9 @@ _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
 # Least weight of a component in the draw of the one that is moved.
 _LIGHTEST = 1e-3
+# Share of a row that goes to one side of a split. Not all of it: with maximum likelihood what
+# a component has never seen it excludes for ever.
+_MOST = 0.9
 
 
 class FiniteMixtureParams(NamedTuple):
@@ -54,6 +57,13 @@ class FiniteMixtureParams(NamedTuple):
     weights: Array
     components: Any
     frame: Any
+
+
+def log_weights(params: FiniteMixtureParams) -> Array:
+    """Logarithms of the weights; -inf for a component that died."""
+    logarithms = np.full(len(params.weights), -np.inf)
+    np.log(params.weights, out=logarithms, where=params.weights > 0.0)
+    return logarithms
 
 
 class FiniteStatistics(NamedTuple):
@@ -123,9 +133,8 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
 
     def precompute(self, params: FiniteMixtureParams) -> _Working:
         """Logarithms of the weights, and the family bound to its parameters."""
-        log_weights = np.full(len(params.weights), -np.inf)
-        np.log(params.weights, out=log_weights, where=params.weights > 0.0)
-        return _Working(log_weights, self.family.bind(params.components, params.frame))
+        bound = self.family.bind(params.components, params.frame)
+        return _Working(log_weights(params), bound)
 
     def e_step(self, block: FiniteBlock, params: _Working) -> tuple[FiniteStatistics, float]:
         """Responsibilities of a block, its statistics and its log-likelihood."""
@@ -163,24 +172,43 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
     def perturb(
         self, data: FiniteData, params: FiniteMixtureParams, rng: np.random.Generator
     ) -> FiniteMixtureParams | None:
-        """Move one component to a row, both drawn at random, light ones more often."""
+        """Take one component away and split another in two.
+
+        The one is a light component by preference, the other a heavy one. It is split by
+        a row of its own, drawn at random: the half of its rows for which a component around
+        that row is the best explanation is given to the component that was taken away.
+        """
         if self.n_components == 1:
             return None
         lightness = 1.0 / np.maximum(params.weights, _LIGHTEST)
         moved = int(rng.choice(self.n_components, p=lightness / lightness.sum()))
-        first, _, weight = data.distinct
-        seed = int(first[rng.choice(len(first), p=weight / weight.sum())])
-        working = self.precompute(params)
         joint = np.empty((self.n_components, len(data.weight)))
-        self._log_joint(FiniteBlock(data.rows, data.weight, None, Workspace()), working, joint)
+        block = FiniteBlock(data.rows, data.weight, None, Workspace())
+        self._log_joint(block, self.precompute(params), joint)
         joint[moved] = -np.inf
         if not np.isfinite(joint.max(axis=0)).all():
             return None
-        to_responsibilities(joint, np.ones(len(data.weight)))
-        joint[moved] = around(seed, data, self.n_components)
+        first, _, weight = data.distinct
+        home = joint.argmax(axis=0)[first]
+        chance = weight * np.bincount(home, weight)[home]
+        drawn = rng.choice(len(first), p=chance / chance.sum())
+        split = home[drawn]
+        nearness = self._density_around(data, first[drawn], rng) - joint[split]
+        to_responsibilities(joint, data.weight)
+        given = joint[split] * np.where(in_upper_half(nearness, joint[split]), _MOST, 1.0 - _MOST)
+        joint[moved] = given
+        joint[split] -= given
         if data.labels is not None:
-            joint = with_labels(joint, data.labels)
-        return self._from_responsibilities(data, joint * data.weight, rng)
+            joint = with_labels(joint / data.weight, data.labels) * data.weight
+        return self._from_responsibilities(data, joint, rng)
+
+    def _density_around(self, data: FiniteData, row: int, rng: np.random.Generator) -> Array:
+        """Log-densities of all rows in a component around one of them."""
+        share = around(row, data, 1) * data.weight
+        params = self.family.start(data.rows, share[None], data.frame, rng)
+        density = np.zeros((1, len(share)))
+        self.family.log_density(data.rows, self.family.bind(params, data.frame), density)
+        return density[0]
 
     def subset(self, data: FiniteData, rng: np.random.Generator) -> FiniteData | None:
         """Random rows of large data."""
@@ -200,17 +228,17 @@ class VectorFiniteMixtureModel(FiniteMixtureModel):
 
     def to_vector(self, params: FiniteMixtureParams) -> NDArray[np.float64]:
         """Log-ratios of the weights, and the vector of the family."""
-        log_weights = np.log(np.maximum(params.weights, _TINY))
+        logarithms = np.log(np.maximum(params.weights, _TINY))
         components = self.family.to_vector(params.components, params.frame)
-        return np.concatenate([log_weights[:-1] - log_weights[-1], components])
+        return np.concatenate([logarithms[:-1] - logarithms[-1], components])
 
     def from_vector(
         self, vector: NDArray[np.float64], like: FiniteMixtureParams
     ) -> FiniteMixtureParams:
         """See `to_vector`."""
         log_ratio, components = np.split(vector, [self.n_components - 1])
-        log_weights = np.append(log_ratio, 0.0)
-        weights = np.exp(log_weights - log_weights.max())
+        logarithms = np.append(log_ratio, 0.0)
+        weights = np.exp(logarithms - logarithms.max())
         if not np.isfinite(weights).all():
             raise DegenerateModelError("the weights are not finite")
         return FiniteMixtureParams(

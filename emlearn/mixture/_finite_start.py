@@ -37,6 +37,15 @@ def around(row: int, data: FiniteData, n_components: int) -> Array:
     return share
 
 
+def in_upper_half(values: Array, weight: Array) -> NDArray[np.bool_]:
+    """Which values are not below their weighted median."""
+    order = np.argsort(values)
+    below = np.cumsum(weight[order])
+    half = np.searchsorted(below, 0.5 * below[-1])
+    upper: NDArray[np.bool_] = values >= values[order[min(half, len(order) - 1)]]
+    return upper
+
+
 @dataclass(frozen=True)
 class RowsStart:
     """Each component starts around a row; the rows are drawn at random, by weight."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._softmax import to_responsibilities
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.gaussian.blocks import RowBlock
 from emlearn.gaussian.kernels import CompiledBound, Form, GaussianStatistics, choose_form
@@ -33,7 +34,6 @@ from emlearn.mixture._initialization import (
     distance_to_nearest,
     sample_rows,
 )
-from emlearn.mixture._responsibilities import normalize, normalize_any
 
 Array = NDArray[Any]
 
@@ -130,7 +130,6 @@ class _Working(NamedTuple):
 
     bound: Any
     n_components: int
-    shift: float
 
 
 @dataclass(frozen=True)
@@ -236,10 +235,8 @@ class GaussianMixtureModel(
     def precompute(self, params: GaussianMixtureParams) -> _Working:
         """Bind the kernel to the parameters."""
         constants = self.constants(params)
-        # A row drawn from the mixture then has a log-density of about 0.
-        shift = 0.5 * params.means.shape[1] - float(params.weights @ constants)
-        bound = params.form.bind(params.means, params.factor, constants + shift, self.dtype)
-        return _Working(bound, self.n_components, shift)
+        bound = params.form.bind(params.means, params.factor, constants, self.dtype)
+        return _Working(bound, self.n_components)
 
     def constants(self, params: GaussianMixtureParams) -> Array:
         """What each component adds to its log-density in scaled coordinates."""
@@ -257,19 +254,15 @@ class GaussianMixtureModel(
     def e_step(self, block: RowBlock, params: _Working) -> tuple[GaussianStatistics, float]:
         """Responsibilities of a block, its statistics and its share of the objective."""
         bound = params.bound
-        jacobian = block.total_weight * (block.scaling.log_jacobian - params.shift)
+        jacobian = block.total_weight * block.scaling.log_jacobian
         if isinstance(bound, CompiledBound):
             statistics, value = bound.expect(block)
             return statistics, value + jacobian
         shape = (params.n_components, block.n_rows)
         joint = block.workspace.array("log_joint", shape, block.dtype)
         bound.log_density(block, joint, common=False)
-        objective = normalize(joint, block.weight)
-        if objective is None:
-            bound.log_density(block, joint, common=False)
-            objective = normalize_any(joint, block.weight)
-        objective += bound.common_total(block) + jacobian
-        return bound.statistics(block, joint), objective
+        value = to_responsibilities(joint, block.weight) + bound.common_total(block)
+        return bound.statistics(block, joint), value + jacobian
 
     def m_step(
         self, statistics: GaussianStatistics, params: GaussianMixtureParams

@@ -367,14 +367,14 @@ def test_mixed_types():
 
 
 def test_compiled_kernels_change_nothing(items, monkeypatch):
+    from emlearn import _softmax
     from emlearn.families import _categorical
-    from emlearn.mixture import _responsibilities
 
     X, _ = items
     settings = {"family": "categorical", "random_state": 0, "init_params": "rows"}
     first = FiniteMixtureEM(2, **settings).fit(X)
     monkeypatch.setattr(_categorical, "kernels", None)
-    monkeypatch.setattr(_responsibilities, "kernels", None)
+    monkeypatch.setattr(_softmax, "kernels", None)
     second = FiniteMixtureEM(2, **settings).fit(X)
     assert first.log_likelihood_ == pytest.approx(second.log_likelihood_, rel=1e-9)
     assert_allclose(first.weights_, second.weights_, atol=1e-4)

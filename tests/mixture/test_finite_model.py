@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from scipy.stats import poisson
 
+from emlearn import _softmax
 from emlearn.families import (
     Bernoulli,
     Categorical,
@@ -16,7 +17,7 @@ from emlearn.families import (
     Poisson,
     Product,
 )
-from emlearn.mixture import _finite_data, _responsibilities
+from emlearn.mixture import _finite_data
 from emlearn.mixture._finite_data import Distinct, Observations, find_distinct, worth_merging
 from emlearn.mixture._finite_model import FiniteMixtureParams, make_model
 from emlearn.mixture._finite_start import RandomStart, RowsStart
@@ -227,8 +228,8 @@ def test_responsibilities_with_and_without_the_kernel(monkeypatch):
     weight = rng.uniform(0.0, 3.0, 203)
     expected = np.exp(joint - logsumexp(joint, axis=0)) * weight
     total = weight @ logsumexp(joint, axis=0)
-    for kernels in (_responsibilities.kernels, None):
-        monkeypatch.setattr(_responsibilities, "kernels", kernels)
+    for kernels in (_softmax.kernels, None):
+        monkeypatch.setattr(_softmax, "kernels", kernels)
         found = joint.copy()
-        assert _responsibilities.to_responsibilities(found, weight) == pytest.approx(total)
+        assert _softmax.to_responsibilities(found, weight) == pytest.approx(total)
         assert_allclose(found, expected, rtol=1e-10, atol=1e-300)

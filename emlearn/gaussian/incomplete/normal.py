@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from emlearn._softmax import to_responsibilities
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.gaussian.incomplete import filling
 from emlearn.gaussian.incomplete.available import (
@@ -200,14 +201,13 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         joint = np.array(
             [log_densities(block, p, r) for p, r in zip(params.components, rows, strict=True)]
         )
-        density, share = responsibilities(joint + params.log_weights[:, None])
-        share *= block.weight
+        joint += params.log_weights[:, None]
+        value = to_responsibilities(joint, block.weight)
         parts = [
             accumulate(block, part, row, weight)
-            for part, row, weight in zip(params.components, rows, share, strict=True)
+            for part, row, weight in zip(params.components, rows, joint, strict=True)
         ]
-        stacked = Moments(*(np.stack(part) for part in zip(*parts, strict=True)))
-        return stacked, float(block.weight @ density)
+        return Moments(*(np.stack(part) for part in zip(*parts, strict=True))), value
 
     def m_step(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
         """Mode of each component given its moments; see `LatentVariableModel`."""
@@ -293,22 +293,6 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
 def _lower(order: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Places of the lower triangle of a matrix."""
     return np.tril_indices(order)
-
-
-def responsibilities(joint: Array) -> tuple[Array, Array]:
-    """Log-density of each row, and the probabilities of the components.
-
-    Parameters
-    ----------
-    joint : ndarray of shape (n_components, n_rows)
-        Log of weight x density; overwritten by the probabilities.
-    """
-    highest = joint.max(axis=0)
-    joint -= highest
-    np.exp(joint, out=joint)
-    total = joint.sum(axis=0)
-    joint /= total
-    return np.log(total) + highest, joint
 
 
 def _filled(block: RowBlock, component: Component) -> Array:

@@ -1,0 +1,42 @@
+"""Log-densities of new rows under a fitted mixture of any family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.families import Family
+from emlearn.mixture._finite_data import row_slices
+from emlearn.mixture._finite_model import FiniteMixtureParams, log_weights
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FiniteScorer:
+    """Log-joint densities of new rows at fitted parameters; see `Scorer`."""
+
+    family: Family
+    frame: Any
+    log_weights: Array
+    bound: Any
+
+    @classmethod
+    def at(cls, family: Family, params: FiniteMixtureParams) -> FiniteScorer:
+        """Scorer at parameters."""
+        bound = family.bind(params.components, params.frame)
+        return cls(family, params.frame, log_weights(params), bound)
+
+    def blocks(self, X: Array) -> list[slice]:
+        """Rows to be taken together."""
+        return row_slices(X, len(self.log_weights))
+
+    def log_joint(self, X: Array, *, common: bool = True) -> Array:
+        """log(weight_k) + log-density, shape (n_components, n_rows)."""
+        out = np.repeat(self.log_weights[:, None], X.shape[0], axis=1)
+        rows = self.family.encode(X, self.frame)
+        self.family.log_density(rows, self.bound, out)
+        return out
