@@ -42,6 +42,12 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "frames.h"
 #include "solve_blocks.h"
 
+#include "chain_careful.h"
+
+#include "chain.h"
+
+#include "chains.h"
+
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef methods[] = {
@@ -59,6 +65,8 @@ static PyMethodDef methods[] = {
     METHOD(restore),
     METHOD(solve_blocks),
     METHOD(standardize),
+    METHOD(most_probable_paths),
+    METHOD(smooth_chains),
     {NULL, NULL, 0, NULL},
 };
 

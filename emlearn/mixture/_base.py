@@ -9,30 +9,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from emlearn._compat import check_sample_weight, validate_params
-from emlearn.engine import (
-    EMResult,
-    LatentVariableModel,
-    RemainingGain,
-    SearchPlan,
-    SearchResult,
-    find_accelerator,
-    search,
-)
-from emlearn.engine.loop import Callback
-from emlearn.engine.result import Iteration, Status
+from emlearn._fitting import EMFitting
+from emlearn.engine import EMResult, LatentVariableModel
 from emlearn.engine.threads import blas_limited
 from emlearn.mixture._scoring import MixtureScoring
 
 Array = NDArray[Any]
 
-#: Error of a row's log-density, in nats, that double precision may make for speed.
-ACCEPTED_LOSS = 1e-10
 
-
-class BaseMixtureEM(MixtureScoring):
+class BaseMixtureEM(EMFitting, MixtureScoring):
     """Base of mixture estimators. Subclasses supply the model, the attributes, the scorer."""
 
     # ---- what a subclass supplies -----------------------------------------------------
@@ -40,10 +27,6 @@ class BaseMixtureEM(MixtureScoring):
     @abstractmethod
     def _make_model(self, X: Array) -> LatentVariableModel[Any, Any, Any]:
         """Model for these hyperparameters; checks those that depend on the data."""
-
-    @abstractmethod
-    def _plan(self) -> SearchPlan | None:
-        """How each start is searched for; None for what the model's initialize returns."""
 
     @abstractmethod
     def _publish(self, params: Any, data: Any, dtype: Any) -> None:
@@ -58,16 +41,10 @@ class BaseMixtureEM(MixtureScoring):
     def _n_components(self) -> int:
         return int(self.n_components)
 
-    def _accelerator(self) -> str | None:
-        return self.accelerate
-
     def _log_likelihood_of_fit(
         self, model: Any, best: EMResult, X: Array, weight: Array | None
     ) -> float:
         return self._total_log_likelihood(X, weight)
-
-    def _singularity_advice(self) -> str:
-        return "A covariance is nearly singular: increase reg_covar,"
 
     # ---- fitting ----------------------------------------------------------------------
 
@@ -106,18 +83,7 @@ class BaseMixtureEM(MixtureScoring):
         with blas_limited():
             model = self._make_model(X)
             data = model.prepare(observed, weight)
-            found = search(
-                model,
-                data,
-                seeds=self._seeds(),
-                convergence=self._convergence(X.dtype),
-                max_iter=self.max_iter,
-                accelerator=find_accelerator(self._accelerator()),
-                callback=self._callback(),
-                n_jobs=self.n_jobs,
-                plan=self._plan(),
-            )
-            self._require_success(found)
+            found = self._search(model, data, X.dtype)
             self._publish(found.best.params, data, X.dtype)
             self._publish_run(found, model.total_weight(data))
             self.log_likelihood_ = self._log_likelihood_of_fit(model, found.best, X, weight)
@@ -154,49 +120,6 @@ class BaseMixtureEM(MixtureScoring):
                 f"{self._n_components()}, n_samples = {n_rows}{counted}. Use fewer components."
             )
 
-    def _seeds(self) -> list[np.random.SeedSequence]:
-        root = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return np.random.SeedSequence(root).spawn(1 if self._resumes() else self.n_init)
-
-    def _resumes(self) -> bool:
-        return bool(self.warm_start) and hasattr(self, "converged_")
-
-    def _convergence(self, dtype: Any) -> RemainingGain:
-        """Test of convergence that does not take for a gain or a fall what is noise.
-
-        `RemainingGain.rounding` is at least 256 times the precision for each row.
-        """
-        noise = min(self.tol, ACCEPTED_LOSS) / 256.0
-        return RemainingGain(self.tol, max(float(np.finfo(dtype).eps), noise))
-
-    def _callback(self) -> Callback | None:
-        if not self.verbose:
-            return None
-        return _Printer(self.verbose_interval, detailed=int(self.verbose) > 1)
-
-    def _require_success(self, found: SearchResult) -> None:
-        if found.best.status.usable:
-            return
-        starts = len(found.restarts)
-        which = "The only start" if starts == 1 else f"Each of the {starts} starts"
-        raise ValueError(
-            f"{which} of {type(self).__name__} failed; the first: {found.best.message}. "
-            f"{self._advice()}"
-        )
-
-    def _advice(self) -> str:
-        return "Try fewer components, more starts (n_init), or other rows."
-
-    def _publish_run(self, found: SearchResult, total_weight: float) -> None:
-        best = found.best
-        self.converged_ = best.converged
-        self.n_iter_ = best.n_iter
-        self.history_ = best.history.as_arrays()
-        objectives = self.history_["objective"] / total_weight
-        self.lower_bounds_ = [float(value) for value in objectives[1:]]
-        self.lower_bound_ = float(objectives[-1])
-        self.restarts_ = found.restarts
-
     def _report(self, best: EMResult) -> None:
         dead = np.flatnonzero(self.weights_ == 0.0)
         if dead.size:
@@ -206,36 +129,4 @@ class BaseMixtureEM(MixtureScoring):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if best.converged or self.max_iter == 0:
-            return
-        reason = f"{best.message}. {self._singularity_advice()}"
-        if best.status is Status.MAX_ITER:
-            remaining = best.history[-1].remaining
-            left = ""
-            if np.isfinite(remaining):
-                left = f": an estimated {remaining:.3g} nats of log-likelihood are left to gain"
-            reason = (
-                f"max_iter={self.max_iter} iterations were not enough{left}. Increase "
-                "max_iter, or increase tol if that accuracy is not needed,"
-            )
-        warnings.warn(
-            f"Best performing initialization did not converge; {reason} or use fewer components.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-
-
-class _Printer:
-    """Prints the progress of each run."""
-
-    def __init__(self, interval: int, detailed: bool):
-        self.interval = interval
-        self.detailed = detailed
-
-    def __call__(self, n_iter: int, iteration: Iteration) -> None:
-        if n_iter % self.interval:
-            return
-        line = f"Iteration {n_iter}: objective {iteration.objective:.6f}"
-        if self.detailed:
-            line += f", gain {iteration.gain:.3e}, to come {iteration.remaining:.3e}"
-        print(line)
+        self._report_convergence(best)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from emlearn._checks import check_responsibilities
 from emlearn._compat import Interval, StrOptions, validate_data
 from emlearn.engine import ACCELERATORS, PLANS, EMResult, SearchPlan, find_plan
 from emlearn.families import FAMILIES, DomainError, Family, find_family
@@ -26,7 +27,6 @@ from emlearn.mixture._finite_start import (
     GivenStart,
     RowsStart,
 )
-from emlearn.mixture._initialization import check_responsibilities
 
 Array = NDArray[Any]
 

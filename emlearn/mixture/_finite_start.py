@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._checks import check_responsibilities
 from emlearn.mixture._finite_data import UNKNOWN, FiniteData
-from emlearn.mixture._initialization import check_responsibilities
 
 Array = NDArray[Any]
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from emlearn._checks import as_numbers, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn.engine import ACCELERATORS, PLANS, SearchPlan, find_plan
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
@@ -26,8 +27,6 @@ from emlearn.mixture._initialization import (
     GivenResponsibilities,
     NearestMeansStart,
     Start,
-    as_numbers,
-    check_responsibilities,
 )
 
 Array = NDArray[Any]

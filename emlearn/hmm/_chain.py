@@ -1,0 +1,154 @@
+"""Hidden Markov chains: expectations and most probable paths, given log-densities.
+
+Compiled where that is possible. The recursions are scaled; sequences in which scaling
+loses numbers that matter are done again in logarithms.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.compiled import kernels
+from emlearn.hmm._careful import smooth_careful
+from emlearn.hmm._paths import find_paths
+from emlearn.hmm._scaled import smooth_scaled
+from emlearn.hmm._sequences import Sequences
+
+Array = NDArray[Any]
+
+
+class Smoothed(NamedTuple):
+    """What the chains are expected to have done, given all rows.
+
+    Attributes
+    ----------
+    start : ndarray of shape (n_states,)
+        Expected number of sequences that begin in each state.
+    transition : ndarray of shape (n_states, n_states)
+        Expected number of transitions.
+    log_likelihood : ndarray of shape (n_sequences,)
+        Log-likelihood of each sequence; -inf where it is impossible, NaN where a
+        log-density is NaN or +inf.
+    """
+
+    start: Array
+    transition: Array
+    log_likelihood: Array
+
+
+def smooth(
+    joint: Array,
+    sequences: Sequences,
+    start: Array,
+    transition: Array,
+    weight: Array | None = None,
+) -> Smoothed:
+    """Probabilities of the states of each row given the whole sequence.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_states, n_rows)
+        Log-densities of the rows, C-contiguous, float64; overwritten by the probabilities
+        times the weight of the sequence. Those of an impossible sequence are 0.
+    sequences : Sequences
+        Which rows form sequences.
+    start : ndarray of shape (n_states,)
+        Probabilities of the states at first.
+    transition : ndarray of shape (n_states, n_states)
+        Probabilities of the states after each state.
+    weight : ndarray of shape (n_sequences,), default=None
+        Positive weights; both expectations are weighted. None means 1 each.
+
+    Returns
+    -------
+    smoothed : Smoothed
+        Sums over the sequences; log-likelihoods are not weighted.
+
+    References
+    ----------
+    L. E. Baum, T. Petrie, G. Soules and N. Weiss (1970). "A maximization technique
+    occurring in the statistical analysis of probabilistic functions of Markov chains".
+    Annals of Mathematical Statistics 41(1), 164-171.
+
+    L. R. Rabiner (1989). "A tutorial on hidden Markov models and selected applications in
+    speech recognition". Proceedings of the IEEE 77(2), 257-286.
+    """
+    if kernels is None:
+        return _smooth(joint, sequences, start, transition, weight)
+    found = Smoothed(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
+    kernels.smooth_chains(
+        joint,
+        sequences.edges,
+        start,
+        transition,
+        weight,
+        found.log_likelihood,
+        found.start,
+        found.transition,
+    )
+    return found
+
+
+def _smooth(
+    joint: Array, sequences: Sequences, start: Array, transition: Array, weight: Array | None
+) -> Smoothed:
+    """`smooth` in numpy."""
+    weight = np.ones(len(sequences)) if weight is None else weight
+    shift = joint.max(axis=0)
+    valid = np.logical_and.reduceat(shift < np.inf, sequences.first)
+    with np.errstate(all="ignore"):
+        density = np.exp((joint - np.where(shift > -np.inf, shift, 0.0)).T)
+        log_likelihood, pairs = smooth_scaled(density, sequences, start, transition, weight)
+        log_likelihood += np.add.reduceat(shift, sequences.first)
+    again = ~np.isfinite(log_likelihood)
+    if again.any():
+        redo = np.flatnonzero(again & valid)
+        part, rows = sequences.select(np.flatnonzero(again))
+        density[rows] = 0.0
+        pairs[again] = 0.0
+        log_likelihood[again] = np.nan
+        if redo.size:
+            part, rows = sequences.select(redo)
+            x = np.ascontiguousarray(joint[:, rows].T)
+            log_likelihood[redo], pairs[redo] = smooth_careful(
+                x, part, start, transition, weight[redo]
+            )
+            density[rows] = x
+    joint[...] = density.T
+    return Smoothed(joint[:, sequences.first].sum(axis=1), pairs.sum(axis=0), log_likelihood)
+
+
+def most_probable_paths(
+    joint: Array, sequences: Sequences, start: Array, transition: Array
+) -> tuple[Array, Array]:
+    """The most probable states of each sequence, all rows together.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_states, n_rows)
+        Log-densities of the rows, C-contiguous, float64, none of them NaN or +inf.
+    sequences, start, transition
+        As in `smooth`.
+
+    Returns
+    -------
+    path : ndarray of shape (n_rows,)
+        States. Of paths of equal probability the one with the lower states is taken,
+        from the end.
+    score : ndarray of shape (n_sequences,)
+        Log-probability of the path and the rows together; -inf where none is possible.
+
+    References
+    ----------
+    A. J. Viterbi (1967). "Error bounds for convolutional codes and an asymptotically
+    optimum decoding algorithm". IEEE Transactions on Information Theory 13(2), 260-269.
+    """
+    if kernels is None:
+        return find_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
+    path = np.empty(sequences.n_rows, np.int64)
+    score = np.empty(len(sequences))
+    kernels.most_probable_paths(joint, sequences.edges, start, transition, path, score)
+    return path.astype(np.intp, copy=False), score

@@ -1,0 +1,310 @@
+"""What can be asked of a fitted hidden Markov model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from emlearn.engine.threads import blas_limited
+from emlearn.hmm._careful import log_of
+from emlearn.hmm._chain import most_probable_paths, smooth
+from emlearn.hmm._model import HiddenMarkovParams
+from emlearn.hmm._reading import read_lengths, read_weight
+from emlearn.hmm._sequences import Sequences
+
+Array = NDArray[Any]
+
+# Rows whose log-densities are taken together.
+_CHUNK_ROWS = 16384
+
+
+class ChainDecoding(DensityMixin, BaseEstimator):
+    """States, scores and samples of a fitted model."""
+
+    @abstractmethod
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        """Rows as an array of the family's kind."""
+
+    def _read(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
+        """Log-densities (n_components, n_rows) of rows, and the sequences they form."""
+        check_is_fitted(self)
+        X = self._validate_rows(X, reset=False)
+        sequences = read_lengths(lengths, X.shape[0])
+        params: HiddenMarkovParams = self._params
+        family = self.family_
+        joint = np.zeros((len(self.startprob_), X.shape[0]))
+        with blas_limited():
+            bound = family.bind(params.components, params.frame)
+            for begin in range(0, X.shape[0], _CHUNK_ROWS):
+                rows = slice(begin, begin + _CHUNK_ROWS)
+                density = np.zeros(joint[:, rows].shape)
+                family.log_density(family.encode(X[rows], params.frame), bound, density)
+                joint[:, rows] = density
+        return joint, sequences
+
+    def _smooth(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
+        """Smoothed probabilities, log-likelihoods of the sequences, and these."""
+        joint, sequences = self._read(X, lengths)
+        found = smooth(joint, sequences, self._params.startprob, self._params.transmat)
+        return joint, found.log_likelihood, sequences
+
+    def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> NDArray[np.intp]:
+        """Most probable states of each sequence, all rows together (Viterbi).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+
+        Returns
+        -------
+        states : ndarray of shape (n_samples,)
+            Indices of states. Of paths of equal probability the one with the lower
+            states is taken, from the end.
+        """
+        return self.decode(X, lengths)[1]
+
+    def decode(
+        self, X: ArrayLike, lengths: ArrayLike | None = None, algorithm: str = "viterbi"
+    ) -> tuple[float, NDArray[np.intp]]:
+        """States of the rows, and how probable they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+        algorithm : {"viterbi", "map"}, default="viterbi"
+            "viterbi": the most probable path; "map": the most probable state of each row
+            by itself, which makes the fewest errors on average, but may string together
+            states between which there is no transition.
+
+        Returns
+        -------
+        log_probability : float
+            Log-density of the states and the rows together, summed over the sequences;
+            -inf for a path that is not possible.
+        states : ndarray of shape (n_samples,)
+            Indices of states.
+        """
+        if algorithm not in _ALGORITHMS:
+            raise ValueError(f"algorithm must be one of {sorted(_ALGORITHMS)}, got {algorithm!r}.")
+        joint, sequences = self._read(X, lengths)
+        return _ALGORITHMS[algorithm](
+            joint, sequences, self._params.startprob, self._params.transmat
+        )
+
+    def predict_proba(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
+        """Probability of each state in each row, given the whole sequence (smoothed).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_components)
+            Rows add up to one.
+        """
+        return np.ascontiguousarray(self._smooth(X, lengths)[0].T)
+
+    def score_samples(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
+        """Log-likelihood of each sequence.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_sequences,)
+            Natural logarithm of the density of the sequence, in the units of X.
+        """
+        return self._smooth(X, lengths)[1]
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Mean log-likelihood per row, weighted: comparable between data of any length.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        y : Ignored
+            Present for compatibility with pipelines.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Weights of the sequences; None means 1 each.
+
+        Returns
+        -------
+        log_likelihood : float
+            In nats per row. (The `score` of hmmlearn is the sum over the rows.)
+        """
+        log_likelihood, n_rows = self._total(X, lengths, sample_weight)
+        return log_likelihood / n_rows
+
+    def _total(self, X: Any, lengths: Any, sample_weight: Any) -> tuple[float, float]:
+        """Log-likelihood and number of rows, both weighted."""
+        _, log_likelihood, sequences = self._smooth(X, lengths)
+        weight = read_weight(sample_weight, sequences)
+        if weight is None:
+            weight = np.ones(len(sequences))
+        return float(weight @ log_likelihood), float(weight @ sequences.lengths)
+
+    @abstractmethod
+    def _n_parameters(self) -> int:
+        """Number of free parameters."""
+
+    def aic(
+        self,
+        X: ArrayLike,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Akaike's information criterion; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Weights of the sequences; None means 1 each.
+
+        Returns
+        -------
+        aic : float
+            -2 log-likelihood + 2 x number of parameters. Fixed zeros are no parameters.
+        """
+        return -2.0 * self._total(X, lengths, sample_weight)[0] + 2.0 * self._n_parameters()
+
+    def bic(
+        self,
+        X: ArrayLike,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Bayesian information criterion; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means that all rows are one.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            Weights of the sequences; None means 1 each.
+
+        Returns
+        -------
+        bic : float
+            -2 log-likelihood + log(number of rows, weighted) x number of parameters.
+        """
+        log_likelihood, n_rows = self._total(X, lengths, sample_weight)
+        return -2.0 * log_likelihood + np.log(n_rows) * self._n_parameters()
+
+    def sample(
+        self, n_samples: int = 1, lengths: ArrayLike | None = None
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Draw sequences from the fitted model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows; if there are `lengths`, ignored.
+        lengths : array-like of shape (n_sequences,), default=None
+            Numbers of rows of the sequences; None means one sequence.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Rows, one sequence after another.
+        states : ndarray of shape (n_samples,)
+            Their states.
+        """
+        check_is_fitted(self)
+        if lengths is None:
+            if not isinstance(n_samples, Integral) or n_samples < 1:
+                raise ValueError(
+                    f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
+                )
+            lengths = [int(n_samples)]
+        sequences = read_lengths(lengths, int(np.sum(lengths)))
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        rng = np.random.default_rng(seed)
+        params: HiddenMarkovParams = self._params
+        states = _draw_states(sequences, params.startprob, params.transmat, rng)
+        return self.family_.sample(params.components, params.frame, states, rng), states
+
+
+def _draw_states(
+    sequences: Sequences, startprob: Array, transmat: Array, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Paths of chains: a step in time for all of them together."""
+    packed = sequences.packed
+    states = np.empty(sequences.n_rows, np.intp)
+    uniform = rng.random(sequences.n_rows)
+    start, moves = _bounds(startprob), _bounds(transmat)
+    at = np.zeros(len(sequences), np.intp)
+    for t, now in enumerate(packed.steps):
+        n = now.stop - now.start
+        bounds = start if t == 0 else moves[at[:n]]
+        at[:n] = (uniform[now, None] >= bounds).sum(axis=1)
+        states[packed.rows[now]] = at[:n]
+    return states
+
+
+def _bounds(probability: Array) -> Array:
+    """Bounds of the parts of the unit interval that belong to the states, but the last.
+
+    Divided by the sum as it is rounded, so that no state of probability 0 has a part.
+    """
+    edges = np.cumsum(probability, axis=-1)
+    return edges[..., :-1] / edges[..., -1:]
+
+
+def _decode_viterbi(
+    joint: Array, sequences: Sequences, startprob: Array, transmat: Array
+) -> tuple[float, NDArray[np.intp]]:
+    path, score = most_probable_paths(joint, sequences, startprob, transmat)
+    return float(score.sum()), path
+
+
+def _decode_map(
+    joint: Array, sequences: Sequences, startprob: Array, transmat: Array
+) -> tuple[float, NDArray[np.intp]]:
+    smoothed = joint.copy()
+    smooth(smoothed, sequences, startprob, transmat)
+    states = smoothed.argmax(axis=0)
+    score = joint[states, np.arange(len(states))].sum()
+    score += log_of(startprob)[states[sequences.first]].sum()
+    inner = np.delete(np.arange(len(states)), sequences.first)
+    score += log_of(transmat)[states[inner - 1], states[inner]].sum()
+    return float(score), states
+
+
+_ALGORITHMS = {"viterbi": _decode_viterbi, "map": _decode_map}

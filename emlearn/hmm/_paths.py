@@ -1,0 +1,121 @@
+"""Most probable paths through hidden Markov chains, in numpy.
+
+As in `emlearn.hmm._scaled`, few long sequences are worked on in pieces side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.hmm._careful import log_of
+from emlearn.hmm._sequences import Packed, Sequences
+
+Array = NDArray[Any]
+
+
+def find_paths(
+    joint: Array, sequences: Sequences, start: Array, transition: Array
+) -> tuple[Array, Array]:
+    """Most probable states of each sequence together.
+
+    Of paths of equal probability the one with the lower states is taken, from the end.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_rows, n_states)
+        Log-densities, none of them NaN or +inf.
+    sequences : Sequences
+        Which rows form sequences.
+    start : ndarray of shape (n_states,)
+        Probabilities of the states at first.
+    transition : ndarray of shape (n_states, n_states)
+        Probabilities of the states after each state.
+
+    Returns
+    -------
+    path : ndarray of shape (n_rows,)
+        States.
+    score : ndarray of shape (n_sequences,)
+        Log-probability of the path and the rows together.
+    """
+    move = log_of(transition)
+    pieces, owner = sequences.cut()
+    n_pieces, n_states = len(pieces), len(start)
+    is_first = np.append(True, owner[1:] != owner[:-1])
+    begin = np.broadcast_to(log_of(start), (n_pieces, n_states))
+    if pieces is not sequences:
+        begin = _begins(joint, pieces, is_first, begin, move)
+    state, best = _forward(joint[pieces.packed.rows], pieces.packed, begin, move)
+    # Where each piece begins and what lies between, for every state it may end in.
+    traces = _trace(pieces.packed, best)
+    last = state[pieces.packed.last]
+    place = np.empty(n_pieces, np.intp)
+    place[pieces.packed.order] = np.arange(n_pieces)
+    end = np.empty(n_pieces, np.intp)
+    for p in range(n_pieces - 1, -1, -1):
+        ahead = last[place[p]]
+        if p + 1 < n_pieces and not is_first[p + 1]:
+            ahead = ahead + move[:, traces[place[p + 1], end[p + 1]]]
+        end[p] = ahead.argmax()
+    path = np.empty(sequences.n_rows, np.intp)
+    in_order = end[pieces.packed.order]
+    for now in pieces.packed.steps:
+        n = now.stop - now.start
+        path[pieces.packed.rows[now]] = traces[now, :][np.arange(n), in_order[:n]]
+    is_last = np.append(is_first[1:], True)
+    score = last[place, end][is_last]
+    return path, score
+
+
+def _forward(x: Array, packed: Packed, begin: Array, move: Array) -> tuple[Array, Array]:
+    """Log-probabilities of the best paths to each state, and where they come from."""
+    state = np.empty_like(x)
+    best = np.zeros(x.shape, np.intp)
+    before = slice(0, 0)
+    for t, now in enumerate(packed.steps):
+        if t == 0:
+            state[now] = begin[packed.order]
+        else:
+            n = now.stop - now.start
+            moved = state[before][:n, :, None] + move
+            best[now] = moved.argmax(axis=1)
+            state[now] = moved.max(axis=1)
+        state[now] += x[now]
+        before = now
+    return state, best
+
+
+def _trace(packed: Packed, best: Array) -> Array:
+    """State of each row (in the order of time), if its piece ends in each of the states."""
+    traces = np.empty_like(best)
+    n_states = best.shape[1]
+    at = np.tile(np.arange(n_states), (len(packed.order), 1))
+    for now in packed.steps[::-1]:
+        n = now.stop - now.start
+        traces[now] = at[:n]
+        at[:n] = np.take_along_axis(best[now], at[:n], axis=1)
+    return traces
+
+
+def _begins(joint: Array, pieces: Sequences, is_first: Array, start: Array, move: Array) -> Array:
+    """Log-probability of the best path to each state before the first row of each piece."""
+    packed = pieces.packed
+    n_states = len(move)
+    through = np.full((len(pieces), n_states, n_states), -np.inf)
+    through[:, np.arange(n_states), np.arange(n_states)] = 0.0
+    for t, now in enumerate(packed.steps):
+        n = now.stop - now.start
+        if t > 0:
+            through[:n] = (through[:n, :, :, None] + move).max(axis=2)
+        through[:n] += joint[packed.rows[now], None, :]
+    place = np.empty_like(packed.order)
+    place[packed.order] = np.arange(len(packed.order))
+    begin = np.array(start)
+    for p in range(1, len(pieces)):
+        if not is_first[p]:
+            end = (begin[p - 1][:, None] + through[place[p - 1]]).max(axis=0)
+            begin[p] = (end[:, None] + move).max(axis=0)
+    return begin

@@ -1,0 +1,125 @@
+"""Rows that form sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Packed(NamedTuple):
+    """Rows of several sequences in the order of time, the longest sequence first.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,)
+        The first rows of all sequences, then the second rows, and so on.
+    steps : list of slice
+        Where in `rows` each step in time is: of step t, the sequences that are longer
+        than t, which are the first so many.
+    order : ndarray of shape (n_sequences,)
+        The sequences by decreasing length.
+    last : ndarray of shape (n_sequences,)
+        Where in `rows` their last rows are.
+    """
+
+    rows: Array
+    steps: list[slice]
+    order: Array
+    last: Array
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences that lie one after another.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (n_sequences + 1,)
+        Sequence s has the rows ``edges[s]`` to ``edges[s + 1]``.
+    """
+
+    edges: Array
+
+    @classmethod
+    def of_lengths(cls, lengths: Array) -> Sequences:
+        """Sequences of given lengths."""
+        edges = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=edges[1:])
+        return cls(edges)
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all sequences."""
+        return int(self.edges[-1])
+
+    @property
+    def first(self) -> Array:
+        """The first row of each sequence."""
+        return self.edges[:-1]
+
+    @property
+    def last(self) -> Array:
+        """The last row of each sequence."""
+        return self.edges[1:] - 1
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Number of rows of each sequence."""
+        return np.diff(self.edges)
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The rows in the order of time."""
+        order = np.argsort(-self.lengths, kind="stable")
+        lengths = self.lengths[order]
+        begin = np.repeat(self.first[order], lengths)
+        in_order = Sequences.of_lengths(lengths)
+        time = np.arange(self.n_rows) - np.repeat(in_order.first, lengths)
+        by_time = np.argsort(time, kind="stable")
+        counts = np.bincount(time)
+        edges = np.append(0, np.cumsum(counts))
+        steps = [slice(*pair) for pair in pairwise(edges.tolist())]
+        last = edges[lengths - 1] + np.arange(len(self))
+        return Packed((begin + time)[by_time], steps, order, last)
+
+    def select(self, chosen: Array) -> tuple[Sequences, Array]:
+        """Some of the sequences, and the rows that they have here."""
+        part = Sequences.of_lengths(self.lengths[chosen])
+        offset = np.repeat(self.first[chosen] - part.first, part.lengths)
+        return part, np.arange(part.n_rows) + offset
+
+    def cut(self) -> tuple[Sequences, Array]:
+        """Pieces about as long as there are many, if sequences are few and long.
+
+        Returns
+        -------
+        pieces : Sequences
+            The same rows.
+        owner : ndarray of shape (n_pieces,)
+            The sequence that each is a piece of.
+        """
+        longest = int(self.lengths.max())
+        # Side by side there is enough to do, or nothing to gain.
+        if longest < _LONG or self.n_rows > _MANY * longest:
+            return self, np.arange(len(self))
+        size = int(np.sqrt(longest)) + 1
+        n_pieces = -(-self.lengths // size)
+        owner = np.repeat(np.arange(len(self)), n_pieces)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
+        edges = np.append(self.first[owner] + size * place, self.n_rows)
+        return Sequences(edges), owner
+
+
+# Sequences shorter than this, or as many side by side, are not cut.
+_LONG = 100
+_MANY = 100

@@ -1,0 +1,74 @@
+"""The model of one's own in the documentation: it runs, and the kit would notice mistakes."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+
+from emlearn.testing import check_latent_variable_model
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLE = DOCS / "examples" / "own_model.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("own_model", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_what_runs():
+    shown = re.search(r"```python\n(class Params.*?)```", (DOCS / "own_model.md").read_text(), re.S)
+    code = shown.group(1).strip()
+    assert code in EXAMPLE.read_text()
+    assert len([line for line in code.splitlines() if line.strip()]) < 60
+
+
+def test_the_example_prints_the_published_fit(example, tmp_path, monkeypatch, capsys):
+    """Estimates as in Tanner, "Tools for Statistical Inference"."""
+    monkeypatch.chdir(tmp_path)
+    example.main()
+    printed = capsys.readouterr().out
+    assert "log10(hours) = -6.019 + 4.311 x 1000/K, sigma = 0.2592" in printed
+    assert printed.count("converged, -12.965455") == 5
+    assert (tmp_path / example.PICTURE).stat().st_size > 10_000
+    page = (DOCS / "own_model.md").read_text()
+    for line in printed.splitlines()[2:-1]:
+        assert line in page
+
+
+def test_nothing_higher_is_found_directly(example):
+    X = example.motorettes()
+    model = example.CensoredRegression()
+
+    def negative(z):
+        return -example.log_likelihood(model, example.Params(z[:2], np.exp(z[2])), X, None)
+
+    direct = minimize(negative, [-5.0, 4.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-8})
+    best = example.fit(X, None).best
+    assert_allclose(best.objective, -direct.fun, atol=1e-6)
+    assert_allclose(best.params.slopes, direct.x[:2], rtol=1e-3)
+
+
+def test_the_kit_notices_mistakes(example):
+    X = example.motorettes()
+
+    class Cheerful(example.CensoredRegression):
+        def e_step(self, block, params):
+            statistics, value = super().e_step(block, params)
+            return statistics._replace(square=statistics.square + 1.0), value
+
+    class Forgetful(example.CensoredRegression):
+        def prepare(self, X, sample_weight=None):
+            return super().prepare(X)
+
+    for model in (Cheerful(), Forgetful()):
+        with pytest.raises(AssertionError, match=type(model).__name__):
+            check_latent_variable_model(model, X, score=example.log_likelihood)

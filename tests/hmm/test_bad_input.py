@@ -1,0 +1,128 @@
+"""Errors name what is wrong and what to do."""
+
+import numpy as np
+import pytest
+
+from emlearn import HiddenMarkovEM
+from emlearn.families import Gaussian
+
+X = np.random.default_rng(0).standard_normal((12, 2))
+QUICK = {"init_params": "rows", "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([5, 5], "lengths of the 2 sequences add up to 10, but X has 12 rows"),
+        ([20], "lengths of the 1 sequences add up to 20, but X has 12 rows"),
+        ([12, 0], "lengths must be integers >= 1, but that of sequence 1 is 0"),
+        ([-3, 15], "that of sequence 0 is -3"),
+        ([6.5, 5.5], "that of sequence 0 is 6.5"),
+        ([np.nan, 12], "that of sequence 0 is nan"),
+        ([], "lengths must be a list"),
+        (12, "lengths must be a list"),
+        ([[6, 6]], "lengths must be a list"),
+        (["6", "6"], "lengths must be a list"),
+    ],
+)
+def test_lengths(lengths, message):
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovEM(2, **QUICK).fit(X, lengths=lengths)
+    model = HiddenMarkovEM(1).fit(X)
+    for method in (model.predict, model.predict_proba, model.score_samples, model.bic):
+        with pytest.raises(ValueError, match=message):
+            method(X, lengths)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(12), r"has shape \(12,\), but there are 2 sequences"),
+        ([1.0, -1.0], "sample_weight of sequence 1 is -1.0"),
+        ([np.nan, 1.0], "sample_weight of sequence 0 is nan"),
+        ([0.0, 0.0], "sample_weight is 0 for all sequences"),
+        (["a", "b"], "'sample_weight' must be an array of numbers"),
+    ],
+)
+def test_weights(weight, message):
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovEM(2, **QUICK).fit(X, lengths=[6, 6], sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(11), "y has 11 entries, but X has 12 rows"),
+        (np.full(12, 2), r"y is 2 in row 0, but must be a state, 0 to 1 \(n_components - 1\)"),
+        ([0, 1, -2] + [0] * 9, "y is -2 in row 2"),
+        ([0, 1, 0.5] + [0] * 9, "y is 0.5 in row 2"),
+        ([0, 1, np.nan] + [0] * 9, "y is nan in row 2"),
+        (["a"] * 12, "'y' must be an array of numbers"),
+    ],
+)
+def test_states(y, message):
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovEM(2, **QUICK).fit(X, y)
+    HiddenMarkovEM(2, use_labels=False, **QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"startprob_init": [0.5, 0.5, 0.0]}, r"startprob_init must have shape \(2,\), got \(3,\)"),
+        ({"startprob_init": [0.5, 0.6]}, "startprob_init must sum to 1, got 1.1"),
+        ({"startprob_init": [1.5, -0.5]}, "startprob_init must be >= 0"),
+        ({"transmat_init": [0.5, 0.5]}, r"transmat_init must have shape \(2, 2\)"),
+        ({"transmat_init": [[1, 0], [0.2, 0.7]]}, "transmat_init must sum to 1 in each row"),
+        ({"transmat_init": [[1, 0], [np.nan, 1]]}, "transmat_init must be >= 0"),
+        ({"transmat_init": [["a", "b"]] * 2}, "'transmat_init' must be an array of numbers"),
+        ({"startprob_prior": [0.5, 2.0]}, "startprob_prior must be >= 1"),
+        ({"transmat_prior": [1.0, 2.0]}, r"transmat_prior must be a number or an array of shape"),
+        ({"transmat_prior": np.full((2, 2), np.inf)}, "transmat_prior must be >= 1"),
+        ({"startprob_prior": 0.5}, "'startprob_prior' parameter"),
+        ({"n_components": 0}, "'n_components' parameter"),
+        ({"family": "cauchy"}, "'family' parameter"),
+        ({"family": [("poisson",)]}, "list of families"),
+        ({"covariance_type": "round"}, "'covariance_type' parameter"),
+        ({"init_params": np.ones((3, 2))}, r"n_components\) = \(12, 2\), got \(3, 2\)"),
+        ({"init_params": np.zeros((12, 2))}, "must not all be 0"),
+        ({"init_params": lambda X, k, rng: np.ones((2, 2))}, r"\(12, 2\), got \(2, 2\)"),
+    ],
+)
+def test_hyperparameters(settings, message):
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovEM(**{"n_components": 2, **QUICK, **settings}).fit(X)
+
+
+def test_rows():
+    for bad, message in ((np.inf, "infinity"), ("text", "could not convert")):
+        rows = X.astype(object)
+        rows[3, 1] = bad
+        with pytest.raises(ValueError, match=message):
+            HiddenMarkovEM(2, **QUICK).fit(rows)
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        HiddenMarkovEM(2, **QUICK).fit(X[:, 0])
+    model = HiddenMarkovEM(2, **QUICK).fit(X)
+    with pytest.raises(ValueError, match="expecting 2 features"):
+        model.predict(X[:, :1])
+    for counts, message in (
+        (X, r"has -0.\d+ in row \d, column"),
+        (np.abs(X), r"in row 0, column 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            HiddenMarkovEM(2, family="poisson", **QUICK).fit(counts)
+
+
+def test_known_states_that_contradict_fixed_zeros():
+    y = np.full(12, -1)
+    y[[7, 8]] = [1, 0]
+    with pytest.raises(ValueError, match=r"failed; .*sequence 1 .*known of it \(y\).*check y"):
+        HiddenMarkovEM(2, transmat_init=[[0.5, 0.5], [0.0, 1.0]], **QUICK).fit(X, y, [6, 6])
+
+
+def test_states_on_single_points_without_a_prior():
+    rows = np.array([[0.0], [0.0], [0.0], [5.0], [6.0], [7.0]])
+    model = HiddenMarkovEM(2, family=Gaussian(alpha=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]])
+    with pytest.raises(ValueError, match=r"failed; .*singular.*stronger prior"):
+        model.fit(rows)
+    assert HiddenMarkovEM(2, init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]).fit(rows).converged_
