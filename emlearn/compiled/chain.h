@@ -2,13 +2,13 @@
 
    Numbers that belong to states are padded with zeros to whole quads, four of them. */
 
-#define QUAD 4
+#define CHAIN_QUAD 4
 /* Rows of short sequences that are worked on together. */
 #define CHAIN_ROWS 1024
 /* The scaled recursions have lost nothing unless a weight exceeds this; see chain_smooth. */
 #define CHAIN_LARGEST 1e200
 
-typedef double quad __attribute__((vector_size(8 * QUAD), aligned(8), may_alias));
+typedef double quad __attribute__((vector_size(8 * CHAIN_QUAD), aligned(8), may_alias));
 
 typedef struct {
     Py_ssize_t n_states, padded;
@@ -91,7 +91,7 @@ INLINE double
 chain_smooth(const Chain *chain, Py_ssize_t n_states, Py_ssize_t n_quads, Py_ssize_t n_rows,
              const double *density, double weight, double *smoothed, double *scale, double *pairs)
 {
-    const Py_ssize_t padded = n_quads * QUAD;
+    const Py_ssize_t padded = n_quads * CHAIN_QUAD;
     quad *state = (quad *)smoothed;
     const quad *emission = (const quad *)density;
     double log_scale = 0.0, product = 1.0;
@@ -108,7 +108,7 @@ chain_smooth(const Chain *chain, Py_ssize_t n_states, Py_ssize_t n_quads, Py_ssi
         emission += n_quads;
         for (Py_ssize_t q = 0; q < n_quads; q++) {
             quad even = {0}, odd = {0};
-            const double *from = chain->from + q * QUAD;
+            const double *from = chain->from + q * CHAIN_QUAD;
             Py_ssize_t i = 0;
             for (; i + 1 < n_states; i += 2) {
                 even += before[i] * *(const quad *)(from + i * padded);
@@ -153,7 +153,7 @@ chain_smooth(const Chain *chain, Py_ssize_t n_states, Py_ssize_t n_quads, Py_ssi
         const double *follows = (const double *)next;
         for (Py_ssize_t q = 0; q < n_quads; q++) {
             quad even = {0}, odd = {0};
-            const double *into = chain->into + q * QUAD;
+            const double *into = chain->into + q * CHAIN_QUAD;
             Py_ssize_t j = 0;
             for (; j + 1 < n_states; j += 2) {
                 even += follows[j] * *(const quad *)(into + j * padded);
@@ -181,7 +181,7 @@ static double
 chain_smooth_any(const Chain *chain, Py_ssize_t n_rows, const double *density, double weight,
                  double *smoothed, double *scale, double *pairs)
 {
-#define SMOOTH(n) chain_smooth(chain, n, ((n) + QUAD - 1) / QUAD, n_rows, density, weight, \
+#define SMOOTH(n) chain_smooth(chain, n, ((n) + CHAIN_QUAD - 1) / CHAIN_QUAD, n_rows, density, weight, \
                                smoothed, scale, pairs)
     switch (chain->n_states) {
     case 1: return SMOOTH(1);
@@ -214,7 +214,7 @@ chain_smooth_all(double *joint, Py_ssize_t n_states, Py_ssize_t n_rows, const in
                  Py_ssize_t n_sequences, const double *start, const double *transition,
                  const double *weight, double *density, double *first, double *pairs)
 {
-    const Py_ssize_t padded = (n_states + QUAD - 1) / QUAD * QUAD;
+    const Py_ssize_t padded = (n_states + CHAIN_QUAD - 1) / CHAIN_QUAD * CHAIN_QUAD;
     const Py_ssize_t square = n_states * n_states;
     Py_ssize_t most = CHAIN_ROWS, n_careful = 0;
     for (Py_ssize_t s = 0; s < n_sequences; s++) {
