@@ -164,7 +164,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
             In nats per row. (The `score` of hmmlearn is the sum over the rows.)
         """
         if hasattr(y, "__len__"):
-            check_one_for_each_row(y, np.shape(X)[0])
+            check_one_for_each_row(y, X.shape[0] if hasattr(X, "shape") else len(X))
         log_likelihood, n_rows = self._total(X, lengths, sample_weight)
         return log_likelihood / n_rows
 
