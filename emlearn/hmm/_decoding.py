@@ -164,7 +164,8 @@ class ChainDecoding(DensityMixin, BaseEstimator):
             In nats per row. (The `score` of hmmlearn is the sum over the rows.)
         """
         if hasattr(y, "__len__"):
-            check_one_for_each_row(y, X.shape[0] if hasattr(X, "shape") else len(X))
+            rows: Any = X
+            check_one_for_each_row(y, rows.shape[0] if hasattr(X, "shape") else len(rows))
         log_likelihood, n_rows = self._total(X, lengths, sample_weight)
         return log_likelihood / n_rows
 
