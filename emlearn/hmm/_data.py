@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from emlearn.families import Family
 from emlearn.gaussian.blocks import Workspace
 from emlearn.hmm._sequences import Sequences
+from emlearn.mixture._finite_data import UNKNOWN
 
 Array = NDArray[Any]
-
-#: Label of a row whose state is not known.
-UNKNOWN = -1
 
 # Rows of a block, and of the parts in which densities of a longer one are taken: as many
 # as the cache has room for. Threads meet at the interpreter's lock between blocks.

@@ -16,7 +16,7 @@ from emlearn.engine.threads import blas_limited
 from emlearn.hmm._careful import log_of
 from emlearn.hmm._chain import most_probable_paths, smooth
 from emlearn.hmm._model import HiddenMarkovParams
-from emlearn.hmm._reading import read_lengths, read_weight
+from emlearn.hmm._reading import check_one_for_each_row, read_lengths, read_weight
 from emlearn.hmm._sequences import Sequences
 
 Array = NDArray[Any]
@@ -163,6 +163,9 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         log_likelihood : float
             In nats per row. (The `score` of hmmlearn is the sum over the rows.)
         """
+        if hasattr(y, "__len__"):
+            rows: Any = X
+            check_one_for_each_row(y, rows.shape[0] if hasattr(X, "shape") else len(rows))
         log_likelihood, n_rows = self._total(X, lengths, sample_weight)
         return log_likelihood / n_rows
 

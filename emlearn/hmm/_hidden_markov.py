@@ -21,7 +21,7 @@ from emlearn.families import FAMILIES, Family, Gaussian, find_family
 from emlearn.gaussian.structures import STRUCTURES
 from emlearn.hmm._data import Observations
 from emlearn.hmm._decoding import ChainDecoding
-from emlearn.hmm._model import HiddenMarkovModel, HiddenMarkovParams
+from emlearn.hmm._model import HiddenMarkovModel, HiddenMarkovParams, make_model
 from emlearn.hmm._reading import read_distribution, read_lengths, read_states, read_weight
 from emlearn.hmm._start import SEARCH_START, STARTS, CallableStart, Draw, GivenStart
 
@@ -79,7 +79,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         rng)``, rng being a `numpy.random.Generator` and X the rows of the sequences of
         positive weight, longest first. If each state has rows that are known to be its
         own, it starts from these, whatever is chosen here.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="fast"
+    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
         How much to search for the global optimum with ``init_params="search"``; see
         `GaussianMixtureEM`.
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
@@ -206,7 +206,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",
-        search: str | int | SearchPlan = "fast",
+        search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
@@ -352,7 +352,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
                 f"{family!r} has not. Use accelerate='auto' or None."
             )
         n = self.n_components_
-        return HiddenMarkovModel(
+        return make_model(
             n,
             family,
             self._draw(n_rows),

@@ -29,7 +29,9 @@ from emlearn.hmm._data import (
     prepare_sequences,
     subset_sequences,
 )
-from emlearn.hmm._start import Draw, around, with_labels
+from emlearn.hmm._perturbing import count_moves, split_state
+from emlearn.hmm._start import Draw
+from emlearn.mixture._finite_start import with_labels
 
 Array = NDArray[Any]
 
@@ -105,6 +107,12 @@ class Distribution(NamedTuple):
         counts = counts + np.where(self.allowed(), self.excess, 0.0)
         total = counts.sum(axis=-1, keepdims=True)
         return np.where(total > 0.0, counts / np.where(total > 0.0, total, 1.0), before)
+
+    def near(self, counts: Array) -> Array:
+        """Probabilities to go on from near counts that are only guessed."""
+        even = self.allowed() / self.allowed().sum(axis=-1, keepdims=True)
+        guessed = counts * self.allowed() + _TINY * even
+        return 0.9 * guessed / guessed.sum(axis=-1, keepdims=True) + 0.1 * even
 
     def log_prior(self, probability: Array) -> float:
         """Log prior density up to a constant."""
@@ -246,26 +254,26 @@ class HiddenMarkovModel(
     def perturb(
         self, data: SequenceData, params: HiddenMarkovParams, rng: np.random.Generator
     ) -> HiddenMarkovParams | None:
-        """Move one state to the rows about a random one; it then comes and goes at random."""
-        if self.n_states == 1:
+        """Take one state away and split another in two; see `emlearn.hmm._perturbing`."""
+        labels = data.observed.labels
+        if self.n_states == 1 or (
+            labels is not None and np.isin(range(self.n_states), labels).all()
+        ):
             return None
         working = self.precompute(params)
         # The next block is worked on in the same memory, so what it holds is copied.
-        smoothed = np.concatenate(
-            [self.smooth(block, working)[0].copy() for block in data.blocks], axis=1
+        density = np.concatenate([self.log_joint(b, working).copy() for b in data.blocks], 1)
+        smoothed = np.concatenate([self.smooth(b, working)[0].copy() for b in data.blocks], 1)
+        changed = split_state(data, self.family, density, smoothed, rng)
+        if changed is None:
+            return None
+        if labels is not None:
+            changed = with_labels(changed / data.row_weight, labels) * data.row_weight
+        start, transition = count_moves(changed, data.observed.sequences)
+        components = self.family.start(data.rows, changed, data.frame, rng)
+        return HiddenMarkovParams(
+            self.startprob.near(start), self.transmat.near(transition), components, data.frame
         )
-        smoothed /= data.row_weight
-        lightness = 1.0 / (smoothed.sum(axis=1) + 1.0)
-        moved = int(rng.choice(self.n_states, p=lightness / lightness.sum()))
-        smoothed[moved] = around(data, self.n_states, rng)
-        if data.observed.labels is not None:
-            smoothed = with_labels(smoothed, data.observed.labels)
-        transmat = params.transmat.copy()
-        even = self.transmat.allowed() / self.transmat.allowed().sum(axis=1, keepdims=True)
-        transmat[moved] = even[moved]
-        transmat = 0.9 * transmat + 0.1 * even
-        components = self._from_responsibilities(data, smoothed, rng)
-        return params._replace(transmat=transmat, components=components)
 
     def idle_states(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
         """States that no row is expected to be in."""
@@ -289,6 +297,10 @@ class HiddenMarkovModel(
         """Number of free parameters; fixed zeros are none."""
         own = self.family.n_parameters(params.components, params.frame)
         return self.startprob.n_parameters() + self.transmat.n_parameters() + own
+
+
+class VectorHiddenMarkovModel(HiddenMarkovModel):
+    """Hidden Markov model of a family that has a vector form."""
 
     def to_vector(self, params: HiddenMarkovParams) -> NDArray[np.float64]:
         """Square roots of the probabilities, and the vector of the family.
@@ -317,3 +329,9 @@ class HiddenMarkovModel(
         square /= total
         emission = self.family.from_vector(components, like.components, like.frame)
         return HiddenMarkovParams(square[0], square[1:].copy(), emission, like.frame)
+
+
+def make_model(n_states: int, family: Family, *settings: Any) -> HiddenMarkovModel:
+    """Hidden Markov model of a family, with a vector form if the family has one."""
+    kind = VectorHiddenMarkovModel if family.has_vector else HiddenMarkovModel
+    return kind(n_states, family, *settings)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from emlearn._checks import as_numbers
-from emlearn.hmm._data import UNKNOWN
 from emlearn.hmm._model import Distribution
 from emlearn.hmm._sequences import Sequences
+from emlearn.mixture._finite_data import UNKNOWN
 
 Array = NDArray[Any]
 
@@ -84,11 +84,7 @@ def read_states(y: Any, n_rows: int, n_states: int | None) -> NDArray[np.intp] |
         If `y` has another length than X, or entries that are not -1 or a state.
     """
     values = column_or_1d(y, warn=True)
-    if len(values) != n_rows:
-        raise ValueError(
-            f"y has {len(values)} entries, but X has {n_rows} rows. It needs the state of each "
-            "row, -1 where it is not known."
-        )
+    check_one_for_each_row(values, n_rows)
     numbers = as_numbers(values, "y")
     largest = np.inf if n_states is None else n_states - 1
     valid = (numbers >= UNKNOWN) & (numbers <= largest) & (numbers == np.floor(numbers))
@@ -101,6 +97,25 @@ def read_states(y: Any, n_rows: int, n_states: int | None) -> NDArray[np.intp] |
         )
     labels = numbers.astype(np.intp)
     return labels if (labels != UNKNOWN).any() else None
+
+
+def check_one_for_each_row(y: Any, n_rows: int) -> None:
+    """Refuse a `y` of another length than X, as when lengths are given in its place.
+
+    Raises
+    ------
+    ValueError
+        Tells how to pass lengths, where `y` could be these.
+    """
+    if y is None or len(y) == n_rows:
+        return
+    hint = ""
+    if np.asarray(y).dtype.kind in "iu" and np.sum(y) == n_rows:
+        hint = " If these are the lengths of sequences, pass them by name: lengths=..."
+    raise ValueError(
+        f"y has {len(y)} entries, but X has {n_rows} rows. It needs the state of each row, -1 "
+        f"where it is not known.{hint}"
+    )
 
 
 def read_distribution(init: Any, prior: Any, shape: tuple[int, ...], name: str) -> Distribution:

@@ -166,14 +166,18 @@ def _through(density: Array, pieces: Sequences, transition: Array) -> tuple[Arra
     shape = (len(pieces), n_states, n_states)
     matrix = np.zeros(shape)
     matrix[:] = np.eye(n_states)
-    log_size = np.zeros(shape[:2])
+    size = np.ones((len(packed.steps), *shape[:2]))
+    emission = density[packed.rows, None, :]
     for t, now in enumerate(packed.steps):
         n = now.stop - now.start
-        moved = matrix[:n] @ transition if t > 0 else matrix[:n]
-        moved = moved * density[packed.rows[now], None, :]
-        size = moved.sum(axis=2)
-        log_size[:n] += np.log(size)
-        matrix[:n] = moved / np.where(size > 0.0, size, 1.0)[:, :, None]
+        moved = matrix[:n]
+        if t > 0:
+            # One product of two matrices, not one for each piece.
+            moved = (moved.reshape(-1, n_states) @ transition).reshape(moved.shape)
+        moved = moved * emission[now]
+        total = moved.sum(axis=2, out=size[t, :n])
+        np.divide(moved, np.where(total > 0.0, total, 1.0)[:, :, None], out=matrix[:n])
+    log_size = np.log(size).sum(axis=0)
     back = np.empty_like(packed.order)
     back[packed.order] = np.arange(len(packed.order))
     return matrix[back], log_size[back]

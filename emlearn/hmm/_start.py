@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn._checks import check_responsibilities
-from emlearn.hmm._data import UNKNOWN, SequenceData
+from emlearn.hmm._data import SequenceData
 
 Array = NDArray[Any]
 
@@ -29,20 +29,18 @@ class Draw(Protocol):
         ...
 
 
-def around(data: SequenceData, n_states: int, rng: np.random.Generator) -> Array:
-    """Responsibilities of a state: by half the rows about a random one, by half all rows.
+def around(center: int, data: SequenceData, n_states: int) -> Array:
+    """Responsibilities of a state: by half the rows about one of them, by half all rows.
 
     The common half keeps the state from excluding what the few rows do not show, and
     makes its parameters exist in families where they are not enough.
     """
     weight = data.row_weight
-    n_rows = len(weight)
-    center = int(rng.choice(n_rows, p=weight / weight.sum()))
     sequences = data.observed.sequences
     own = int(np.searchsorted(sequences.edges, center, side="right")) - 1
     begin = max(center - _REACH, int(sequences.first[own]))
     end = min(center + _REACH, int(sequences.last[own])) + 1
-    share = np.full(n_rows, 0.5 / n_states)
+    share = np.full(len(weight), 0.5 / n_states)
     share[begin:end] += 0.5 / n_states * weight.sum() / weight[begin:end].sum()
     return share
 
@@ -53,7 +51,9 @@ class RowsStart:
 
     def __call__(self, data: SequenceData, n_states: int, rng: np.random.Generator) -> Array:
         """See `Draw`."""
-        return np.stack([around(data, n_states, rng) for _ in range(n_states)])
+        weight = data.row_weight
+        centers = rng.choice(len(weight), n_states, p=weight / weight.sum())
+        return np.stack([around(center, data, n_states) for center in centers])
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,6 @@ class CallableStart:
         """See `Draw`."""
         given = self.function(data.observed.X, n_states, rng)
         return check_responsibilities(given, (data.observed.sequences.n_rows, n_states)).T
-
-
-def with_labels(responsibilities: Array, labels: Array) -> Array:
-    """Responsibilities that agree with the labels known.
-
-    If each state has rows that are known to be its own, it starts from those alone.
-    """
-    known = labels != UNKNOWN
-    hot = labels == np.arange(len(responsibilities))[:, None]
-    if hot.any(axis=1).all():
-        return hot.astype(np.float64)
-    return np.where(known, hot, responsibilities)
 
 
 STARTS: dict[str, Draw] = {"rows": RowsStart(), "random": RandomStart()}

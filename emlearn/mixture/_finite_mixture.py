@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._checks import check_responsibilities
 from emlearn._compat import Interval, StrOptions, validate_data
-from emlearn.engine import ACCELERATORS, PLANS, EMResult, SearchPlan, find_plan
+from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.engine import EMResult, SearchPlan, find_plan
 from emlearn.families import FAMILIES, DomainError, Family, find_family
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._finite_data import FiniteData, Observations
@@ -181,25 +182,8 @@ class FiniteMixtureEM(BaseMixtureEM):
         "weight_alpha": [Interval(Real, 0.0, None, closed="left")],
         "use_labels": ["boolean"],
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"search", *FINITE_STARTS}), callable, "array-like"],
-        "search": [
-            StrOptions(set(PLANS)),
-            Interval(Integral, 1, None, closed="left"),
-            SearchPlan,
-        ],
-        "accelerate": [StrOptions(set(ACCELERATORS)), None],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
+        **FITTING_CONSTRAINTS,
     }
 
     def __init__(

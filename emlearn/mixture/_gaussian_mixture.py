@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._checks import as_numbers, check_responsibilities
 from emlearn._compat import Interval, StrOptions
-from emlearn.engine import ACCELERATORS, PLANS, SearchPlan, find_plan
+from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.engine import SearchPlan, find_plan
 from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._data import MixtureData, beyond_range
@@ -183,29 +184,12 @@ class GaussianMixtureEM(BaseMixtureEM):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions(set(STRUCTURES))],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
-        "search": [
-            StrOptions(set(PLANS)),
-            Interval(Integral, 1, None, closed="left"),
-            SearchPlan,
-        ],
-        "accelerate": [StrOptions(set(ACCELERATORS)), None],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
+        **FITTING_CONSTRAINTS,
     }
 
     def __init__(

@@ -34,6 +34,15 @@ def test_lengths(lengths, message):
             method(X, lengths)
 
 
+def test_lengths_in_the_place_of_y():
+    with pytest.raises(ValueError, match=r"y has 2 entries, but X has 12 .* lengths=\.\.\."):
+        HiddenMarkovEM(2, **QUICK).fit(X, [5, 7])
+    model = HiddenMarkovEM(1).fit(X)
+    with pytest.raises(ValueError, match=r"y has 2 entries, but X has 12 .* lengths=\.\.\."):
+        model.score(X, [5, 7])
+    assert model.score(X, np.zeros(12)) == model.score(X)
+
+
 @pytest.mark.parametrize(
     ("weight", "message"),
     [

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from emlearn import FiniteMixtureEM, HiddenMarkovEM
-from emlearn.families import Gaussian, Mixture, Poisson
+from emlearn.families import Family, Gaussian, Mixture, Poisson
 
 QUICK = {"init_params": "rows", "random_state": 0, "tol": 1e-5}
 
@@ -291,6 +291,20 @@ def test_mixed_columns_and_parts():
     assert max(agreement, 1.0 - agreement) > 0.95
     parts = HiddenMarkovEM(2, family=Mixture(Poisson(), 2), **QUICK).fit(table[["visits"]])
     assert parts.component_params_["rate"].shape == (2, 2, 1)
+
+
+def test_families_without_a_vector_form_are_fitted_by_plain_em(gaussian_chains):
+    class Unaccelerated(Poisson):
+        to_vector = Family.to_vector
+
+    X = np.floor(np.exp(gaussian_chains[0] / 2.0))
+    lengths = gaussian_chains[1]
+    model = HiddenMarkovEM(2, family=Unaccelerated(), **QUICK).fit(X, lengths=lengths)
+    plain = HiddenMarkovEM(2, family=Poisson(), accelerate=None, **QUICK).fit(X, lengths=lengths)
+    assert_array_equal(model.transmat_, plain.transmat_)
+    assert np.isnan(model.history_["step_norm"]).all()
+    with pytest.raises(ValueError, match="needs the vector form"):
+        HiddenMarkovEM(2, family=Unaccelerated(), accelerate="squarem").fit(X, lengths=lengths)
 
 
 def test_printing(gaussian_chains, capsys):

@@ -13,7 +13,7 @@ from emlearn.engine import DegenerateModelError
 from emlearn.families import Bernoulli, Categorical, Gaussian, Mixture, Poisson, Product
 from emlearn.hmm import _data
 from emlearn.hmm._data import Observations
-from emlearn.hmm._model import Distribution, HiddenMarkovModel
+from emlearn.hmm._model import Distribution, make_model
 from emlearn.hmm._sequences import Sequences
 from emlearn.hmm._start import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
@@ -60,13 +60,13 @@ def observe(draw_chains):
     return observe
 
 
-def make_model(family, n_states=2, variant="plain", draw=RowsStart()):  # noqa: B008
+def model_of(family, n_states=2, variant="plain", draw=RowsStart()):  # noqa: B008
     excess = 0.7 if variant == "priors" else 0.0
     moves = None
     if variant == "left-right":
         moves = np.triu(np.ones((n_states, n_states)))
         moves /= moves.sum(axis=1, keepdims=True)
-    return HiddenMarkovModel(
+    return make_model(
         n_states,
         family,
         draw,
@@ -113,7 +113,7 @@ def test_contract(name, variant, monkeypatch, observe, score_by_enumeration):
     if variant == "labels":
         # In a left-right order the labels would have to be too.
         assert (observed.labels >= 0).any()
-    model = make_model(family, variant=variant)
+    model = model_of(family, variant=variant)
     assert len(model.prepare(observed).blocks) > 2
     check_latent_variable_model(
         model,
@@ -129,7 +129,7 @@ def test_contract_in_numpy(recursions, monkeypatch, observe, score_by_enumeratio
     monkeypatch.setattr(_data, "_BLOCK_ROWS", (40, 60))
     lengths = np.random.default_rng(1).integers(1, 6, size=50)
     check_latent_variable_model(
-        make_model(Gaussian("full")),
+        model_of(Gaussian("full")),
         observe("real", lengths),
         sample_weight=np.random.default_rng(0).uniform(0.5, 2.0, size=50),
         take=Observations.take,
@@ -140,7 +140,7 @@ def test_contract_in_numpy(recursions, monkeypatch, observe, score_by_enumeratio
 def test_long_sequences_are_taken_in_parts(monkeypatch, observe):
     """The same statistics, however a sequence is divided."""
     observed = observe("real", [400, 3, 90])
-    model = make_model(Gaussian("full"))
+    model = model_of(Gaussian("full"))
     whole = model.prepare(observed)
     params = model.initialize(whole, np.random.default_rng(0))
     monkeypatch.setattr(_data, "_BLOCK_ROWS", (32, 32))
@@ -174,7 +174,7 @@ def problems(draw):
     X[0] = 1.0
     labels = np.where(rng.random(n) < 0.2, rng.integers(n_states, size=n), -1)
     variant = draw(st.sampled_from(["plain", "priors"]))
-    model = make_model(Poisson(), n_states, variant, RandomStart())
+    model = model_of(Poisson(), n_states, variant, RandomStart())
     return model, Observations(X, Sequences.of_lengths(np.array(lengths)), labels), rng
 
 
@@ -237,7 +237,7 @@ def test_distribution():
 
 
 def test_a_state_that_is_never_visited_stays_as_it_was(observe):
-    model = make_model(Gaussian("full", alpha=0.0), 3)
+    model = model_of(Gaussian("full", alpha=0.0), 3)
     data = model.prepare(observe("real", [20, 20]))
     params = model.initialize(data, np.random.default_rng(0))
     moves = np.array([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0], [0.2, 0.3, 0.5]])
@@ -252,7 +252,7 @@ def test_a_state_that_is_never_visited_stays_as_it_was(observe):
 
 
 def test_labels_that_no_path_agrees_with_are_told():
-    model = make_model(Poisson(), 2, "left-right")
+    model = model_of(Poisson(), 2, "left-right")
     X, lengths = np.ones((6, 1)), np.array([2, 2, 2])
     labels = np.array([0, 1, -1, -1, 1, 0])
     data = model.prepare(Observations(X, Sequences.of_lengths(lengths), labels))
@@ -264,7 +264,7 @@ def test_labels_that_no_path_agrees_with_are_told():
 def test_subset_takes_whole_sequences(monkeypatch, observe):
     monkeypatch.setattr(_data, "_SUBSET_ROWS", 50)
     monkeypatch.setattr(_data, "_SUBSET_ROWS_PER_STATE", 1)
-    model = make_model(Gaussian("full"))
+    model = model_of(Gaussian("full"))
     data = model.prepare(observe("real", np.arange(1, 30)))
     part = model.subset(data, np.random.default_rng(0))
     lengths = part.observed.sequences.lengths
@@ -278,13 +278,43 @@ def test_subset_takes_whole_sequences(monkeypatch, observe):
     assert model.subset(model.prepare(observe("real", [500])), np.random.default_rng(0)) is None
 
 
-def test_perturbing_moves_one_state(observe):
-    model = make_model(Gaussian("full"), 3)
+def test_perturbing_splits_a_state(observe):
+    model = model_of(Gaussian("full"), 3)
     data = model.prepare(observe("real", [30, 40]))
     params = model.initialize(data, np.random.default_rng(0))
     changed = model.perturb(data, params, np.random.default_rng(1))
     assert_allclose(changed.transmat.sum(axis=1), 1.0)
     working = model.precompute(changed)
     assert np.isfinite(model.e_step(data.blocks[0], working)[1])
-    alone = make_model(Gaussian("full"), 1)
+    alone = model_of(Gaussian("full"), 1)
     assert alone.perturb(data, params, np.random.default_rng(0)) is None
+    # Where each state has rows of its own, there is nothing to be exchanged.
+    known = observe("real", [30, 40], labelled=0.5)
+    two = model_of(Gaussian("full"))
+    data = two.prepare(known)
+    params = two.initialize(data, np.random.default_rng(0))
+    assert two.perturb(data, params, np.random.default_rng(0)) is None
+    ordered = model_of(Gaussian("full"), 3, "left-right")
+    partly = known._replace(labels=np.where(known.labels == 0, 0, -1))
+    data = ordered.prepare(partly)
+    params = ordered.initialize(data, np.random.default_rng(0))
+    changed = ordered.perturb(data, params, np.random.default_rng(0))
+    assert ((changed.transmat == 0.0) == (params.transmat == 0.0)).all()
+
+
+def test_perturbing_mends_what_a_poor_optimum_has_wrong():
+    """Two states share one group of rows, and one state has two groups."""
+    rng = np.random.default_rng(0)
+    states = np.repeat(rng.integers(3, size=60), 5)
+    X = rng.normal(10.0 * states, 1.0)[:, None]
+    model = model_of(Gaussian("full"), 3)
+    data = model.prepare(Observations(X, Sequences.of_lengths(np.array([300]))))
+    wrong = np.stack([states == 0, states == 0, states > 0]) * rng.uniform(0.5, 1.0, (3, 300))
+    components = model.family.start(data.rows, wrong, data.frame, rng)
+    params = model.initialize(data, rng)._replace(components=components)
+    poor, params = steps(model, data, params, 100)
+    best = poor[-1]
+    for _ in range(10):
+        changed = model.perturb(data, params, rng)
+        best = max(best, steps(model, data, changed, 20)[0][-1])
+    assert best > poor[-1] + 50.0

@@ -92,6 +92,7 @@ def test_documents_as_a_sequence():
     sparse.fit(csr_array(X), lengths=[60, 20, 40])
     assert_allclose(sparse.log_likelihood_, dense.log_likelihood_, rtol=1e-10)
     assert_array_equal(sparse.predict(csr_array(X), [120]), dense.predict(X, [120]))
+    assert sparse.score(csr_array(X), states) == pytest.approx(dense.score(X), rel=1e-10)
 
 
 def test_lengths_are_routed(gaussian_chains):
