@@ -263,5 +263,5 @@ def _factorize(A: Array) -> tuple[Array, Array]:
         factor = np.linalg.cholesky(A)
     except np.linalg.LinAlgError:
         return A, np.full(A.shape[0], np.nan)
-    diagonal = np.diagonal(factor, axis1=1, axis2=2)
+    diagonal = np.diagonal(factor, axis1=1, axis2=2).copy()
     return np.asarray(np.linalg.inv(A), dtype=np.float64), 2.0 * np.log(diagonal).sum(axis=1)

@@ -128,7 +128,8 @@ def whiten(covariance: Array) -> tuple[Array, float]:
         factor = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         raise DegenerateModelError("a covariance matrix is not positive definite") from None
-    diagonal = np.diagonal(factor)
+    # Before numpy 2 the last bit of the logarithm of a strided view depends on its address.
+    diagonal = np.diagonal(factor).copy()
     if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
         raise DegenerateModelError("a covariance matrix is not positive definite")
     if covariance.shape[0] == 0:

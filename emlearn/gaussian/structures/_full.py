@@ -101,7 +101,7 @@ class FullCovariance(CovarianceStructure):
         return np.triu(precision_cholesky / scale[:, None])
 
     def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
-        pivots = np.diagonal(precision_cholesky, axis1=1, axis2=2)
+        pivots = np.diagonal(precision_cholesky, axis1=1, axis2=2).copy()
         return Factor(
             precision_cholesky,
             -2.0 * np.log(pivots).sum(axis=1),
