@@ -128,7 +128,7 @@ def whiten(covariance: Array) -> tuple[Array, float]:
         factor = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         raise DegenerateModelError("a covariance matrix is not positive definite") from None
-    # Before numpy 2 the last bit of the logarithm of a strided view depends on its address.
+    # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
     diagonal = np.diagonal(factor).copy()
     if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
         raise DegenerateModelError("a covariance matrix is not positive definite")

@@ -211,7 +211,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Fac
     except np.linalg.LinAlgError:
         raise _first_singular(covariances, tied) from None
     # A pivot is the standard deviation of a feature given the ones before it.
-    # Before numpy 2 the last bit of the logarithm of a strided view depends on its address.
+    # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
     pivots = np.diagonal(lower, axis1=1, axis2=2).copy()
     margin = np.square(pivots)
     margin -= 8.0 * d * _EPS * np.diagonal(covariances, axis1=1, axis2=2)
