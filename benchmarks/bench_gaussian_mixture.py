@@ -158,7 +158,7 @@ def bench_steps(shapes, structure, dtype, separated=False):
     ratios, against_onedal = [], []
     for shape in shapes:
         X, centers = draw(*shape, separated=separated, dtype=dtype)
-        work = shape[0] * shape[2] * (10 + shape[1] ** 2)
+        work = shape[0] * shape[2] * (10 + shape[1] ** (2 if structure == "full" else 1))
         more = {
             "emlearn": int(np.clip(1e9 / work, 6, 400)),
             "onedal": int(np.clip(1e9 / work, 6, 400)),
@@ -252,6 +252,7 @@ def bench_memory(n_rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only the small shapes")
+    parser.add_argument("--steps", action="store_true", help="no whole fits")
     parser.add_argument("--memory", action="store_true", help="only the memory of a large fit")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -272,7 +273,8 @@ def main():
             for dtype in (np.float64, np.float32):
                 print(f"\nOne step, {structure}, {np.dtype(dtype)}, overlapping\n{header}")
                 bench_steps(OTHER_SHAPES, structure, dtype)
-    bench_fits([(200, 2, 3), *shapes])
+    if not arguments.steps:
+        bench_fits([(200, 2, 3), *shapes])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 #undef TILE_RIGHT
 #undef TILE_ROWS
 #undef TILE_LARGEST
+#undef FETCH_FEATURES
 #if VECTOR_BYTES == 64
 /* 32 registers: 24 accumulators. */
 #define TILE_VECTORS 3
@@ -26,6 +27,7 @@
 #endif
 #define TILE_ROWS (TILE_VECTORS * LANES)
 #define TILE_LARGEST 6
+#define FETCH_FEATURES 8
 
 #ifndef EMLEARN_GAUSSIAN
 #define EMLEARN_GAUSSIAN
@@ -121,22 +123,51 @@ FN(allocate)(Scratch *s, Py_ssize_t n_features, const Gaussians *g)
     return memory;
 }
 
+/* Features `first` to `first + n` of rows of contiguous features; see `fetch`. */
+INLINE void
+FN(transpose)(const Scratch *s, const Rows *rows, const char *start, Py_ssize_t first, int n,
+              Py_ssize_t size)
+{
+    REAL *to = s->x + first * s->chunk;
+    for (Py_ssize_t r = 0; r < size; r++) {
+        const REAL *from = (const REAL *)(start + r * rows->row_stride) + first;
+        for (int i = 0; i < n; i++) {
+            to[i * s->chunk + r] = from[i];
+        }
+    }
+}
+
 /* `size` rows from `first_row` on, as features-major columns; the rest of the chunk is the
    centre of the coordinates. */
 static void
 FN(fetch)(const Scratch *s, const Rows *rows, Py_ssize_t first_row, Py_ssize_t size)
 {
-    for (Py_ssize_t i = 0; i < rows->n_features; i++) {
-        const char *from =
-            rows->start + i * rows->feature_stride + first_row * rows->row_stride;
-        REAL *to = s->x + i * s->chunk;
-        if (rows->row_stride == (Py_ssize_t)sizeof(REAL)) {
-            memcpy(to, from, (size_t)size * sizeof(REAL));
-        } else {
-            for (Py_ssize_t r = 0; r < size; r++) {
-                to[r] = *(const REAL *)(from + r * rows->row_stride);
+    const Py_ssize_t d = rows->n_features;
+    const char *start = rows->start + first_row * rows->row_stride;
+    if (rows->row_stride == (Py_ssize_t)sizeof(REAL)) {
+        for (Py_ssize_t i = 0; i < d; i++) {
+            memcpy(s->x + i * s->chunk, start + i * rows->feature_stride,
+                   (size_t)size * sizeof(REAL));
+        }
+    } else if (rows->feature_stride == (Py_ssize_t)sizeof(REAL)) {
+        /* Some features at a time, as many as are in one line of the cache. */
+        for (Py_ssize_t i = 0; i < d; i += FETCH_FEATURES) {
+            if (d - i >= FETCH_FEATURES) {
+                FN(transpose)(s, rows, start, i, FETCH_FEATURES, size);
+            } else {
+                FN(transpose)(s, rows, start, i, (int)(d - i), size);
             }
         }
+    } else {
+        for (Py_ssize_t i = 0; i < d; i++) {
+            for (Py_ssize_t r = 0; r < size; r++) {
+                s->x[i * s->chunk + r] = *(const REAL *)(start + i * rows->feature_stride +
+                                                         r * rows->row_stride);
+            }
+        }
+    }
+    for (Py_ssize_t i = 0; i < d; i++) {
+        REAL *to = s->x + i * s->chunk;
         if (rows->center) {
             const REAL center = (REAL)rows->center[i], scale = (REAL)rows->scale[i];
             for (Py_ssize_t r = 0; r < size; r++) {

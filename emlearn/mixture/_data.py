@@ -25,6 +25,7 @@ _BLOCK_NUMBERS = 2**20
 _BLOCK_ROWS = (1024, 16384)
 _BLOCK_NANOSECONDS = 3e5
 _COMPILED_NANOSECONDS = 2e5
+_COMPILED_BLOCKS = 32
 # Rows on which starts are compared, where there are more than twice as many.
 _SUBSET_ROWS = 5000
 
@@ -147,9 +148,10 @@ def row_slices(X: Array, structure: CovarianceStructure, n_components: int) -> l
     """Where to cut the rows: a function of the shape of the problem alone."""
     n_rows, n_features = X.shape
     if _compiled(structure, n_features):
-        # Measured. Threads need no long blocks here, as they meet at no lock.
-        row = n_components * (2.2 + 0.25 * n_features + 0.022 * n_features * n_features)
-        n_blocks = max(-(-n_rows // _BLOCK_ROWS[1]), int(n_rows * row / _COMPILED_NANOSECONDS), 1)
+        # Measured. Threads meet at no lock here, but a block needs memory of its own.
+        row = 2.2 + 0.25 * n_features + 0.044 * structure.n_moments(n_features)
+        most = min(_COMPILED_BLOCKS, int(n_rows * n_components * row / _COMPILED_NANOSECONDS))
+        n_blocks = max(-(-n_rows // _BLOCK_ROWS[1]), most, 1)
         return _slices(n_rows, min(n_blocks, n_rows))
     width, _ = _width(structure, n_components, n_features)
     fewest, most = _BLOCK_ROWS
