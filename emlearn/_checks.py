@@ -1,4 +1,4 @@
-"""Checks of hyperparameters that are arrays."""
+"""Checks of arrays that estimators of several packages share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from emlearn._compat import validate_data
 
 Array = NDArray[Any]
 
@@ -43,3 +46,22 @@ def as_numbers(given: Any, name: str) -> Array:
         return np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"The parameter '{name}' must be an array of numbers: {error}") from None
+
+
+def check_family_rows(estimator: BaseEstimator, X: Any, **settings: Any) -> Any:
+    """Rows for a family: as `validate_data`, with NaN, and advice about strings.
+
+    Raises
+    ------
+    ValueError
+        If the rows are no numbers, or of another shape than in fit.
+    """
+    try:
+        return validate_data(estimator, X, ensure_all_finite="allow-nan", **settings)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"{error}. {type(estimator).__name__} takes numbers: let "
+            "sklearn.preprocessing.OrdinalEncoder, as a step before it, make codes of strings."
+        ) from None

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emlearn._checks import check_responsibilities
-from emlearn._compat import Interval, StrOptions, validate_data, validate_params
+from emlearn._checks import check_family_rows, check_responsibilities
+from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
@@ -324,13 +324,12 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         return self.fit(X, y, lengths, sample_weight).predict(X, lengths)
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(
+        return check_family_rows(
             self,
             X,
             reset=reset,
             dtype=np.float64,
             accept_sparse="csr" if self._given_family().accepts_sparse else False,
-            ensure_all_finite="allow-nan",
         )
 
     def _given_family(self) -> Family:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._checks import check_responsibilities
-from emlearn._compat import Interval, StrOptions, validate_data
+from emlearn._checks import check_family_rows, check_responsibilities
+from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
 from emlearn.engine import EMResult, SearchPlan, find_plan
 from emlearn.families import FAMILIES, DomainError, Family, find_family
@@ -255,13 +255,12 @@ class FiniteMixtureEM(BaseMixtureEM):
         return self
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        rows: Array = validate_data(
+        rows: Array = check_family_rows(
             self,
             X,
             reset=reset,
             dtype=[np.float64, np.float32],
             accept_sparse="csr" if self._given_family().accepts_sparse else False,
-            ensure_all_finite="allow-nan",
             ensure_min_samples=2 if reset else 1,
         )
         return rows

@@ -433,3 +433,9 @@ def test_singular_covariances_are_explained():
         FiniteMixtureEM(2, family=Gaussian(alpha=0.0), random_state=0).fit(X)
     nothing = FiniteMixtureEM(1, family=Gaussian(alpha=0.0)).fit(np.full((4, 2), np.nan))
     assert nothing.log_likelihood_ == 0.0
+
+
+def test_strings_are_refused_with_advice():
+    for strings in (np.array([["a", "b"], ["c", "d"]]), np.array([["a", 1], ["c", 2]], object)):
+        with pytest.raises(ValueError, match="OrdinalEncoder"):
+            FiniteMixtureEM(2, family="categorical").fit(strings)
