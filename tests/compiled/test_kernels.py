@@ -207,7 +207,7 @@ def test_what_is_written_has_to_be_writable(kernels):
 def test_the_environment_switches_them_off(setting):
     code = "from emlearn.compiled import kernels; print(kernels is None)"
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True,
         env={"EMLEARN_COMPILED": setting, "PYTHONPATH": ":".join(filter(None, sys.path))},
     )  # fmt: skip
     assert run.stdout.strip() == str(setting == "0")
