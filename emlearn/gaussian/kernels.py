@@ -336,6 +336,14 @@ class CompiledBound(NamedTuple):
 
 Form = MomentForm | WhitenedForm | CentredForm | CompiledForm
 
+# Above it, matrices no longer stay in the cache, and the products of BLAS are faster.
+_LARGEST_COMPILED = 256
+
+
+def compiled_pays(structure: CovarianceStructure, n_features: int) -> bool:
+    """Whether there are compiled kernels, and they are the fastest where rows are centred."""
+    return kernels is not None and (structure.is_diagonal or n_features <= _LARGEST_COMPILED)
+
 
 def choose_form(
     structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
@@ -354,13 +362,13 @@ def choose_form(
         Bound on the terms that may cancel in the moment and the whitened form.
     """
     n_components, n_features = means.shape
-    shares_moments = structure.n_moments(n_features) == 0
-    if kernels is not None and not shares_moments:
+    compiled = compiled_pays(structure, n_features)
+    if compiled and structure.n_moments(n_features) > 0:
         return CompiledForm(structure)
     # Magnitude of the terms that cancel in the moment form; columns have variance 1.
     kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
     if not kappa < largest_kappa:
-        return CentredForm(structure) if kernels is None else CompiledForm(structure)
+        return CompiledForm(structure) if compiled else CentredForm(structure)
     if structure.prefers_whitening(n_components, n_features):
         return WhitenedForm(structure)
     return MomentForm(structure)

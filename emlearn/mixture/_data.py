@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.compiled import kernels
 from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace, column_scaling
-from emlearn.gaussian.kernels import moment_features
+from emlearn.gaussian.kernels import compiled_pays, moment_features
 from emlearn.gaussian.structures import CovarianceStructure
 
 Array = NDArray[Any]
@@ -164,7 +163,7 @@ def row_slices(X: Array, structure: CovarianceStructure, n_components: int) -> l
 
 def _compiled(structure: CovarianceStructure, n_features: int) -> bool:
     """Whether the E-step reads the rows as they are."""
-    return kernels is not None and structure.n_moments(n_features) > 0
+    return compiled_pays(structure, n_features) and structure.n_moments(n_features) > 0
 
 
 def _slices(n_rows: int, n_blocks: int) -> list[slice]:

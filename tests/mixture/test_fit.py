@@ -440,3 +440,19 @@ def test_fit_predict_is_fit_then_predict(covariance_type, blobs):
     assert_array_equal(
         clone(mixture).fit_transform(blobs), clone(mixture).fit(blobs).transform(blobs)
     )
+
+
+def test_many_features():
+    """So many that the products are left to BLAS; rows of two far apart groups."""
+    rng = np.random.default_rng(0)
+    d, n = 300, 700
+    side = rng.integers(2, size=n)
+    X = rng.normal(size=(n, d)) + 3.0 * side[:, None]
+    mixture = GaussianMixtureEM(2, reg_covar=0.5, random_state=0).fit(X)
+    assert (np.diff(mixture.lower_bounds_) > -1e-9).all()
+    for k in range(2):
+        (group,) = {int(side[i]) for i in np.flatnonzero(mixture.predict(X) == k)}
+        own = X[side == group]
+        np.testing.assert_allclose(mixture.means_[k], own.mean(axis=0), atol=1e-8)
+        expected = np.cov(own.T, bias=True) + 0.5 * np.eye(d)
+        np.testing.assert_allclose(mixture.covariances_[k], expected, atol=1e-8)

@@ -44,6 +44,8 @@ class CovarianceStructure(ABC):
     name: str
     #: Whether the model keeps its form when each column has a scale of its own.
     scales_by_column: bool = True
+    #: Whether features are independent within a component.
+    is_diagonal: bool = False
     #: Whether all components have one covariance, of which the array holds one only.
     is_shared: bool = False
 

@@ -11,6 +11,7 @@ class SphericalCovariance(CovarianceStructure):
     """Sigma_k = v_k I: shape (n_components,)."""
 
     name = "spherical"
+    is_diagonal = True
     scales_by_column = False
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
