@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.families import Family
+from emlearn.families._labels import UNKNOWN
 from emlearn.gaussian.blocks import Workspace
 from emlearn.hmm._sequences import Sequences
-from emlearn.mixture._finite_data import UNKNOWN
 
 Array = NDArray[Any]
 

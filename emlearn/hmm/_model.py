@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel, add_statistics
 from emlearn.families import Family
+from emlearn.families._labels import with_labels
 from emlearn.hmm._chain import Smoothed, smooth
 from emlearn.hmm._data import (
     Observations,
@@ -31,7 +32,6 @@ from emlearn.hmm._data import (
 )
 from emlearn.hmm._perturbing import count_moves, split_state
 from emlearn.hmm._start import Draw
-from emlearn.mixture._finite_start import with_labels
 
 Array = NDArray[Any]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from emlearn._softmax import to_responsibilities
 from emlearn.families import Family
+from emlearn.families._labels import in_upper_half
 from emlearn.hmm._data import SequenceData
 from emlearn.hmm._sequences import Sequences
 from emlearn.hmm._start import around
-from emlearn.mixture._finite_start import in_upper_half
 
 Array = NDArray[Any]
 

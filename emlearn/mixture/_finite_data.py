@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from emlearn.families import DomainError, Family
+from emlearn.families._labels import UNKNOWN
 from emlearn.gaussian.blocks import Workspace
 
 Array = NDArray[Any]
-
-#: Label of a row whose component is not known.
-UNKNOWN = -1
 
 _BLOCK_NUMBERS = 2**18
 _BLOCK_ROWS = (512, 16384)

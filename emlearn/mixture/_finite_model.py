@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from emlearn._softmax import to_responsibilities
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.families import Family
+from emlearn.families._labels import UNKNOWN, in_upper_half, with_labels
 from emlearn.gaussian.blocks import Workspace
 from emlearn.mixture._finite_data import (
-    UNKNOWN,
     FiniteBlock,
     FiniteData,
     Observations,
     prepare_rows,
     subset_rows,
 )
-from emlearn.mixture._finite_start import FiniteDraw, around, in_upper_half, with_labels
+from emlearn.mixture._finite_start import FiniteDraw, around
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn._checks import check_responsibilities
-from emlearn.mixture._finite_data import UNKNOWN, FiniteData
+from emlearn.mixture._finite_data import FiniteData
 
 Array = NDArray[Any]
 
@@ -35,15 +35,6 @@ def around(row: int, data: FiniteData, n_components: int) -> Array:
     share = np.full(len(data.weight), 0.5 / n_components)
     share[row] += 0.5 / n_components * data.weight.sum() / data.weight[row]
     return share
-
-
-def in_upper_half(values: Array, weight: Array) -> NDArray[np.bool_]:
-    """Which values are not below their weighted median."""
-    order = np.argsort(values)
-    below = np.cumsum(weight[order])
-    half = np.searchsorted(below, 0.5 * below[-1])
-    upper: NDArray[np.bool_] = values >= values[order[min(half, len(order) - 1)]]
-    return upper
 
 
 @dataclass(frozen=True)
@@ -90,18 +81,6 @@ class CallableStart:
         """See `FiniteDraw`."""
         given = self.function(data.X, n_components, rng)
         return check_responsibilities(given, (len(data.weight), n_components)).T
-
-
-def with_labels(responsibilities: Array, labels: Array) -> Array:
-    """Responsibilities that agree with the labels known.
-
-    If each component has rows that are known to be its own, it starts from those alone.
-    """
-    known = labels != UNKNOWN
-    hot = labels == np.arange(len(responsibilities))[:, None]
-    if hot.any(axis=1).all():
-        return hot.astype(np.float64)
-    return np.where(known, hot, responsibilities)
 
 
 FINITE_STARTS: dict[str, FiniteDraw] = {"rows": RowsStart(), "random": RandomStart()}
