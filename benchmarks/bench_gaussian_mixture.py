@@ -3,6 +3,7 @@
 Everything is timed in one process, in turns, and each figure is the median of the turns:
 
     python benchmarks/bench_gaussian_mixture.py           # steps and fits
+    python benchmarks/bench_gaussian_mixture.py --steps   # steps only
     python benchmarks/bench_gaussian_mixture.py --quick   # the small shapes only
     python benchmarks/bench_gaussian_mixture.py --memory  # peak memory at 10 million rows
 

@@ -465,17 +465,18 @@ FN(publish)(const Scratch *s, const Gaussians *g, Py_ssize_t d, const Sums *out)
     }
 }
 
-/* See gaussian_methods.h. Returns the sum of weight x log-density; NaN without memory. */
-static double
-FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, const Sums *out)
+/* See gaussian_methods.h. Returns 0, or -1 without memory. */
+static int
+FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, const Sums *out,
+                  double *objective)
 {
     const Py_ssize_t d = rows->n_features;
     Scratch scratch, *s = &scratch;
     void *memory = FN(allocate)(s, d, g);
     if (memory == NULL) {
-        return NAN;
+        return -1;
     }
-    double objective = 0.0;
+    *objective = 0.0;
     for (Py_ssize_t start = 0; start < rows->n_rows; start += s->chunk) {
         const Py_ssize_t left = rows->n_rows - start, size = left < s->chunk ? left : s->chunk;
         const Py_ssize_t padded = round_up(size, TILE_ROWS);
@@ -485,12 +486,12 @@ FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, co
         }
         FN(log_joint)(s, g, d, padded, s->joint, s->chunk);
         FN(softmax)(s->joint, s->chunk, g->n_components, padded, s->weight, s->density);
-        objective += FN(weighted_sum)(s->weight, s->density, size);
+        *objective += FN(weighted_sum)(s->weight, s->density, size);
         FN(accumulate)(s, g, d, padded);
     }
     FN(publish)(s, g, d, out);
     free(memory);
-    return objective;
+    return 0;
 }
 
 /* See gaussian_methods.h. Returns 0, or -1 without memory. */

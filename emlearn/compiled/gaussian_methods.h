@@ -87,10 +87,11 @@ gaussian_step(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_a
         Sums sums;
         if (!error && hold_sums(&held, args + 7, &g, rows.n_features, &sums)) {
             double objective;
+            int status;
             Py_BEGIN_ALLOW_THREADS
-            objective = KERNEL(gaussian_step, kind)(&rows, &g, weight, &sums);
+            status = KERNEL(gaussian_step, kind)(&rows, &g, weight, &sums, &objective);
             Py_END_ALLOW_THREADS
-            result = PyFloat_FromDouble(objective);
+            result = status == 0 ? PyFloat_FromDouble(objective) : PyErr_NoMemory();
         }
     }
     release(&held);

@@ -17,16 +17,21 @@ normalize(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
     }
     const char kind = view->format[0];
     const Py_ssize_t n_components = view->shape[0], n_rows = view->shape[1];
+    if (n_components == 0) {
+        PyErr_SetString(PyExc_TypeError, "there are no components");
+        goto done;
+    }
     void *joint = hold(&held, args[0], kind, n_components * n_rows, WRITE);
     int error = joint == NULL;
     const double *weight = hold_or_none(&held, args[1], 'd', n_rows, READ, &error);
     double *density = hold_or_none(&held, args[2], 'd', n_rows, WRITE, &error);
     if (!error) {
         double sum;
+        int status;
         Py_BEGIN_ALLOW_THREADS
-        sum = KERNEL(normalize, kind)(joint, n_components, n_rows, weight, density);
+        status = KERNEL(normalize, kind)(joint, n_components, n_rows, weight, density, &sum);
         Py_END_ALLOW_THREADS
-        result = PyFloat_FromDouble(sum);
+        result = status == 0 ? PyFloat_FromDouble(sum) : PyErr_NoMemory();
     }
 done:
     release(&held);

@@ -61,15 +61,15 @@ FN(weighted_sum)(const REAL *weight, const REAL *density, Py_ssize_t n_rows)
 }
 
 
-/* See normalize.h. */
-static double
+/* See normalize.h. Returns 0, or -1 without memory. */
+static int
 FN(normalize)(void *joint_, Py_ssize_t n_components, Py_ssize_t n_rows, const double *weight,
-              double *density)
+              double *density, double *sum)
 {
     REAL *joint = joint_;
     REAL weights[SOFTMAX_ROWS], values[SOFTMAX_ROWS];
-    double sum = 0.0;
     REAL *rest = NULL;
+    *sum = 0.0;
     for (Py_ssize_t start = 0; start < n_rows; start += SOFTMAX_ROWS) {
         const Py_ssize_t size = n_rows - start < SOFTMAX_ROWS ? n_rows - start : SOFTMAX_ROWS;
         const Py_ssize_t whole = size / LANES * LANES;
@@ -82,7 +82,7 @@ FN(normalize)(void *joint_, Py_ssize_t n_components, Py_ssize_t n_rows, const do
             const Py_ssize_t left = size - whole;
             rest = malloc((size_t)(n_components * LANES) * sizeof(REAL));
             if (rest == NULL) {
-                return NAN;
+                return -1;
             }
             REAL last_weight[64] = {0}, last_value[64];
             memset(rest, 0, (size_t)(n_components * LANES) * sizeof(REAL));
@@ -101,8 +101,8 @@ FN(normalize)(void *joint_, Py_ssize_t n_components, Py_ssize_t n_rows, const do
                 density[start + i] = (double)values[i];
             }
         }
-        sum += FN(weighted_sum)(weights, values, size);
+        *sum += FN(weighted_sum)(weights, values, size);
     }
     free(rest);
-    return sum;
+    return 0;
 }

@@ -33,7 +33,7 @@ class Trace(list[float]):
 
     def jumped_within(self, n_steps: int) -> bool:
         """Whether one of the last steps was an accelerator's."""
-        return 0 <= self._last_jump >= len(self) - n_steps
+        return self._last_jump >= max(0, len(self) - n_steps)
 
 
 class Check(NamedTuple):

@@ -139,7 +139,8 @@ def search(
             # Alone, so that what the others are compared with does not depend on n_jobs.
             first = _finish(leader, model, data, {**settings, "n_threads": available_threads()})
             others = [start for start in starts if start is not leader]
-            ends = iter(each(_finish, others, model, data, settings, first.objective))
+            known = first.objective if first.converged else None
+            ends = iter(each(_finish, others, model, data, settings, known))
             runs = [first if start is leader else next(ends) for start in starts]
     usable = [i for i, run in enumerate(runs) if run.status.usable]
     best = max(usable, key=lambda i: runs[i].objective, default=0)

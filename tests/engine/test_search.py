@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from joblib import parallel_config
+from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import GaussianMixtureEM
 from emlearn.datasets import load_old_faithful
@@ -237,6 +238,16 @@ def test_searches_that_arrive_at_the_same_optimum_are_stopped():
         # Where it would have ended if left alone is the same optimum.
         assert best - 1e-4 * len(X) < restart.objective <= best
         assert restart.n_iter < max(r.n_iter for r in by_status["converged"])
+
+
+def test_an_objective_that_is_no_optimum_merges_nothing():
+    """The first run is stopped before its end: the others are not compared with it."""
+    X = overlapping(1000)
+    settings = {"init_params": "search", "search": "fast", "random_state": 0, "accelerate": None}
+    mixture = GaussianMixtureEM(3, n_init=6, max_iter=20, tol=1e-12, **settings)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        mixture.fit(X)
+    assert {restart.status for restart in mixture.restarts_} == {"max_iter"}
 
 
 @pytest.mark.parametrize("search", ["slow", 0, 2.5])
