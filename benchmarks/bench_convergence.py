@@ -19,8 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import GaussianMixtureEM
 from emlearn.datasets import load_old_faithful
+from emlearn.distributions.gaussian.incomplete import IncompleteFactors, IncompleteGaussian
 from emlearn.engine import ACCELERATORS, RemainingGain, find_accelerator, run_em
-from emlearn.gaussian.incomplete import IncompleteFactors, IncompleteGaussian
 
 METHODS = [None, *ACCELERATORS]
 DEFAULT_TOL = GaussianMixtureEM().tol

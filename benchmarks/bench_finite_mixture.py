@@ -30,7 +30,7 @@ import numpy as np
 from scipy.sparse import csr_array, load_npz, save_npz
 
 from emlearn import FiniteMixtureEM
-from emlearn.compiled import kernels
+from emlearn.kernels import compiled
 
 ROUNDS = 7
 
@@ -191,7 +191,7 @@ def bench_starts():
 
 
 if __name__ == "__main__":
-    print("compiled kernels:", "none" if kernels is None else kernels.__name__)
+    print("compiled kernels:", "none" if compiled is None else compiled.__name__)
     benchmarks = {"items": bench_items, "documents": bench_documents, "starts": bench_starts}
     for name in sys.argv[1:] or benchmarks:
         benchmarks[name]()

@@ -32,9 +32,9 @@ def pytest_report_header():
     import sklearn
 
     import emlearn
-    from emlearn.compiled import kernels
+    from emlearn.kernels import compiled
 
-    built = "no kernels" if kernels is None else f"kernels {kernels.__name__.rpartition('_')[2]}"
+    built = "no kernels" if compiled is None else f"kernels {compiled.__name__.rpartition('_')[2]}"
     versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (numpy, scipy, sklearn, joblib))
     return (
         f"emlearn {emlearn.__version__} from {Path(emlearn.__file__).parent}, {built}, {versions}"

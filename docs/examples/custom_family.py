@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from emlearn import FiniteMixtureEM
-from emlearn.families import ExponentialFamily, require_counts
+from emlearn.distributions import ExponentialFamily, require_counts
 
 
 @dataclass(frozen=True)

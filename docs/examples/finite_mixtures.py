@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from emlearn import FiniteMixtureEM
-from emlearn.families import Bernoulli, Poisson
+from emlearn.distributions import Bernoulli, Poisson
 
 # ---- counts: deaths a day of women over 80, London 1910 to 1912 ------------------------
 

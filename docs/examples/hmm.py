@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from emlearn import HiddenMarkovEM
-from emlearn.families import Poisson
+from emlearn.distributions import Poisson
 
 PICTURE = Path("hmm.png")
 

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.display._axes import axes_or_new
-from emlearn.gaussian.structures import STRUCTURES
+from emlearn.distributions.gaussian.structures import STRUCTURES
 
 Array = NDArray[Any]
 

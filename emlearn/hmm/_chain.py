@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.compiled import kernels
-from emlearn.hmm._careful import smooth_careful
+from emlearn.hmm._log_space import smooth_careful
 from emlearn.hmm._paths import find_paths
 from emlearn.hmm._scaled import smooth_scaled
 from emlearn.hmm._sequences import Sequences
+from emlearn.kernels import compiled
 
 Array = NDArray[Any]
 
@@ -76,10 +76,10 @@ def smooth(
     L. R. Rabiner (1989). "A tutorial on hidden Markov models and selected applications in
     speech recognition". Proceedings of the IEEE 77(2), 257-286.
     """
-    if kernels is None:
+    if compiled is None:
         return _smooth(joint, sequences, start, transition, weight)
     found = Smoothed(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
-    kernels.smooth_chains(
+    compiled.smooth_chains(
         joint,
         sequences.edges,
         start,
@@ -146,9 +146,9 @@ def most_probable_paths(
     A. J. Viterbi (1967). "Error bounds for convolutional codes and an asymptotically
     optimum decoding algorithm". IEEE Transactions on Information Theory 13(2), 260-269.
     """
-    if kernels is None:
+    if compiled is None:
         return find_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
     path = np.empty(sequences.n_rows, np.int64)
     score = np.empty(len(sequences))
-    kernels.most_probable_paths(joint, sequences.edges, start, transition, path, score)
+    compiled.most_probable_paths(joint, sequences.edges, start, transition, path, score)
     return path.astype(np.intp, copy=False), score

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.families import Family
-from emlearn.families._labels import UNKNOWN
-from emlearn.gaussian.blocks import Workspace
+from emlearn.distributions import Family
+from emlearn.distributions._labels import UNKNOWN
+from emlearn.engine.workspace import Workspace
 from emlearn.hmm._sequences import Sequences
 
 Array = NDArray[Any]
@@ -114,7 +114,7 @@ class SequenceData:
         Their positions among those given.
     given_rows : ndarray of shape (n_rows,)
         The positions of their rows among those given.
-    frame : object
+    column_spec : object
         What the family learnt of the columns.
     rows : object
         The rows, encoded.
@@ -126,7 +126,7 @@ class SequenceData:
     weight: Array
     origin: Array
     given_rows: Array
-    frame: Any
+    column_spec: Any
     rows: Any
     blocks: tuple[SequenceBlock, ...]
 
@@ -147,9 +147,9 @@ def prepare_sequences(
     given_rows = observed.sequences.select(origin)[1]
     if not np.array_equal(origin, np.arange(len(lengths))):
         observed, weight = observed.take(origin), weight[origin]
-    frame = family.frame(observed.X, np.repeat(weight, observed.sequences.lengths))
+    column_spec = family.column_spec(observed.X, np.repeat(weight, observed.sequences.lengths))
     return _cut(
-        SequenceData(observed, weight, origin, given_rows, frame, None, ()), family, n_states
+        SequenceData(observed, weight, origin, given_rows, column_spec, None, ()), family, n_states
     )
 
 
@@ -180,7 +180,7 @@ def subset_sequences(
 def _cut(data: SequenceData, family: Family, n_states: int) -> SequenceData:
     """Encode the rows and cut the sequences into blocks."""
     observed = data.observed
-    rows = family.encode(observed.X, data.frame)
+    rows = family.encode(observed.X, data.column_spec)
     workspace = Workspace()
     size = _rows_of_block(observed.X.shape, n_states)
     # Sequences are together in a block if they begin in the same stretch of rows.

@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.engine.threads import blas_limited
-from emlearn.hmm._careful import log_of
 from emlearn.hmm._chain import most_probable_paths, smooth
+from emlearn.hmm._log_space import log_of
 from emlearn.hmm._model import HiddenMarkovParams
 from emlearn.hmm._reading import check_one_for_each_row, read_lengths, read_weight
 from emlearn.hmm._sequences import Sequences
@@ -41,11 +41,11 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         family = self.family_
         joint = np.zeros((len(self.startprob_), X.shape[0]))
         with blas_limited():
-            bound = family.bind(params.components, params.frame)
+            precomputed = family.precompute(params.components, params.column_spec)
             for begin in range(0, X.shape[0], _CHUNK_ROWS):
                 rows = slice(begin, begin + _CHUNK_ROWS)
                 density = np.zeros(joint[:, rows].shape)
-                family.log_density(family.encode(X[rows], params.frame), bound, density)
+                family.log_density(family.encode(X[rows], params.column_spec), precomputed, density)
                 joint[:, rows] = density
         return joint, sequences
 
@@ -261,7 +261,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         rng = np.random.default_rng(seed)
         params: HiddenMarkovParams = self._params
         states = _draw_states(sequences, params.startprob, params.transmat, rng)
-        return self.family_.sample(params.components, params.frame, states, rng), states
+        return self.family_.sample(params.components, params.column_spec, states, rng), states
 
 
 def _draw_states(

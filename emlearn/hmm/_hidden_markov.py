@@ -15,10 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from emlearn._checks import check_family_rows, check_responsibilities
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn.distributions import FAMILIES, Family, Gaussian, find_family
+from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
-from emlearn.families import FAMILIES, Family, Gaussian, find_family
-from emlearn.gaussian.structures import STRUCTURES
 from emlearn.hmm._data import Observations
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._model import HiddenMarkovModel, HiddenMarkovParams, make_model
@@ -40,9 +40,9 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         Number of states. None means as many as `y` names, or one if it names none.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a state, as in `FiniteMixtureEM`: "gaussian",
-        "categorical", "bernoulli", "poisson", ..., a family from `emlearn.families` or of
+        "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions` or of
         your own, or a list of families with the columns that each describes.
-        `emlearn.families.Mixture` makes a mixture of any family the distribution of
+        `emlearn.distributions.Mixture` makes a mixture of any family the distribution of
         each state.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
         Structure of the covariances if `family` is "gaussian": a matrix each, one matrix
@@ -142,7 +142,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
     See Also
     --------
     FiniteMixtureEM : The same families, for rows that are independent of each other.
-    emlearn.families : The families, their priors and their parameters.
+    emlearn.distributions : The families, their priors and their parameters.
 
     Notes
     -----
@@ -392,7 +392,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         self._n_features = self.n_features_in_
         self.startprob_ = params.startprob
         self.transmat_ = params.transmat
-        self.component_params_ = self.family_.publish(params.components, params.frame)
+        self.component_params_ = self.family_.to_public(params.components, params.column_spec)
         for name in ("means_", "covariances_"):
             self.__dict__.pop(name, None)
         if isinstance(self.family_, Gaussian):

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions import Family
+from emlearn.distributions._labels import with_labels
 from emlearn.engine import DegenerateModelError, LatentVariableModel, add_statistics
-from emlearn.families import Family
-from emlearn.families._labels import with_labels
 from emlearn.hmm._chain import Smoothed, smooth
 from emlearn.hmm._data import (
     Observations,
@@ -52,14 +52,14 @@ class HiddenMarkovParams(NamedTuple):
         Probabilities of the next state (column) given the last (row).
     components : object
         Parameters of the family.
-    frame : object
+    column_spec : object
         What the family knows of the columns, carried along.
     """
 
     startprob: Array
     transmat: Array
     components: Any
-    frame: Any
+    column_spec: Any
 
 
 class HiddenMarkovStatistics(NamedTuple):
@@ -75,7 +75,7 @@ class _Working(NamedTuple):
 
     startprob: Array
     transmat: Array
-    bound: Any
+    precomputed: Any
 
 
 class Distribution(NamedTuple):
@@ -172,19 +172,19 @@ class HiddenMarkovModel(
         even = np.full(self.n_states, 1.0 / self.n_states)
         staying = _PERSISTENCE * np.eye(self.n_states) + (1.0 - _PERSISTENCE) * even
         return HiddenMarkovParams(
-            self.startprob.start(even), self.transmat.start(staying), components, data.frame
+            self.startprob.start(even), self.transmat.start(staying), components, data.column_spec
         )
 
     def _from_responsibilities(
         self, data: SequenceData, responsibilities: Array, rng: np.random.Generator
     ) -> Any:
         weighted = responsibilities * data.row_weight
-        return self.family.start(data.rows, weighted, data.frame, rng)
+        return self.family.start(data.rows, weighted, data.column_spec, rng)
 
     def precompute(self, params: HiddenMarkovParams) -> _Working:
-        """The family bound to its parameters."""
-        bound = self.family.bind(params.components, params.frame)
-        return _Working(params.startprob, params.transmat, bound)
+        """The family precomputed to its parameters."""
+        precomputed = self.family.precompute(params.components, params.column_spec)
+        return _Working(params.startprob, params.transmat, precomputed)
 
     def log_joint(self, block: SequenceBlock, params: _Working) -> Array:
         """Log-densities (n_states, n_rows) of the rows by state; valid until asked again."""
@@ -196,7 +196,7 @@ class HiddenMarkovModel(
                 shape = (self.n_states, part.stop - part.start)
                 density = block.workspace.array("part", shape, np.float64)
             density[...] = 0.0
-            self.family.log_density(rows, params.bound, density)
+            self.family.log_density(rows, params.precomputed, density)
             if len(block.parts) > 1:
                 joint[:, part] = density
         if block.known is not None:
@@ -224,7 +224,7 @@ class HiddenMarkovModel(
         components = None
         for part, rows in block.parts:
             own = np.ascontiguousarray(smoothed[:, part])
-            found = self.family.statistics(rows, own, params.bound)
+            found = self.family.sufficient_statistics(rows, own, params.precomputed)
             components = found if components is None else add_statistics(components, found)
         statistics = HiddenMarkovStatistics(chain.start, chain.transition, components)
         return statistics, float(block.weight @ chain.log_likelihood)
@@ -239,8 +239,8 @@ class HiddenMarkovModel(
         return HiddenMarkovParams(
             self.startprob.estimate(statistics.start, params.startprob),
             self.transmat.estimate(np.where(visited, transition, 0.0), params.transmat),
-            self.family.estimate(statistics.components, params.components, params.frame),
-            params.frame,
+            self.family.m_step(statistics.components, params.components, params.column_spec),
+            params.column_spec,
         )
 
     def log_prior(self, params: HiddenMarkovParams) -> float:
@@ -248,7 +248,7 @@ class HiddenMarkovModel(
         return (
             self.startprob.log_prior(params.startprob)
             + self.transmat.log_prior(params.transmat)
-            + self.family.log_prior(params.components, params.frame)
+            + self.family.log_prior(params.components, params.column_spec)
         )
 
     def perturb(
@@ -270,9 +270,9 @@ class HiddenMarkovModel(
         if labels is not None:
             changed = with_labels(changed / data.row_weight, labels) * data.row_weight
         start, transition = count_moves(changed, data.observed.sequences)
-        components = self.family.start(data.rows, changed, data.frame, rng)
+        components = self.family.start(data.rows, changed, data.column_spec, rng)
         return HiddenMarkovParams(
-            self.startprob.near(start), self.transmat.near(transition), components, data.frame
+            self.startprob.near(start), self.transmat.near(transition), components, data.column_spec
         )
 
     def idle_states(self, data: SequenceData, params: HiddenMarkovParams) -> Array:
@@ -295,7 +295,7 @@ class HiddenMarkovModel(
 
     def n_parameters(self, params: HiddenMarkovParams) -> int:
         """Number of free parameters; fixed zeros are none."""
-        own = self.family.n_parameters(params.components, params.frame)
+        own = self.family.n_parameters(params.components, params.column_spec)
         return self.startprob.n_parameters() + self.transmat.n_parameters() + own
 
 
@@ -308,7 +308,7 @@ class VectorHiddenMarkovModel(HiddenMarkovModel):
         Roots of probabilities that tend to zero do so at a constant rate, which
         accelerators foresee, where logarithms would run away.
         """
-        components = self.family.to_vector(params.components, params.frame)
+        components = self.family.to_vector(params.components, params.column_spec)
         chain = np.concatenate([params.startprob, params.transmat.ravel()])
         return np.concatenate([np.sqrt(chain), components])
 
@@ -327,8 +327,8 @@ class VectorHiddenMarkovModel(HiddenMarkovModel):
         if not (total > 0.0).all():
             raise DegenerateModelError("the probabilities of a state are all zero")
         square /= total
-        emission = self.family.from_vector(components, like.components, like.frame)
-        return HiddenMarkovParams(square[0], square[1:].copy(), emission, like.frame)
+        emission = self.family.from_vector(components, like.components, like.column_spec)
+        return HiddenMarkovParams(square[0], square[1:].copy(), emission, like.column_spec)
 
 
 def make_model(n_states: int, family: Family, *settings: Any) -> HiddenMarkovModel:

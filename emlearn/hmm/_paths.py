@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.hmm._careful import log_of
+from emlearn.hmm._log_space import log_of
 from emlearn.hmm._sequences import Packed, Sequences
 
 Array = NDArray[Any]

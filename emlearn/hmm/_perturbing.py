@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn._softmax import to_responsibilities
-from emlearn.families import Family
-from emlearn.families._labels import in_upper_half
+from emlearn.distributions import Family
+from emlearn.distributions._labels import in_upper_half
 from emlearn.hmm._data import SequenceData
 from emlearn.hmm._sequences import Sequences
 from emlearn.hmm._start import around
+from emlearn.kernels.softmax import to_responsibilities
 
 Array = NDArray[Any]
 
@@ -68,9 +68,9 @@ def split_state(
     center = int(rng.choice(len(home), p=chance / chance.sum()))
     split = home[center]
     share = around(center, data, 1) * weight
-    params = family.start(data.rows, share[None], data.frame, rng)
+    params = family.start(data.rows, share[None], data.column_spec, rng)
     near = np.zeros((1, len(weight)))
-    family.log_density(data.rows, family.bind(params, data.frame), near)
+    family.log_density(data.rows, family.precompute(params, data.column_spec), near)
     upper = in_upper_half(near[0] - density[split], changed[split])
     changed[moved] = changed[split] * np.where(upper, _MOST, 1.0 - _MOST)
     changed[split] -= changed[moved]

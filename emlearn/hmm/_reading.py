@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from emlearn._checks import as_numbers
-from emlearn.families._labels import UNKNOWN
+from emlearn.distributions._labels import UNKNOWN
 from emlearn.hmm._model import Distribution
 from emlearn.hmm._sequences import Sequences
 

@@ -14,15 +14,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import check_sample_weight, validate_params
-from emlearn.engine import History, Iteration, Status
-from emlearn.engine.threads import blas_limited
-from emlearn.gaussian.incomplete import (
+from emlearn.distributions.gaussian.incomplete import (
     ColumnSummary,
     FactorParams,
     Frame,
     IncompleteFactors,
     summarize_columns,
 )
+from emlearn.engine import History, Iteration, Status
+from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._fitting import Fitted, Outcome, Settings, fit_model
 from emlearn.impute._reading import check_marker, column_label, read_table

@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.engine import EMResult, RemainingGain, find_accelerator, run_em, search
-from emlearn.engine.loop import Callback
-from emlearn.engine.threads import available_threads
-from emlearn.gaussian.incomplete import (
+from emlearn.distributions.gaussian.incomplete import (
     CovariancePrior,
     FactorParams,
     Frame,
@@ -20,6 +17,9 @@ from emlearn.gaussian.incomplete import (
     IncompleteGaussian,
     automatic_strength,
 )
+from emlearn.engine import EMResult, RemainingGain, find_accelerator, run_em, search
+from emlearn.engine.loop import Callback
+from emlearn.engine.threads import available_threads
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]

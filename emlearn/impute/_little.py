@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from emlearn.gaussian.incomplete import find_patterns
+from emlearn.distributions.gaussian.incomplete import find_patterns
 from emlearn.impute._imputer import MissingDataImputerEM
 
 # Maximum likelihood close enough for six digits of the statistic.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace, column_scaling
-from emlearn.gaussian.kernels import compiled_pays, moment_features
-from emlearn.gaussian.structures import CovarianceStructure
+from emlearn.distributions.gaussian.blocks import RowBlock, Scaling, column_scaling
+from emlearn.distributions.gaussian.forms import compiled_pays, moment_features
+from emlearn.distributions.gaussian.structures import CovarianceStructure
+from emlearn.engine.workspace import Workspace
 
 Array = NDArray[Any]
 

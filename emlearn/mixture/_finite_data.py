@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from emlearn.families import DomainError, Family
-from emlearn.families._labels import UNKNOWN
-from emlearn.gaussian.blocks import Workspace
+from emlearn.distributions import DomainError, Family
+from emlearn.distributions._labels import UNKNOWN
+from emlearn.engine.workspace import Workspace
 
 Array = NDArray[Any]
 
@@ -97,7 +97,7 @@ class FiniteData:
     distinct : Distinct
         The distinct rows: what is drawn at random for a start is drawn from these, so that
         neither the order of the rows nor copies in the place of weights change it.
-    frame : object
+    column_spec : object
         What the family learnt of the columns.
     rows : object
         The rows, encoded.
@@ -110,7 +110,7 @@ class FiniteData:
     labels: Array | None
     origin: Array
     distinct: Distinct
-    frame: Any
+    column_spec: Any
     rows: Any
     blocks: tuple[FiniteBlock, ...]
 
@@ -138,12 +138,12 @@ def prepare_rows(
         labels = None if labels is None else labels[first]
         distinct = Distinct(np.arange(len(first)), np.arange(len(first)), weight)
     try:
-        frame = family.frame(X, weight)
-        rows = family.encode(X, frame)
+        column_spec = family.column_spec(X, weight)
+        rows = family.encode(X, column_spec)
     except DomainError as error:
         raise error.at(rows=origin) from None
     blocks = _cut(X, rows, weight, labels, family, n_components)
-    return FiniteData(X, weight, labels, origin, distinct, frame, rows, blocks)
+    return FiniteData(X, weight, labels, origin, distinct, column_spec, rows, blocks)
 
 
 def subset_rows(
@@ -160,7 +160,9 @@ def subset_rows(
     labels = None if data.labels is None else data.labels[chosen]
     distinct = _group(data.distinct.group[chosen], weight)
     blocks = _cut(X, rows, weight, labels, family, n_components)
-    return FiniteData(X, weight, labels, data.origin[chosen], distinct, data.frame, rows, blocks)
+    return FiniteData(
+        X, weight, labels, data.origin[chosen], distinct, data.column_spec, rows, blocks
+    )
 
 
 def find_distinct(X: Any, weight: Array, labels: Array | None) -> Distinct:

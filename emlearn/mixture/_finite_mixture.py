@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._checks import check_family_rows, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.distributions import FAMILIES, DomainError, Family, find_family
 from emlearn.engine import EMResult, SearchPlan, find_plan
-from emlearn.families import FAMILIES, DomainError, Family, find_family
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._finite_data import FiniteData, Observations
 from emlearn.mixture._finite_labels import classes_of, read_labels
@@ -48,7 +48,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         Distribution of the rows of a component: "categorical" (items with codes 0, 1,
         2, ...: latent class analysis), "bernoulli" (items of 0 or 1), "multinomial"
         (counts of words in documents; CSR input is not densified), "poisson" (counts),
-        "gaussian", a family from `emlearn.families` or of your own, or a list of
+        "gaussian", a family from `emlearn.distributions` or of your own, or a list of
         families with the columns (names or positions) that each describes; columns of
         different families are independent within a component.
     weight_alpha : float, default=0.0
@@ -135,7 +135,7 @@ class FiniteMixtureEM(BaseMixtureEM):
     See Also
     --------
     GaussianMixtureEM : Faster for complete Gaussian rows, with more to choose from.
-    emlearn.families : The families, their priors and their parameters.
+    emlearn.distributions : The families, their priors and their parameters.
 
     Notes
     -----
@@ -344,7 +344,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         self._params = params
         self._n_features = data.X.shape[1]
         self.weights_ = params.weights
-        self.component_params_ = self.family_.publish(params.components, params.frame)
+        self.component_params_ = self.family_.to_public(params.components, params.column_spec)
 
     def _log_likelihood_of_fit(
         self, model: Any, best: EMResult, X: Array, weight: Array | None
@@ -369,11 +369,11 @@ class FiniteMixtureEM(BaseMixtureEM):
             return super()._map(X, out, reduce, common=common)
         except DomainError:
             # It names a row of a block; this names that of X.
-            self.family_.encode(X, self._params.frame)
+            self.family_.encode(X, self._params.column_spec)
             raise
 
     def _n_parameters(self) -> int:
-        components = self.family_.n_parameters(self._params.components, self._params.frame)
+        components = self.family_.n_parameters(self._params.components, self._params.column_spec)
         return len(self.weights_) - 1 + components
 
     def predict(self, X: ArrayLike) -> Array:
@@ -420,7 +420,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         )
         counts = rng.multinomial(n_samples, self.weights_ / self.weights_.sum())
         labels = np.repeat(np.arange(len(counts)), counts)
-        X = self.family_.sample(self._params.components, self._params.frame, labels, rng)
+        X = self.family_.sample(self._params.components, self._params.column_spec, labels, rng)
         if hasattr(self, "classes_"):
             return X, classes_of(labels, self.classes_)
         return X, labels

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn._softmax import to_responsibilities
+from emlearn.distributions import Family
+from emlearn.distributions._labels import UNKNOWN, in_upper_half, with_labels
 from emlearn.engine import DegenerateModelError, LatentVariableModel
-from emlearn.families import Family
-from emlearn.families._labels import UNKNOWN, in_upper_half, with_labels
-from emlearn.gaussian.blocks import Workspace
+from emlearn.engine.workspace import Workspace
+from emlearn.kernels.softmax import to_responsibilities
 from emlearn.mixture._finite_data import (
     FiniteBlock,
     FiniteData,
@@ -50,13 +50,13 @@ class FiniteMixtureParams(NamedTuple):
         Mixing proportions; 0 for a component that died.
     components : object
         Parameters of the family.
-    frame : object
+    column_spec : object
         What the family knows of the columns, carried along.
     """
 
     weights: Array
     components: Any
-    frame: Any
+    column_spec: Any
 
 
 def log_weights(params: FiniteMixtureParams) -> Array:
@@ -77,7 +77,7 @@ class _Working(NamedTuple):
     """What all blocks of one E-step need."""
 
     log_weights: Array
-    bound: Any
+    precomputed: Any
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,15 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
         self, data: FiniteData, responsibilities: Array, rng: np.random.Generator
     ) -> FiniteMixtureParams:
         weight = responsibilities.sum(axis=1)
-        components = self.family.start(data.rows, responsibilities, data.frame, rng)
+        components = self.family.start(data.rows, responsibilities, data.column_spec, rng)
         # No component starts dead.
         weight = np.maximum(weight, 1e-3 * weight.sum() / len(weight))
-        return FiniteMixtureParams(weight / weight.sum(), components, data.frame)
+        return FiniteMixtureParams(weight / weight.sum(), components, data.column_spec)
 
     def precompute(self, params: FiniteMixtureParams) -> _Working:
-        """Logarithms of the weights, and the family bound to its parameters."""
-        bound = self.family.bind(params.components, params.frame)
-        return _Working(log_weights(params), bound)
+        """Logarithms of the weights, and the family precomputed to its parameters."""
+        precomputed = self.family.precompute(params.components, params.column_spec)
+        return _Working(log_weights(params), precomputed)
 
     def e_step(self, block: FiniteBlock, params: _Working) -> tuple[FiniteStatistics, float]:
         """Responsibilities of a block, its statistics and its log-likelihood."""
@@ -142,12 +142,12 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
         joint = block.workspace.array("log_joint", shape, np.float64)
         self._log_joint(block, params, joint)
         log_likelihood = to_responsibilities(joint, block.weight)
-        components = self.family.statistics(block.rows, joint, params.bound)
+        components = self.family.sufficient_statistics(block.rows, joint, params.precomputed)
         return FiniteStatistics(joint.sum(axis=1), components), log_likelihood
 
     def _log_joint(self, block: FiniteBlock, params: _Working, out: Array) -> None:
         out[:] = params.log_weights[:, None]
-        self.family.log_density(block.rows, params.bound, out)
+        self.family.log_density(block.rows, params.precomputed, out)
         if block.labels is not None:
             other = block.labels != np.arange(len(out))[:, None]
             out[other & (block.labels != UNKNOWN)] = -np.inf
@@ -159,12 +159,14 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
         weight = statistics.weight
         alive = weight > 10.0 * _EPS * weight.sum()
         weight = np.where(alive, weight, 0.0) + self.weight_alpha
-        components = self.family.estimate(statistics.components, params.components, params.frame)
-        return FiniteMixtureParams(weight / weight.sum(), components, params.frame)
+        components = self.family.m_step(
+            statistics.components, params.components, params.column_spec
+        )
+        return FiniteMixtureParams(weight / weight.sum(), components, params.column_spec)
 
     def log_prior(self, params: FiniteMixtureParams) -> float:
         """Dirichlet prior of the weights, and that of the family."""
-        prior = self.family.log_prior(params.components, params.frame)
+        prior = self.family.log_prior(params.components, params.column_spec)
         if self.weight_alpha > 0.0:
             prior += self.weight_alpha * float(np.log(np.maximum(params.weights, _TINY)).sum())
         return prior
@@ -205,9 +207,11 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
     def _density_around(self, data: FiniteData, row: int, rng: np.random.Generator) -> Array:
         """Log-densities of all rows in a component around one of them."""
         share = around(row, data, 1) * data.weight
-        params = self.family.start(data.rows, share[None], data.frame, rng)
+        params = self.family.start(data.rows, share[None], data.column_spec, rng)
         density = np.zeros((1, len(share)))
-        self.family.log_density(data.rows, self.family.bind(params, data.frame), density)
+        self.family.log_density(
+            data.rows, self.family.precompute(params, data.column_spec), density
+        )
         return density[0]
 
     def subset(self, data: FiniteData, rng: np.random.Generator) -> FiniteData | None:
@@ -225,7 +229,7 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
     def to_vector(self, params: FiniteMixtureParams) -> NDArray[np.float64]:
         """Log-ratios of the weights, and the vector of the family, if it has one."""
         logarithms = np.log(np.maximum(params.weights, _TINY))
-        components = self.family.to_vector(params.components, params.frame)
+        components = self.family.to_vector(params.components, params.column_spec)
         return np.concatenate([logarithms[:-1] - logarithms[-1], components])
 
     def from_vector(
@@ -239,6 +243,6 @@ class FiniteMixtureModel(LatentVariableModel[FiniteData, FiniteMixtureParams, Fi
             raise DegenerateModelError("the weights are not finite")
         return FiniteMixtureParams(
             weights / weights.sum(),
-            self.family.from_vector(components, like.components, like.frame),
-            like.frame,
+            self.family.from_vector(components, like.components, like.column_spec),
+            like.column_spec,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.families import Family
+from emlearn.distributions import Family
 from emlearn.mixture._finite_data import row_slices
 from emlearn.mixture._finite_model import FiniteMixtureParams, log_weights
 
@@ -20,15 +20,15 @@ class FiniteScorer:
     """Log-joint densities of new rows at fitted parameters; see `Scorer`."""
 
     family: Family
-    frame: Any
+    column_spec: Any
     log_weights: Array
-    bound: Any
+    precomputed: Any
 
     @classmethod
     def at(cls, family: Family, params: FiniteMixtureParams) -> FiniteScorer:
         """Scorer at parameters."""
-        bound = family.bind(params.components, params.frame)
-        return cls(family, params.frame, log_weights(params), bound)
+        precomputed = family.precompute(params.components, params.column_spec)
+        return cls(family, params.column_spec, log_weights(params), precomputed)
 
     def blocks(self, X: Array) -> list[slice]:
         """Rows to be taken together."""
@@ -37,6 +37,6 @@ class FiniteScorer:
     def log_joint(self, X: Array, *, common: bool = True) -> Array:
         """log(weight_k) + log-density, shape (n_components, n_rows)."""
         out = np.repeat(self.log_weights[:, None], X.shape[0], axis=1)
-        rows = self.family.encode(X, self.frame)
-        self.family.log_density(rows, self.bound, out)
+        rows = self.family.encode(X, self.column_spec)
+        self.family.log_density(rows, self.precomputed, out)
         return out

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._checks import as_numbers, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import SearchPlan, find_plan
-from emlearn.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._data import MixtureData, beyond_range
 from emlearn.mixture._gaussian_model import GaussianMixtureModel, GaussianMixtureParams

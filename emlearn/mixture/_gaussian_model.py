@@ -22,11 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn._softmax import to_responsibilities
+from emlearn.distributions.gaussian.blocks import RowBlock
+from emlearn.distributions.gaussian.forms import (
+    CompiledBound,
+    Form,
+    GaussianStatistics,
+    choose_form,
+)
+from emlearn.distributions.gaussian.structures import CovarianceStructure, Factor
 from emlearn.engine import DegenerateModelError, LatentVariableModel
-from emlearn.gaussian.blocks import RowBlock
-from emlearn.gaussian.kernels import CompiledBound, Form, GaussianStatistics, choose_form
-from emlearn.gaussian.structures import CovarianceStructure, Factor
+from emlearn.kernels.softmax import to_responsibilities
 from emlearn.mixture._data import MixtureData, prepare_rows, subset_rows
 from emlearn.mixture._initialization import (
     SoftLabels,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.gaussian.blocks import RowBlock, Scaling, Workspace
-from emlearn.gaussian.kernels import CentredForm
-from emlearn.gaussian.structures import CovarianceStructure
+from emlearn.distributions.gaussian.blocks import RowBlock, Scaling
+from emlearn.distributions.gaussian.forms import CentredForm
+from emlearn.distributions.gaussian.structures import CovarianceStructure
+from emlearn.engine.workspace import Workspace
 from emlearn.mixture._data import row_slices
 from emlearn.mixture._gaussian_model import GaussianMixtureModel, GaussianMixtureParams
 from emlearn.mixture._initialization import STARTS, Start

@@ -17,8 +17,8 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import check_sample_weight, validate_data
-from emlearn._softmax import row_log_density
 from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
+from emlearn.kernels.softmax import row_log_density
 
 Array = NDArray[Any]
 

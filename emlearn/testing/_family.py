@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.families import Family
+from emlearn.distributions import Family
 from emlearn.mixture._finite_data import Observations
 from emlearn.mixture._finite_model import FiniteMixtureModel
 from emlearn.mixture._finite_start import RowsStart
@@ -35,7 +35,7 @@ def check_family(
     - a row of which all is missing adds 0;
     - what is published has the component as its first axis;
     - what `sample` draws can be encoded;
-    - the frame and the parameters survive pickling;
+    - the column_spec and the parameters survive pickling;
     - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
       M-step maximises the expected log-density plus the log prior, weights are copies, the
       vector form leads back, and so on.
@@ -63,7 +63,7 @@ def check_family(
     Examples
     --------
     >>> import numpy as np
-    >>> from emlearn.families import Poisson
+    >>> from emlearn.distributions import Poisson
     >>> from emlearn.testing import check_family
     >>> rng = np.random.default_rng(0)
     >>> X = rng.poisson(np.where(rng.random((200, 1)) < 0.5, 1.0, 6.0), (200, 2)).astype(float)
@@ -92,36 +92,36 @@ def _check_rows(
         if not holds:
             raise AssertionError(f"{name}: {found}. Look at {look_at}.")
 
-    frame = family.frame(X, sample_weight)
-    rows = family.encode(X, frame)
+    column_spec = family.column_spec(X, sample_weight)
+    rows = family.encode(X, column_spec)
     share = rng.dirichlet(np.ones(n_components), n_rows).T
-    params = family.start(rows, share, frame, rng)
-    bound = family.bind(params, frame)
+    params = family.start(rows, share, column_spec, rng)
+    precomputed = family.precompute(params, column_spec)
 
     def density(rows: Any, n: int) -> Array:
         out = np.zeros((n_components, n))
-        family.log_density(rows, bound, out)
+        family.log_density(rows, precomputed, out)
         return out
 
     plain = density(rows, n_rows)
-    require(np.isfinite(plain).all(), "log-densities are not finite", "log_density and bind")
+    require(np.isfinite(plain).all(), "log-densities are not finite", "log_density and precompute")
     tolerance = 1e-9 * max(float(np.abs(plain).max()), 1.0)
 
     def same(a: Array, b: Array) -> bool:
         return bool(np.allclose(a, b, rtol=0.0, atol=tolerance))
 
     out = np.ones((n_components, n_rows))
-    family.log_density(rows, bound, out)
+    family.log_density(rows, precomputed, out)
     require(same(out, plain + 1.0), "log_density does not add to `out`", "log_density")
     for index in (slice(n_rows // 3, n_rows), rng.integers(n_rows, size=7)):
         expected = plain[:, index]
         taken = density(family.take(rows, index), expected.shape[1])
         require(same(taken, expected), "rows taken have other densities", "take")
-        anew = density(family.encode(X[index], frame), expected.shape[1])
+        anew = density(family.encode(X[index], column_spec), expected.shape[1])
         require(
             same(anew, expected),
             "rows have other densities when encoded without the others",
-            "encode, which may use what the frame tells of the columns but no other rows",
+            "encode, which may use what the column_spec tells of the columns but no other rows",
         )
     if not hasattr(X, "indptr"):
         empty = np.flatnonzero(np.isnan(np.asarray(X, np.float64)).all(axis=1))
@@ -130,16 +130,18 @@ def _check_rows(
             "a row of which all is missing has a log-density that is not 0",
             "log_density, which must leave out (integrate out) what is missing",
         )
-    published = family.publish(params, frame)
+    published = family.to_public(params, column_spec)
     require(
         published and all(len(value) == n_components for value in published.values()),
         "the first axis of what is published is not the component",
-        "publish",
+        "to_public",
     )
-    drawn = family.sample(params, frame, np.arange(50) % n_components, rng)
+    drawn = family.sample(params, column_spec, np.arange(50) % n_components, rng)
     require(drawn.shape == (50, X.shape[1]), "sample returns another shape", "sample")
-    family.encode(drawn, frame)
-    again = family.bind(*pickle.loads(pickle.dumps((params, frame))))
+    family.encode(drawn, column_spec)
+    again = family.precompute(*pickle.loads(pickle.dumps((params, column_spec))))
     out = np.zeros((n_components, n_rows))
     family.log_density(rows, again, out)
-    require(same(out, plain), "parameters change when pickled", "the types of params and frame")
+    require(
+        same(out, plain), "parameters change when pickled", "the types of params and column_spec"
+    )

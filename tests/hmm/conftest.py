@@ -61,12 +61,12 @@ def recursions(request, monkeypatch):
     """The tests that use it run in numpy and with the kernels of each instruction set."""
     kernels = None
     if request.param != "numpy":
-        base = pytest.importorskip("emlearn.compiled._base", reason="the kernels were not built")
+        base = pytest.importorskip("emlearn.kernels._base", reason="the kernels were not built")
         names = ["base", "v3", "v4"]
         if names.index(request.param) > names.index(base.level()):
             pytest.skip(f"this processor cannot run {request.param}")
-        kernels = import_module(f"emlearn.compiled._{request.param}")
-    monkeypatch.setattr(_chain, "kernels", kernels)
+        kernels = import_module(f"emlearn.kernels._{request.param}")
+    monkeypatch.setattr(_chain, "compiled", kernels)
 
 
 def _draw_chains(rng, lengths, startprob, transmat):

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emlearn import HiddenMarkovEM
-from emlearn.families import Categorical, Gaussian, Mixture, Poisson
+from emlearn.distributions import Categorical, Gaussian, Mixture, Poisson
 
 hmm = pytest.importorskip("hmmlearn.hmm")
 N_ITER = 8

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emlearn import HiddenMarkovEM
-from emlearn.families import Gaussian
+from emlearn.distributions import Gaussian
 
 X = np.random.default_rng(0).standard_normal((12, 2))
 QUICK = {"init_params": "rows", "random_state": 0}

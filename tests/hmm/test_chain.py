@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emlearn.hmm import _chain
-from emlearn.hmm._careful import smooth_careful
 from emlearn.hmm._chain import most_probable_paths, smooth
+from emlearn.hmm._log_space import smooth_careful
 from emlearn.hmm._sequences import Sequences
 
 LENGTHS = np.array([4, 1, 5, 2, 5, 1, 3])
@@ -140,12 +140,12 @@ def test_long_sequences_agree_with_logarithms(lengths, scale, recursions):
     assert_allclose(found.start, expected[sequences.first].sum(axis=0), rtol=1e-8)
 
 
-@pytest.mark.skipif(_chain.kernels is None, reason="there are no compiled kernels")
+@pytest.mark.skipif(_chain.compiled is None, reason="there are no compiled kernels")
 @pytest.mark.parametrize("lengths", [[3000], [40] * 30, [700, 5, 1, 1, 2, 300]])
 def test_compiled_and_numpy_find_the_same_paths(lengths, monkeypatch):
     joint, sequences, startprob, transmat = problem(4, lengths=np.array(lengths))
     compiled = most_probable_paths(joint, sequences, startprob, transmat)
-    monkeypatch.setattr(_chain, "kernels", None)
+    monkeypatch.setattr(_chain, "compiled", None)
     in_numpy = most_probable_paths(joint, sequences, startprob, transmat)
     assert_array_equal(compiled[0], in_numpy[0])
     assert_allclose(compiled[1], in_numpy[1], rtol=1e-12)
@@ -173,12 +173,12 @@ def test_sequences_do_not_influence_each_other(recursions):
         assert_allclose(single.log_likelihood, found.log_likelihood[s], rtol=1e-14)
 
 
-@pytest.mark.skipif(_chain.kernels is None, reason="there are no compiled kernels")
+@pytest.mark.skipif(_chain.compiled is None, reason="there are no compiled kernels")
 def test_kernels_refuse_arrays_that_do_not_fit():
     joint, sequences, startprob, transmat = problem(3)
     density, first, pairs = np.empty(len(sequences)), np.empty(3), np.empty((3, 3))
     good = [joint, sequences.edges, startprob, transmat, None, density, first, pairs]
-    smooth_chains, paths = _chain.kernels.smooth_chains, _chain.kernels.most_probable_paths
+    smooth_chains, paths = _chain.compiled.smooth_chains, _chain.compiled.most_probable_paths
     smooth_chains(*[None if a is None else a.copy() for a in good])
     short = [joint[:, :-1].copy(), sequences.edges[:-1], startprob[:2], transmat[:2]]
     short += [np.ones(2), density[:-1], first[:-1], pairs[:2]]

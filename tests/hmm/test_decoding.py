@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emlearn import HiddenMarkovEM
-from emlearn.families import Poisson
+from emlearn.distributions import Poisson
 
 
 @pytest.fixture(scope="module")

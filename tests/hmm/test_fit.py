@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from emlearn import FiniteMixtureEM, HiddenMarkovEM
-from emlearn.families import Family, Gaussian, Mixture, Poisson
+from emlearn.distributions import Family, Gaussian, Mixture, Poisson
 
 QUICK = {"init_params": "rows", "random_state": 0, "tol": 1e-5}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from emlearn.distributions import Bernoulli, Categorical, Gaussian, Mixture, Poisson, Product
 from emlearn.engine import DegenerateModelError
-from emlearn.families import Bernoulli, Categorical, Gaussian, Mixture, Poisson, Product
 from emlearn.hmm import _data
 from emlearn.hmm._data import Observations
 from emlearn.hmm._model import Distribution, make_model
@@ -81,12 +81,14 @@ def score_by_enumeration(enumerate_paths):
 
     def score_by_enumeration(model, params, observed, sample_weight):
         """Log-likelihood from all paths, with the densities of the family row by row."""
-        family, frame = model.family, params.frame
+        family, column_spec = model.family, params.column_spec
         joint = np.zeros((model.n_states, observed.sequences.n_rows))
-        bound = family.bind(params.components, frame)
+        precomputed = family.precompute(params.components, column_spec)
         for t in range(joint.shape[1]):
             density = np.zeros((model.n_states, 1))
-            family.log_density(family.encode(observed.X[t : t + 1], frame), bound, density)
+            family.log_density(
+                family.encode(observed.X[t : t + 1], column_spec), precomputed, density
+            )
             joint[:, t] = density[:, 0]
         if observed.labels is not None:
             known = observed.labels >= 0
@@ -310,7 +312,7 @@ def test_perturbing_mends_what_a_poor_optimum_has_wrong():
     model = model_of(Gaussian("full"), 3)
     data = model.prepare(Observations(X, Sequences.of_lengths(np.array([300]))))
     wrong = np.stack([states == 0, states == 0, states > 0]) * rng.uniform(0.5, 1.0, (3, 300))
-    components = model.family.start(data.rows, wrong, data.frame, rng)
+    components = model.family.start(data.rows, wrong, data.column_spec, rng)
     params = model.initialize(data, rng)._replace(components=components)
     poor, params = steps(model, data, params, 100)
     best = poor[-1]

@@ -7,9 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from emlearn import GaussianMixtureEM, compiled
-from emlearn.gaussian.kernels import CentredForm, CompiledForm, MomentForm
-from emlearn.gaussian.structures import STRUCTURES as BY_NAME
+from emlearn import GaussianMixtureEM
+from emlearn import kernels as compiled
+from emlearn.distributions.gaussian.forms import CentredForm, CompiledForm, MomentForm
+from emlearn.distributions.gaussian.structures import STRUCTURES as BY_NAME
 from emlearn.mixture._gaussian_model import GaussianMixtureModel
 from emlearn.mixture._initialization import GivenResponsibilities, Start
 
@@ -69,7 +70,7 @@ def test_the_kernels_agree(naive, covariance_type, ridge, weighted):
     data = model.prepare(X, weight if weighted else None)
     params = model.initialize(data, np.random.default_rng(0))
     forms = [MomentForm(structure), CentredForm(structure)]
-    if compiled.kernels is None:
+    if compiled.compiled is None:
         assert isinstance(params.form, MomentForm)
     else:
         forms.append(CompiledForm(structure))

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, csr_matrix
 from scipy.special import logsumexp
 
 from emlearn import FiniteMixtureEM, GaussianMixtureEM
-from emlearn.families import Categorical, Family, Gaussian, Multinomial, Poisson
+from emlearn.distributions import Categorical, Family, Gaussian, Multinomial, Poisson
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_step_mix_with_missing_items(items):
 def test_all_classes_known_is_naive_bayes(counts, family):
     from sklearn import naive_bayes
 
-    from emlearn.families import Bernoulli
+    from emlearn.distributions import Bernoulli
 
     X, side = counts
     y = np.array(["red", "green", "blue"], object)[side]
@@ -367,14 +367,14 @@ def test_mixed_types():
 
 
 def test_compiled_kernels_change_nothing(items, monkeypatch):
-    from emlearn import _softmax
-    from emlearn.families import _categorical
+    from emlearn.distributions import _categorical
+    from emlearn.kernels import softmax as _softmax
 
     X, _ = items
     settings = {"family": "categorical", "random_state": 0, "init_params": "rows"}
     first = FiniteMixtureEM(2, **settings).fit(X)
-    monkeypatch.setattr(_categorical, "kernels", None)
-    monkeypatch.setattr(_softmax, "kernels", None)
+    monkeypatch.setattr(_categorical, "compiled", None)
+    monkeypatch.setattr(_softmax, "compiled", None)
     second = FiniteMixtureEM(2, **settings).fit(X)
     assert first.log_likelihood_ == pytest.approx(second.log_likelihood_, rel=1e-9)
     assert_allclose(first.weights_, second.weights_, atol=1e-4)

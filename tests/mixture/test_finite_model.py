@@ -7,8 +7,7 @@ from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from scipy.stats import poisson
 
-from emlearn import _softmax
-from emlearn.families import (
+from emlearn.distributions import (
     Bernoulli,
     Categorical,
     Gaussian,
@@ -17,6 +16,7 @@ from emlearn.families import (
     Poisson,
     Product,
 )
+from emlearn.kernels import softmax as _softmax
 from emlearn.mixture import _finite_data
 from emlearn.mixture._finite_data import Distinct, Observations, find_distinct, worth_merging
 from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
@@ -135,7 +135,11 @@ def test_london_deaths(reference):
         weights = np.array(case["start"]["weights"])
         components = model.initialize(data, np.random.default_rng(0)).components
         components = components._replace(mean=np.array(case["start"]["rates"], float)[:, None])
-        params, n_maps, change = FiniteMixtureParams(weights, components, data.frame), 0, np.inf
+        params, n_maps, change = (
+            FiniteMixtureParams(weights, components, data.column_spec),
+            0,
+            np.inf,
+        )
         while change >= case["tol_on_step_norm"]:
             statistics, _ = model.e_step(data.blocks[0], model.precompute(params))
             new = model.m_step(statistics, params)
@@ -230,8 +234,8 @@ def test_responsibilities_with_and_without_the_kernel(monkeypatch):
     weight = rng.uniform(0.0, 3.0, 203)
     expected = np.exp(joint - logsumexp(joint, axis=0)) * weight
     total = weight @ logsumexp(joint, axis=0)
-    for kernels in (_softmax.kernels, None):
-        monkeypatch.setattr(_softmax, "kernels", kernels)
+    for kernels in (_softmax.compiled, None):
+        monkeypatch.setattr(_softmax, "compiled", kernels)
         found = joint.copy()
         assert _softmax.to_responsibilities(found, weight) == pytest.approx(total)
         assert_allclose(found, expected, rtol=1e-10, atol=1e-300)

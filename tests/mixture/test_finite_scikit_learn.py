@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emlearn import FiniteMixtureEM
-from emlearn.families import Categorical, Gaussian, Multinomial, Poisson
+from emlearn.distributions import Categorical, Gaussian, Multinomial, Poisson
 
 FAST = {"init_params": "rows", "random_state": 0, "use_labels": False}
 CONFIGURATIONS = [

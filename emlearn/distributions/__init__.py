@@ -1,0 +1,30 @@
+"""Families of distributions: what mixtures and hidden Markov models are made of."""
+
+from emlearn.distributions._bernoulli import Bernoulli
+from emlearn.distributions._categorical import Categorical
+from emlearn.distributions._contract import Family
+from emlearn.distributions._domain import DomainError, require, require_counts
+from emlearn.distributions._exponential import ExponentialFamily
+from emlearn.distributions._gaussian import Gaussian
+from emlearn.distributions._mixture import Mixture
+from emlearn.distributions._multinomial import Multinomial
+from emlearn.distributions._names import FAMILIES, find_family
+from emlearn.distributions._poisson import Poisson
+from emlearn.distributions._product import Product
+
+__all__ = [
+    "FAMILIES",
+    "Bernoulli",
+    "Categorical",
+    "DomainError",
+    "ExponentialFamily",
+    "Family",
+    "Gaussian",
+    "Mixture",
+    "Multinomial",
+    "Poisson",
+    "Product",
+    "find_family",
+    "require",
+    "require_counts",
+]

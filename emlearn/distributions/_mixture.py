@@ -1,0 +1,212 @@
+"""A component that is a mixture itself, as in hidden Markov models of Gaussian mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._exponential import log_of
+
+
+class MixtureParams(NamedTuple):
+    """Parameters.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_parts)
+        Proportions of the parts; rows add up to one.
+    parts : object
+        Parameters of the family for n_components x n_parts components.
+    """
+
+    weight: Array
+    parts: Any
+
+
+class MixtureStatistics(NamedTuple):
+    """Sums of the responsibilities of the parts, and the statistics of their family."""
+
+    weight: Array
+    parts: Any
+
+
+class MixturePrecomputed(NamedTuple):
+    """Logarithms of the proportions, and the family precomputed to its parameters."""
+
+    log_weight: Array
+    parts: Any
+
+
+@dataclass(frozen=True)
+class Mixture(Family):
+    """Each component is a mixture of `n_parts` distributions of another family.
+
+    Published are ``"weight"``, of shape (n_components, n_parts), and the parameters of the
+    family, with shapes (n_components, n_parts, ...).
+
+    Parameters
+    ----------
+    family : Family
+        The family of the parts.
+    n_parts : int, default=2
+        Number of parts of each component.
+    alpha : float, default=0.01
+        Pseudo-rows of each part in the estimate of the proportions.
+
+    Examples
+    --------
+    Two classes, each of two kinds of rows, where the classes of the rows are known:
+
+    >>> import numpy as np
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.distributions import Mixture, Poisson
+    >>> counts = np.array([[1], [20], [2], [21], [9], [40], [8], [41]] * 5)
+    >>> side = np.array([0, 0, 0, 0, 1, 1, 1, 1] * 5)
+    >>> family = Mixture(Poisson(), n_parts=2)
+    >>> classes = FiniteMixtureEM(family=family, random_state=0).fit(counts, side)
+    >>> np.sort(classes.component_params_["rate"][:, :, 0]).round(1)
+    array([[ 1.5, 20.5],
+           [ 8.5, 40.5]])
+    """
+
+    family: Family
+    n_parts: int = 2
+    alpha: float = 0.01
+
+    @property
+    def accepts_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the family of the parts does."""
+        return self.family.accepts_sparse
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        """Whether the family of the parts is."""
+        return self.family.is_discrete
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether the family of the parts has one."""
+        return self.family.has_vector
+
+    def at_columns(self, names: Sequence[str] | None, n_features: int) -> Mixture:
+        """See `Family`."""
+        return replace(self, family=self.family.at_columns(names, n_features))
+
+    def column_spec(self, X: Any, weight: Array | None = None) -> Any:
+        """See `Family`."""
+        return self.family.column_spec(X, weight)
+
+    def encode(self, X: Any, column_spec: Any) -> Any:
+        """See `Family`."""
+        return self.family.encode(X, column_spec)
+
+    def take(self, rows: Any, index: slice | Array) -> Any:
+        """See `Family`."""
+        return self.family.take(rows, index)
+
+    def pooled(self, n_components: int, column_spec: Any) -> MixtureParams:
+        """See `Family`."""
+        weight = np.full((n_components, self.n_parts), 1.0 / self.n_parts)
+        return MixtureParams(weight, self.family.pooled(weight.size, column_spec))
+
+    def precompute(self, params: MixtureParams, column_spec: Any) -> MixturePrecomputed:
+        """See `Family`."""
+        return MixturePrecomputed(
+            log_of(params.weight), self.family.precompute(params.parts, column_spec)
+        )
+
+    def _joint(self, rows: Any, precomputed: MixturePrecomputed, n_rows: int) -> Array:
+        """Log-joint densities (n_components, n_parts, n_rows)."""
+        joint = np.repeat(precomputed.log_weight.reshape(-1, 1), n_rows, axis=1)
+        self.family.log_density(rows, precomputed.parts, joint)
+        return joint.reshape(*precomputed.log_weight.shape, n_rows)
+
+    def log_density(self, rows: Any, precomputed: MixturePrecomputed, out: Array) -> None:
+        """See `Family`."""
+        joint = self._joint(rows, precomputed, out.shape[1])
+        largest = joint.max(axis=1)
+        joint -= largest[:, None]
+        out += largest
+        out += np.log(np.exp(joint, out=joint).sum(axis=1))
+
+    def sufficient_statistics(
+        self, rows: Any, responsibilities: Array, precomputed: MixturePrecomputed
+    ) -> MixtureStatistics:
+        """See `Family`."""
+        joint = self._joint(rows, precomputed, responsibilities.shape[1])
+        joint -= joint.max(axis=1, keepdims=True)
+        np.exp(joint, out=joint)
+        joint *= (responsibilities / joint.sum(axis=1))[:, None]
+        parts = joint.reshape(-1, responsibilities.shape[1])
+        return MixtureStatistics(
+            joint.sum(axis=2), self.family.sufficient_statistics(rows, parts, precomputed.parts)
+        )
+
+    def m_step(
+        self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
+    ) -> MixtureParams:
+        """See `Family`."""
+        weight = statistics.weight + self.alpha
+        total = weight.sum(axis=1, keepdims=True)
+        known = total > 0.0
+        weight = np.where(known, weight / np.where(known, total, 1.0), params.weight)
+        return MixtureParams(
+            weight, self.family.m_step(statistics.parts, params.parts, column_spec)
+        )
+
+    def log_prior(self, params: MixtureParams, column_spec: Any) -> float:
+        """See `Family`."""
+        own = self.alpha * float(log_of(params.weight).sum())
+        return own + self.family.log_prior(params.parts, column_spec)
+
+    def start(
+        self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator
+    ) -> MixtureParams:
+        """Each part starts by half around a row of its component, drawn at random."""
+        shares = np.repeat(responsibilities / self.n_parts, self.n_parts, axis=0)
+        for share in shares:
+            total = share.sum()
+            if total > 0.0:
+                seed = rng.choice(len(share), p=share / total)
+                share *= 0.5
+                share[seed] += 0.5 * total
+        parts = self.family.start(rows, shares, column_spec, rng)
+        weight = np.full((len(responsibilities), self.n_parts), 1.0 / self.n_parts)
+        return MixtureParams(weight, parts)
+
+    def n_parameters(self, params: MixtureParams, column_spec: Any) -> int:
+        """See `Family`."""
+        n_components, n_parts = params.weight.shape
+        return n_components * (n_parts - 1) + self.family.n_parameters(params.parts, column_spec)
+
+    def to_public(self, params: MixtureParams, column_spec: Any) -> dict[str, Array]:
+        """See `Family`."""
+        shape = params.weight.shape
+        parts = self.family.to_public(params.parts, column_spec)
+        named = {name: value.reshape(*shape, *value.shape[1:]) for name, value in parts.items()}
+        return {"weight": params.weight, **named}
+
+    def sample(
+        self, params: MixtureParams, column_spec: Any, labels: Array, rng: np.random.Generator
+    ) -> Array:
+        """See `Family`."""
+        below = params.weight.cumsum(axis=1)[labels, :-1]
+        part = (rng.random((len(labels), 1)) >= below).sum(axis=1)
+        return self.family.sample(params.parts, column_spec, labels * self.n_parts + part, rng)
+
+    def to_vector(self, params: MixtureParams, column_spec: Any) -> Array:
+        """Logarithms of the proportions, and the vector of the family."""
+        own = log_of(params.weight).ravel()
+        return np.concatenate([own, self.family.to_vector(params.parts, column_spec)])
+
+    def from_vector(self, vector: Array, like: MixtureParams, column_spec: Any) -> MixtureParams:
+        """See `Family`."""
+        own, parts = np.split(vector, [like.weight.size])
+        logarithm = own.reshape(like.weight.shape)
+        weight = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        return MixtureParams(weight, self.family.from_vector(parts, like.parts, column_spec))

@@ -1,0 +1,247 @@
+"""Documents: counts of words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.special import gammaln
+
+from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._domain import DomainError, require_counts
+from emlearn.distributions._exponential import log_of
+
+_TINY = float(np.finfo(np.float64).tiny)
+_WHAT = "counts, which are integers >= 0 (or NaN where missing)"
+
+
+class MultinomialRows(NamedTuple):
+    """Encoded rows.
+
+    Attributes
+    ----------
+    counts : ndarray or CSR array of shape (n_rows, n_features)
+        Counts; 0 where missing.
+    missing : ndarray or CSR array of shape (n_rows, n_features) or None
+        1 where a count is missing; None if none is.
+    total : ndarray of shape (n_rows,)
+        Sum of the counts.
+    base : ndarray of shape (n_rows,)
+        Logarithm of the multinomial coefficient.
+    """
+
+    counts: Any
+    missing: Any
+    total: Array
+    base: Array
+
+
+class MultinomialSpec(NamedTuple):
+    """What is known of the columns and of the lengths of the rows.
+
+    Attributes
+    ----------
+    share : ndarray of shape (n_features,)
+        Share of each column in all counts.
+    length : ndarray of shape (n_lengths,)
+        The lengths of the rows.
+    chance : ndarray of shape (n_lengths,)
+        How many rows have them, relative to all.
+    """
+
+    share: Array
+    length: Array
+    chance: Array
+
+
+class MultinomialParams(NamedTuple):
+    """Parameters.
+
+    Attributes
+    ----------
+    probability : ndarray of shape (n_components, n_features)
+        Probability of each column; rows add up to one.
+    """
+
+    probability: Array
+
+
+class MultinomialPrecomputed(NamedTuple):
+    """Probabilities and their logarithms, columns first: (n_features, n_components)."""
+
+    probability: Array
+    logarithm: Array
+
+
+@dataclass(frozen=True)
+class Multinomial(Family):
+    """Counts of a row given their sum: documents as bags of words. ``"probability"``.
+
+    Takes CSR arrays, which are not densified.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Pseudo-count of each word in each component, as in
+        `sklearn.naive_bayes.MultinomialNB`: the prior of the probabilities is
+        Dirichlet(1 + alpha, ..., 1 + alpha). 0 is maximum likelihood.
+
+    Notes
+    -----
+    Of a row with missing counts the others are taken as multinomial given their own sum.
+    `sample` draws the lengths of rows from those of the rows fitted.
+
+    References
+    ----------
+    K. Nigam, A. K. McCallum, S. Thrun and T. Mitchell (2000). "Text classification from
+    labeled and unlabeled documents using EM". Machine Learning 39, 103-134.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from emlearn import FiniteMixtureEM
+    >>> from emlearn.distributions import Multinomial
+    >>> words = csr_array([[3, 1, 0, 0], [4, 0, 1, 0], [0, 0, 2, 2], [0, 1, 1, 3]])
+    >>> topics = FiniteMixtureEM(family=Multinomial(alpha=1.0)).fit(words, [0, -1, 1, -1])
+    >>> topics.predict(words)
+    array([0, 0, 1, 1])
+    """
+
+    alpha: float = 0.01
+
+    accepts_sparse: ClassVar[bool] = True
+    is_discrete: ClassVar[bool] = True
+
+    def column_spec(self, X: Any, weight: Array | None = None) -> MultinomialSpec:
+        """See `Family`."""
+        rows = self.encode(X, None)
+        weight = np.ones(len(rows.total)) if weight is None else weight
+        total = rows.counts.T @ weight + 1.0 / rows.counts.shape[1]
+        length, group = np.unique(rows.total, return_inverse=True)
+        return MultinomialSpec(
+            total / total.sum(), length, np.bincount(group, weight) / weight.sum()
+        )
+
+    def encode(self, X: Any, column_spec: MultinomialSpec | None) -> MultinomialRows:
+        """See `Family`."""
+        if hasattr(X, "indptr"):
+            return self._encode_sparse(csr_array(X).astype(np.float64, copy=False))
+        X = np.asarray(X, np.float64)
+        require_counts(X, _WHAT)
+        missing = np.isnan(X)
+        counts = np.where(missing, 0.0, X) if missing.any() else X
+        total = counts.sum(axis=1)
+        base = gammaln(total + 1.0) - gammaln(counts + 1.0).sum(axis=1)
+        none = missing.astype(np.float64) if missing.any() else None
+        return MultinomialRows(counts, none, total, base)
+
+    def _encode_sparse(self, X: Any) -> MultinomialRows:
+        values = X.data
+        wrong = np.flatnonzero(~((values >= 0) & (np.floor(values) == values)) & (values == values))
+        if wrong.size:
+            row = int(np.searchsorted(X.indptr, wrong[0], side="right")) - 1
+            raise DomainError(float(values[wrong[0]]), row, int(X.indices[wrong[0]]), _WHAT)
+        absent = np.isnan(values)
+        missing = None
+        if absent.any():
+            missing = csr_array((absent.astype(np.float64), X.indices, X.indptr), shape=X.shape)
+            values = np.where(absent, 0.0, values)
+            X = csr_array((values, X.indices, X.indptr), shape=X.shape)
+        total = np.asarray(X.sum(axis=1), np.float64)
+        parts = csr_array((gammaln(values + 1.0), X.indices, X.indptr), shape=X.shape)
+        base = gammaln(total + 1.0) - np.asarray(parts.sum(axis=1))
+        return MultinomialRows(X, missing, total, base)
+
+    def take(self, rows: MultinomialRows, index: slice | Array) -> MultinomialRows:
+        """See `Family`."""
+        missing = None if rows.missing is None else rows.missing[index]
+        return MultinomialRows(rows.counts[index], missing, rows.total[index], rows.base[index])
+
+    def pooled(self, n_components: int, column_spec: MultinomialSpec) -> MultinomialParams:
+        """See `Family`."""
+        return MultinomialParams(np.repeat(column_spec.share[None], n_components, axis=0))
+
+    def precompute(
+        self, params: MultinomialParams, column_spec: MultinomialSpec
+    ) -> MultinomialPrecomputed:
+        """See `Family`."""
+        probability = np.ascontiguousarray(params.probability.T)
+        return MultinomialPrecomputed(probability, log_of(probability))
+
+    def log_density(
+        self, rows: MultinomialRows, precomputed: MultinomialPrecomputed, out: Array
+    ) -> None:
+        """See `Family`."""
+        out += (rows.counts @ precomputed.logarithm).T
+        if rows.missing is not None:
+            out -= rows.total * np.log(_present(rows, precomputed))
+        out += rows.base
+
+    def sufficient_statistics(
+        self, rows: MultinomialRows, responsibilities: Array, precomputed: MultinomialPrecomputed
+    ) -> Array:
+        """Counts of each word in each component, (n_components, n_features).
+
+        The expected counts of missing words, given those of the others, are added.
+        """
+        counts: Array = (rows.counts.T @ np.ascontiguousarray(responsibilities.T)).T
+        if rows.missing is not None:
+            share = responsibilities * rows.total / _present(rows, precomputed)
+            counts = counts + (precomputed.probability * (rows.missing.T @ share.T)).T
+        return counts
+
+    def m_step(
+        self, statistics: Array, params: MultinomialParams, column_spec: MultinomialSpec
+    ) -> MultinomialParams:
+        """See `Family`."""
+        counts = statistics + self.alpha
+        total = counts.sum(axis=1, keepdims=True)
+        known = total > 0.0
+        probability = np.where(known, counts / np.where(known, total, 1.0), params.probability)
+        return MultinomialParams(probability)
+
+    def log_prior(self, params: MultinomialParams, column_spec: MultinomialSpec) -> float:
+        """See `Family`."""
+        return self.alpha * float(log_of(params.probability).sum())
+
+    def n_parameters(self, params: MultinomialParams, column_spec: MultinomialSpec) -> int:
+        """See `Family`."""
+        n_components, n_features = params.probability.shape
+        return n_components * (n_features - 1)
+
+    def to_public(
+        self, params: MultinomialParams, column_spec: MultinomialSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        return {"probability": params.probability}
+
+    def sample(
+        self,
+        params: MultinomialParams,
+        column_spec: MultinomialSpec,
+        labels: Array,
+        rng: np.random.Generator,
+    ) -> Array:
+        """See `Family`."""
+        length = rng.choice(column_spec.length, len(labels), p=column_spec.chance).astype(np.int64)
+        return rng.multinomial(length, params.probability[labels]).astype(np.float64)
+
+    def to_vector(self, params: MultinomialParams, column_spec: MultinomialSpec) -> Array:
+        """Logarithms of the probabilities, any common term of a component being ignored."""
+        return log_of(params.probability).ravel()
+
+    def from_vector(
+        self, vector: Array, like: MultinomialParams, column_spec: MultinomialSpec
+    ) -> MultinomialParams:
+        """See `Family`."""
+        logarithm = vector.reshape(like.probability.shape)
+        probability = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+        return MultinomialParams(probability / probability.sum(axis=1, keepdims=True))
+
+
+def _present(rows: MultinomialRows, precomputed: MultinomialPrecomputed) -> Array:
+    """Probability (n_components, n_rows) of the words whose counts are not missing."""
+    present: Array = np.maximum(1.0 - (rows.missing @ precomputed.probability).T, _TINY)
+    return present

@@ -1,0 +1,374 @@
+"""The ways to compute Gaussian log-densities and their sufficient statistics.
+
+*Compiled form.* Where the compiled kernels are at hand: rows are centred at the mean of a
+component, as in the centred form below, in one pass over a chunk that stays in the cache.
+It is the fastest and as accurate as any. The others are made of operations of numpy.
+
+*Moment form.* With the features phi(x) = [1, x, second moments of x], the log-densities
+of all components are one matrix product, Theta phi(X), and the sufficient statistics are
+another, R phi(X)'. It is the fastest form for few features. Quadratic terms about the
+centre of the data cancel, which costs about log10(kappa) digits, kappa being the second
+moment of a component about that centre measured in its own precision.
+
+*Whitened form.* For each component a triangular product whitens the rows and a symmetric
+product makes its scatter about the center of the data. Both do half the work of general
+products, which makes it the faster form for many features or few components. It cancels
+as the moment form does.
+
+*Centred form.* Rows are centred at the mean of the component before they are whitened,
+and scatter is taken about that mean. It loses no digits to the position or the narrowness
+of a component, and is the slowest.
+
+Each returns its statistics about an origin: the current means in the compiled and the
+centred form, 0 in the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions.gaussian.blocks import RowBlock
+from emlearn.distributions.gaussian.structures import CovarianceStructure, Factor
+from emlearn.kernels import compiled
+
+Array = NDArray[Any]
+
+# Responsibilities below this change no sum in double precision.
+_NEGLIGIBLE = 1e-20
+
+
+class GaussianStatistics(NamedTuple):
+    """Additive statistics of K components in d dimensions.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components,)
+        Sums of the responsibilities.
+    first : ndarray of shape (n_components, n_features)
+        Sums of r x about the origin of the form.
+    second : ndarray
+        Sums of r x x' about the same origin, in the layout of the form and structure.
+    """
+
+    weight: Array
+    first: Array
+    second: Array
+
+
+class Bound(Protocol):
+    """A form bound to the parameters of one E-step."""
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """Log-densities (n_components, n_rows) of a block in scaled coordinates.
+
+        The constants given at binding are included. With ``common=False`` a term shared
+        by all components of a row may be left out; `common_total` is then its sum.
+        """
+        ...
+
+    def common_total(self, block: RowBlock) -> float:
+        """Weighted sum over the rows of what ``common=False`` left out."""
+        ...
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """Statistics of a block under weighted responsibilities (n_components, n_rows)."""
+        ...
+
+
+class MomentForm(NamedTuple):
+    """See the module's text."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> MomentBound:
+        """Natural parameters; `constants` are added to the log-densities."""
+        linear, quadratic = self.structure.natural(factor, means)
+        n_features = means.shape[1]
+        theta = np.empty((len(means), 1 + n_features + quadratic.shape[1]), dtype)
+        theta[:, 1 : 1 + n_features] = linear
+        theta[:, 1 + n_features :] = quadratic
+        theta[:, 0] = constants - 0.5 * (linear * means).sum(axis=1)
+        return MomentBound(self.structure, theta, factor)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` unpacked."""
+        n_features = means.shape[1]
+        return np.zeros_like(means), self.structure.unpack(statistics.second, n_features)
+
+
+class MomentBound(NamedTuple):
+    """Moment form with its natural parameters."""
+
+    structure: CovarianceStructure
+    theta: Array
+    factor: Factor
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`."""
+        np.matmul(self.theta, moment_features(block, self.structure), out=out)
+        if common and not self.structure.n_moments(block.rows.shape[1]):
+            z = block.workspace.array("centred", block.rows.shape[::-1], block.dtype)
+            np.copyto(z, block.scaled())
+            out -= 0.5 * self.structure.squared_distance(z, self.factor, 0)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        if block.scatter is None:
+            return 0.0
+        root = self.factor.precision_cholesky
+        return -0.5 * float(np.vdot(root, block.scatter @ root))
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`."""
+        features = moment_features(block, self.structure)
+        sums = np.matmul(responsibilities, features.T).astype(np.float64, copy=False)
+        n_features = block.rows.shape[1]
+        second = sums[:, 1 + n_features :] if block.scatter is None else block.scatter
+        return GaussianStatistics(sums[:, 0], sums[:, 1 : 1 + n_features], second)
+
+
+def moment_features(block: RowBlock, structure: CovarianceStructure) -> Array:
+    """Features (1 + n_features + n_moments, n_rows) of a block."""
+    if block.features is not None:
+        return block.features
+    x = block.augmented()
+    n_moments = structure.n_moments(len(x) - 1)
+    if n_moments == 0:
+        return x
+    features = block.workspace.array("features", (len(x) + n_moments, block.n_rows), block.dtype)
+    features[: len(x)] = x
+    structure.moments(x[1:], features[len(x) :])
+    return features
+
+
+class WhitenedForm(NamedTuple):
+    """See the module's text. For a full covariance matrix of each component."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> WhitenedBound:
+        """Whitening matrices of the rows with a one above them: P'(x - mean)."""
+        root = factor.precision_cholesky
+        whitening = np.empty((len(root), root.shape[1] + 1, root.shape[2]), dtype)
+        whitening[:, 1:] = root
+        whitening[:, 0] = -(means[:, None, :] @ root)[:, 0]
+        return WhitenedBound(whitening, constants)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return np.zeros_like(means), statistics.second
+
+
+# Columns of a triangular product that are taken together.
+_PANEL = 16
+
+
+class WhitenedBound(NamedTuple):
+    """Whitened form with its whitening matrices (n_components, 1 + n_features, n_features)."""
+
+    whitening: Array
+    constants: Array
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out.
+
+        Panels of columns skip the zeros below the triangle. (BLAS has a triangular
+        product, but its wrapper in scipy holds the interpreter's lock.)
+        """
+        x = block.augmented()
+        n_features = len(x) - 1
+        white = block.workspace.array("white", (_PANEL, x.shape[1]), x.dtype)
+        norm = block.workspace.array("norm", (1, x.shape[1]), x.dtype)[0]
+        for k, matrix in enumerate(self.whitening):
+            out[k] = 0.0
+            for start in range(0, n_features, _PANEL):
+                stop = min(start + _PANEL, n_features)
+                panel = white[: stop - start]
+                np.matmul(matrix[: 1 + stop, start:stop].T, x[: 1 + stop], out=panel)
+                out[k] += np.einsum("ij,ij->j", panel, panel, out=norm)
+        out *= -0.5
+        out += self.constants[:, None].astype(out.dtype, copy=False)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        x = block.augmented()
+        n_components, size = len(self.whitening), len(x)
+        sums = np.empty((n_components, size, size))
+        for k, keep in enumerate(_responsible(responsibilities)):
+            if keep is None:
+                z = block.workspace.array("weighted", x.shape, x.dtype)
+                np.multiply(x, np.sqrt(responsibilities[k]), out=z)
+            else:
+                z = np.take(x, keep, axis=1)
+                z *= np.sqrt(responsibilities[k][keep])
+            sums[k] = z @ z.T
+        return GaussianStatistics(sums[:, 0, 0], sums[:, 0, 1:], sums[:, 1:, 1:])
+
+
+def _responsible(responsibilities: Array) -> Iterator[Array | None]:
+    """For each component the rows that matter to it, or None where most of them do."""
+    for row in responsibilities:
+        keep = np.flatnonzero(row > _NEGLIGIBLE)
+        yield keep if 2 * len(keep) < len(row) else None
+
+
+class CentredForm(NamedTuple):
+    """See the module's text."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CentredBound:
+        """Means and factors in the precision of the blocks."""
+        return CentredBound(
+            self.structure,
+            means.astype(dtype, copy=False),
+            factor._replace(precision_cholesky=factor.precision_cholesky.astype(dtype, copy=False)),
+            constants,
+        )
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return means, statistics.second
+
+
+class CentredBound(NamedTuple):
+    """Centred form with means and factors."""
+
+    structure: CovarianceStructure
+    means: Array
+    factor: Factor
+    constants: Array
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out."""
+        x = block.scaled()
+        z = block.workspace.array("centred", x.shape, x.dtype)
+        for k, mean in enumerate(self.means):
+            np.subtract(x, mean[:, None], out=z)
+            np.multiply(self.structure.squared_distance(z, self.factor, k), -0.5, out=out[k])
+        out += self.constants[:, None].astype(out.dtype, copy=False)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        x = block.scaled()
+        n_components, n_features = self.means.shape
+        first = np.empty((n_components, n_features))
+        second = self.structure.new_scatter(n_components, n_features)
+        for k, keep in enumerate(_responsible(responsibilities)):
+            root = np.sqrt(responsibilities[k])
+            if keep is None:
+                z = block.workspace.array("centred", x.shape, x.dtype)
+                np.subtract(x, self.means[k][:, None], out=z)
+            else:
+                z = np.take(x, keep, axis=1)
+                z -= self.means[k][:, None]
+                root = root[keep]
+            first[k] = self.structure.scatter(z, root, k, second)
+        weight = responsibilities.sum(axis=1, dtype=np.float64)
+        return GaussianStatistics(weight, first, second)
+
+
+class CompiledForm(NamedTuple):
+    """See the module's text. For any structure."""
+
+    structure: CovarianceStructure
+
+    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CompiledBound:
+        """Means and factors as the kernels read them."""
+        root = self.structure.kernel_root(factor, (len(means), means.shape[1]))
+        arrays = [np.ascontiguousarray(part, np.float64) for part in (means, root, constants)]
+        return CompiledBound(self.structure, *arrays)
+
+    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
+        """First moments' origin (n_components, n_features), and `second` as it is."""
+        return means, statistics.second
+
+
+class CompiledBound(NamedTuple):
+    """Compiled form with means and factors in float64; blocks of either precision."""
+
+    structure: CovarianceStructure
+    means: Array
+    root: Array
+    constants: Array
+
+    def _arguments(self, block: RowBlock) -> tuple[Any, ...]:
+        # Powers of two: their inverses are exact.
+        center, scale = block.scaling.center.astype(np.float64), 1.0 / block.scaling.scale
+        return block.rows.T, center, scale, self.means, self.root, self.constants
+
+    def _sums(self) -> tuple[Array, Array, Array]:
+        return np.empty(len(self.means)), np.empty(self.means.shape), np.empty(self.root.shape)
+
+    def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
+        """See `Bound`; nothing is left out."""
+        compiled.gaussian_log_density(*self._arguments(block), out)
+
+    def common_total(self, block: RowBlock) -> float:
+        """See `Bound`."""
+        return 0.0
+
+    def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
+        """See `Bound`. Rows that a component is not responsible for are left out."""
+        weight, first, second = self._sums()
+        shares = np.ascontiguousarray(responsibilities, block.dtype)
+        compiled.gaussian_moments(*self._arguments(block), shares, weight, first, second)
+        return GaussianStatistics(weight, first, self.structure.from_kernel(second))
+
+    def expect(self, block: RowBlock) -> tuple[GaussianStatistics, float]:
+        """Statistics under the responsibilities of the mixture, and its log-likelihood."""
+        weight, first, second = self._sums()
+        value = compiled.gaussian_step(*self._arguments(block), block.weight, weight, first, second)
+        return GaussianStatistics(weight, first, self.structure.from_kernel(second)), value
+
+
+Form = MomentForm | WhitenedForm | CentredForm | CompiledForm
+
+# Above it, matrices no longer stay in the cache, and the products of BLAS are faster.
+_LARGEST_COMPILED = 256
+
+
+def compiled_pays(structure: CovarianceStructure, n_features: int) -> bool:
+    """Whether there are compiled kernels, and they are the fastest where rows are centred."""
+    return compiled is not None and (structure.is_diagonal or n_features <= _LARGEST_COMPILED)
+
+
+def choose_form(
+    structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
+) -> Form:
+    """The fastest form that is accurate enough.
+
+    Parameters
+    ----------
+    structure : CovarianceStructure
+        Structure of the covariances.
+    means : ndarray of shape (n_components, n_features)
+        Means in scaled coordinates.
+    factor : Factor
+        Factorised covariances.
+    largest_kappa : float
+        Bound on the terms that may cancel in the moment and the whitened form.
+    """
+    n_components, n_features = means.shape
+    compiled = compiled_pays(structure, n_features)
+    if compiled and structure.n_moments(n_features) > 0:
+        return CompiledForm(structure)
+    # Magnitude of the terms that cancel in the moment form; columns have variance 1.
+    kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
+    if not kappa < largest_kappa:
+        return CompiledForm(structure) if compiled else CentredForm(structure)
+    if structure.prefers_whitening(n_components, n_features):
+        return WhitenedForm(structure)
+    return MomentForm(structure)

@@ -1,0 +1,194 @@
+"""Conditional means, standard deviations, draws and densities of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions.gaussian.incomplete.batched import invert_blocks
+from emlearn.distributions.gaussian.incomplete.conditioning import (
+    Component,
+    Conditioned,
+    condition,
+    filled_deviation,
+    log_densities,
+)
+from emlearn.distributions.gaussian.incomplete.frame import Frame
+from emlearn.distributions.gaussian.incomplete.patterns import (
+    RowBlock,
+    find_patterns,
+    row_blocks,
+    sorted_rows,
+)
+from emlearn.engine import DegenerateModelError
+from emlearn.engine.threads import available_threads, blas_limited
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+# Rows taken at a time, so that working memory does not grow with the data.
+_SLAB_ENTRIES = 1 << 21
+
+
+def fill_means(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+) -> None:
+    """Put the conditional means into the missing entries of `out`, a copy of `X`."""
+
+    def fill(block: RowBlock) -> None:
+        rows, share = _condition_all(block, log_weights, components)
+        mean = np.zeros(block.rows.shape)
+        for r, row, part in zip(share, rows, components, strict=True):
+            value = filled_deviation(block, row.deviation, part)
+            value += part.mean
+            if len(components) > 1:
+                value *= r[:, None]
+                mean += value
+            else:
+                mean = value
+        frame.restore_missing(mean, block.order, block.missing, out)
+
+    _for_each_block(fill, _blocks(X, frame, incomplete=True))
+
+
+def fill_deviations(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+) -> None:
+    """Put the conditional standard deviations into `out` where `X` is missing."""
+
+    def fill(block: RowBlock) -> None:
+        rows, share = _condition_all(block, log_weights, components)
+        mean, square = np.zeros(block.rows.shape), np.zeros(block.rows.shape)
+        spread = np.zeros(block.rows.shape)
+        for r, row, part in zip(share, rows, components, strict=True):
+            mean += r[:, None] * (row.deviation + part.mean)
+            square += r[:, None] * _conditional_variance(block, part)
+        for r, row, part in zip(share, rows, components, strict=True):
+            spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
+        spread += square
+        units = frame._replace(centre=np.zeros_like(frame.centre))
+        units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
+
+    _for_each_block(fill, _blocks(X, frame, incomplete=True, precision_only=True))
+
+
+def fill_draws(
+    X: Floats,
+    frame: Frame,
+    log_weights: Array,
+    components: Sequence[Component],
+    out: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Put draws from the conditional distribution into the missing entries of `out`."""
+    blocks = _blocks(X, frame, incomplete=True, precision_only=True)
+
+    def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
+        block, source = task
+        rows, share = _condition_all(block, log_weights, components)
+        edges = np.cumsum(share, axis=0)
+        label = (source.random(block.order.size) * edges[-1] > edges[:-1]).sum(axis=0)
+        value = np.zeros(block.rows.shape)
+        for k, (row, part) in enumerate(zip(rows, components, strict=True)):
+            own = label == k
+            noise = _conditional_noise(block, part, source)
+            value[own] = (row.deviation + noise + part.mean)[own]
+        frame.restore_missing(value, block.order, block.missing, out)
+
+    _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+
+def log_density(
+    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component]
+) -> Array:
+    """Log-density of what is observed of each row, in the units of the data."""
+    density = np.zeros(X.shape[0])
+
+    def evaluate(block: RowBlock) -> None:
+        joint = [log_densities(block, part, condition(block, part)) for part in components]
+        density[block.order] = np.logaddexp.reduce(np.array(joint) + log_weights[:, None])
+
+    _for_each_block(evaluate, _blocks(X, frame))
+    return density
+
+
+def _condition_all(
+    block: RowBlock, log_weights: Array, components: Sequence[Component]
+) -> tuple[list[Conditioned], Array]:
+    """Rows under each component, and the probabilities of the components."""
+    rows = [condition(block, part, k) for k, part in enumerate(components)]
+    if len(rows) == 1:
+        return rows, np.ones((1, block.order.size))
+    joint = np.array([log_densities(block, p, r) for p, r in zip(components, rows, strict=True)])
+    joint += log_weights[:, None]
+    # A row so far out that its distance overflows says nothing about its component.
+    joint[:, ~np.isfinite(joint).all(axis=0)] = log_weights[:, None]
+    joint -= np.logaddexp.reduce(joint)
+    return rows, np.exp(joint)
+
+
+def _conditional_variance(block: RowBlock, component: Component) -> Array:
+    variance = np.zeros(block.rows.shape)
+    for run in invert_blocks(component.precision, block.precision):
+        diagonal = np.einsum("iib->ib", run.inverses)
+        variance.reshape(-1)[run.entries] = diagonal.take(run.pattern, axis=1)
+    return variance
+
+
+def _conditional_noise(block: RowBlock, component: Component, rng: np.random.Generator) -> Array:
+    noise = np.zeros(block.rows.shape)
+    for run in invert_blocks(component.precision, block.precision):
+        try:
+            factor = np.linalg.cholesky(run.inverses.transpose(2, 0, 1))[run.pattern]
+        except np.linalg.LinAlgError:
+            raise DegenerateModelError("a conditional covariance is singular") from None
+        standard = rng.standard_normal((factor.shape[0], factor.shape[1], 1))
+        noise.reshape(-1)[run.entries] = (factor @ standard)[:, :, 0].T
+    return noise
+
+
+def _blocks(
+    X: Floats, frame: Frame, *, incomplete: bool = False, precision_only: bool = False
+) -> Iterator[RowBlock]:
+    """Blocks of all rows, or of those with something missing."""
+    for rows in _slabs(X):
+        table = find_patterns(np.isnan(X[rows]))
+        table = table.incomplete() if incomplete else table
+        for portion in sorted_rows(X[rows], frame, table):
+            for block in row_blocks(portion, frame, precision_only=precision_only):
+                yield block._replace(order=block.order + rows.start)
+
+
+def _slabs(X: Floats) -> Iterator[slice]:
+    step = max(1, _SLAB_ENTRIES // max(1, X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        yield slice(start, min(start + step, X.shape[0]))
+
+
+def _for_each_block(task: Callable[..., None], blocks: Iterator[object]) -> None:
+    """Run a task on each block, in threads; blocks touch different rows of the output."""
+    n_threads = available_threads()
+
+    def quiet(block: object) -> None:
+        # Threads do not inherit the caller's settings. Squares of absurd values overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            task(block)
+
+    first = list(islice(blocks, 2))
+    with blas_limited():
+        if n_threads == 1 or len(first) < 2:
+            for block in chain(first, blocks):
+                quiet(block)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            pending = []
+            for block in chain(first, blocks):
+                pending.append(pool.submit(quiet, block))
+                if len(pending) > 4 * n_threads:
+                    pending.pop(0).result()
+            for future in pending:
+                future.result()

@@ -1,0 +1,189 @@
+"""Centre and scale of each column, estimated from what is observed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.kernels import compiled
+
+Array = NDArray[np.float64]
+
+_CHUNK = 1 << 16
+
+
+class Frame(NamedTuple):
+    """The units in which a model works: ``z = (x - centre) / scale``.
+
+    Attributes
+    ----------
+    centre : ndarray of shape (n_features,)
+        Mean of the observed values.
+    scale : ndarray of shape (n_features,)
+        Power of two next to their standard deviation, so that scaling is exact; 1 for a
+        constant column.
+    """
+
+    centre: Array
+    scale: Array
+
+    def standardize(
+        self,
+        X: NDArray[np.floating],
+        order: NDArray[np.intp] | None = None,
+        share: Array | None = None,
+    ) -> Array:
+        """Rows in the units of the frame, missing entries 0.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Table, NaN where missing.
+        order : ndarray of shape (n_rows,), default=None
+            Numbers of the rows to take; None means all.
+        share : ndarray of shape (n_rows,), default=None
+            Factors of the rows.
+        """
+        if compiled is not None and X.flags.c_contiguous:
+            order = np.arange(X.shape[0]) if order is None else order
+            Z: Array = np.empty((order.size, X.shape[1]))
+            compiled.standardize(X, order, self.centre, self.scale, share, Z)
+            return Z
+        Z = np.subtract(X if order is None else X[order], self.centre, dtype=np.float64, order="C")
+        Z /= self.scale
+        np.copyto(Z, 0.0, where=np.isnan(Z))
+        if share is not None:
+            Z *= share[:, None]
+        return Z
+
+    def restore(self, Z: Array) -> Array:
+        """Rows in the units of the data."""
+        return Z * self.scale + self.centre
+
+    def restore_missing(
+        self,
+        Z: Array,
+        order: NDArray[np.intp],
+        missing: NDArray[np.bool_],
+        out: NDArray[np.floating],
+    ) -> None:
+        """Put missing entries of some rows, in the units of the data, into a table.
+
+        Parameters
+        ----------
+        Z : ndarray of shape (n_rows, n_features)
+            Rows in the units of the frame.
+        order : ndarray of shape (n_rows,)
+            Their numbers in the table.
+        missing : ndarray of shape (n_rows, n_features), dtype bool
+            Which of their entries are put there.
+        out : ndarray of shape (n_samples, n_features)
+            The table.
+        """
+        if compiled is not None and out.flags.c_contiguous:
+            compiled.restore(Z, order, missing, self.centre, self.scale, out)
+            return
+        rows = out[order]
+        np.copyto(rows, self.restore(Z), where=missing, casting="same_kind")
+        out[order] = rows
+
+
+class ColumnSummary(NamedTuple):
+    """What is observed of each column.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_features,)
+        Sum of the weights of the rows where the column is observed.
+    constant : ndarray of shape (n_features,), dtype bool
+        Whether all observed values are the same; true if there are none.
+    frame : Frame
+        Centre and scale; the centre of an empty column is 0, of a constant one its value.
+    """
+
+    weight: Array
+    constant: NDArray[np.bool_]
+    frame: Frame
+
+
+def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows that hold some ten thousand entries each."""
+    step = max(1, _CHUNK // max(1, n_columns))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(n_rows, start + step))
+
+
+def summarize_columns(X: NDArray[np.floating], sample_weight: Array | None = None) -> ColumnSummary:
+    """Weight, constancy, centre and scale of the columns of data with NaN.
+
+    Two passes, the second about the mean, so that an offset costs no digits; squares are
+    taken of values below 1, so that they neither overflow nor vanish.
+    """
+    weight, total, lowest, highest = _column_sums(X, sample_weight)
+    empty = weight == 0.0
+    constant = empty | (lowest == highest)
+    centre = np.where(empty, 0.0, total / np.where(empty, 1.0, weight) * max(1, X.shape[0]))
+    centre = np.where(constant & ~empty, lowest, centre)
+    spread = np.maximum(highest / 2 - centre / 2, centre / 2 - lowest / 2) * 2
+    with np.errstate(over="ignore"):
+        unit = np.where(constant, 1.0, _power_of_two(np.where(constant, 1.0, spread)))
+    square = _column_squares(X, sample_weight, centre, unit)
+    deviation = np.sqrt(square / np.where(empty, 1.0, weight))
+    scale = np.where(constant, 1.0, unit * _power_of_two(np.where(constant, 1.0, deviation)))
+    return ColumnSummary(weight, constant, Frame(centre, scale))
+
+
+def _column_sums(
+    X: NDArray[np.floating], sample_weight: Array | None
+) -> tuple[Array, Array, Array, Array]:
+    """Weight of what is observed of each column, its sum / n_samples, and its range.
+
+    Dividing by the number of rows before adding keeps sums of huge values finite.
+    """
+    n_rows, n_columns = X.shape
+    share = 1.0 / max(1, n_rows)
+    weight, total = np.zeros(n_columns), np.zeros(n_columns)
+    lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
+    if compiled is not None and X.flags.c_contiguous:
+        compiled.column_sums(X, sample_weight, share, weight, total, lowest, highest)
+        return weight, total, lowest, highest
+    for rows in row_chunks(n_rows, n_columns):
+        part = X[rows].astype(np.float64)
+        present = ~np.isnan(part)
+        w = _weights(sample_weight, rows)
+        present &= w > 0.0
+        np.minimum(lowest, np.where(present, part, np.inf).min(axis=0), out=lowest)
+        np.maximum(highest, np.where(present, part, -np.inf).max(axis=0), out=highest)
+        weight += (present * w).sum(axis=0)
+        total += (np.where(present, part, 0.0) * (w * share)).sum(axis=0)
+    return weight, total, lowest, highest
+
+
+def _column_squares(
+    X: NDArray[np.floating], sample_weight: Array | None, centre: Array, unit: Array
+) -> Array:
+    """Weighted sums of the squares of (x - centre) / unit."""
+    n_rows, n_columns = X.shape
+    square = np.zeros(n_columns)
+    if compiled is not None and X.flags.c_contiguous:
+        compiled.column_squares(X, sample_weight, centre, unit, square)
+        return square
+    for rows in row_chunks(n_rows, n_columns):
+        part = (X[rows].astype(np.float64) - centre) / unit
+        w = _weights(sample_weight, rows)
+        square += (np.where(np.isnan(part), 0.0, part) ** 2 * w).sum(axis=0)
+    return square
+
+
+def _weights(sample_weight: Array | None, rows: slice) -> Array:
+    if sample_weight is None:
+        return np.ones((rows.stop - rows.start, 1))
+    return sample_weight[rows, None]
+
+
+def _power_of_two(values: Array) -> Array:
+    powers: Array = np.exp2(np.round(np.log2(values)))
+    return powers

@@ -1,0 +1,24 @@
+"""Covariance structures of Gaussian components, one file each."""
+
+from emlearn.distributions.gaussian.structures._base import CovarianceStructure, Factor
+from emlearn.distributions.gaussian.structures._diag import DiagonalCovariance
+from emlearn.distributions.gaussian.structures._full import FullCovariance
+from emlearn.distributions.gaussian.structures._spherical import SphericalCovariance
+from emlearn.distributions.gaussian.structures._tied import TiedCovariance
+
+STRUCTURES: dict[str, CovarianceStructure] = {
+    "full": FullCovariance(),
+    "tied": TiedCovariance(),
+    "diag": DiagonalCovariance(),
+    "spherical": SphericalCovariance(),
+}
+
+__all__ = [
+    "STRUCTURES",
+    "CovarianceStructure",
+    "DiagonalCovariance",
+    "Factor",
+    "FullCovariance",
+    "SphericalCovariance",
+    "TiedCovariance",
+]

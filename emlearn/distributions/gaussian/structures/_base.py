@@ -1,0 +1,246 @@
+"""What a covariance structure has to offer to the kernels and to the M-step.
+
+Blocks of data are features-major: `x` has shape (n_features, n_rows), so that a row of
+the array is one feature and every operation runs along contiguous memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine.model import DegenerateModelError
+from emlearn.kernels import compiled
+
+Array = NDArray[Any]
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class Factor(NamedTuple):
+    """Factorised covariances of all components.
+
+    Attributes
+    ----------
+    precision_cholesky : ndarray
+        Upper triangular P with inv(Sigma) = P P', in the layout of scikit-learn's
+        `precisions_cholesky_`.
+    log_det : ndarray of shape (n_components,)
+        log |Sigma_k|.
+    precision_diagonal : ndarray of shape (n_components, n_features)
+        Diagonals of inv(Sigma_k).
+    """
+
+    precision_cholesky: Array
+    log_det: Array
+    precision_diagonal: Array
+
+
+class CovarianceStructure(ABC):
+    """One way to constrain the covariances of K Gaussian components in d dimensions."""
+
+    name: str
+    #: Whether the model keeps its form when each column has a scale of its own.
+    scales_by_column: bool = True
+    #: Whether features are independent within a component.
+    is_diagonal: bool = False
+    #: Whether all components have one covariance, of which the array holds one only.
+    is_shared: bool = False
+
+    @abstractmethod
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape of the array of covariances (and of precisions)."""
+
+    @abstractmethod
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Number of free parameters of the covariances."""
+
+    def prefers_whitening(self, n_components: int, n_features: int) -> bool:
+        """Whether the whitened form is faster than the moment form."""
+        return False
+
+    @abstractmethod
+    def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
+        """Covariances that maximise the expected complete-data objective.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_components,)
+            Sums of the responsibilities, all positive.
+        shift : ndarray of shape (n_components, n_features)
+            Means of the components, from the origin of `second`.
+        second : ndarray
+            Sums of r x x' about that origin, as `scatter` makes them.
+        ridge : ndarray of shape (n_features,)
+            Variance added to each feature.
+        """
+
+    def estimate_alive(
+        self,
+        alive: Array,
+        weight: Array,
+        shift: Array,
+        second: Array,
+        ridge: Array,
+        before: Array,
+    ) -> Array:
+        """As `estimate`, where components not `alive` keep their covariance `before`."""
+        covariances = before.copy()
+        covariances[alive] = self.estimate(weight[alive], shift[alive], second[alive], ridge)
+        return covariances
+
+    def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
+        """Covariances with that of component k replaced by the weighted mean of all."""
+        changed = covariances.copy()
+        changed[k] = np.tensordot(weights, covariances, axes=1)
+        return changed
+
+    @abstractmethod
+    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+        """Factorise covariances.
+
+        Parameters
+        ----------
+        covariances : ndarray
+            Covariances of all components.
+        n_features : int
+            Number of features.
+        floor : float
+            Smallest standard deviation that can be told from rounding.
+
+        Raises
+        ------
+        DegenerateModelError
+            If a covariance is singular to working precision.
+        """
+
+    @abstractmethod
+    def n_moments(self, n_features: int) -> int:
+        """Number of second moments per row in the moment form."""
+
+    @abstractmethod
+    def moments(self, x: Array, out: Array) -> None:
+        """Second moments of each row of a block, written to (n_moments, n_rows) `out`."""
+
+    @abstractmethod
+    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+        """Natural parameters: coefficients of x (K, d) and of the moments (K, m)."""
+
+    @abstractmethod
+    def unpack(self, moments: Array, n_features: int) -> Array:
+        """Sums of moments (K, m) in the layout of `second`."""
+
+    @abstractmethod
+    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+        """Squared Mahalanobis norm of each column of z for component k; z is destroyed."""
+
+    @abstractmethod
+    def new_scatter(self, n_components: int, n_features: int) -> Array:
+        """Zeros in the layout of `second`."""
+
+    @abstractmethod
+    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
+        """Add z diag(root**2) z' to entry k of `out`; return z @ root**2. z is destroyed."""
+
+    @abstractmethod
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        """Factors P for the compiled kernels: (K, d, d), or (K, d) if diagonal."""
+
+    @abstractmethod
+    def from_kernel(self, second: Array) -> Array:
+        """Sums of r z z' (K, d, d), or of r z^2 (K, d), in the layout of `second`."""
+
+    @abstractmethod
+    def rescale(self, covariances: Array, scale: Array) -> Array:
+        """Covariances of data multiplied by `scale` (n_features,)."""
+
+    @abstractmethod
+    def precision(self, precision_cholesky: Array) -> Array:
+        """Precisions from their Cholesky factors, in the layout of the covariances."""
+
+    @abstractmethod
+    def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
+        """Precision factors of data multiplied by `scale` (n_features,)."""
+
+    @abstractmethod
+    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+        """The factor of K components in d dimensions from precision factors alone."""
+
+    @abstractmethod
+    def conditional_deviation(self, precision_cholesky: Array, shape: tuple[int, int]) -> Array:
+        """Standard deviations (K, d) of each feature given the others, or about that."""
+
+    @abstractmethod
+    def covariance_from_precision(self, precision: Array, n_features: int) -> Array:
+        """Covariances from precisions.
+
+        Raises
+        ------
+        ValueError
+            If a precision is not symmetric and positive definite.
+        """
+
+    @abstractmethod
+    def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
+        """Covariance of component k as a full matrix (n_features, n_features)."""
+
+
+def singular(component: int | None) -> DegenerateModelError:
+    """The error for a covariance that is singular to working precision."""
+    which = (
+        "the tied covariance" if component is None else f"the covariance of component {component}"
+    )
+    return DegenerateModelError(f"{which} is singular")
+
+
+# Up to this number of features a plain loop is faster than a call of LAPACK.
+_SMALL = 32
+
+
+def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Factor:
+    """Factorise a stack of matrices; see `CovarianceStructure.factor`."""
+    n, d = covariances.shape[:2]
+    if compiled is not None and d <= _SMALL:
+        factor = Factor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
+        bad = compiled.factor(np.ascontiguousarray(covariances), floor, *factor)
+        if bad >= 0:
+            raise singular(None if tied else bad)
+        return factor
+    try:
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise _first_singular(covariances, tied) from None
+    # A pivot is the standard deviation of a feature given the ones before it.
+    # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
+    pivots = np.diagonal(lower, axis1=1, axis2=2).copy()
+    margin = np.square(pivots)
+    margin -= 8.0 * d * _EPS * np.diagonal(covariances, axis1=1, axis2=2)
+    if not margin.min() > floor * floor:
+        component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
+        raise singular(None if tied else component)
+    roots = np.linalg.inv(lower).transpose(0, 2, 1)
+    return Factor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
+
+
+def _first_singular(covariances: Array, tied: bool) -> DegenerateModelError:
+    for k, covariance in enumerate(covariances):
+        try:
+            np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return singular(None if tied else k)
+    return singular(None)
+
+
+def inverse_of_precisions(precisions: Array) -> Array:
+    """Invert a stack of precision matrices, each checked."""
+    size = np.sqrt(np.abs(np.diagonal(precisions, axis1=1, axis2=2)))
+    allowed = 1e-6 * size[:, :, None] * size[:, None, :]
+    if not (np.abs(precisions - precisions.transpose(0, 2, 1)) <= allowed).all():
+        raise ValueError("precisions_init must be symmetric.")
+    try:
+        lower = np.linalg.inv(np.linalg.cholesky(precisions))
+    except np.linalg.LinAlgError:
+        raise ValueError("precisions_init must be positive definite.") from None
+    return lower.transpose(0, 2, 1) @ lower

@@ -1,0 +1,113 @@
+"""One covariance matrix shared by all components."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emlearn.distributions.gaussian.structures._base import (
+    Array,
+    CovarianceStructure,
+    Factor,
+    cholesky_factor,
+    inverse_of_precisions,
+)
+from emlearn.distributions.gaussian.structures._full import FullCovariance, whitened_norm
+
+
+class TiedCovariance(CovarianceStructure):
+    """Sigma_k = Sigma: shape (n_features, n_features).
+
+    The quadratic term is the same for all components, so the moment form has no
+    moments: responsibilities depend on x alone, and the total scatter of the data is
+    the same in every iteration.
+    """
+
+    name = "tied"
+    is_shared = True
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        return (n_features, n_features)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
+
+    def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
+        covariance = (second - (shift.T * weight) @ shift) / weight.sum()
+        covariance[np.diag_indices(len(ridge))] += ridge
+        return covariance
+
+    def estimate_alive(
+        self,
+        alive: Array,
+        weight: Array,
+        shift: Array,
+        second: Array,
+        ridge: Array,
+        before: Array,
+    ) -> Array:
+        return self.estimate(weight, shift, second, ridge)
+
+    def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
+        return covariances
+
+    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+        factor = cholesky_factor(covariances[None], floor, tied=True)
+        return factor._replace(precision_cholesky=factor.precision_cholesky[0])
+
+    def n_moments(self, n_features: int) -> int:
+        return 0
+
+    def moments(self, x: Array, out: Array) -> None:
+        """There are none."""
+
+    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+        root = factor.precision_cholesky
+        return (means @ root) @ root.T, np.empty((len(means), 0))
+
+    def unpack(self, moments: Array, n_features: int) -> Array:
+        return moments
+
+    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+        return whitened_norm(z, factor.precision_cholesky)
+
+    def new_scatter(self, n_components: int, n_features: int) -> Array:
+        return np.zeros((n_features, n_features))
+
+    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
+        z *= root
+        out += z @ z.T
+        return z @ root
+
+    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+        root: Array = np.repeat(factor.precision_cholesky[None], shape[0], axis=0)
+        return root
+
+    def from_kernel(self, second: Array) -> Array:
+        total: Array = second.sum(axis=0)
+        return total
+
+    def rescale(self, covariances: Array, scale: Array) -> Array:
+        return covariances * scale[:, None] * scale
+
+    def precision(self, precision_cholesky: Array) -> Array:
+        return precision_cholesky @ precision_cholesky.T
+
+    def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
+        return np.triu(precision_cholesky / scale[:, None])
+
+    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+        return (
+            FullCovariance()
+            .factor_from_cholesky(precision_cholesky[None], shape)
+            ._replace(precision_cholesky=precision_cholesky)
+        )
+
+    def conditional_deviation(self, precision_cholesky: Array, shape: tuple[int, int]) -> Array:
+        deviation: Array = np.tile(1.0 / np.abs(precision_cholesky).max(axis=1), (shape[0], 1))
+        return deviation
+
+    def covariance_from_precision(self, precision: Array, n_features: int) -> Array:
+        return inverse_of_precisions(precision[None])[0]
+
+    def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
+        return covariances

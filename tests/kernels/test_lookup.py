@@ -1,0 +1,86 @@
+"""Look-ups by code of every instruction set that this processor has, against numpy."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+base = pytest.importorskip("emlearn.kernels._base", reason="the kernels were not built")
+
+
+def modules():
+    names = ["base", "v3", "v4"]
+    within = names[: names.index(base.level()) + 1]
+    return [import_module(f"emlearn.kernels._{name}") for name in within]
+
+
+@pytest.fixture(params=modules(), ids=lambda module: module.__name__.rpartition("_")[2])
+def kernels(request):
+    return request.param
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 4, 5, 8, 11, 16, 17, 40])
+@pytest.mark.parametrize(("n_rows", "n_groups"), [(0, 2), (1, 1), (63, 3), (64, 1), (200, 7)])
+def test_against_numpy(kernels, n_components, n_rows, n_groups):
+    rng = np.random.default_rng(n_rows)
+    n_codes = 29
+    codes = rng.integers(n_codes, size=(n_rows, n_groups)).astype(np.int32)
+    table = rng.standard_normal((n_components, n_codes))
+    shares = rng.random((n_components, n_rows))
+    out = rng.standard_normal((n_components, n_rows))
+    expected = out + table[:, codes].sum(axis=2)
+    kernels.lookup_add(codes, table, out)
+    assert_allclose(out, expected, rtol=1e-13, atol=1e-13)
+    sums = np.full((n_components, n_codes), np.nan)
+    kernels.lookup_sum(codes, sums, shares)
+    for k in range(n_components):
+        weights = np.repeat(shares[k], n_groups)
+        assert_allclose(sums[k], np.bincount(codes.ravel(), weights, n_codes), rtol=1e-13)
+
+
+def test_codes_beyond_the_table_are_refused(kernels):
+    codes = np.zeros((5, 2), np.int32)
+    table, out = np.zeros((3, 4)), np.zeros((3, 5))
+    for wrong in (4, -1, 2**31 - 1, -(2**31)):
+        codes[4, 1] = wrong
+        for function in (kernels.lookup_add, kernels.lookup_sum):
+            with pytest.raises(IndexError, match="beyond the table"):
+                function(codes, table, out)
+    codes[4, 1] = 3
+    kernels.lookup_add(codes, table, out)
+    assert_array_equal(out, 0.0)
+    with pytest.raises(IndexError, match="beyond the table"):
+        kernels.lookup_add(codes, np.zeros((3, 0)), out)
+
+
+def test_arrays_that_do_not_fit_are_refused(kernels):
+    codes = np.zeros((6, 2), np.int32)
+    table, out = np.zeros((3, 4)), np.zeros((3, 6))
+    for arguments in (
+        (codes.astype(np.int64), table, out),
+        (codes.astype(np.uint32), table, out),
+        (np.zeros((12, 2), np.int32)[::2], table, out),
+        (codes.ravel(), table, out),
+        (codes, table[0], out),
+        (codes, table, out[:, :4].copy()),
+        (codes, table, out[:2]),
+        (codes, table, np.asfortranarray(out)),
+        (codes, table.astype(np.float32), out),
+        (codes, table, out.astype(np.float32)),
+        (codes, table),
+        (codes, table, out, out),
+        (None, table, out),
+    ):
+        for function in (kernels.lookup_add, kernels.lookup_sum):
+            with pytest.raises((TypeError, BufferError, ValueError)):
+                function(*arguments)
+    frozen = out.copy()
+    frozen.flags.writeable = False
+    with pytest.raises((TypeError, BufferError, ValueError)):
+        kernels.lookup_add(codes, table, frozen)
+    frozen = table.copy()
+    frozen.flags.writeable = False
+    with pytest.raises((TypeError, BufferError, ValueError)):
+        kernels.lookup_sum(codes, frozen, out)
+    kernels.lookup_add(codes, frozen, out)
