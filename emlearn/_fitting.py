@@ -69,7 +69,11 @@ class EMFitting(BaseEstimator):
     # ---- fitting ----------------------------------------------------------------------
 
     def _search(
-        self, model: LatentVariableModel[Any, Any, Any], data: Any, dtype: Any
+        self,
+        model: LatentVariableModel[Any, Any, Any],
+        data: Any,
+        dtype: Any,
+        start: Any = None,
     ) -> SearchResult:
         """The best of the starts.
 
@@ -88,6 +92,7 @@ class EMFitting(BaseEstimator):
             callback=self._callback(),
             n_jobs=self.n_jobs,
             plan=self._plan(),
+            start=start,
         )
         self._require_success(found)
         return found

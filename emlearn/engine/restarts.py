@@ -71,6 +71,7 @@ def search(
     callback: Callback | None = None,
     n_jobs: int | None = None,
     plan: SearchPlan | None = None,
+    start: Any = None,
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the highest objective.
 
@@ -131,7 +132,10 @@ def search(
         return found
 
     with blas_limited():
-        starts = each(_begin, seeds, model, data, plan, convergence, n_threads)
+        if start is not None:
+            starts = [_Start(start, -np.inf, 0, 0) for _ in seeds]
+        else:
+            starts = each(_begin, seeds, model, data, plan, convergence, n_threads)
         leader = None if plan is None else max(starts, key=lambda start: start.objective)
         if leader is None or len(seeds) == 1:
             runs = each(_finish, starts, model, data, settings)

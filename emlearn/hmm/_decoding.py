@@ -12,47 +12,40 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn.engine.threads import blas_limited
-from emlearn.hmm._chain import most_probable_paths, smooth
-from emlearn.hmm._log_space import log_of
-from emlearn.hmm._model import HiddenMarkovParams
 from emlearn.hmm._reading import check_one_for_each_row, read_lengths, read_weight
-from emlearn.hmm._sequences import Sequences
+from emlearn.latent import ChainParams, Emissions, Sequences
+from emlearn.latent.chain.log_space import log_of
+from emlearn.latent.chain.recursions import forward_backward, viterbi
 
 Array = NDArray[Any]
-
-# Rows whose log-densities are taken together.
-_CHUNK_ROWS = 16384
 
 
 class ChainDecoding(DensityMixin, BaseEstimator):
     """States, scores and samples of a fitted model."""
 
     @abstractmethod
-    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+    def _read_rows(self, X: Any, *, reset: bool) -> Any:
         """Rows as an array of the family's kind."""
+
+    @abstractmethod
+    def _emissions(self) -> Emissions:
+        """The family at the published parameters."""
+
+    @abstractmethod
+    def _chain(self) -> ChainParams:
+        """The published probabilities of the chain."""
 
     def _read(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
         """Log-densities (n_components, n_rows) of rows, and the sequences they form."""
         check_is_fitted(self)
-        X = self._validate_rows(X, reset=False)
+        X = self._read_rows(X, reset=False)
         sequences = read_lengths(lengths, X.shape[0])
-        params: HiddenMarkovParams = self._params
-        family = self.family_
-        joint = np.zeros((len(self.startprob_), X.shape[0]))
-        with blas_limited():
-            precomputed = family.precompute(params.components, params.column_spec)
-            for begin in range(0, X.shape[0], _CHUNK_ROWS):
-                rows = slice(begin, begin + _CHUNK_ROWS)
-                density = np.zeros(joint[:, rows].shape)
-                family.log_density(family.encode(X[rows], params.column_spec), precomputed, density)
-                joint[:, rows] = density
-        return joint, sequences
+        return self._emissions().log_density(X), sequences
 
     def _smooth(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
-        """Smoothed probabilities, log-likelihoods of the sequences, and these."""
+        """Posterior probabilities, log-likelihoods of the sequences, and these."""
         joint, sequences = self._read(X, lengths)
-        found = smooth(joint, sequences, self._params.startprob, self._params.transmat)
+        found = forward_backward(joint, sequences, *self._chain())
         return joint, found.log_likelihood, sequences
 
     def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> NDArray[np.intp]:
@@ -100,9 +93,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         if algorithm not in _ALGORITHMS:
             raise ValueError(f"algorithm must be one of {sorted(_ALGORITHMS)}, got {algorithm!r}.")
         joint, sequences = self._read(X, lengths)
-        return _ALGORITHMS[algorithm](
-            joint, sequences, self._params.startprob, self._params.transmat
-        )
+        return _ALGORITHMS[algorithm](joint, sequences, *self._chain())
 
     def predict_proba(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Probability of each state in each row, given the whole sequence (smoothed).
@@ -259,9 +250,8 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         sequences = read_lengths(lengths, int(np.sum(lengths)))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         rng = np.random.default_rng(seed)
-        params: HiddenMarkovParams = self._params
-        states = _draw_states(sequences, params.startprob, params.transmat, rng)
-        return self.family_.sample(params.components, params.column_spec, states, rng), states
+        states = _draw_states(sequences, *self._chain(), rng)
+        return self._emissions().sample(states, rng), states
 
 
 def _draw_states(
@@ -293,7 +283,7 @@ def _bounds(probability: Array) -> Array:
 def _decode_viterbi(
     joint: Array, sequences: Sequences, startprob: Array, transmat: Array
 ) -> tuple[float, NDArray[np.intp]]:
-    path, score = most_probable_paths(joint, sequences, startprob, transmat)
+    path, score = viterbi(joint, sequences, startprob, transmat)
     return float(score.sum()), path
 
 
@@ -301,7 +291,7 @@ def _decode_map(
     joint: Array, sequences: Sequences, startprob: Array, transmat: Array
 ) -> tuple[float, NDArray[np.intp]]:
     smoothed = joint.copy()
-    smooth(smoothed, sequences, startprob, transmat)
+    forward_backward(smoothed, sequences, startprob, transmat)
     states = smoothed.argmax(axis=0)
     score = joint[states, np.arange(len(states))].sum()
     score += log_of(startprob)[states[sequences.first]].sum()

@@ -19,16 +19,30 @@ from emlearn.distributions import FAMILIES, Family, Gaussian, find_family
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
-from emlearn.hmm._data import Observations
 from emlearn.hmm._decoding import ChainDecoding
-from emlearn.hmm._model import HiddenMarkovModel, HiddenMarkovParams, make_model
-from emlearn.hmm._reading import read_distribution, read_lengths, read_states, read_weight
-from emlearn.hmm._start import SEARCH_START, STARTS, CallableStart, Draw, GivenStart
+from emlearn.hmm._reading import (
+    check_probabilities,
+    read_lengths,
+    read_probabilities,
+    read_states,
+    read_weight,
+)
+from emlearn.latent import (
+    ChainLaw,
+    ChainParams,
+    Emissions,
+    LabelModel,
+    LabelParams,
+    Observations,
+)
+from emlearn.latent.law import EMPTY
+from emlearn.latent.scoring import features_of
+from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 
 Array = NDArray[Any]
 
 
-class HiddenMarkovEM(EMFitting, ChainDecoding):
+class HiddenMarkovEM(ChainDecoding, EMFitting):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
     Rows follow each other in time. Each belongs to a hidden state; the states form a
@@ -54,10 +68,10 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         Probabilities of the next state (column) given the last (row), to start from.
         Zeros stay zeros: a triangular matrix is a left-right model. None means that states
         last, with no other preference.
-    startprob_prior : float or array-like, default=1.0
-        Concentrations of the Dirichlet prior of the first state, at least 1; fixed zeros
-        have none. 1 is maximum likelihood.
-    transmat_prior : float or array-like, default=1.0
+    startprob_alpha : float or array-like of shape (n_components,), default=0.0
+        Pseudo-counts of the first state: its prior is Dirichlet(1 + startprob_alpha). Fixed
+        zeros have none. 0 is maximum likelihood.
+    transmat_alpha : float or array-like of shape (n_components, n_components), default=0.0
         The same for the transitions from each state.
     use_labels : bool, default=True
         Whether `y`, if given to `fit`, holds states of the rows. Set to False where `y` is
@@ -184,8 +198,8 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "startprob_init": ["array-like", None],
         "transmat_init": ["array-like", None],
-        "startprob_prior": [Interval(Real, 1.0, None, closed="left"), "array-like"],
-        "transmat_prior": [Interval(Real, 1.0, None, closed="left"), "array-like"],
+        "startprob_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
+        "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
         "use_labels": ["boolean"],
         "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
         **FITTING_CONSTRAINTS,
@@ -199,8 +213,8 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         covariance_type: str = "full",
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
-        startprob_prior: float | ArrayLike = 1.0,
-        transmat_prior: float | ArrayLike = 1.0,
+        startprob_alpha: float | ArrayLike = 0.0,
+        transmat_alpha: float | ArrayLike = 0.0,
         use_labels: bool = True,
         tol: float = 1e-7,
         max_iter: int = 1000,
@@ -219,8 +233,8 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         self.covariance_type = covariance_type
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
-        self.startprob_prior = startprob_prior
-        self.transmat_prior = transmat_prior
+        self.startprob_alpha = startprob_alpha
+        self.transmat_alpha = transmat_alpha
         self.use_labels = use_labels
         self.tol = tol
         self.max_iter = max_iter
@@ -268,32 +282,42 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
             invalid, or if every start failed.
         """
         validate_params(self)
-        rows = self._validate_rows(X, reset=True)
-        sequences = read_lengths(lengths, rows.shape[0])
+        X = self._read_rows(X, reset=True)
+        sequences = read_lengths(lengths, X.shape[0])
         weight = read_weight(sample_weight, sequences)
         labels = None
         if self.use_labels and y is not None:
-            labels = read_states(y, rows.shape[0], self.n_components)
+            labels = read_states(y, X.shape[0], self.n_components)
         named = 1 if labels is None else int(labels.max()) + 1
-        self.n_components_ = int(self.n_components or named)
+        n = self.n_components_ = int(self.n_components or named)
+        names = getattr(self, "feature_names_in_", None)
+        family = self._given_family().at_columns(names, X.shape[1])
+        law = ChainLaw(
+            n,
+            read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
+            read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
+        )
+        model = LabelModel(law, family, self._initializer(X.shape[0]))
         with blas_limited():
-            model = self._make_model(rows.shape[0])
-            data = model.prepare(Observations(rows, sequences, labels), weight)
-            found = self._search(model, data, np.float64)
-            best = found.best
-            self._publish(best.params)
+            data = model.prepare(Observations(X, labels, sequences), weight)
+            start = self._last_params(family, data.column_spec) if self._resumes() else None
+            found = self._search(model, data, np.float64, start)
             self._publish_run(found, model.total_weight(data))
-            self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
-            self._n_free = model.n_parameters(best.params)
-            idle = model.idle_states(data, best.params)
-        if idle.size:
+            params = found.best.params
+            self.log_likelihood_ = float(found.best.objective - model.log_prior(params))
+            unvisited = self._unvisited(model, data, params)
+        self.family_ = family
+        self._fitted_spec = params.column_spec
+        self.startprob_, self.transmat_ = params.law
+        self.component_params_ = family.to_public(params.components, params.column_spec)
+        if unvisited.size:
             warnings.warn(
-                f"State(s) {idle.tolist()} were not visited: fewer than n_components="
-                f"{self.n_components_} describe the data. Use fewer.",
+                f"State(s) {unvisited.tolist()} were not visited: fewer than n_components="
+                f"{n} describe the data. Use fewer.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self._report_convergence(best)
+        self._report_convergence(found.best)
         return self
 
     def fit_predict(
@@ -323,7 +347,7 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
         """
         return self.fit(X, y, lengths, sample_weight).predict(X, lengths)
 
-    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+    def _read_rows(self, X: Any, *, reset: bool) -> Any:
         return check_family_rows(
             self,
             X,
@@ -338,47 +362,34 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
             return replace(family, covariance_type=self.covariance_type)
         return family
 
-    def _fitted_family(self) -> Family:
-        """The family for the columns of X."""
-        names = getattr(self, "feature_names_in_", None)
-        return self._given_family().at_columns(names, self.n_features_in_)
-
-    def _make_model(self, n_rows: int) -> HiddenMarkovModel:
-        family = self._fitted_family()
-        if not family.has_vector and self.accelerate not in (None, "auto"):
-            raise ValueError(
-                f"accelerate={self.accelerate!r} needs the vector form of the parameters, which "
-                f"{family!r} has not. Use accelerate='auto' or None."
-            )
-        n = self.n_components_
-        return make_model(
-            n,
-            family,
-            self._draw(n_rows),
-            read_distribution(self.startprob_init, self.startprob_prior, (n,), "startprob"),
-            read_distribution(self.transmat_init, self.transmat_prior, (n, n), "transmat"),
-            self._last_params(family) if self._resumes() else None,
-        )
-
-    def _accelerator(self) -> str | None:
-        return self.accelerate if self._given_family().has_vector else None
-
-    def _draw(self, n_samples: int) -> Draw:
+    def _initializer(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
-            return STARTS.get(self.init_params, SEARCH_START)
+            return STARTS.get(self.init_params, STARTS["rows"])
         if callable(self.init_params):
-            return CallableStart(self.init_params)
+            return CallableStart(self.init_params, check_responsibilities)
         shape = (n_samples, self.n_components_)
         return GivenStart(check_responsibilities(self.init_params, shape))
 
-    def _last_params(self, family: Family) -> HiddenMarkovParams:
-        last = (self.family_, len(self.startprob_), self._n_features)
-        if last != (family, self.n_components_, self.n_features_in_):
+    def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
+        """Parameters of the fit before, for the rows of this one."""
+        if (self.family_, len(self.startprob_)) != (family, self.n_components_):
             raise ValueError(
                 "With warm_start=True the fit goes on from the last one, which had another "
-                "family, n_components or number of features. Set warm_start=False to start anew."
+                "family or n_components. Set warm_start=False to start anew."
             )
-        return self._params
+        components = family.from_public(self.component_params_, column_spec)
+        return LabelParams(self._chain(), components, column_spec)
+
+    def _accelerator(self) -> str | None:
+        family = self._given_family()
+        if family.has_vector or self.accelerate is None:
+            return self.accelerate
+        if self.accelerate != "auto":
+            raise ValueError(
+                f"accelerate={self.accelerate!r} needs a vector form of the parameters, and "
+                f"{family!r} has none. Use accelerate='auto' or None."
+            )
+        return None
 
     def _plan(self) -> SearchPlan | None:
         is_search = isinstance(self.init_params, str) and self.init_params == "search"
@@ -386,21 +397,11 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
             return None
         return find_plan(self.search)
 
-    def _publish(self, params: HiddenMarkovParams) -> None:
-        self.family_ = self._fitted_family()
-        self._params = params
-        self._n_features = self.n_features_in_
-        self.startprob_ = params.startprob
-        self.transmat_ = params.transmat
-        self.component_params_ = self.family_.to_public(params.components, params.column_spec)
-        for name in ("means_", "covariances_"):
-            self.__dict__.pop(name, None)
-        if isinstance(self.family_, Gaussian):
-            self.means_ = self.component_params_["mean"]
-            self.covariances_ = self.component_params_["covariance"]
-
-    def _n_parameters(self) -> int:
-        return self._n_free
+    def _unvisited(self, model: LabelModel, data: Any, params: LabelParams) -> Array:
+        """States that no row is expected to be in."""
+        precomputed = model.precompute(params)
+        visits = np.sum([model.posterior(b, precomputed)[1].visits for b in data.blocks], axis=0)
+        return np.flatnonzero(visits <= EMPTY * visits.sum())
 
     def _advice(self) -> str:
         return (
@@ -410,6 +411,119 @@ class HiddenMarkovEM(EMFitting, ChainDecoding):
 
     def _singularity_advice(self) -> str:
         return "Use a stronger prior (alpha of the family),"
+
+    # ---- the published model ----------------------------------------------------------
+
+    @classmethod
+    def from_parameters(
+        cls,
+        startprob: ArrayLike,
+        transmat: ArrayLike,
+        component_params: dict[str, ArrayLike],
+        *,
+        family: str | Family | list[tuple[Any, Any]] = "gaussian",
+        n_features: int | None = None,
+        **hyperparameters: Any,
+    ) -> Self:
+        """A model of known parameters, ready to decode, score and sample without a fit.
+
+        Parameters
+        ----------
+        startprob : array-like of shape (n_components,)
+            Probabilities of the first state.
+        transmat : array-like of shape (n_components, n_components)
+            Probabilities of the next state (column) given the last (row).
+        component_params : dict of str to array-like
+            Parameters of the states, as `component_params_` of a fitted model.
+        family : str, Family or list of (family, columns), default="gaussian"
+            Distribution of the rows of a state.
+        n_features : int, default=None
+            Number of features; None takes it from the parameters.
+        **hyperparameters : object
+            Other hyperparameters of the estimator.
+
+        Returns
+        -------
+        model : HiddenMarkovEM
+            The model.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is missing or invalid; names it.
+
+        Examples
+        --------
+        >>> from emlearn import HiddenMarkovEM
+        >>> model = HiddenMarkovEM.from_parameters(
+        ...     [0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], {"rate": [[1.0], [9.0]]}, family="poisson"
+        ... )
+        >>> model.predict([[0], [1], [12], [8]])
+        array([0, 0, 1, 1])
+        """
+        startprob = np.asarray(startprob, np.float64)
+        model = cls(len(np.atleast_1d(startprob)), family=family, **hyperparameters)
+        public = {name: np.asarray(value) for name, value in component_params.items()}
+        if n_features is None:
+            n_features = features_of(public)
+        model.family_ = model._given_family().at_columns(None, n_features)
+        model.n_features_in_ = n_features
+        model.n_components_ = len(np.atleast_1d(startprob))
+        model._fitted_spec = None
+        model.startprob_ = startprob
+        model.transmat_ = np.asarray(transmat, np.float64)
+        model.component_params_ = public
+        model._chain()
+        model._emissions()
+        return model
+
+    def _emissions(self) -> Emissions:
+        return Emissions.at(
+            self.family_, self.component_params_, self._fitted_spec, len(self.startprob_)
+        )
+
+    def _chain(self) -> ChainParams:
+        """The published probabilities, checked."""
+        n = len(self.startprob_)
+        return ChainParams(
+            check_probabilities(self.startprob_, (n,), "startprob_"),
+            check_probabilities(self.transmat_, (n, n), "transmat_"),
+        )
+
+    def _n_parameters(self) -> int:
+        n = len(self.startprob_)
+        start = read_probabilities(self.startprob_init, 0.0, (n,), "startprob")
+        moves = read_probabilities(self.transmat_init, 0.0, (n, n), "transmat")
+        return start.n_parameters() + moves.n_parameters() + self._emissions().n_parameters()
+
+    @property
+    def means_(self) -> Array:
+        """Means of Gaussian states, (n_components, n_features): those of `component_params_`."""
+        return self._gaussian_parameter("means_", "mean")
+
+    @means_.setter
+    def means_(self, value: ArrayLike) -> None:
+        self._gaussian_parameter("means_", "mean")
+        self.component_params_ = {**self.component_params_, "mean": np.asarray(value)}
+
+    @property
+    def covariances_(self) -> Array:
+        """Covariances of Gaussian states: those of `component_params_`."""
+        return self._gaussian_parameter("covariances_", "covariance")
+
+    @covariances_.setter
+    def covariances_(self, value: ArrayLike) -> None:
+        self._gaussian_parameter("covariances_", "covariance")
+        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
+
+    def _gaussian_parameter(self, attribute: str, name: str) -> Array:
+        if not isinstance(getattr(self, "family_", None), Gaussian):
+            raise AttributeError(
+                f"{type(self).__name__} has {attribute} only once it is fitted, and if the family "
+                "is Gaussian; see component_params_."
+            )
+        parameter: Array = self.component_params_[name]
+        return parameter
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

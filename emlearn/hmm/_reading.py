@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from emlearn._checks import as_numbers
-from emlearn.distributions._labels import UNKNOWN
-from emlearn.hmm._model import Distribution
-from emlearn.hmm._sequences import Sequences
+from emlearn.latent import Probabilities, Sequences
+from emlearn.latent.labels import UNKNOWN
 
 Array = NDArray[Any]
 
@@ -118,38 +117,48 @@ def check_one_for_each_row(y: Any, n_rows: int) -> None:
     )
 
 
-def read_distribution(init: Any, prior: Any, shape: tuple[int, ...], name: str) -> Distribution:
+def read_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str) -> Probabilities:
     """Probabilities to start from, and their Dirichlet prior.
 
     Raises
     ------
     ValueError
         If the probabilities have another shape, or are negative, or a row does not sum to
-        one; or if the concentration has another shape, or is below 1.
+        one; or if the pseudo-counts have another shape, or are negative.
     """
-    concentration = as_numbers(prior, f"{name}_prior")
-    if concentration.shape not in ((), shape):
+    pseudocounts = as_numbers(alpha, f"{name}_alpha")
+    if pseudocounts.shape not in ((), shape):
         raise ValueError(
-            f"{name}_prior must be a number or an array of shape {shape}, got shape "
-            f"{concentration.shape}."
+            f"{name}_alpha must be a number or an array of shape {shape}, got shape "
+            f"{pseudocounts.shape}."
         )
-    if not (np.isfinite(concentration) & (concentration >= 1.0)).all():
-        raise ValueError(
-            f"{name}_prior must be >= 1, 1 being maximum likelihood: below 1 there is no mode."
-        )
-    excess = np.broadcast_to(concentration - 1.0, shape).copy()
+    if not (np.isfinite(pseudocounts) & (pseudocounts >= 0.0)).all():
+        raise ValueError(f"{name}_alpha must be >= 0; 0 is maximum likelihood.")
+    pseudocounts = np.broadcast_to(pseudocounts, shape).copy()
     if init is None:
-        return Distribution(None, excess)
-    given = as_numbers(init, f"{name}_init")
-    if given.shape != shape:
-        raise ValueError(f"{name}_init must have shape {shape}, got {given.shape}.")
-    if not (given >= 0.0).all():
-        raise ValueError(f"{name}_init must be >= 0.")
-    total = given.sum(axis=-1)
+        return Probabilities(None, pseudocounts)
+    given = check_probabilities(init, shape, f"{name}_init")
+    return Probabilities(given / given.sum(axis=-1)[..., None], pseudocounts)
+
+
+def check_probabilities(given: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Probabilities, of which each row sums to one.
+
+    Raises
+    ------
+    ValueError
+        If the shape differs, one is negative or not finite, or a row does not sum to one.
+    """
+    array = as_numbers(given, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+    if not (array >= 0.0).all():
+        raise ValueError(f"{name} must be >= 0.")
+    total = array.sum(axis=-1)
     if not (np.abs(total - 1.0) <= _SUM_TOLERANCE).all():
         raise ValueError(
-            f"{name}_init must sum to 1"
-            + (" in each row" if given.ndim == 2 else "")
+            f"{name} must sum to 1"
+            + (" in each row" if array.ndim == 2 else "")
             + f", got {np.round(total, 6)}."
         )
-    return Distribution(given / total[..., None], excess)
+    return array

@@ -10,7 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from emlearn.distributions._labels import UNKNOWN
+from emlearn.latent.labels import UNKNOWN
 
 Array = NDArray[Any]
 

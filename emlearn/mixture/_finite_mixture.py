@@ -8,31 +8,35 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from emlearn._checks import check_family_rows, check_responsibilities
-from emlearn._compat import Interval, StrOptions
-from emlearn._fitting import FITTING_CONSTRAINTS
-from emlearn.distributions import FAMILIES, DomainError, Family, find_family
-from emlearn.engine import EMResult, SearchPlan, find_plan
-from emlearn.mixture._base import BaseMixtureEM
-from emlearn.mixture._finite_data import FiniteData, Observations
+from emlearn._compat import Interval, StrOptions, check_sample_weight, validate_params
+from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn.distributions import FAMILIES, Family, find_family
+from emlearn.engine import SearchPlan, find_plan
+from emlearn.engine.threads import blas_limited
+from emlearn.latent import (
+    Emissions,
+    LabelModel,
+    LabelParams,
+    MixtureLaw,
+    MixtureParams,
+    Observations,
+)
+from emlearn.latent.scoring import features_of
+from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 from emlearn.mixture._finite_labels import classes_of, read_labels
-from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
-from emlearn.mixture._finite_scorer import FiniteScorer
-from emlearn.mixture._finite_start import (
-    FINITE_STARTS,
-    CallableStart,
-    FiniteDraw,
-    GivenStart,
-    RowsStart,
+from emlearn.mixture._scoring import (
+    MixtureScoring,
+    check_enough_rows,
+    read_weights,
+    warn_of_empty,
 )
 
 Array = NDArray[Any]
 
 
-class FiniteMixtureEM(BaseMixtureEM):
+class FiniteMixtureEM(MixtureScoring, EMFitting):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
     Latent class analysis, mixtures of Poisson counts, documents in topics, Gaussian
@@ -51,9 +55,9 @@ class FiniteMixtureEM(BaseMixtureEM):
         "gaussian", a family from `emlearn.distributions` or of your own, or a list of
         families with the columns (names or positions) that each describes; columns of
         different families are independent within a component.
-    weight_alpha : float, default=0.0
+    weights_alpha : float, default=0.0
         Pseudo-rows of each component in the estimate of the weights: their prior is
-        Dirichlet(1 + weight_alpha, ...). 0 is maximum likelihood. (The priors of the other
+        Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. (The priors of the other
         parameters belong to the family.)
     use_labels : bool, default=True
         Whether `y`, if given to `fit`, holds classes of the rows. Set to False where
@@ -179,10 +183,10 @@ class FiniteMixtureEM(BaseMixtureEM):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
-        "weight_alpha": [Interval(Real, 0.0, None, closed="left")],
+        "weights_alpha": [Interval(Real, 0.0, None, closed="left")],
         "use_labels": ["boolean"],
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
-        "init_params": [StrOptions({"search", *FINITE_STARTS}), callable, "array-like"],
+        "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
         **FITTING_CONSTRAINTS,
     }
 
@@ -191,7 +195,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         n_components: int | None = None,
         *,
         family: str | Family | list[tuple[Any, Any]] = "gaussian",
-        weight_alpha: float = 0.0,
+        weights_alpha: float = 0.0,
         use_labels: bool = True,
         unlabelled_weight: float = 1.0,
         tol: float = 1e-7,
@@ -208,7 +212,7 @@ class FiniteMixtureEM(BaseMixtureEM):
     ):
         self.n_components = n_components
         self.family = family
-        self.weight_alpha = weight_alpha
+        self.weights_alpha = weights_alpha
         self.use_labels = use_labels
         self.unlabelled_weight = unlabelled_weight
         self.tol = tol
@@ -251,27 +255,45 @@ class FiniteMixtureEM(BaseMixtureEM):
             If a hyperparameter, the rows, the classes or the weights are invalid, or if
             every start failed.
         """
-        super().fit(X, y, sample_weight)
+        validate_params(self)
+        X = self._read_rows(X, reset=True)
+        weight = check_sample_weight(sample_weight, X)
+        labels = self._note_classes(y, X)
+        check_enough_rows(self.n_components_, X, weight)
+        names = getattr(self, "feature_names_in_", None)
+        family = find_family(self.family).at_columns(names, X.shape[1])
+        law = MixtureLaw(
+            self.n_components_, float(self.weights_alpha), float(self.unlabelled_weight)
+        )
+        model = LabelModel(law, family, self._initializer(X.shape[0]))
+        with blas_limited():
+            data = model.prepare(Observations(X, labels), weight)
+            start = self._last_params(family, data.column_spec) if self._resumes() else None
+            found = self._search(model, data, X.dtype, start)
+            self._publish_run(found, model.total_weight(data))
+            params = found.best.params
+            self.log_likelihood_ = float(found.best.objective - model.log_prior(params))
+        self.family_ = family
+        self._fitted_spec = params.column_spec
+        self.weights_ = params.law.weights
+        self.component_params_ = family.to_public(params.components, params.column_spec)
+        warn_of_empty(self, self.n_components_)
+        self._report_convergence(found.best)
         return self
 
-    def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
         rows: Array = check_family_rows(
             self,
             X,
             reset=reset,
             dtype=[np.float64, np.float32],
-            accept_sparse="csr" if self._given_family().accepts_sparse else False,
+            accept_sparse="csr" if find_family(self.family).accepts_sparse else False,
             ensure_min_samples=2 if reset else 1,
         )
         return rows
 
-    def _given_family(self) -> Family:
-        return find_family(self.family)
-
-    def _family_at(self, X: Array) -> Family:
-        return self._given_family().at_columns(getattr(self, "feature_names_in_", None), X.shape[1])
-
-    def _observe(self, X: Array, y: object) -> Observations:
+    def _note_classes(self, y: Any, X: Array) -> NDArray[np.intp] | None:
+        """Labels of the rows; sets `n_components_`, and `classes_` if some are known."""
         known = read_labels(y, X) if self.use_labels and y is not None else None
         n_classes = 0 if known is None else len(known.classes)
         n_components = self.n_components or max(n_classes, 1)
@@ -279,57 +301,43 @@ class FiniteMixtureEM(BaseMixtureEM):
             raise ValueError(
                 f"y has {n_classes} classes, which are more than n_components="
                 f"{n_components}. Use n_components=None for one component for each class, or "
-                "use_labels=False if y does not hold classes to be learnt."
+                "use_labels=False if y does not hold classes to be learned."
             )
         self.n_components_ = int(n_components)
         if known is None:
             self.__dict__.pop("classes_", None)
-            return Observations(X)
+            return None
         self.classes_ = known.classes
-        return Observations(X, known.components)
+        return known.components
 
-    def _n_components(self) -> int:
-        return int(self.n_components_)
-
-    def _make_model(self, X: Array) -> FiniteMixtureModel:
-        family = self._family_at(X)
-        if not family.has_vector and self.accelerate not in (None, "auto"):
-            raise ValueError(
-                f"accelerate={self.accelerate!r} needs the vector form of the parameters, which "
-                f"{family!r} has not. Use accelerate='auto' or None."
-            )
-        return FiniteMixtureModel(
-            family=family,
-            n_components=self.n_components_,
-            draw=self._draw(X.shape[0]),
-            weight_alpha=float(self.weight_alpha),
-            unlabelled_weight=float(self.unlabelled_weight),
-            resume=self._last_params(family, X) if self._resumes() else None,
-        )
-
-    def _accelerator(self) -> str | None:
-        return self.accelerate if self._given_family().has_vector else None
-
-    def _draw(self, n_samples: int) -> FiniteDraw:
+    def _initializer(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
-            return FINITE_STARTS.get(self.init_params, RowsStart())
+            return STARTS.get(self.init_params, STARTS["rows"])
         if callable(self.init_params):
-            return CallableStart(self.init_params)
+            return CallableStart(self.init_params, check_responsibilities)
         shape = (n_samples, self.n_components_)
         return GivenStart(check_responsibilities(self.init_params, shape))
 
-    def _last_params(self, family: Family, X: Array) -> FiniteMixtureParams:
-        same = (self.family_, len(self.weights_), self._n_features) == (
-            family,
-            self.n_components_,
-            X.shape[1],
-        )
-        if not same:
+    def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
+        """Parameters of the fit before, for the rows of this one."""
+        if (self.family_, len(self.weights_)) != (family, self.n_components_):
             raise ValueError(
                 "With warm_start=True the fit goes on from the last one, which had another "
-                "family, n_components or number of features. Set warm_start=False to start anew."
+                "family or n_components. Set warm_start=False to start anew."
             )
-        return self._params
+        components = family.from_public(self.component_params_, column_spec)
+        return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
+
+    def _accelerator(self) -> str | None:
+        family = find_family(self.family)
+        if family.has_vector or self.accelerate is None:
+            return self.accelerate
+        if self.accelerate != "auto":
+            raise ValueError(
+                f"accelerate={self.accelerate!r} needs a vector form of the parameters, and "
+                f"{family!r} has none. Use accelerate='auto' or None."
+            )
+        return None
 
     def _plan(self) -> SearchPlan | None:
         is_search = isinstance(self.init_params, str) and self.init_params == "search"
@@ -338,18 +346,6 @@ class FiniteMixtureEM(BaseMixtureEM):
         if self._resumes() or not is_search or self.n_components_ == 1 or supervised:
             return None
         return find_plan(self.search)
-
-    def _publish(self, params: FiniteMixtureParams, data: FiniteData, dtype: Any) -> None:
-        self.family_ = self._family_at(data.X)
-        self._params = params
-        self._n_features = data.X.shape[1]
-        self.weights_ = params.weights
-        self.component_params_ = self.family_.to_public(params.components, params.column_spec)
-
-    def _log_likelihood_of_fit(
-        self, model: Any, best: EMResult, X: Array, weight: Array | None
-    ) -> float:
-        return float(best.objective - model.log_prior(best.params))
 
     def _advice(self) -> str:
         return (
@@ -361,20 +357,72 @@ class FiniteMixtureEM(BaseMixtureEM):
 
     # ---- what is asked of a fitted mixture --------------------------------------------
 
-    def _scorer(self, dtype: Any) -> FiniteScorer:
-        return FiniteScorer.at(self.family_, self._params)
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        component_params: dict[str, ArrayLike],
+        *,
+        family: str | Family | list[tuple[Any, Any]] = "gaussian",
+        n_features: int | None = None,
+        **hyperparameters: Any,
+    ) -> Self:
+        """A mixture of known parameters, ready to predict, score and sample without a fit.
 
-    def _map(self, X: Array, out: Array, reduce: Any, *, common: bool = True) -> Array:
-        try:
-            return super()._map(X, out, reduce, common=common)
-        except DomainError:
-            # It names a row of a block; this names that of X.
-            self.family_.encode(X, self._params.column_spec)
-            raise
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Mixing proportions.
+        component_params : dict of str to array-like
+            Parameters of the components, as `component_params_` of a fitted mixture.
+        family : str, Family or list of (family, columns), default="gaussian"
+            Distribution of the rows of a component.
+        n_features : int, default=None
+            Number of features; None takes it from the parameters.
+        **hyperparameters : object
+            Other hyperparameters of the estimator.
+
+        Returns
+        -------
+        mixture : FiniteMixtureEM
+            The mixture.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is missing or invalid; names it.
+
+        Examples
+        --------
+        >>> from emlearn import FiniteMixtureEM
+        >>> mixture = FiniteMixtureEM.from_parameters(
+        ...     [0.4, 0.6], {"rate": [[1.3], [2.7]]}, family="poisson"
+        ... )
+        >>> mixture.predict([[0], [6]])
+        array([0, 1])
+        """
+        weights = np.asarray(weights, np.float64)
+        mixture = cls(len(np.atleast_1d(weights)), family=family, **hyperparameters)
+        public = {name: np.asarray(value) for name, value in component_params.items()}
+        if n_features is None:
+            n_features = features_of(public)
+        mixture.family_ = find_family(family).at_columns(None, n_features)
+        mixture.n_features_in_ = n_features
+        mixture.n_components_ = len(np.atleast_1d(weights))
+        mixture._fitted_spec = None
+        mixture.weights_ = weights
+        mixture.component_params_ = public
+        read_weights(mixture)
+        mixture._emissions()
+        return mixture
+
+    def _emissions(self) -> Emissions:
+        return Emissions.at(
+            self.family_, self.component_params_, self._fitted_spec, len(self.weights_)
+        )
 
     def _n_parameters(self) -> int:
-        components = self.family_.n_parameters(self._params.components, self._params.column_spec)
-        return len(self.weights_) - 1 + components
+        return len(self.weights_) - 1 + self._emissions().n_parameters()
 
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes were known.
@@ -410,17 +458,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         y : ndarray of shape (n_samples,)
             The component, or the class, of each.
         """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
-            )
-        rng = np.random.default_rng(
-            check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        )
-        counts = rng.multinomial(n_samples, self.weights_ / self.weights_.sum())
-        labels = np.repeat(np.arange(len(counts)), counts)
-        X = self.family_.sample(self._params.components, self._params.column_spec, labels, rng)
+        X, labels = super().sample(n_samples)
         if hasattr(self, "classes_"):
             return X, classes_of(labels, self.classes_)
         return X, labels
@@ -428,7 +466,7 @@ class FiniteMixtureEM(BaseMixtureEM):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         try:
-            family = self._given_family()
+            family = find_family(self.family)
         except ValueError:
             return tags
         tags.input_tags.allow_nan = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,82 +16,132 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import check_sample_weight, validate_data
-from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
+from emlearn._compat import check_sample_weight
 from emlearn.kernels.softmax import row_log_density
+from emlearn.latent import Emissions
+from emlearn.latent.law import log_weights
 
 Array = NDArray[Any]
 
+# Published weights may be rounded, as those of a user are.
+_SUM_TOLERANCE = 1e-4
 
-class Scorer(Protocol):
-    """Log-joint densities of new rows at the published parameters."""
 
-    def blocks(self, X: Array) -> list[slice]:
-        """Rows to be taken together."""
-        ...
+def read_weights(estimator: Any) -> Array:
+    """The published weights, checked and normalized.
 
-    def log_joint(self, X: Array, *, common: bool = True) -> Array:
-        """log(weight_k) + log-density, shape (n_components, n_rows), valid until asked again.
+    Raises
+    ------
+    ValueError
+        If they are negative, not finite, or do not sum to one.
+    """
+    weights = np.asarray(estimator.weights_, np.float64)
+    if weights.ndim != 1 or not (np.isfinite(weights).all() and (weights >= 0.0).all()):
+        raise ValueError(f"weights_ must be finite numbers >= 0, got {weights!r}.")
+    if abs(weights.sum() - 1.0) > _SUM_TOLERANCE:
+        raise ValueError(f"weights_ must sum to 1, got a sum of {weights.sum():.6g}.")
+    return weights / weights.sum()
 
-        With ``common=False`` a term shared by all components of a row may be left out.
-        """
-        ...
+
+def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None:
+    """Refuse fewer rows than components."""
+    n_rows = X.shape[0] if weight is None else int(np.count_nonzero(weight))
+    if n_rows < n_components:
+        counted = "" if weight is None else " of positive weight"
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, "
+            f"n_samples = {n_rows}{counted}. Use fewer components."
+        )
+
+
+def warn_of_empty(estimator: Any, n_components: int) -> None:
+    """Warn of components that lost all their rows."""
+    empty = np.flatnonzero(estimator.weights_ == 0.0)
+    if empty.size:
+        warnings.warn(
+            f"Component(s) {empty.tolist()} lost all rows and were given weight 0: fewer "
+            f"than n_components={n_components} describe the data. Use fewer.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 class MixtureScoring(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
-    """What can be asked of a fitted mixture. Subclasses supply the scorer."""
+    """What can be asked of a fitted mixture. Subclasses supply the emissions."""
 
     @abstractmethod
-    def _scorer(self, dtype: Any) -> Scorer:
-        """Scorer at the published parameters for rows of a precision."""
+    def _emissions(self) -> Emissions:
+        """The family at the published parameters."""
 
     @abstractmethod
     def _n_parameters(self) -> int:
         """Number of free parameters."""
 
-    def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        try:
-            rows: Array = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=[np.float64, np.float32],
-                ensure_min_samples=2 if reset else 1,
-            )
-        except ValueError as error:
-            if "contains NaN" not in str(error):
-                raise
-            raise ValueError(
-                f"Input X contains NaN. {type(self).__name__} does not take missing values "
-                "yet: leave out the rows that have any, or fill them in first."
-            ) from None
-        return rows
+    @abstractmethod
+    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+        """Rows as an array of the family's kind."""
 
     def _rows_to_score(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        return self._validate_rows(X, reset=False)
+        return self._read_rows(X, reset=False)
 
-    def _map(self, X: Array, out: Array, reduce: Any, *, common: bool = True) -> Array:
-        """Fill ``out[rows] = reduce(log_joint of the rows)`` block by block, in threads."""
-        scorer = self._scorer(X.dtype)
+    def _map(self, X: Array, out: Array, reduce: Callable[[Array], Array]) -> Array:
+        """Fill ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""
+        return self._emissions().map(X, out, reduce, log_weights(read_weights(self)))
 
-        def work(rows: slice) -> None:
-            out[rows] = reduce(scorer.log_joint(X[rows], common=common))
+    def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
+        """Draw rows from the fitted mixture.
 
-        blocks = scorer.blocks(X)
-        with blas_limited():
-            n_threads = min(available_threads(), len(blocks))
-            if n_threads > 1:
-                with ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread) as pool:
-                    list(pool.map(work, blocks))
-            else:
-                for rows in blocks:
-                    work(rows)
-        return out
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Rows, ordered by component.
+        y : ndarray of shape (n_samples,)
+            The component of each.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
+            )
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        rng = np.random.default_rng(seed)
+        weights = read_weights(self)
+        labels = np.repeat(np.arange(len(weights)), rng.multinomial(n_samples, weights))
+        return self._emissions().sample(labels, rng), labels
+
+    def fit_predict(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.intp]:
+        """Fit, and return the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to fit.
+        y : object, default=None
+            See `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            See `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            The same as ``fit(X).predict(X)``.
+        """
+        labels: NDArray[np.intp] = self.fit(X, y, sample_weight=sample_weight).predict(X)
+        return labels
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Most probable component of each row.
@@ -106,7 +158,7 @@ class MixtureScoring(
         """
         X = self._rows_to_score(X)
         labels = np.empty(X.shape[0], np.intp)
-        return self._map(X, labels, lambda joint: joint.argmax(axis=0), common=False)
+        return self._map(X, labels, lambda joint: joint.argmax(axis=0))
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities: posterior probability of each component for each row.
@@ -128,7 +180,7 @@ class MixtureScoring(
             return joint.T
 
         responsibilities = np.empty((X.shape[0], len(self.weights_)), X.dtype)
-        return self._map(X, responsibilities, reduce, common=False)
+        return self._map(X, responsibilities, reduce)
 
     def transform(self, X: ArrayLike) -> Array:
         """Responsibilities, as `predict_proba`: soft clustering as a step of a Pipeline.

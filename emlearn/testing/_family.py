@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
-from emlearn.mixture._finite_data import Observations
-from emlearn.mixture._finite_model import FiniteMixtureModel
-from emlearn.mixture._finite_start import RowsStart
+from emlearn.latent import LabelModel, MixtureLaw, Observations
+from emlearn.latent.starts import RowsStart
 from emlearn.testing._kit import check_latent_variable_model
 
 Array = NDArray[Any]
@@ -73,7 +72,7 @@ def check_family(
     _check_rows(family, X, sample_weight, n_components, random_state)
     weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
     check_latent_variable_model(
-        FiniteMixtureModel(family=family, n_components=n_components, draw=RowsStart()),
+        LabelModel(MixtureLaw(n_components), family, RowsStart()),
         Observations(X),
         sample_weight=weight,
         take=lambda observed, index: Observations(observed.X[index]),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.hmm._sequences import Sequences
+from emlearn.latent.chain.sequences import Sequences
 
 Array = NDArray[Any]
 
@@ -29,10 +29,10 @@ def _log_sum(values: Array, axis: int) -> Array:
     return log_of(total) + np.squeeze(largest, axis)
 
 
-def smooth_careful(
+def forward_backward_log(
     joint: Array, sequences: Sequences, start: Array, transition: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """As `emlearn.hmm._scaled.smooth_scaled`, of log-densities.
+    """As `emlearn.latent.chain.scaled.forward_backward_scaled`, of log-densities.
 
     Parameters
     ----------
@@ -46,48 +46,48 @@ def smooth_careful(
     -------
     log_likelihood : ndarray of shape (n_sequences,)
         -inf for an impossible sequence.
-    pairs : ndarray of shape (n_sequences, n_states, n_states)
+    xi : ndarray of shape (n_sequences, n_states, n_states)
         Expected numbers of transitions times the weight.
     """
     packed = sequences.packed
     order = packed.order
     x = joint[packed.rows]
     move = log_of(transition)
-    state = np.empty_like(x)
+    alpha = np.empty_like(x)
     # Numbers stay about 0, which keeps their digits: `shift` is what was subtracted.
     shift = np.zeros(len(x))
     value = np.zeros(len(order))
     before = slice(0, 0)
     for t, now in enumerate(packed.steps):
         if t == 0:
-            state[now] = log_of(start)
+            alpha[now] = log_of(start)
         else:
             n = now.stop - now.start
-            state[now] = _log_sum(state[before][:n, :, None] + move, axis=1)
-        state[now] += x[now]
-        largest = state[now].max(axis=1)
+            alpha[now] = _log_sum(alpha[before][:n, :, None] + move, axis=1)
+        alpha[now] += x[now]
+        largest = alpha[now].max(axis=1)
         value[: len(largest)] += largest
         shift[now] = np.where(largest > -np.inf, largest, 0.0)
-        state[now] -= shift[now, None]
+        alpha[now] -= shift[now, None]
         before = now
-    total = _log_sum(state[packed.last], axis=1)
+    total = _log_sum(alpha[packed.last], axis=1)
     value += total
     possible = value > -np.inf
-    later = np.where(possible, -total, 0.0)[:, None] * np.ones(len(start))
-    pairs = np.zeros((len(order), *transition.shape))
+    beta = np.where(possible, -total, 0.0)[:, None] * np.ones(len(start))
+    xi = np.zeros((len(order), *transition.shape))
     factor = weight[order] * possible
     for t in range(len(packed.steps) - 1, -1, -1):
         now = packed.steps[t]
         n = now.stop - now.start
-        ahead = x[now] + later[:n] - shift[now, None]
-        state[now] = np.exp(state[now] + later[:n]) * factor[:n, None]
+        beta_emission = x[now] + beta[:n] - shift[now, None]
+        alpha[now] = np.exp(alpha[now] + beta[:n]) * factor[:n, None]
         if t > 0:
             past = packed.steps[t - 1]
-            both = move + ahead[:, None, :]
-            pair = np.exp(state[past][:n, :, None] + both)
-            pairs[:n] += pair * factor[:n, None, None]
-            later[:n] = _log_sum(both, axis=2)
-    joint[packed.rows] = state
+            both = move + beta_emission[:, None, :]
+            pair = np.exp(alpha[past][:n, :, None] + both)
+            xi[:n] += pair * factor[:n, None, None]
+            beta[:n] = _log_sum(both, axis=2)
+    joint[packed.rows] = alpha
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    return value[back], pairs[back]
+    return value[back], xi[back]

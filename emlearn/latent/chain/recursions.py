@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.hmm._log_space import smooth_careful
-from emlearn.hmm._paths import find_paths
-from emlearn.hmm._scaled import smooth_scaled
-from emlearn.hmm._sequences import Sequences
 from emlearn.kernels import compiled
+from emlearn.latent.chain.log_space import forward_backward_log
+from emlearn.latent.chain.scaled import forward_backward_scaled
+from emlearn.latent.chain.sequences import Sequences
+from emlearn.latent.chain.viterbi import find_viterbi_paths
 
 Array = NDArray[Any]
 
 
-class Smoothed(NamedTuple):
+class Posterior(NamedTuple):
     """What the chains are expected to have done, given all rows.
 
     Attributes
@@ -39,13 +39,13 @@ class Smoothed(NamedTuple):
     log_likelihood: Array
 
 
-def smooth(
+def forward_backward(
     joint: Array,
     sequences: Sequences,
     start: Array,
     transition: Array,
     weight: Array | None = None,
-) -> Smoothed:
+) -> Posterior:
     """Probabilities of the states of each row given the whole sequence.
 
     Parameters
@@ -64,7 +64,7 @@ def smooth(
 
     Returns
     -------
-    smoothed : Smoothed
+    smoothed : Posterior
         Sums over the sequences; log-likelihoods are not weighted.
 
     References
@@ -77,8 +77,8 @@ def smooth(
     speech recognition". Proceedings of the IEEE 77(2), 257-286.
     """
     if compiled is None:
-        return _smooth(joint, sequences, start, transition, weight)
-    found = Smoothed(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
+        return _forward_backward(joint, sequences, start, transition, weight)
+    found = Posterior(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
     compiled.smooth_chains(
         joint,
         sequences.edges,
@@ -92,36 +92,36 @@ def smooth(
     return found
 
 
-def _smooth(
+def _forward_backward(
     joint: Array, sequences: Sequences, start: Array, transition: Array, weight: Array | None
-) -> Smoothed:
-    """`smooth` in numpy."""
+) -> Posterior:
+    """`forward_backward` in numpy."""
     weight = np.ones(len(sequences)) if weight is None else weight
     shift = joint.max(axis=0)
     valid = np.logical_and.reduceat(shift < np.inf, sequences.first)
     with np.errstate(all="ignore"):
         density = np.exp((joint - np.where(shift > -np.inf, shift, 0.0)).T)
-        log_likelihood, pairs = smooth_scaled(density, sequences, start, transition, weight)
+        log_likelihood, xi = forward_backward_scaled(density, sequences, start, transition, weight)
         log_likelihood += np.add.reduceat(shift, sequences.first)
     again = ~np.isfinite(log_likelihood)
     if again.any():
         redo = np.flatnonzero(again & valid)
         part, rows = sequences.select(np.flatnonzero(again))
         density[rows] = 0.0
-        pairs[again] = 0.0
+        xi[again] = 0.0
         log_likelihood[again] = np.nan
         if redo.size:
             part, rows = sequences.select(redo)
             x = np.ascontiguousarray(joint[:, rows].T)
-            log_likelihood[redo], pairs[redo] = smooth_careful(
+            log_likelihood[redo], xi[redo] = forward_backward_log(
                 x, part, start, transition, weight[redo]
             )
             density[rows] = x
     joint[...] = density.T
-    return Smoothed(joint[:, sequences.first].sum(axis=1), pairs.sum(axis=0), log_likelihood)
+    return Posterior(joint[:, sequences.first].sum(axis=1), xi.sum(axis=0), log_likelihood)
 
 
-def most_probable_paths(
+def viterbi(
     joint: Array, sequences: Sequences, start: Array, transition: Array
 ) -> tuple[Array, Array]:
     """The most probable states of each sequence, all rows together.
@@ -131,7 +131,7 @@ def most_probable_paths(
     joint : ndarray of shape (n_states, n_rows)
         Log-densities of the rows, C-contiguous, float64, none of them NaN or +inf.
     sequences, start, transition
-        As in `smooth`.
+        As in `forward_backward`.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def most_probable_paths(
     optimum decoding algorithm". IEEE Transactions on Information Theory 13(2), 260-269.
     """
     if compiled is None:
-        return find_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
+        return find_viterbi_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
     path = np.empty(sequences.n_rows, np.int64)
     score = np.empty(len(sequences))
     compiled.most_probable_paths(joint, sequences.edges, start, transition, path, score)

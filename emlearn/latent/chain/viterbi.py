@@ -1,6 +1,6 @@
 """Most probable paths through hidden Markov chains, in numpy.
 
-As in `emlearn.hmm._scaled`, few long sequences are worked on in pieces side by side.
+As in `emlearn.latent.chain.scaled`, few long sequences are worked on in pieces side by side.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.hmm._log_space import log_of
-from emlearn.hmm._sequences import Packed, Sequences
+from emlearn.latent.chain.log_space import log_of
+from emlearn.latent.chain.sequences import Packed, Sequences
 
 Array = NDArray[Any]
 
 
-def find_paths(
+def find_viterbi_paths(
     joint: Array, sequences: Sequences, start: Array, transition: Array
 ) -> tuple[Array, Array]:
     """Most probable states of each sequence together.
@@ -56,10 +56,10 @@ def find_paths(
     place[pieces.packed.order] = np.arange(n_pieces)
     end = np.empty(n_pieces, np.intp)
     for p in range(n_pieces - 1, -1, -1):
-        ahead = last[place[p]]
+        reach = last[place[p]]
         if p + 1 < n_pieces and not is_first[p + 1]:
-            ahead = ahead + move[:, traces[place[p + 1], end[p + 1]]]
-        end[p] = ahead.argmax()
+            reach = reach + move[:, traces[place[p + 1], end[p + 1]]]
+        end[p] = reach.argmax()
     path = np.empty(sequences.n_rows, np.intp)
     in_order = end[pieces.packed.order]
     for now in pieces.packed.steps:

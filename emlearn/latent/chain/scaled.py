@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.hmm._sequences import Packed, Sequences
+from emlearn.latent.chain.sequences import Packed, Sequences
 
 Array = NDArray[Any]
 
@@ -22,10 +22,10 @@ Array = NDArray[Any]
 LARGEST = 1e200
 
 
-def smooth_scaled(
+def forward_backward_scaled(
     density: Array, sequences: Sequences, start: Array, transition: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """Smoothed probabilities, by recursions in which numbers below 1e-308 are lost.
+    """Posterior probabilities, by recursions in which numbers below 1e-308 are lost.
 
     What is lost would have been multiplied by the factors of the backward recursion, so
     it had no influence as long as these are not huge. Where they are, the log-likelihood
@@ -49,7 +49,7 @@ def smooth_scaled(
     -------
     log_likelihood : ndarray of shape (n_sequences,)
         Relative to the largest densities of the rows; NaN where numbers were lost.
-    pairs : ndarray of shape (n_sequences, n_states, n_states)
+    xi : ndarray of shape (n_sequences, n_states, n_states)
         Expected numbers of transitions times the weight.
     """
     pieces, owner = sequences.cut()
@@ -59,20 +59,20 @@ def smooth_scaled(
         between = np.zeros((*shape, len(start)))
     else:
         begin, end, between = _ends(density, pieces, owner, start, transition, weight)
-    log_likelihood, pairs = _smooth(density, pieces, begin, end, transition, weight[owner])
-    pairs = pairs * transition + between
+    log_likelihood, xi = _recur(density, pieces, begin, end, transition, weight[owner])
+    xi = xi * transition + between
     if pieces is sequences:
-        return log_likelihood, pairs
+        return log_likelihood, xi
     first = np.searchsorted(owner, np.arange(len(sequences)))
-    return np.add.reduceat(log_likelihood, first), np.add.reduceat(pairs, first)
+    return np.add.reduceat(log_likelihood, first), np.add.reduceat(xi, first)
 
 
-def _smooth(
+def _recur(
     density: Array, sequences: Sequences, begin: Array, end: Array, transition: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """As `smooth_scaled`, with probabilities at the begin and factors at the end of each.
+    """As `forward_backward_scaled`, with probabilities at the begin and factors at the end of each.
 
-    The pairs still have to be multiplied by the transition probabilities.
+    The xi still have to be multiplied by the transition probabilities.
     """
     packed = sequences.packed
     order = packed.order
@@ -90,26 +90,26 @@ def _smooth(
             state[now] *= emission[now]
             state[now] *= scale[now, None]
         before = now
-    ahead = end[order]
+    backward = end[order]
     final = state[packed.last]
-    total = np.einsum("sk,sk->s", final, ahead)
-    later = (weight[order] / total)[:, None] * ahead
-    check = later.sum(axis=1)
-    pairs = np.zeros((len(order), *transition.shape))
+    total = np.einsum("sk,sk->s", final, backward)
+    beta = (weight[order] / total)[:, None] * backward
+    check = beta.sum(axis=1)
+    xi = np.zeros((len(order), *transition.shape))
     for t in range(len(packed.steps) - 1, -1, -1):
         now = packed.steps[t]
         n = now.stop - now.start
         if t > 0:
             past = packed.steps[t - 1]
-            factor = later[:n] * scale[now, None]
+            factor = beta[:n] * scale[now, None]
             check[:n] += factor.sum(axis=1)
             factor *= emission[now]
-            pairs[:n] += state[past][:n, :, None] * factor[:, None, :]
-            state[now] *= later[:n]
-            later[:n] = factor @ transition.T
+            xi[:n] += state[past][:n, :, None] * factor[:, None, :]
+            state[now] *= beta[:n]
+            beta[:n] = factor @ transition.T
         else:
-            state[now] *= later
-    check += later.sum(axis=1)
+            state[now] *= beta
+    check += beta.sum(axis=1)
     density[packed.rows] = state
     log_scale = np.zeros(len(order))
     np.add.at(log_scale, _sequence_of(packed), np.log(scale))
@@ -118,7 +118,7 @@ def _smooth(
     value[~(check <= LARGEST * weight[order])] = np.nan
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    return value[back], pairs[back]
+    return value[back], xi[back]
 
 
 def _sequence_of(packed: Packed) -> Array:
@@ -141,7 +141,7 @@ def _ends(
     largest = log_size.max(axis=1, initial=-np.inf, where=np.isfinite(log_size), keepdims=True)
     through = matrix * np.exp(log_size - largest)[:, :, None]
     begin, end = np.empty((n_pieces, n_states)), np.ones((n_pieces, n_states))
-    filtered, ahead = np.empty((n_pieces, n_states)), np.ones((n_pieces, n_states))
+    filtered, backward = np.empty((n_pieces, n_states)), np.ones((n_pieces, n_states))
     for p in range(n_pieces):
         is_first = p == 0 or owner[p] != owner[p - 1]
         begin[p] = start if is_first else filtered[p - 1] @ transition
@@ -149,12 +149,12 @@ def _ends(
         filtered[p] /= filtered[p].sum()
     for p in range(n_pieces - 1, -1, -1):
         if p + 1 < n_pieces and owner[p] == owner[p + 1]:
-            end[p] = transition @ ahead[p + 1]
-        ahead[p] = through[p] @ end[p]
-        ahead[p] /= begin[p] @ ahead[p]
+            end[p] = transition @ backward[p + 1]
+        backward[p] = through[p] @ end[p]
+        backward[p] /= begin[p] @ backward[p]
     between = np.zeros((n_pieces, n_states, n_states))
     inner = np.flatnonzero(owner[1:] == owner[:-1])
-    joint = filtered[inner, :, None] * transition * ahead[inner + 1, None, :]
+    joint = filtered[inner, :, None] * transition * backward[inner + 1, None, :]
     between[inner] = joint * (weight[owner[inner]] / joint.sum(axis=(1, 2)))[:, None, None]
     return begin, end, between
 

@@ -1,0 +1,27 @@
+"""The discrete latent label that mixtures and hidden Markov models have in common."""
+
+from emlearn.latent.chain.law import ChainLaw, ChainParams, Probabilities
+from emlearn.latent.chain.sequences import Sequences
+from emlearn.latent.data import LabelBlock, LabelData, Observations
+from emlearn.latent.labels import UNKNOWN, KnownLabels
+from emlearn.latent.law import Law, MixtureLaw, MixtureParams
+from emlearn.latent.model import LabelModel, LabelParams
+from emlearn.latent.scoring import Emissions
+
+__all__ = [
+    "UNKNOWN",
+    "ChainLaw",
+    "ChainParams",
+    "Emissions",
+    "KnownLabels",
+    "LabelBlock",
+    "LabelData",
+    "LabelModel",
+    "LabelParams",
+    "Law",
+    "MixtureLaw",
+    "MixtureParams",
+    "Observations",
+    "Probabilities",
+    "Sequences",
+]

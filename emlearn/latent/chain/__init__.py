@@ -1,0 +1,1 @@
+"""Markov chains of latent labels: sequences, recursions, and their law."""

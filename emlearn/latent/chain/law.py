@@ -1,0 +1,229 @@
+"""The law of labels that form a Markov chain along each sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions import Family
+from emlearn.engine import DegenerateModelError
+from emlearn.latent.chain.recursions import forward_backward
+from emlearn.latent.chain.sequences import Sequences
+from emlearn.latent.data import (
+    LabelBlock,
+    LabelData,
+    Observations,
+    prepare_sequences,
+    take_sequences,
+)
+from emlearn.latent.law import EMPTY, SUBSET_ROWS, Law
+
+Array = NDArray[Any]
+
+_TINY = float(np.finfo(np.float64).tiny)
+_SUBSET_ROWS_PER_STATE = 200
+# Probability of staying, at a start, beyond that of moving anywhere.
+_PERSISTENCE = 0.5
+# Of probabilities after a guess, what is spread evenly over what is allowed.
+_SMOOTHING = 0.1
+
+
+class ChainParams(NamedTuple):
+    """Parameters of a chain.
+
+    Attributes
+    ----------
+    startprob : ndarray of shape (n_states,)
+        Probabilities of the first state.
+    transmat : ndarray of shape (n_states, n_states)
+        Probabilities of the next state (column) given the last (row).
+    """
+
+    startprob: Array
+    transmat: Array
+
+
+class ChainStatistics(NamedTuple):
+    """Expected numbers of starts, of transitions, and of visits of each state."""
+
+    start: Array
+    transition: Array
+    visits: Array
+
+
+class Probabilities(NamedTuple):
+    """One of the two kinds of probabilities of a chain: where it starts, how it moves.
+
+    Attributes
+    ----------
+    given : ndarray or None
+        Where to start; each row sums to one. Zeros stay zeros.
+    pseudocounts : ndarray
+        The concentration of the Dirichlet prior less one.
+    """
+
+    given: Array | None
+    pseudocounts: Array
+
+    def allowed(self) -> Array:
+        """Which entries are not fixed at zero."""
+        if self.given is None:
+            return np.ones(self.pseudocounts.shape, bool)
+        return self.given > 0.0
+
+    def m_step(self, counts: Array, before: Array) -> Array:
+        """Mode given expected counts; rows without any count stay as they were."""
+        counts = counts + np.where(self.allowed(), self.pseudocounts, 0.0)
+        total = counts.sum(axis=-1, keepdims=True)
+        return np.where(total > 0.0, counts / np.where(total > 0.0, total, 1.0), before)
+
+    def smoothed_start(self, counts: Array) -> Array:
+        """Probabilities to go on from that are near counts which are only guessed."""
+        even = self.allowed() / self.allowed().sum(axis=-1, keepdims=True)
+        guessed = counts * self.allowed() + _TINY * even
+        guessed /= guessed.sum(axis=-1, keepdims=True)
+        return (1.0 - _SMOOTHING) * guessed + _SMOOTHING * even
+
+    def log_prior(self, probability: Array) -> float:
+        """Log prior density up to a constant."""
+        informed = (self.pseudocounts > 0.0) & self.allowed()
+        if not informed.any():
+            return 0.0
+        logs = np.log(np.maximum(probability[informed], _TINY))
+        return float(self.pseudocounts[informed] @ logs)
+
+    def n_parameters(self) -> int:
+        """Number of free probabilities."""
+        allowed = np.atleast_2d(self.allowed())
+        return int(allowed.sum()) - len(allowed)
+
+
+def count_moves(responsibilities: Array, sequences: Sequences) -> tuple[Array, Array]:
+    """Starts and transitions, as if the states of neighbouring rows were independent."""
+    start = responsibilities[:, sequences.first].sum(axis=1)
+    inner = np.ones(sequences.n_rows, bool)
+    inner[sequences.first] = False
+    after = np.flatnonzero(inner)
+    before = responsibilities[:, after - 1] / responsibilities[:, after - 1].sum(axis=0)
+    return start, before @ responsibilities[:, after].T
+
+
+@dataclass(frozen=True, eq=False)
+class ChainLaw(Law):
+    """Labels that form a Markov chain along each sequence.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states.
+    startprob : Probabilities
+        What is known of the first state before.
+    transmat : Probabilities
+        What is known of the transitions before.
+    """
+
+    n_components: int
+    startprob: Probabilities
+    transmat: Probabilities
+
+    def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
+        """Drop sequences of weight zero, sort by length, encode, cut into blocks."""
+        return prepare_sequences(observed, weight, family, self.n_components)
+
+    def subset(
+        self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
+    ) -> LabelData | None:
+        """Random sequences, to about a number of rows."""
+        assert data.sequences is not None
+        lengths = data.sequences.lengths
+        size = size or max(SUBSET_ROWS, _SUBSET_ROWS_PER_STATE * self.n_components)
+        if lengths.sum() <= 2 * size:
+            return None
+        order = rng.permutation(len(lengths))
+        n_chosen = int(np.searchsorted(np.cumsum(lengths[order]), size)) + 1
+        chosen = np.sort(order[:n_chosen])
+        if lengths[chosen].sum() > 2 * size:
+            return None
+        return take_sequences(data, chosen, family, self.n_components)
+
+    def start(self, responsibilities: Array | None, data: LabelData) -> ChainParams:
+        """As given; else any state may be first, and states last, with no other preference."""
+        n = self.n_components
+        even = np.full(n, 1.0 / n)
+        staying = _PERSISTENCE * np.eye(n) + (1.0 - _PERSISTENCE) * even
+        startprob, transmat = self.startprob.given, self.transmat.given
+        return ChainParams(
+            even if startprob is None else startprob, staying if transmat is None else transmat
+        )
+
+    def restart(self, responsibilities: Array, data: LabelData) -> ChainParams:
+        """Near the moves that the responsibilities make."""
+        assert data.sequences is not None
+        start, transition = count_moves(responsibilities, data.sequences)
+        return ChainParams(
+            self.startprob.smoothed_start(start), self.transmat.smoothed_start(transition)
+        )
+
+    def posterior(
+        self, joint: Array, block: LabelBlock, precomputed: ChainParams
+    ) -> tuple[ChainStatistics, float]:
+        """Forward-backward over the sequences of a block."""
+        assert block.sequences is not None
+        assert block.origin is not None
+        found = forward_backward(
+            joint, block.sequences, precomputed.startprob, precomputed.transmat, block.weight
+        )
+        impossible = np.flatnonzero(~np.isfinite(found.log_likelihood))
+        if impossible.size:
+            raise DegenerateModelError(
+                f"sequence {block.origin[impossible[0]]} has likelihood "
+                f"{np.exp(found.log_likelihood[impossible[0]])}: no path through the states "
+                "that are known of it (y) is possible, or its density is not finite"
+            )
+        statistics = ChainStatistics(found.start, found.transition, joint.sum(axis=1))
+        value = found.log_likelihood
+        return statistics, float(value.sum() if block.weight is None else block.weight @ value)
+
+    def m_step(self, statistics: ChainStatistics, params: ChainParams) -> ChainParams:
+        """Modes given the expected counts. What no sequence tells of stays as it was."""
+        transition = statistics.transition
+        counts = transition.sum(axis=1, keepdims=True)
+        visited = counts > EMPTY * max(counts.sum(), statistics.start.sum())
+        return ChainParams(
+            self.startprob.m_step(statistics.start, params.startprob),
+            self.transmat.m_step(np.where(visited, transition, 0.0), params.transmat),
+        )
+
+    def log_prior(self, params: ChainParams) -> float:
+        """Dirichlet priors."""
+        return self.startprob.log_prior(params.startprob) + self.transmat.log_prior(params.transmat)
+
+    def n_parameters(self) -> int:
+        """Free probabilities; fixed zeros are none."""
+        return self.startprob.n_parameters() + self.transmat.n_parameters()
+
+    def to_vector(self, params: ChainParams) -> NDArray[np.float64]:
+        """Square roots of the probabilities.
+
+        Roots of probabilities that tend to zero do so at a constant rate, which accelerators
+        foresee, where logarithms would run away.
+        """
+        return np.sqrt(np.concatenate([params.startprob, params.transmat.ravel()]))
+
+    def from_vector(self, vector: NDArray[np.float64]) -> tuple[ChainParams, NDArray[np.float64]]:
+        """See `Law`."""
+        n = self.n_components
+        roots, rest = np.split(vector, [n + n * n])
+        if not (np.abs(roots) < 1e100).all():
+            raise DegenerateModelError("the probabilities are not finite")
+        square = np.square(roots).reshape(n + 1, n)
+        square[0] *= self.startprob.allowed()
+        square[1:] *= self.transmat.allowed()
+        total = square.sum(axis=1, keepdims=True)
+        if not (total > 0.0).all():
+            raise DegenerateModelError("the probabilities of a state are all zero")
+        square /= total
+        return ChainParams(square[0], square[1:].copy()), rest

@@ -1,0 +1,53 @@
+"""Labels of rows that are known, as the models see them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: Label of a row whose component or state is not known.
+UNKNOWN = -1
+
+
+class KnownLabels(NamedTuple):
+    """Rows whose labels are known, and the labels.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_known,)
+        Positions of the rows.
+    labels : ndarray of shape (n_known,)
+        Component or state of each.
+    """
+
+    rows: NDArray[np.intp]
+    labels: NDArray[np.intp]
+
+    @classmethod
+    def find(cls, labels: NDArray[np.intp] | None) -> KnownLabels | None:
+        """The known ones of `labels`; None if nothing is known."""
+        if labels is None:
+            return None
+        rows = np.flatnonzero(labels != UNKNOWN)
+        return cls(rows, labels[rows]) if rows.size else None
+
+    def impose(self, joint: Array) -> None:
+        """Exclude, with -inf, all labels but the known ones; `joint` is (n_labels, n_rows)."""
+        kept = joint[self.labels, self.rows]
+        joint[:, self.rows] = -np.inf
+        joint[self.labels, self.rows] = kept
+
+
+def with_labels(responsibilities: Array, labels: NDArray[np.intp]) -> Array:
+    """Responsibilities that agree with the known labels.
+
+    If each component has rows that are known to be its own, it starts from those alone.
+    """
+    hot = labels == np.arange(len(responsibilities))[:, None]
+    if hot.any(axis=1).all():
+        return hot.astype(np.float64)
+    return np.where(labels != UNKNOWN, hot, responsibilities)

@@ -1,0 +1,225 @@
+"""The law of a latent label: how probable the labels of the rows are before the rows are seen.
+
+A mixture draws the label of each row independently; a chain draws it given the label of the
+row before. All else is the same for both: data, known labels, starts, perturbation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions import Family
+from emlearn.engine import DegenerateModelError
+from emlearn.kernels.softmax import to_responsibilities
+from emlearn.latent.data import (
+    LabelBlock,
+    LabelData,
+    Observations,
+    prepare_rows,
+    take_rows,
+)
+
+Array = NDArray[Any]
+
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
+# Rows on which starts are compared, where there are more than twice as many.
+SUBSET_ROWS = 5000
+_SUBSET_ROWS_PER_COMPONENT = 100
+_SUBSET_ROWS_PER_ENTRY = 10
+# Least proportion of a component at a start, relative to equal proportions.
+_LEAST = 1e-3
+
+#: A label whose share of the rows is not above this is empty.
+EMPTY = 10.0 * _EPS
+
+
+class Law(ABC):
+    """Distribution of the labels of all rows. Parameters are immutable values."""
+
+    n_components: int
+
+    @abstractmethod
+    def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
+        """Rows in the order and the blocks of this law."""
+
+    @abstractmethod
+    def subset(
+        self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
+    ) -> LabelData | None:
+        """A random part of large data; None if the data are not large."""
+
+    @abstractmethod
+    def start(self, responsibilities: Array | None, data: LabelData) -> Any:
+        """Starting parameters; from responsibilities times weight, if given.
+
+        Parameters
+        ----------
+        responsibilities : ndarray of shape (n_components, n_rows) or None
+            None is a start from which nothing is known of the law.
+        data : LabelData
+            The rows.
+        """
+
+    @abstractmethod
+    def restart(self, responsibilities: Array, data: LabelData) -> Any:
+        """Parameters to go on from after responsibilities were changed by a guess."""
+
+    def precompute(self, params: Any) -> Any:
+        """What all blocks of one E-step need; default: the parameters."""
+        return params
+
+    @abstractmethod
+    def posterior(self, joint: Array, block: LabelBlock, precomputed: Any) -> tuple[Any, float]:
+        """Posterior probabilities of the labels, times weight, in the place of densities.
+
+        Parameters
+        ----------
+        joint : ndarray of shape (n_components, n_rows)
+            Log-densities of the rows given each label, -inf where a label is excluded;
+            overwritten.
+        block : LabelBlock
+            The rows.
+        precomputed : object
+            From `precompute`.
+
+        Returns
+        -------
+        statistics : object
+            Expected counts, from which `m_step` follows.
+        log_likelihood : float
+            Weighted log-likelihood of the block.
+        """
+
+    @abstractmethod
+    def m_step(self, statistics: Any, params: Any) -> Any:
+        """Mode given the expected counts."""
+
+    @abstractmethod
+    def log_prior(self, params: Any) -> float:
+        """Log prior density up to a constant."""
+
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+
+    @abstractmethod
+    def to_vector(self, params: Any) -> NDArray[np.float64]:
+        """Parameters as an unconstrained vector."""
+
+    @abstractmethod
+    def from_vector(self, vector: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
+        """Parameters from the head of a vector, and the rest of the vector."""
+
+
+class MixtureParams(NamedTuple):
+    """Parameters of a mixture.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_components,)
+        Mixing proportions; 0 for an empty component.
+    """
+
+    weights: Array
+
+
+def log_weights(weights: Array) -> Array:
+    """Logarithms of the mixing proportions; -inf for an empty component."""
+    logarithms = np.full(len(weights), -np.inf)
+    np.log(weights, out=logarithms, where=weights > 0.0)
+    return logarithms
+
+
+@dataclass(frozen=True)
+class MixtureLaw(Law):
+    """Independent labels.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components.
+    alpha : float, default=0.0
+        Pseudo-rows of each component: the prior of the weights is Dirichlet(1 + alpha, ...).
+    unlabelled_weight : float, default=1.0
+        Factor on the weights of rows without a label, where some have one.
+    """
+
+    n_components: int
+    alpha: float = 0.0
+    unlabelled_weight: float = 1.0
+
+    def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
+        """Drop rows of weight zero, merge copies, encode, cut into blocks."""
+        return prepare_rows(observed, weight, family, self.n_components, self.unlabelled_weight)
+
+    def subset(
+        self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
+    ) -> LabelData | None:
+        """Random rows."""
+        X = data.X
+        if size is None:
+            width = (X.nnz if hasattr(X, "nnz") else X.size) / max(X.shape[0], 1)
+            each = max(_SUBSET_ROWS_PER_COMPONENT, int(_SUBSET_ROWS_PER_ENTRY * width))
+            size = max(SUBSET_ROWS, self.n_components * each)
+        if data.n_rows <= 2 * size:
+            return None
+        chosen = np.sort(rng.choice(data.n_rows, size, replace=False, shuffle=False))
+        return take_rows(data, chosen, family, self.n_components)
+
+    def start(self, responsibilities: Array | None, data: LabelData) -> MixtureParams:
+        """Proportions of the responsibilities; no component starts empty."""
+        if responsibilities is None:
+            return MixtureParams(np.full(self.n_components, 1.0 / self.n_components))
+        weight = responsibilities.sum(axis=1)
+        weight = np.maximum(weight, _LEAST * weight.sum() / len(weight))
+        return MixtureParams(weight / weight.sum())
+
+    def restart(self, responsibilities: Array, data: LabelData) -> MixtureParams:
+        """See `Law`."""
+        return self.start(responsibilities, data)
+
+    def precompute(self, params: MixtureParams) -> Array:
+        """Logarithms of the proportions."""
+        return log_weights(params.weights)
+
+    def posterior(self, joint: Array, block: LabelBlock, precomputed: Array) -> tuple[Any, float]:
+        """See `Law`."""
+        joint += precomputed[:, None]
+        value = to_responsibilities(joint, block.weight)
+        return joint.sum(axis=1), value
+
+    def m_step(self, statistics: Array, params: MixtureParams) -> MixtureParams:
+        """Proportions of the rows, and of the pseudo-rows."""
+        filled = statistics > EMPTY * statistics.sum()
+        weight = np.where(filled, statistics, 0.0) + self.alpha
+        return MixtureParams(weight / weight.sum())
+
+    def log_prior(self, params: MixtureParams) -> float:
+        """Dirichlet prior."""
+        if self.alpha == 0.0:
+            return 0.0
+        return self.alpha * float(np.log(np.maximum(params.weights, _TINY)).sum())
+
+    def n_parameters(self) -> int:
+        """One less than there are components."""
+        return self.n_components - 1
+
+    def to_vector(self, params: MixtureParams) -> NDArray[np.float64]:
+        """Log-ratios of the proportions."""
+        logarithms = np.log(np.maximum(params.weights, _TINY))
+        return logarithms[:-1] - logarithms[-1]
+
+    def from_vector(self, vector: NDArray[np.float64]) -> tuple[MixtureParams, NDArray[np.float64]]:
+        """See `Law`."""
+        log_ratio, rest = np.split(vector, [self.n_components - 1])
+        logarithms = np.append(log_ratio, 0.0)
+        weights = np.exp(logarithms - logarithms.max())
+        if not np.isfinite(weights).all():
+            raise DegenerateModelError("the weights are not finite")
+        return MixtureParams(weights / weights.sum()), rest

@@ -1,0 +1,227 @@
+"""The model with a discrete latent label: mixtures and hidden Markov models.
+
+Each row has a label that is not seen; the labels follow a law (independent, or a Markov chain)
+and the rows given their labels follow a family of distributions. With z the labels of all
+rows, EM climbs
+
+    log sum_z P(z) prod_i f(x_i; theta_{z_i})  +  log prior,
+
+weighted by rows or by sequences, where the sum is over the z that agree with the labels known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions import Family
+from emlearn.engine import LatentVariableModel, add_statistics
+from emlearn.latent.data import LabelBlock, LabelData, Observations
+from emlearn.latent.labels import with_labels
+from emlearn.latent.law import Law, MixtureLaw
+from emlearn.latent.perturb import split_component
+from emlearn.latent.starts import Initializer
+
+Array = NDArray[Any]
+
+
+class LabelParams(NamedTuple):
+    """Parameters; not to be written to.
+
+    Attributes
+    ----------
+    law : object
+        Parameters of the law of the label.
+    components : object
+        Parameters of the family.
+    column_spec : object
+        What the family learned of the columns of the rows fitted, carried along. Rows are
+        always encoded with the column spec of their parameters; parameters of another fit
+        come in through `Family.from_public` alone, which translates them.
+    """
+
+    law: Any
+    components: Any
+    column_spec: Any
+
+
+class LabelStatistics(NamedTuple):
+    """Expected counts of the law, and the statistics of the family."""
+
+    law: Any
+    components: Any
+
+
+class Precomputed(NamedTuple):
+    """What all blocks of one E-step need."""
+
+    law: Any
+    components: Any
+
+
+@dataclass(frozen=True, eq=False)
+class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
+    """Model with a discrete latent label.
+
+    Parameters
+    ----------
+    law : Law
+        Law of the label: `MixtureLaw` or `ChainLaw`.
+    family : Family
+        Family of the rows given their labels.
+    initializer : Initializer
+        How to find starting parameters.
+    """
+
+    law: Law
+    family: Family
+    initializer: Initializer
+
+    @property
+    def n_components(self) -> int:
+        """Number of components or states."""
+        return self.law.n_components
+
+    def prepare(self, X: Observations, sample_weight: Array | None = None) -> LabelData:
+        """Drop what has weight zero, encode, cut into blocks."""
+        return self.law.prepare(X, sample_weight, self.family)
+
+    def initialize(self, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """Start as the initializer says; labels that are known are respected."""
+        return self.initializer(self, data, rng)
+
+    def from_responsibilities(
+        self,
+        data: LabelData,
+        responsibilities: Array,
+        rng: np.random.Generator,
+        rows: NDArray[np.intp] | None = None,
+    ) -> LabelParams:
+        """Parameters from responsibilities of all rows, or of the rows at some positions.
+
+        Parameters
+        ----------
+        data : LabelData
+            The rows.
+        responsibilities : ndarray of shape (n_components, n_rows)
+            Responsibilities times weight; they need not add up to the weight.
+        rng : Generator
+            Source of randomness, which some families need.
+        rows : ndarray of shape (n_rows,), default=None
+            Positions of the rows; None means all.
+        """
+        encoded = data.rows if rows is None else self.family.take(data.rows, rows)
+        components = self.family.start(encoded, responsibilities, data.column_spec, rng)
+        law = self.law.start(responsibilities, data)
+        return LabelParams(law, components, data.column_spec)
+
+    def precompute(self, params: LabelParams) -> Precomputed:
+        """Logarithms and factorizations, once for each E-step."""
+        return Precomputed(
+            self.law.precompute(params.law),
+            self.family.precompute(params.components, params.column_spec),
+        )
+
+    def emission_log_density(self, block: LabelBlock, params: Precomputed) -> Array:
+        """Log-densities (n_components, n_rows) of the rows given each label.
+
+        In the workspace of the block: valid until asked again.
+        """
+        shape = (self.n_components, block.n_rows)
+        joint = block.workspace.array("log_joint", shape, np.float64)
+        for part, rows in block.parts:
+            whole = len(block.parts) == 1
+            density = joint
+            if not whole:
+                size = (self.n_components, part.stop - part.start)
+                density = block.workspace.array("part", size, np.float64)
+            density[...] = 0.0
+            self.family.log_density(rows, params.components, density)
+            if not whole:
+                joint[:, part] = density
+        return joint
+
+    def posterior(self, block: LabelBlock, params: Precomputed) -> tuple[Array, Any, float]:
+        """Posterior probabilities of the labels times weight, counts, and log-likelihood."""
+        joint = self.emission_log_density(block, params)
+        if block.known is not None:
+            block.known.impose(joint)
+        counts, value = self.law.posterior(joint, block, params.law)
+        return joint, counts, value
+
+    def e_step(self, block: LabelBlock, params: Precomputed) -> tuple[LabelStatistics, float]:
+        """Posterior of the labels of a block, and its statistics."""
+        if block.known is None and isinstance(self.law, MixtureLaw):
+            _, rows = block.parts[0]
+            counts, components, value = self.family.expect(
+                rows, params.law, block.n_rows, block.weight, params.components, block.workspace
+            )
+            return LabelStatistics(counts, components), value
+        joint, counts, value = self.posterior(block, params)
+        components = None
+        for part, rows in block.parts:
+            own = joint if len(block.parts) == 1 else np.ascontiguousarray(joint[:, part])
+            found = self.family.sufficient_statistics(rows, own, params.components)
+            components = found if components is None else add_statistics(components, found)
+        return LabelStatistics(counts, components), value
+
+    def m_step(self, statistics: LabelStatistics, params: LabelParams) -> LabelParams:
+        """Modes given the statistics. A label without rows is left to law and family."""
+        spec = params.column_spec
+        return LabelParams(
+            self.law.m_step(statistics.law, params.law),
+            self.family.m_step(statistics.components, params.components, spec),
+            spec,
+        )
+
+    def log_prior(self, params: LabelParams) -> float:
+        """Priors of the law and of the family."""
+        own = self.law.log_prior(params.law)
+        return own + self.family.log_prior(params.components, params.column_spec)
+
+    def n_parameters(self, params: LabelParams) -> int:
+        """Number of free parameters."""
+        own = self.law.n_parameters()
+        return own + self.family.n_parameters(params.components, params.column_spec)
+
+    def perturb(
+        self, data: LabelData, params: LabelParams, rng: np.random.Generator
+    ) -> LabelParams | None:
+        """Take one component away and split another; see `emlearn.latent.perturb`."""
+        changed = split_component(self, data, params, rng)
+        if changed is None:
+            return None
+        if data.labels is not None:
+            weight = data.row_weight
+            changed = with_labels(changed / weight, data.labels) * weight
+        components = self.family.start(data.rows, changed, data.column_spec, rng)
+        return LabelParams(self.law.restart(changed, data), components, data.column_spec)
+
+    def subset(
+        self, data: LabelData, rng: np.random.Generator, size: int | None = None
+    ) -> LabelData | None:
+        """Random rows, or sequences, of large data."""
+        return self.law.subset(data, self.family, rng, size)
+
+    def blocks(self, data: LabelData) -> Sequence[LabelBlock]:
+        """Blocks of rows, or of whole sequences."""
+        return data.blocks
+
+    def total_weight(self, data: LabelData) -> float:
+        """Sum of the weights of the rows."""
+        return data.total_weight
+
+    def to_vector(self, params: LabelParams) -> NDArray[np.float64]:
+        """Vector of the law, then that of the family, if it has one."""
+        components = self.family.to_vector(params.components, params.column_spec)
+        return np.concatenate([self.law.to_vector(params.law), components])
+
+    def from_vector(self, vector: NDArray[np.float64], like: LabelParams) -> LabelParams:
+        """See `to_vector`."""
+        law, rest = self.law.from_vector(vector)
+        components = self.family.from_vector(rest, like.components, like.column_spec)
+        return LabelParams(law, components, like.column_spec)

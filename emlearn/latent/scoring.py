@@ -1,0 +1,119 @@
+"""Log-densities of new rows under published parameters, block by block, in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions import DomainError, Family
+from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
+
+Array = NDArray[Any]
+
+
+def features_of(public: Mapping[str, Array]) -> int:
+    """Number of features that published parameters describe."""
+    widths = {value.shape[1] for value in public.values() if value.ndim >= 2}
+    if len(widths) != 1:
+        raise ValueError(
+            "The number of features cannot be told from component_params; pass n_features."
+        )
+    return int(widths.pop())
+
+
+@dataclass(frozen=True)
+class Emissions:
+    """A family at the parameters that an estimator publishes.
+
+    Rows are encoded with the column spec that belongs to these parameters.
+
+    Attributes
+    ----------
+    family : Family
+        The family.
+    params : object
+        Its parameters.
+    column_spec : object
+        How rows are encoded.
+    n_components : int
+        Number of components.
+    """
+
+    family: Family
+    params: Any
+    column_spec: Any
+    n_components: int
+
+    @classmethod
+    def at(
+        cls, family: Family, public: Mapping[str, Any], fitted_spec: Any, n_components: int
+    ) -> Emissions:
+        """Emissions at parameters in the units of the data; see `Family.from_public`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid; names it.
+        """
+        column_spec = family.spec_of(public, fitted_spec)
+        params = family.from_public(public, column_spec)
+        return cls(family, params, column_spec, n_components)
+
+    def map(
+        self, X: Any, out: Array, reduce: Callable[[Array], Array], log_weights: Array | None = None
+    ) -> Array:
+        """Fill ``out[rows] = reduce(log-densities of the rows)`` block by block, in threads.
+
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_rows, n_features)
+            Rows, already validated.
+        out : ndarray, the first axis of which is the row
+            Filled.
+        reduce : callable
+            Takes the log-densities (n_components, n_rows) of some rows, which it may overwrite.
+        log_weights : ndarray of shape (n_components,), default=None
+            Added to the log-densities.
+        """
+        precomputed = self.family.precompute(self.params, self.column_spec)
+        start = np.zeros(self.n_components) if log_weights is None else log_weights
+
+        def work(rows: slice) -> None:
+            joint = np.repeat(start[:, None], rows.stop - rows.start, axis=1)
+            encoded = self.family.encode(X[rows], self.column_spec)
+            self.family.log_density(encoded, precomputed, joint)
+            out[rows] = reduce(joint)
+
+        slices = self.family.slices(X, self.n_components)
+        try:
+            with blas_limited():
+                n_threads = min(available_threads(), len(slices))
+                if n_threads > 1:
+                    with ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread) as pool:
+                        list(pool.map(work, slices))
+                else:
+                    for rows in slices:
+                        work(rows)
+        except DomainError:
+            # It names a row of a block; this names that of X.
+            self.family.encode(X, self.column_spec)
+            raise
+        return out
+
+    def log_density(self, X: Any) -> Array:
+        """Log-densities (n_components, n_rows) of all rows."""
+        out = np.empty((X.shape[0], self.n_components))
+        return np.ascontiguousarray(self.map(X, out, lambda joint: joint.T).T)
+
+    def n_parameters(self) -> int:
+        """Number of free parameters of all components."""
+        return self.family.n_parameters(self.params, self.column_spec)
+
+    def sample(self, labels: Array, rng: np.random.Generator) -> Array:
+        """One row from the component of each label."""
+        return self.family.sample(self.params, self.column_spec, labels, rng)

@@ -1,0 +1,205 @@
+"""Where EM starts for a model with latent labels: one small strategy each.
+
+A strategy makes responsibilities of some rows, from which one M-step makes parameters. Only the
+contract of a family is used, so that a new family needs no start of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans, kmeans_plusplus
+
+from emlearn.latent.data import LabelData
+from emlearn.latent.labels import with_labels
+
+if TYPE_CHECKING:
+    from emlearn.latent.model import LabelModel, LabelParams
+
+Array = NDArray[Any]
+Index = NDArray[np.intp]
+
+# Rows of a sequence that a state starts from: so many before and after one of them, as states
+# last.
+_REACH = 2
+
+
+class Initializer(Protocol):
+    """A strategy of initialization."""
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """Starting parameters."""
+        ...
+
+
+def from_labelled(
+    model: LabelModel,
+    data: LabelData,
+    responsibilities: Array,
+    rng: np.random.Generator,
+    rows: Index | None = None,
+) -> LabelParams:
+    """Parameters from responsibilities (without weight) that give way to known labels."""
+    labels = data.labels
+    if labels is not None:
+        labels = labels if rows is None else labels[rows]
+        responsibilities = with_labels(responsibilities, labels)
+    weight = data.row_weight if rows is None else data.row_weight[rows]
+    return model.from_responsibilities(data, responsibilities * weight, rng, rows)
+
+
+def seed_responsibilities(row: int, data: LabelData, n_components: int) -> Array:
+    """Responsibilities of a component: by half one row, by half all rows.
+
+    Of a sequence, the row and the few before and after it. The common half keeps the
+    component from excluding what the few rows do not show, and makes its parameters exist in
+    families where they are not enough.
+    """
+    weight = data.row_weight
+    begin, end = row, row + 1
+    if data.sequences is not None:
+        edges = data.sequences.edges
+        own = int(np.searchsorted(edges, row, side="right")) - 1
+        begin = max(row - _REACH, int(edges[own]))
+        end = min(row + _REACH + 1, int(edges[own + 1]))
+    responsibilities = np.full(len(weight), 0.5 / n_components)
+    responsibilities[begin:end] += 0.5 / n_components * weight.sum() / weight[begin:end].sum()
+    return responsibilities
+
+
+@dataclass(frozen=True)
+class RowsStart:
+    """Each component starts around a row; the rows are drawn at random, by weight."""
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        first, _, weight = data.distinct()
+        K = model.n_components
+        size = min(K, len(first))
+        seeds = first[rng.choice(len(first), size, replace=False, p=weight / weight.sum())]
+        responsibilities = np.stack(
+            [seed_responsibilities(seeds[k % size], data, K) for k in range(K)]
+        )
+        return from_labelled(model, data, responsibilities, rng)
+
+
+@dataclass(frozen=True)
+class RandomStart:
+    """Random responsibilities: all components start near the average row."""
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        first, group, _ = data.distinct()
+        responsibilities = rng.exponential(size=(model.n_components, len(first)))
+        responsibilities /= responsibilities.sum(axis=0)
+        return from_labelled(model, data, responsibilities[:, group], rng)
+
+
+@dataclass(frozen=True)
+class GivenStart:
+    """Responsibilities (n_samples, n_components) given by the user."""
+
+    responsibilities: Array
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        given = self.responsibilities
+        given = given if data.origin is None else given[data.origin]
+        return from_labelled(model, data, given.T, rng)
+
+
+@dataclass(frozen=True)
+class CallableStart:
+    """Responsibilities from a function of the user's: ``function(X, n_components, rng)``."""
+
+    function: Callable[[Any, int, np.random.Generator], Any]
+    check: Callable[[Any, tuple[int, int]], Array]
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        given = self.function(data.X, model.n_components, rng)
+        given = self.check(given, (data.n_rows, model.n_components))
+        return from_labelled(model, data, given.T, rng)
+
+
+# ---- of rows that are points ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NearestStart:
+    """Rows are given to the nearest of some centers.
+
+    Parameters
+    ----------
+    centers : callable
+        Called as ``centers(points, weight, n_components, rng)``: the centers.
+    """
+
+    centers: Callable[[Array, Array, int, np.random.Generator], Array]
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        rows, weight = data.sample(model.n_components, rng)
+        points = model.family.points(data.X[rows], data.column_spec)
+        order = np.lexsort(points.T)
+        rows, weight, points = rows[order], weight[order], points[order]
+        K = model.n_components
+        size = min(K, len(points))
+        labels = nearest(points, self.centers(points, weight, size, rng))
+        responsibilities = (labels == np.arange(K)[:, None]).astype(np.float64)
+        empty = np.flatnonzero(~responsibilities.any(axis=1))
+        # A component without rows starts at a row drawn at random.
+        responsibilities[empty, rng.integers(len(points), size=empty.size)] = 1.0
+        labels_known = None if data.labels is None else data.labels[rows]
+        if labels_known is not None:
+            responsibilities = with_labels(responsibilities, labels_known)
+        return model.from_responsibilities(data, responsibilities * weight, rng, rows)
+
+
+def nearest(points: Array, centers: Array) -> Array:
+    """Index of the center nearest to each point."""
+    # The squared norms of the points are common to all centers.
+    distance = np.square(centers).sum(axis=1) - 2.0 * (points @ centers.T)
+    return distance.argmin(axis=1)
+
+
+def _legacy_seed(rng: np.random.Generator) -> int:
+    """Seed for scikit-learn's functions, which take no Generator."""
+    return int(rng.integers(2**31 - 1))
+
+
+def kmeans_centers(points: Array, weight: Array, n: int, rng: np.random.Generator) -> Array:
+    """Centers of one run of k-means."""
+    if len(points) == n:
+        return points
+    kmeans = KMeans(n, n_init=1, random_state=_legacy_seed(rng))
+    centers: Array = kmeans.fit(points, sample_weight=weight).cluster_centers_
+    return centers
+
+
+def kmeans_seeds(points: Array, weight: Array, n: int, rng: np.random.Generator) -> Array:
+    """Seeds of k-means++, without the iterations of k-means."""
+    centers: Array = kmeans_plusplus(
+        points, n, sample_weight=weight, random_state=_legacy_seed(rng)
+    )[0]
+    return centers
+
+
+def random_rows(points: Array, weight: Array, n: int, rng: np.random.Generator) -> Array:
+    """Rows drawn at random, by weight."""
+    return points[rng.choice(len(points), n, replace=False, p=weight / weight.sum())]
+
+
+#: Starts of any family.
+STARTS: dict[str, Initializer] = {"rows": RowsStart(), "random": RandomStart()}
+#: Starts of families whose rows are points.
+POINT_STARTS: dict[str, Initializer] = {
+    "kmeans": NearestStart(kmeans_centers),
+    "k-means++": NearestStart(kmeans_seeds),
+    "random": RandomStart(),
+    "random_from_data": NearestStart(random_rows),
+}
