@@ -79,7 +79,7 @@ def smooth(
     if compiled is None:
         return _smooth(joint, sequences, start, transition, weight)
     found = Smoothed(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
-    compiled.smooth_chains(
+    compiled.forward_backward(
         joint,
         sequences.edges,
         start,
@@ -150,5 +150,5 @@ def most_probable_paths(
         return find_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
     path = np.empty(sequences.n_rows, np.int64)
     score = np.empty(len(sequences))
-    compiled.most_probable_paths(joint, sequences.edges, start, transition, path, score)
+    compiled.viterbi(joint, sequences.edges, start, transition, path, score)
     return path.astype(np.intp, copy=False), score

@@ -178,28 +178,28 @@ def test_kernels_refuse_arrays_that_do_not_fit():
     joint, sequences, startprob, transmat = problem(3)
     density, first, pairs = np.empty(len(sequences)), np.empty(3), np.empty((3, 3))
     good = [joint, sequences.edges, startprob, transmat, None, density, first, pairs]
-    smooth_chains, paths = _chain.compiled.smooth_chains, _chain.compiled.most_probable_paths
-    smooth_chains(*[None if a is None else a.copy() for a in good])
+    forward_backward, paths = _chain.compiled.forward_backward, _chain.compiled.viterbi
+    forward_backward(*[None if a is None else a.copy() for a in good])
     short = [joint[:, :-1].copy(), sequences.edges[:-1], startprob[:2], transmat[:2]]
     short += [np.ones(2), density[:-1], first[:-1], pairs[:2]]
     for i, wrong in enumerate(short):
         with pytest.raises((TypeError, ValueError)):
-            smooth_chains(*good[:i], wrong, *good[i + 1 :])
+            forward_backward(*good[:i], wrong, *good[i + 1 :])
         with pytest.raises((TypeError, ValueError, BufferError)):
-            smooth_chains(*good[:i], "no array", *good[i + 1 :])
+            forward_backward(*good[:i], "no array", *good[i + 1 :])
     for edges in ([0, 3, 3, 21], [1, 21], [0, 22], [0], [0, 10, 5, 21]):
         with pytest.raises(ValueError, match="edges"):
-            smooth_chains(joint, np.array(edges), *good[2:])
+            forward_backward(joint, np.array(edges), *good[2:])
     with pytest.raises(ValueError, match="edges"):
-        smooth_chains(np.empty((0, 21)), sequences.edges, np.empty(0), np.empty((0, 0)), *good[4:])
+        forward_backward(np.empty((0, 21)), sequences.edges, np.empty(0), np.empty((0, 0)), *good[4:])
     with pytest.raises((TypeError, BufferError)):
-        smooth_chains(joint.astype(np.float32), *good[1:])
+        forward_backward(joint.astype(np.float32), *good[1:])
     with pytest.raises((TypeError, ValueError, BufferError)):
-        smooth_chains(np.asfortranarray(joint), *good[1:])
+        forward_backward(np.asfortranarray(joint), *good[1:])
     frozen = joint.copy()
     frozen.flags.writeable = False
     with pytest.raises((ValueError, BufferError)):
-        smooth_chains(frozen, *good[1:])
+        forward_backward(frozen, *good[1:])
     path, score = np.empty(21, np.int64), np.empty(len(sequences))
     paths(joint, sequences.edges, startprob, transmat, path, score)
     with pytest.raises(TypeError):

@@ -204,7 +204,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Fac
     n, d = covariances.shape[:2]
     if compiled is not None and d <= _SMALL:
         factor = Factor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
-        bad = compiled.factor(np.ascontiguousarray(covariances), floor, *factor)
+        bad = compiled.precision_cholesky(np.ascontiguousarray(covariances), floor, *factor)
         if bad >= 0:
             raise singular(None if tied else bad)
         return factor

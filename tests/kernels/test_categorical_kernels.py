@@ -30,10 +30,10 @@ def test_against_numpy(kernels, n_components, n_rows, n_groups):
     shares = rng.random((n_components, n_rows))
     out = rng.standard_normal((n_components, n_rows))
     expected = out + table[:, codes].sum(axis=2)
-    kernels.lookup_add(codes, table, out)
+    kernels.categorical_log_density(codes, table, out)
     assert_allclose(out, expected, rtol=1e-13, atol=1e-13)
     sums = np.full((n_components, n_codes), np.nan)
-    kernels.lookup_sum(codes, sums, shares)
+    kernels.categorical_counts(codes, sums, shares)
     for k in range(n_components):
         weights = np.repeat(shares[k], n_groups)
         assert_allclose(sums[k], np.bincount(codes.ravel(), weights, n_codes), rtol=1e-13)
@@ -44,14 +44,14 @@ def test_codes_beyond_the_table_are_refused(kernels):
     table, out = np.zeros((3, 4)), np.zeros((3, 5))
     for wrong in (4, -1, 2**31 - 1, -(2**31)):
         codes[4, 1] = wrong
-        for function in (kernels.lookup_add, kernels.lookup_sum):
+        for function in (kernels.categorical_log_density, kernels.categorical_counts):
             with pytest.raises(IndexError, match="beyond the table"):
                 function(codes, table, out)
     codes[4, 1] = 3
-    kernels.lookup_add(codes, table, out)
+    kernels.categorical_log_density(codes, table, out)
     assert_array_equal(out, 0.0)
     with pytest.raises(IndexError, match="beyond the table"):
-        kernels.lookup_add(codes, np.zeros((3, 0)), out)
+        kernels.categorical_log_density(codes, np.zeros((3, 0)), out)
 
 
 def test_arrays_that_do_not_fit_are_refused(kernels):
@@ -72,15 +72,15 @@ def test_arrays_that_do_not_fit_are_refused(kernels):
         (codes, table, out, out),
         (None, table, out),
     ):
-        for function in (kernels.lookup_add, kernels.lookup_sum):
+        for function in (kernels.categorical_log_density, kernels.categorical_counts):
             with pytest.raises((TypeError, BufferError, ValueError)):
                 function(*arguments)
     frozen = out.copy()
     frozen.flags.writeable = False
     with pytest.raises((TypeError, BufferError, ValueError)):
-        kernels.lookup_add(codes, table, frozen)
+        kernels.categorical_log_density(codes, table, frozen)
     frozen = table.copy()
     frozen.flags.writeable = False
     with pytest.raises((TypeError, BufferError, ValueError)):
-        kernels.lookup_sum(codes, frozen, out)
-    kernels.lookup_add(codes, frozen, out)
+        kernels.categorical_counts(codes, frozen, out)
+    kernels.categorical_log_density(codes, frozen, out)

@@ -7,7 +7,7 @@
 #define VEC FN(vec)
 #define IVEC FN(ivec)
 #define UNALIGNED FN(unaligned)
-#define LANES ((Py_ssize_t)(VECTOR_BYTES / sizeof(REAL)))
+#define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
 
 typedef REAL VEC __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef INTEGER IVEC __attribute__((vector_size(VECTOR_BYTES), may_alias));
@@ -52,10 +52,10 @@ FN(sum_lanes)(VEC v)
 {
     REAL parts[VECTOR_BYTES / sizeof(REAL)];
     memcpy(parts, &v, sizeof v);
-#pragma GCC unroll 8
-    for (Py_ssize_t width = LANES / 2; width > 0; width /= 2) {
-#pragma GCC unroll 8
-        for (Py_ssize_t i = 0; i < width; i++) {
+UNROLL
+    for (ptrdiff_t width = LANES / 2; width > 0; width /= 2) {
+UNROLL
+        for (ptrdiff_t i = 0; i < width; i++) {
             parts[i] += parts[i + width];
         }
     }

@@ -39,7 +39,7 @@ def test_normalize(kernels, dtype, K, n, spread):
     weight, density = rng.random(n), np.empty(n)
     wide = joint.astype(float)
     expected = logsumexp(wide, axis=0)
-    value = kernels.normalize(joint, weight, density)
+    value = kernels.responsibilities(joint, weight, density)
     rtol = EXACT[dtype] * max(1.0, spread)
     assert_allclose(density, expected, rtol=rtol, atol=rtol)
     assert_allclose(value, weight @ expected, rtol=rtol, atol=rtol * n)
@@ -56,7 +56,7 @@ def test_rows_of_any_size_add_up_to_one(joint):
         array, density = np.array(joint).T.copy(), np.empty(len(joint))
         with np.errstate(over="ignore"):
             expected = logsumexp(array, axis=0)
-        kernels.normalize(array, None, density)
+        kernels.responsibilities(array, None, density)
         possible = expected > -np.inf
         assert_allclose(array.sum(axis=0), possible.astype(float), rtol=1e-14)
         assert_allclose(density, expected, rtol=1e-13)
@@ -65,7 +65,7 @@ def test_rows_of_any_size_add_up_to_one(joint):
 def test_what_is_no_number_stays_none(kernels):
     joint = np.array([[0.0, -np.inf, np.nan, np.inf, 1.0], [0.0, -np.inf, 0.0, 0.0, np.nan]])
     density = np.empty(5)
-    total = kernels.normalize(joint, None, density)
+    total = kernels.responsibilities(joint, None, density)
     assert np.isnan(total)
     assert_allclose(density[:2], [np.log(2.0), -np.inf])
     assert np.isnan(density[2:]).all()
@@ -152,7 +152,7 @@ def test_factor(kernels, d):
     A = rng.normal(size=(4, d, 2 * d))
     matrices = A @ A.transpose(0, 2, 1)
     roots, log_det, diagonal = np.empty_like(matrices), np.empty(4), np.empty((4, d))
-    assert kernels.factor(matrices, 1e-10, roots, log_det, diagonal) == -1
+    assert kernels.precision_cholesky(matrices, 1e-10, roots, log_det, diagonal) == -1
     inverse = np.linalg.inv(matrices)
     assert_allclose(roots @ roots.transpose(0, 2, 1), inverse, rtol=1e-8, atol=1e-10)
     assert_array_equal(roots, np.triu(roots))
@@ -165,7 +165,7 @@ def test_factor_says_which_matrix_is_singular(kernels, spoil):
     matrices = np.tile(np.eye(3), (4, 1, 1))
     matrices[2, 1, 1] = spoil
     out = np.empty_like(matrices), np.empty(4), np.empty((4, 3))
-    assert kernels.factor(matrices, 1e-10, *out) == 2
+    assert kernels.precision_cholesky(matrices, 1e-10, *out) == 2
 
 
 GOOD = {
