@@ -128,6 +128,11 @@ check_numbers(Call *call, const Parameter *parameter, const Py_buffer *view)
     if (kinds[1] != '\0') {
         call->kind = kind;
     }
+    if (view->strides == NULL && parameter->access & STRIDED) {
+        PyErr_Format(PyExc_ValueError, "%s: expected %s to have strides; copy it first",
+                     call->function, parameter->name);
+        return 0;
+    }
     for (int i = 0; i < view->ndim; i++) {
         if (view->shape[i] == 0) {
             return 1;
@@ -136,7 +141,8 @@ check_numbers(Call *call, const Parameter *parameter, const Py_buffer *view)
     uintptr_t address = (uintptr_t)view->buf;
     ptrdiff_t stride = view->itemsize;
     int contiguous = 1;
-    for (int i = view->ndim - 1; i >= 0; i--) {
+    /* ctypes gives no strides where rows lie one after another. */
+    for (int i = view->ndim - 1; i >= 0 && view->strides != NULL; i--) {
         if (view->shape[i] > 1) {
             address |= (uintptr_t)view->strides[i];
             contiguous &= view->strides[i] == stride;
