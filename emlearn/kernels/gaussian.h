@@ -32,6 +32,9 @@
 #ifndef EMLEARN_GAUSSIAN
 #define EMLEARN_GAUSSIAN
 
+/* Rows of the largest chunk, a multiple of TILE_ROWS of every instruction set. */
+#define LARGEST_CHUNK 480
+
 /* Rows of a block: value (i, r) is ((start of feature i, row r) - center_i) * scale_i. */
 typedef struct {
     const char *start;
@@ -70,16 +73,17 @@ typedef struct {
     double *sums;
 } Scratch;
 
-/* One allocation for all; NULL if there is no memory. */
+/* One allocation for all; NULL if there is no memory. `spare` is how many more numbers the
+   caller keeps for each row of a chunk. */
 static inline void *
-FN(allocate)(Scratch *s, Py_ssize_t n_features, const Gaussians *g)
+FN(allocate)(Scratch *s, Py_ssize_t n_features, const Gaussians *g, Py_ssize_t spare)
 {
     const Py_ssize_t K = g->n_components, d = n_features;
     s->width = round_up(round_up(d + 1, TILE_LEFT), TILE_RIGHT);
     s->columns = round_up(d, TILE_COLUMNS);
     /* Half a megabyte at most, so that a chunk stays in the second-level cache. */
-    Py_ssize_t chunk = (Py_ssize_t)(524288 / sizeof(REAL)) / (3 * s->width + K);
-    chunk = chunk > 480 ? 480 : chunk;
+    Py_ssize_t chunk = (Py_ssize_t)(524288 / sizeof(REAL)) / (3 * s->width + K + spare);
+    chunk = chunk > LARGEST_CHUNK ? LARGEST_CHUNK : chunk;
     chunk = chunk / TILE_ROWS * TILE_ROWS;
     s->chunk = chunk < TILE_ROWS ? TILE_ROWS : chunk;
     const Py_ssize_t roots = g->diagonal ? d : d * s->columns;
@@ -289,11 +293,9 @@ FN(log_joint)(const Scratch *s, const Gaussians *g, Py_ssize_t n_features, Py_ss
     }
 }
 
-/* Columns of `x` with a share that is not negligible beside the largest, minus the mean, to `z`; times their share to
-   `weighted`; with a row of ones below. Returns how many, padded with zeros to a vector. */
-static Py_ssize_t
-FN(collect)(const Scratch *s, const REAL *mean, const REAL *share, Py_ssize_t n_features,
-            Py_ssize_t n_rows)
+/* The share up to which shares are negligible beside the largest. */
+static REAL
+FN(negligible)(const REAL *share, Py_ssize_t n_rows)
 {
     VEC largest = {0};
     for (Py_ssize_t r = 0; r < n_rows; r += LANES) {
@@ -303,8 +305,19 @@ FN(collect)(const Scratch *s, const REAL *mean, const REAL *share, Py_ssize_t n_
     for (Py_ssize_t lane = 0; lane < LANES; lane++) {
         negligible = largest[lane] > negligible ? largest[lane] : negligible;
     }
-    negligible *= (REAL)1e-20;
-    Py_ssize_t chosen[480], count = 0;
+    return negligible * (REAL)1e-20;
+}
+
+/* Columns of `x` with a share that is not negligible, minus the mean, to `z`; times their share
+   to `weighted`; with a row of ones below. Returns how many, padded with zeros to a vector.
+
+   chosen    room for LARGEST_CHUNK
+   n_chosen  how many of `x` are taken, in order: those in `chosen`, or all if it is n_rows */
+static Py_ssize_t
+FN(collect)(const Scratch *s, const REAL *mean, const REAL *share, REAL negligible,
+            Py_ssize_t n_features, Py_ssize_t n_rows, Py_ssize_t *chosen, Py_ssize_t *n_chosen)
+{
+    Py_ssize_t count = 0;
     for (Py_ssize_t r = 0; r < n_rows; r++) {
         chosen[count] = r;
         count += share[r] > negligible;
@@ -324,8 +337,10 @@ FN(collect)(const Scratch *s, const REAL *mean, const REAL *share, Py_ssize_t n_
                 FN(store)(weighted + r, deviation * FN(load)(share + r));
             }
         }
+        *n_chosen = n_rows;
         return n_rows;
     }
+    *n_chosen = count;
     const Py_ssize_t padded = round_up(count, LANES);
     for (Py_ssize_t r = 0; r < padded; r++) {
         ones[r] = r < count;
@@ -435,8 +450,11 @@ FN(accumulate)(const Scratch *s, const Gaussians *g, Py_ssize_t d, Py_ssize_t n_
         if (g->diagonal) {
             FN(diagonal_scatter)(s, mean, share, d, n_rows, s->sums + k * (2 * d + 1));
         } else {
-            const Py_ssize_t n_chosen = FN(collect)(s, mean, share, d, n_rows);
-            FN(scatter)(s, d, n_chosen, s->sums + k * s->width * s->width);
+            Py_ssize_t chosen[LARGEST_CHUNK], n_chosen;
+            const REAL negligible = FN(negligible)(share, n_rows);
+            const Py_ssize_t used =
+                FN(collect)(s, mean, share, negligible, d, n_rows, chosen, &n_chosen);
+            FN(scatter)(s, d, used, s->sums + k * s->width * s->width);
         }
     }
 }
@@ -472,7 +490,7 @@ FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, co
 {
     const Py_ssize_t d = rows->n_features;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, d, g);
+    void *memory = FN(allocate)(s, d, g, 0);
     if (memory == NULL) {
         return -1;
     }
@@ -500,7 +518,7 @@ FN(gaussian_log_density)(const Rows *rows, const Gaussians *g, void *out_)
 {
     REAL *out = out_;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, rows->n_features, g);
+    void *memory = FN(allocate)(s, rows->n_features, g, 0);
     if (memory == NULL) {
         return -1;
     }
@@ -524,7 +542,7 @@ FN(gaussian_moments)(const Rows *rows, const Gaussians *g, const void *shares_, 
     const REAL *shares = shares_;
     const Py_ssize_t d = rows->n_features;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, d, g);
+    void *memory = FN(allocate)(s, d, g, 0);
     if (memory == NULL) {
         return -1;
     }

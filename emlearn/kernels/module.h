@@ -37,6 +37,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 #include "factor.h"
 #include "gaussian_methods.h"
+#include "gaussian_missing_methods.h"
 #include "lookup.h"
 #include "normalize.h"
 #include "frames.h"
@@ -54,6 +55,9 @@ static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(factor),
     METHOD(gaussian_log_density),
+    METHOD(gaussian_missing_log_density),
+    METHOD(gaussian_missing_moments),
+    METHOD(gaussian_missing_step),
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
     METHOD(lookup_add),

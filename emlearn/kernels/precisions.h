@@ -16,6 +16,7 @@
 #include "softmax.h"
 #include "gaussian.h"
 #include "sweep.h"
+#include "gaussian_missing.h"
 #include "tables.h"
 #undef REAL
 #undef INTEGER
