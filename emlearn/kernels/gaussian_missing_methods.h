@@ -31,8 +31,12 @@ copy_items(PyObject *array, char kind, size_t size, Py_ssize_t *n_items)
         if (copy == NULL) {
             PyErr_NoMemory();
         }
-        for (Py_ssize_t i = 0; copy && i < *n_items; i++) {
-            memcpy(copy + (size_t)i * size, (char *)view->buf + i * view->strides[0], size);
+        if (copy && view->strides[0] == (Py_ssize_t)size) {
+            memcpy(copy, view->buf, (size_t)*n_items * size);
+        } else {
+            for (Py_ssize_t i = 0; copy && i < *n_items; i++) {
+                memcpy(copy + (size_t)i * size, (char *)view->buf + i * view->strides[0], size);
+            }
         }
     }
     release(&held);

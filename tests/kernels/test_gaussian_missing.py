@@ -216,9 +216,7 @@ def test_patterns_in_any_order(kernels):
     weight = rng.random(400)
     expected = problem.step(kernels, weight)
     shuffled = np.random.default_rng(0).permutation(problem.starts.size - 1)
-    rows = np.concatenate(
-        [np.arange(problem.edges[p], problem.edges[p + 1]) for p in shuffled]
-    )
+    rows = np.concatenate([np.arange(problem.edges[p], problem.edges[p + 1]) for p in shuffled])
     lists = [problem.columns[problem.starts[p] : problem.starts[p + 1]] for p in shuffled]
     problem.edges = np.append(0, np.cumsum(np.diff(problem.edges)[shuffled]))
     problem.starts = np.append(0, np.cumsum([len(c) for c in lists]))
@@ -264,9 +262,7 @@ def test_one_pass_and_two_have_the_same_bits(kernels, diagonal):
     weight = rng.random(1500) * (rng.random(1500) < 0.8)
     value, *sums = problem.step(kernels, weight)
     joint = problem.log_density(kernels)
-    assert value == kernels.normalize(joint, weight, np.empty(1500)) or np.isclose(
-        value, weight @ logsumexp(problem.exact_log_density(), axis=0), rtol=1e-13
-    )
+    assert_allclose(kernels.normalize(joint, weight, np.empty(1500)), value, rtol=1e-14)
     for one, other in zip(problem.moments(kernels, joint), sums, strict=True):
         assert_array_equal(one, other)
 
@@ -277,7 +273,6 @@ def test_parts_of_the_rows_add_up(kernels):
     whole = problem.step(kernels, weight)
     total = None
     for start, stop in [(0, 1), (1, 200), (200, 201), (201, 640)]:
-        part, _ = draw(8, 640, 6, 2, 0.3, False, True)
         part = Problem(
             problem.rows[start:stop], problem.missing[start:stop], problem.means,
             problem.covariances, problem.weights, problem.ridge,
