@@ -1,5 +1,7 @@
 """Gaussian mixtures on rows with missing entries, against formulas for one row at a time."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from importlib import import_module
 from itertools import combinations
@@ -265,6 +267,43 @@ def test_one_pass_and_two_have_the_same_bits(kernels, diagonal):
     assert_allclose(kernels.normalize(joint, weight, np.empty(1500)), value, rtol=1e-14)
     for one, other in zip(problem.moments(kernels, joint), sums, strict=True):
         assert_array_equal(one, other)
+
+
+def test_threads_share_nothing(kernels):
+    problem, rng = draw(13, 2000, 6, 3, 0.3, False, True)
+    weight = rng.random(2000)
+    expected = problem.step(kernels, weight)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: problem.step(kernels, weight), range(16)):
+            for one, other in zip(result, expected, strict=True):
+                assert_array_equal(one, other)
+
+
+def test_patterns_that_change_during_a_call(kernels):
+    """What is used as an index is what was checked."""
+    problem, _ = draw(17, 3000, 6, 2, 0.4, False, False)
+    arrays = problem.columns, problem.starts, problem.edges
+    saved = [array.copy() for array in arrays]
+    expected = problem.step(kernels, None)[0]
+    done = threading.Event()
+
+    def disturb():
+        while not done.is_set():
+            for array, good in zip(arrays, saved, strict=True):
+                array[:] = np.iinfo(array.dtype).max
+                array[:] = good
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        for _ in range(50):
+            try:
+                assert problem.step(kernels, None)[0] == expected
+            except ValueError as error:
+                assert "patterns" in str(error)  # noqa: PT017
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_parts_of_the_rows_add_up(kernels):
