@@ -10,6 +10,9 @@ OPTIONAL = {
     "column_squares": [1],
     "forward_backward": [4],
     "gaussian_log_density": [1, 2],
+    "gaussian_missing_log_density": [1, 2, 7, 11],
+    "gaussian_missing_moments": [1, 2, 10, 14],
+    "gaussian_missing_step": [1, 2, 6, 10, 14],
     "gaussian_moments": [1, 2],
     "gaussian_step": [1, 2, 6],
     "responsibilities": [1, 2],
@@ -26,6 +29,9 @@ WRITTEN = {
     "fill_missing": [5],
     "forward_backward": [0, 5, 6, 7],
     "gaussian_log_density": [6],
+    "gaussian_missing_log_density": [6],
+    "gaussian_missing_moments": [7, 8, 9],
+    "gaussian_missing_step": [7, 8, 9],
     "gaussian_moments": [7, 8, 9],
     "gaussian_step": [7, 8, 9],
     "precision_cholesky": [2, 3, 4],
@@ -65,11 +71,25 @@ def patterns(rng, n, d, smallest=0):
     )
 
 
+def missing_arguments(rng, parameters):
+    """Patterns of missing entries, and what else the functions for them end with."""
+    (d, n), factor = parameters[0].shape, parameters[4]
+    columns, starts, edges = patterns(rng, n, d, smallest=1)
+    # A pattern has one row at least.
+    n_patterns = min(starts.size - 1, n)
+    starts = starts[: n_patterns + 1]
+    edges = np.concatenate([np.arange(n_patterns), [n]])
+    precision = None if factor.ndim == 2 else factor @ factor.transpose(0, 2, 1)
+    return [precision, columns[: starts[-1]], starts, edges, rng.random(d)]
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
     dtype = rng.choice([np.float64, np.float32])
     gaussian, sums = gaussian_call(rng, n, d, K, dtype)
+    incomplete, missing_sums = gaussian_call(rng, n, d, K)
+    conditioning = missing_arguments(rng, incomplete)
     table = rng.normal(size=(n, d)).astype(dtype)
     table[rng.random((n, d)) < 0.3] = np.nan
     m = int(rng.integers(1, n + 1))
@@ -105,6 +125,9 @@ def valid_calls(rng, largest=40):
             np.empty(K), np.empty((K, K)),
         ],
         "gaussian_log_density": [*gaussian, np.empty((K, n), dtype)],
+        "gaussian_missing_log_density": [*incomplete, np.empty((K, n)), *conditioning],
+        "gaussian_missing_moments": [*incomplete, rng.random((K, n)), *missing_sums, *conditioning],
+        "gaussian_missing_step": [*incomplete, rng.random(n), *missing_sums, *conditioning],
         "gaussian_moments": [*gaussian, rng.random((K, n)).astype(dtype), *sums],
         "gaussian_step": [*gaussian, rng.random(n), *sums],
         "precision_cholesky": [

@@ -10,6 +10,7 @@ import pytest
 FUNCTIONS = [
     "categorical_counts", "categorical_log_density", "center_observed", "column_squares",
     "column_sums", "fill_missing", "forward_backward", "gaussian_log_density",
+    "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "precision_cholesky", "responsibilities",
     "solve_blocks", "standardize", "viterbi",
 ]  # fmt: skip
@@ -22,8 +23,8 @@ def name(request):
 
 @pytest.fixture
 def call(kernels, calls, name):
-    """A function, and valid arguments for it."""
-    return getattr(kernels, name), calls["valid_calls"](np.random.default_rng(3))[name]
+    """A function, and valid arguments for it, none of them empty."""
+    return getattr(kernels, name), calls["valid_calls"](np.random.default_rng(9))[name]
 
 
 def arrays(arguments):
@@ -134,6 +135,9 @@ FREE = {
     ("categorical_log_density", 1, 1),
     ("responsibilities", 0, 0),
     ("fill_missing", 5, 0),
+    ("gaussian_missing_log_density", 8, 0),
+    ("gaussian_missing_moments", 11, 0),
+    ("gaussian_missing_step", 11, 0),
     ("solve_blocks", 1, 0),
     ("standardize", 0, 0),
 }

@@ -60,6 +60,19 @@ def test_what_is_no_number_stays_none(kernels, dtype):
     assert_array_equal(joint[:, 7], [1.0, 0.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [5, 64, 700])
+def test_the_sum_is_over_rows_that_have_a_weight(kernels, dtype, n):
+    rng = np.random.default_rng(n)
+    joint, density = 3.0 * rng.normal(size=(3, n)).astype(dtype), np.empty(n)
+    joint[:, ::5] = -np.inf
+    weight = rng.random(n) * (rng.random(n) < 0.5)
+    weight[::5] = 0.0
+    total = kernels.responsibilities(joint, weight, density)
+    there = weight > 0.0
+    assert_allclose(total, weight[there] @ density[there], rtol=EXACT[dtype])
+
+
 @pytest.fixture(params=["compiled", "numpy"])
 def either(request, monkeypatch):
     if request.param == "numpy":

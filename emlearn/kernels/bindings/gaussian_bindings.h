@@ -10,8 +10,8 @@
    and sums that they end with:
 
    sum_weight, first, second  sums of r, r z and r z z' (or r z^2), z = x - mean: out */
-#define GAUSSIAN_PARAMETERS \
-    {"rows", "df", "Dn", STRIDED}, {"center", "d", "D", OPTIONAL}, \
+#define GAUSSIAN_PARAMETERS(kinds) \
+    {"rows", kinds, "Dn", STRIDED}, {"center", "d", "D", OPTIONAL}, \
     {"scale", "d", "D", OPTIONAL}, {"means", "d", "KD", READ}, \
     {"precision_cholesky", "d", "KD|KDD", READ}, {"constants", "d", "K", READ}
 #define GAUSSIAN_SUMS \
@@ -56,7 +56,7 @@ static PyObject *
 gaussian_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {
     static const Parameter parameters[] = {
-        GAUSSIAN_PARAMETERS, {"weight", "d", "n", OPTIONAL}, GAUSSIAN_SUMS};
+        GAUSSIAN_PARAMETERS("df"), {"weight", "d", "n", OPTIONAL}, GAUSSIAN_SUMS};
     Call call;
     Rows rows;
     Gaussians g;
@@ -78,7 +78,7 @@ static PyObject *
 gaussian_log_density(PyObject *Py_UNUSED(module), PyObject *const *arguments,
                      Py_ssize_t n_arguments)
 {
-    static const Parameter parameters[] = {GAUSSIAN_PARAMETERS, {"out", "=", "Kn", WRITE}};
+    static const Parameter parameters[] = {GAUSSIAN_PARAMETERS("df"), {"out", "=", "Kn", WRITE}};
     Call call;
     Rows rows;
     Gaussians g;
@@ -100,7 +100,7 @@ static PyObject *
 gaussian_moments(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {
     static const Parameter parameters[] = {
-        GAUSSIAN_PARAMETERS, {"responsibilities", "=", "Kn", READ}, GAUSSIAN_SUMS};
+        GAUSSIAN_PARAMETERS("df"), {"responsibilities", "=", "Kn", READ}, GAUSSIAN_SUMS};
     Call call;
     Rows rows;
     Gaussians g;

@@ -20,6 +20,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "cholesky_bindings.h"
 #include "columns_bindings.h"
 #include "gaussian_bindings.h"
+#include "gaussian_missing_bindings.h"
 #include "hmm_bindings.h"
 #include "softmax_bindings.h"
 
@@ -35,6 +36,9 @@ static PyMethodDef methods[] = {
     METHOD(fill_missing),
     METHOD(forward_backward),
     METHOD(gaussian_log_density),
+    METHOD(gaussian_missing_log_density),
+    METHOD(gaussian_missing_moments),
+    METHOD(gaussian_missing_step),
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
     METHOD(precision_cholesky),

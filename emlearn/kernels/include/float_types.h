@@ -32,6 +32,7 @@
 #include "gaussian_moments_kernels.h"
 #include "columns_kernels.h"
 #include "blocks_kernels.h"
+#include "gaussian_missing_kernels.h"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

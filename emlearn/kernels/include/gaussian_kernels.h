@@ -67,15 +67,16 @@ typedef struct {
     double *sums;
 } Scratch;
 
-/* One allocation for all; NULL if there is no memory. */
+/* One allocation for all; NULL if there is no memory. `spare` is how many more numbers the
+   caller keeps for each row of a chunk. */
 static inline void *
-FN(allocate)(Scratch *s, ptrdiff_t n_features, const Gaussians *g)
+FN(allocate)(Scratch *s, ptrdiff_t n_features, const Gaussians *g, ptrdiff_t spare)
 {
     const ptrdiff_t K = g->n_components, d = n_features;
     s->width = round_up(round_up(d + 1, TILE_LEFT), TILE_RIGHT);
     s->columns = round_up(d, TILE_COLUMNS);
     /* Half a megabyte at most, so that a chunk stays in the second-level cache. */
-    ptrdiff_t chunk = (ptrdiff_t)(524288 / sizeof(REAL)) / (3 * s->width + K);
+    ptrdiff_t chunk = (ptrdiff_t)(524288 / sizeof(REAL)) / (3 * s->width + K + spare);
     chunk = chunk > CHUNK_ROWS ? CHUNK_ROWS : chunk;
     chunk = chunk / TILE_ROWS * TILE_ROWS;
     s->chunk = chunk < TILE_ROWS ? TILE_ROWS : chunk;
@@ -208,21 +209,21 @@ FN(add_squares)(const Scratch *s, const REAL *cholesky, ptrdiff_t start, ptrdiff
     const REAL *z = s->z + row, *factor = cholesky + start;
     for (ptrdiff_t i = 0; i < stop; i++, z += s->chunk, factor += s->columns) {
         VEC part[TILE_VECTORS];
-UNROLL
+        UNROLL
         for (int v = 0; v < TILE_VECTORS; v++) {
             part[v] = FN(load)(z + v * LANES);
         }
-UNROLL
+        UNROLL
         for (int j = 0; j < n_columns; j++) {
-UNROLL
+            UNROLL
             for (int v = 0; v < TILE_VECTORS; v++) {
                 white[j][v] += part[v] * factor[j];
             }
         }
     }
-UNROLL
+    UNROLL
     for (int j = 0; j < n_columns; j++) {
-UNROLL
+        UNROLL
         for (int v = 0; v < TILE_VECTORS; v++) {
             square[v] += white[j][v] * white[j][v];
         }
@@ -264,7 +265,7 @@ FN(diagonal_density)(const Scratch *s, const REAL *mean, const REAL *cholesky, p
         VEC square[TILE_VECTORS] = {{0}};
         const REAL *x = s->x + row;
         for (ptrdiff_t i = 0; i < n_features; i++, x += s->chunk) {
-UNROLL
+            UNROLL
             for (int v = 0; v < TILE_VECTORS; v++) {
                 const VEC white = (FN(load)(x + v * LANES) - mean[i]) * cholesky[i];
                 square[v] += white * white;
@@ -301,7 +302,7 @@ FN(gaussian_log_density)(const Rows *rows, const Gaussians *g, void *out_)
 {
     REAL *out = out_;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, rows->n_features, g);
+    void *memory = FN(allocate)(s, rows->n_features, g, 0);
     if (memory == NULL) {
         return -1;
     }

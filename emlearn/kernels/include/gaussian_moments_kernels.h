@@ -1,12 +1,9 @@
 /* Weighted moments of rows about the means of K Gaussians; included by float_types.h after
    gaussian_kernels.h. */
 
-/* Columns of `x` with a responsibility that is not negligible beside the largest: minus the mean
-   to `z`, and times their responsibility to `weighted`, with a row of ones below. Returns how
-   many, padded with zeros to a vector. */
-static ptrdiff_t
-FN(collect)(const Scratch *s, const REAL *mean, const REAL *responsibility, ptrdiff_t n_features,
-            ptrdiff_t n_rows)
+/* The responsibility up to which all are negligible beside the largest. */
+static REAL
+FN(negligible)(const REAL *responsibility, ptrdiff_t n_rows)
 {
     VEC largest = {0};
     for (ptrdiff_t r = 0; r < n_rows; r += LANES) {
@@ -16,8 +13,20 @@ FN(collect)(const Scratch *s, const REAL *mean, const REAL *responsibility, ptrd
     for (ptrdiff_t lane = 0; lane < LANES; lane++) {
         negligible = largest[lane] > negligible ? largest[lane] : negligible;
     }
-    negligible *= (REAL)1e-20;
-    ptrdiff_t chosen[CHUNK_ROWS], count = 0;
+    return negligible * (REAL)1e-20;
+}
+
+/* Columns of `x` with a responsibility that is not negligible: minus the mean to `z`, and times
+   their responsibility to `weighted`, with a row of ones below. Returns how many, padded with
+   zeros to a vector.
+
+   chosen    room for CHUNK_ROWS
+   n_chosen  how many of `x` are taken, in order: those in `chosen`, or all if it is n_rows */
+static ptrdiff_t
+FN(collect)(const Scratch *s, const REAL *mean, const REAL *responsibility, REAL negligible,
+            ptrdiff_t n_features, ptrdiff_t n_rows, ptrdiff_t *chosen, ptrdiff_t *n_chosen)
+{
+    ptrdiff_t count = 0;
     for (ptrdiff_t r = 0; r < n_rows; r++) {
         chosen[count] = r;
         count += responsibility[r] > negligible;
@@ -38,8 +47,10 @@ FN(collect)(const Scratch *s, const REAL *mean, const REAL *responsibility, ptrd
                 FN(store)(weighted + r, deviation * FN(load)(responsibility + r));
             }
         }
+        *n_chosen = n_rows;
         return n_rows;
     }
+    *n_chosen = count;
     const ptrdiff_t padded = round_up(count, LANES);
     for (ptrdiff_t r = 0; r < padded; r++) {
         ones[r] = r < count;
@@ -70,22 +81,22 @@ FN(scatter_tile)(const Scratch *s, ptrdiff_t top, ptrdiff_t side, ptrdiff_t n_ro
     const REAL *left = s->weighted + top * s->chunk, *right = s->z + side * s->chunk;
     for (ptrdiff_t r = 0; r < n_rows; r += LANES) {
         VEC a[TILE_LARGEST];
-UNROLL
+        UNROLL
         for (int i = 0; i < n_left; i++) {
             a[i] = FN(load)(left + i * s->chunk + r);
         }
-UNROLL
+        UNROLL
         for (int j = 0; j < n_right; j++) {
             const VEC b = FN(load)(right + j * s->chunk + r);
-UNROLL
+            UNROLL
             for (int i = 0; i < n_left; i++) {
                 sum[i][j] += a[i] * b;
             }
         }
     }
-UNROLL
+    UNROLL
     for (int i = 0; i < n_left; i++) {
-UNROLL
+        UNROLL
         for (int j = 0; j < n_right; j++) {
             sums[(top + i) * s->width + side + j] += (double)FN(sum_lanes)(sum[i][j]);
         }
@@ -127,7 +138,7 @@ FN(diagonal_scatter)(const Scratch *s, const REAL *mean, const REAL *responsibil
         const REAL *x = s->x + i * s->chunk;
         VEC first[TILE_VECTORS] = {{0}}, second[TILE_VECTORS] = {{0}};
         for (ptrdiff_t r = 0; r < n_rows; r += TILE_ROWS) {
-UNROLL
+            UNROLL
             for (int v = 0; v < TILE_VECTORS; v++) {
                 const VEC z = FN(load)(x + r + v * LANES) - mean[i];
                 const VEC part = z * FN(load)(responsibility + r + v * LANES);
@@ -149,8 +160,11 @@ FN(accumulate)(const Scratch *s, const Gaussians *g, ptrdiff_t d, ptrdiff_t n_ro
         if (g->diagonal) {
             FN(diagonal_scatter)(s, mean, responsibility, d, n_rows, s->sums + k * (2 * d + 1));
         } else {
-            const ptrdiff_t n_chosen = FN(collect)(s, mean, responsibility, d, n_rows);
-            FN(scatter)(s, d, n_chosen, s->sums + k * s->width * s->width);
+            ptrdiff_t chosen[CHUNK_ROWS], n_chosen;
+            const REAL negligible = FN(negligible)(responsibility, n_rows);
+            const ptrdiff_t used =
+                FN(collect)(s, mean, responsibility, negligible, d, n_rows, chosen, &n_chosen);
+            FN(scatter)(s, d, used, s->sums + k * s->width * s->width);
         }
     }
 }
@@ -186,7 +200,7 @@ FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, co
 {
     const ptrdiff_t d = rows->n_features;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, d, g);
+    void *memory = FN(allocate)(s, d, g, 0);
     if (memory == NULL) {
         return -1;
     }
@@ -216,7 +230,7 @@ FN(gaussian_moments)(const Rows *rows, const Gaussians *g, const void *responsib
     const REAL *responsibilities = responsibilities_;
     const ptrdiff_t d = rows->n_features;
     Scratch scratch, *s = &scratch;
-    void *memory = FN(allocate)(s, d, g);
+    void *memory = FN(allocate)(s, d, g, 0);
     if (memory == NULL) {
         return -1;
     }

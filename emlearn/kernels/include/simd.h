@@ -52,9 +52,9 @@ FN(sum_lanes)(VEC v)
 {
     REAL parts[VECTOR_BYTES / sizeof(REAL)];
     memcpy(parts, &v, sizeof v);
-UNROLL
+    UNROLL
     for (ptrdiff_t width = LANES / 2; width > 0; width /= 2) {
-UNROLL
+        UNROLL
         for (ptrdiff_t i = 0; i < width; i++) {
             parts[i] += parts[i + width];
         }

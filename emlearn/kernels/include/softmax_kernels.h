@@ -42,6 +42,19 @@ FN(softmax)(REAL *joint, ptrdiff_t stride, ptrdiff_t n_components, ptrdiff_t n_r
     }
 }
 
+/* The density, and 0 for a row of weight 0. By its bits: GCC 12 makes wrong code for AVX2 of a
+   choice between two numbers here. */
+INLINE double
+FN(counted)(double weight, double density)
+{
+    const int64_t mask = -(int64_t)(weight != 0.0);
+    int64_t bits;
+    memcpy(&bits, &density, sizeof bits);
+    bits &= mask;
+    memcpy(&density, &bits, sizeof bits);
+    return density;
+}
+
 /* Sum of weight x density over rows, in double precision. A row of weight 0 does not count,
    even where its density is -inf. */
 INLINE double
@@ -52,12 +65,12 @@ FN(weighted_sum)(const REAL *weight, const REAL *density, ptrdiff_t n_rows)
     for (; row + 8 <= n_rows; row += 8) {
         for (int i = 0; i < 8; i++) {
             const double own = weight[row + i];
-            parts[i] += own * (own != 0.0 ? (double)density[row + i] : 0.0);
+            parts[i] += own * FN(counted)(own, (double)density[row + i]);
         }
     }
     for (; row < n_rows; row++) {
         const double own = weight[row];
-        parts[0] += own * (own != 0.0 ? (double)density[row] : 0.0);
+        parts[0] += own * FN(counted)(own, (double)density[row]);
     }
     return ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
            ((parts[4] + parts[5]) + (parts[6] + parts[7]));
