@@ -81,6 +81,10 @@ def test_sources_are_there_and_in_the_package_of_sources():
     assert (ROOT / "MANIFEST.in").read_text() == "recursive-include emlearn/kernels *.h\n"
 
 
+# Macros to compile with: free-threaded Python has no limited API.
+API = [[]] if sysconfig.get_config_var("Py_GIL_DISABLED") else [["-DPy_LIMITED_API=0x030B0000"], []]
+
+
 def compile_silently(compiler, level, *flags):
     """Compile without linking, where any warning is an error."""
     if shutil.which(compiler) is None:
@@ -103,12 +107,13 @@ def compile_silently(compiler, level, *flags):
 @pytest.mark.parametrize("level", ["base", "v3", "v4"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_compilers_of_x86_have_nothing_to_say(compiler, level):
-    compile_silently(compiler, level, "-DPy_LIMITED_API=0x030B0000")
-    compile_silently(compiler, level)
+    for macros in API:
+        compile_silently(compiler, level, *macros)
 
 
 def test_compilers_of_arm_have_nothing_to_say():
-    compile_silently("aarch64-linux-gnu-gcc", "base", "-DPy_LIMITED_API=0x030B0000")
+    for macros in API:
+        compile_silently("aarch64-linux-gnu-gcc", "base", *macros)
 
 
 def test_clang_on_windows_takes_the_arguments():

@@ -24,6 +24,7 @@
 
 #define REAL double
 #define INTEGER int64_t
+#define UNSIGNED uint64_t
 #define SUFFIX d
 #define IS_DOUBLE 1
 #include "simd.h"
@@ -35,11 +36,13 @@
 #include "gaussian_missing_kernels.h"
 #undef REAL
 #undef INTEGER
+#undef UNSIGNED
 #undef SUFFIX
 #undef IS_DOUBLE
 
 #define REAL float
 #define INTEGER int32_t
+#define UNSIGNED uint32_t
 #define SUFFIX f
 #define IS_DOUBLE 0
 #include "simd.h"
@@ -49,6 +52,7 @@
 #include "columns_kernels.h"
 #undef REAL
 #undef INTEGER
+#undef UNSIGNED
 #undef SUFFIX
 #undef IS_DOUBLE
 

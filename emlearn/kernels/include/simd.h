@@ -3,14 +3,18 @@
 #undef LANES
 #undef VEC
 #undef IVEC
+#undef UVEC
 #undef UNALIGNED
 #define VEC FN(vec)
 #define IVEC FN(ivec)
+#define UVEC FN(uvec)
 #define UNALIGNED FN(unaligned)
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
 
 typedef REAL VEC __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef INTEGER IVEC __attribute__((vector_size(VECTOR_BYTES), may_alias));
+/* For sums of bits that may overflow. */
+typedef UNSIGNED UVEC __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef REAL UNALIGNED __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -109,7 +113,7 @@ FN(exp)(VEC x)
     p = p * r + 1.0f;
     p = p * r + 1.0f;
 #endif
-    const IVEC scaled = (IVEC)p + ((IVEC)shifted << mantissa);
+    const IVEC scaled = (IVEC)((UVEC)p + ((UVEC)shifted << mantissa));
     return (VEC)(scaled & ~under);
 }
 
@@ -125,7 +129,7 @@ FN(log)(VEC x)
     const INTEGER half_root = 0x3f3504f3;
     const int mantissa = 23;
 #endif
-    const IVEC above = (IVEC)x - half_root;
+    const IVEC above = (IVEC)((UVEC)x - (UNSIGNED)half_root);
     const IVEC exponent = above >> mantissa;
     const VEC m = (VEC)((above & (((INTEGER)1 << mantissa) - 1)) + half_root);
 #if IS_DOUBLE
