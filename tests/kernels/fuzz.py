@@ -10,6 +10,7 @@ seen by the sanitizers that sanitize.py builds with.
 import argparse
 import collections
 import contextlib
+import warnings
 from importlib import import_module
 
 import numpy as np
@@ -121,6 +122,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbose", action="store_true", help="say each call before it is made")
     options = parser.parse_args()
+    # Of the values that are cast.
+    warnings.simplefilter("ignore")
     base = import_module("emlearn.kernels._base")
     levels = ["base", "v3", "v4"]
     modules = [

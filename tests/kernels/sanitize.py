@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g"
+FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
 TREE = ["emlearn", "tests/kernels", "setup.py", "setup.cfg", "pyproject.toml", "README.md"]
 TREE += ["LICENSE"]
 # Python keeps memory to its end. A size that there is no memory for is no fault.
