@@ -31,7 +31,7 @@ def eager(X: Any) -> Any:
         raise ValueError("X is a LazyFrame, which is not in memory yet. Pass X.collect().")
     if hasattr(X, "columns") and hasattr(X, "compute"):
         raise ValueError(f"X is a {name}, which is not in memory yet. Pass X.compute().")
-    if hasattr(X, "to_pandas"):
+    if hasattr(X, "columns") and hasattr(X, "to_pandas"):
         return eager(X.to_pandas())
     return X
 

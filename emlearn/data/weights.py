@@ -48,8 +48,8 @@ def read_weight(
         )
     if len(weight) != n_rows:
         raise ValueError(
-            f"sample_weight has shape {weight.shape}, but there are {n_rows} {what}s: it needs "
-            f"one weight for each {what}, shape ({n_rows},)."
+            f"sample_weight has shape {weight.shape}, but must have one weight for each {what}, "
+            f"shape ({n_rows},)."
         )
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
     if wrong.size:
@@ -82,20 +82,22 @@ def _invalid(what: str, position: int, value: float) -> ValueError:
 
 
 def _vector(sample_weight: Any, what: str) -> NDArray[np.float64]:
-    array = np.ma.asanyarray(sample_weight)
-    values = array.filled(np.nan) if array.dtype.kind == "f" else array.data
-    hidden = np.ma.getmaskarray(array)
-    flat = values.ravel()
+    masked = isinstance(sample_weight, np.ma.MaskedArray)
+    values = sample_weight.data if masked else np.asarray(sample_weight)
 
     def at(position: int) -> str:
         return f"sample_weight of {what} {position}"
 
-    weight = np.asarray(to_floats(flat, "sample_weight", at), np.float64).reshape(values.shape)
-    return np.where(hidden, np.nan, weight) if hidden.any() else weight
+    flat = to_floats(values.ravel(), "sample_weight", at).astype(np.float64)
+    if masked:
+        flat[np.ma.getmaskarray(sample_weight).ravel()] = np.nan
+    return flat.reshape(values.shape)
 
 
-def read_lengths(lengths: Any, n_rows: int) -> NDArray[np.int64]:
+def read_lengths(lengths: Any, n_rows: int | None) -> NDArray[np.int64]:
     """Lengths of the sequences; None is one sequence of all rows.
+
+    They must add up to `n_rows`, unless that is None: where there are no rows yet.
 
     Raises
     ------
@@ -109,13 +111,13 @@ def read_lengths(lengths: Any, n_rows: int) -> NDArray[np.int64]:
         raise ValueError(
             f"lengths must be a list of the numbers of rows of the sequences, got {lengths!r}."
         )
-    wrong = np.flatnonzero(~((values >= 1) & (values == np.floor(values))))
+    wrong = np.flatnonzero(~((values >= 1) & (values == np.floor(values)) & np.isfinite(values)))
     if wrong.size:
         raise ValueError(
             f"lengths must be integers >= 1, but that of sequence {wrong[0]} is {values[wrong[0]]}."
         )
     total = int(values.sum(dtype=np.float64))
-    if total != n_rows:
+    if n_rows is not None and total != n_rows:
         raise ValueError(
             f"lengths of the {len(values)} sequences add up to {total}, but X has {n_rows} "
             "rows. Each row has to belong to one sequence." + (_SPLIT if total > n_rows else "")

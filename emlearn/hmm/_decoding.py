@@ -170,15 +170,15 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         log_likelihood : float
             In nats per row. (The `score` of hmmlearn is the sum over the rows.)
         """
-        rows: Any = X
-        n_samples = rows.shape[0] if hasattr(X, "shape") else len(rows)
-        check_one_for_each_row(y, n_samples, sequences=True)
-        log_likelihood, n_rows = self._total(X, lengths, sample_weight)
+        log_likelihood, n_rows = self._total(X, lengths, sample_weight, y)
         return log_likelihood / n_rows
 
-    def _total(self, X: Any, lengths: Any, sample_weight: Any) -> tuple[float, float]:
+    def _total(
+        self, X: Any, lengths: Any, sample_weight: Any, y: Any = None
+    ) -> tuple[float, float]:
         """Log-likelihood and number of rows, both weighted."""
         _, log_likelihood, sequences = self._smooth(X, lengths)
+        check_one_for_each_row(y, sequences.n_rows, sequences=True)
         weight = read_weight(sample_weight, len(sequences), "sequence")
         if weight is None:
             weight = np.ones(len(sequences))
@@ -261,7 +261,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
                     f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
                 )
             lengths = [int(n_samples)]
-        sequences = Sequences.of_lengths(read_lengths(lengths, int(np.sum(lengths))))
+        sequences = Sequences.of_lengths(read_lengths(lengths, None))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         rng = np.random.default_rng(seed)
         params: HiddenMarkovParams = self._params

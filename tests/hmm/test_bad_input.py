@@ -46,7 +46,10 @@ def test_lengths_in_the_place_of_y():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones(12), r"has shape \(12,\), but there are 2 sequences"),
+        (
+            np.ones(12),
+            r"has shape \(12,\), but must have one weight for each sequence, shape \(2,\)",
+        ),
         ([1.0, -1.0], "sequence 1 has weight -1.0"),
         ([np.nan, 1.0], "sequence 0 has weight nan"),
         ([0.0, 0.0], "all sequences have weight 0"),

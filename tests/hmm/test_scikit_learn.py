@@ -18,7 +18,7 @@ from emlearn import HiddenMarkovEM
 
 FAST = {"init_params": "rows", "random_state": 0}
 CONFIGURATIONS = [
-    HiddenMarkovEM(**FAST),
+    HiddenMarkovEM(),
     HiddenMarkovEM(2, covariance_type="diag", n_init=2, n_jobs=2, **FAST),
     HiddenMarkovEM(2, covariance_type="tied", transmat_prior=1.5, warm_start=True, **FAST),
     HiddenMarkovEM(2, family="poisson", **FAST),

@@ -53,7 +53,7 @@ def test_fewer_rows_than_components(groups):
         (np.zeros(100), "non-zero"),
         (np.full(100, np.nan), "sample_weight contains NaN"),
         (np.full(100, np.inf), "sample_weight contains infinity"),
-        (np.ones(99), r"sample_weight has shape \(99,\), but there are 100 rows"),
+        (np.ones(99), r"has shape \(99,\), but must have one weight for each row, shape \(100,\)"),
         (np.ones((100, 2)), "1D array or scalar"),
         (["a"] * 100, "could not convert string"),
     ],

@@ -19,6 +19,7 @@ from emlearn.distributions import Categorical, Gaussian, Multinomial, Poisson
 
 FAST = {"init_params": "rows", "random_state": 0}
 CONFIGURATIONS = [
+    FiniteMixtureEM(),
     FiniteMixtureEM(family=Gaussian("diag"), **FAST),
     FiniteMixtureEM(2, family="gaussian", n_init=2, n_jobs=2, **FAST),
     FiniteMixtureEM(1, family="poisson", warm_start=True, **FAST),
