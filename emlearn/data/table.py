@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 from emlearn._compat import InvalidParameterError, validate_data
+from emlearn.data.arrays import as_matrix
 from emlearn.data.frames import (
     columns_of,
     eager,
@@ -66,7 +67,8 @@ def read_table(
 
     Reads arrays of any numeric dtype, of objects and masked ones, nested lists, and data
     frames of pandas, polars and pyarrow. NaN, None, pandas.NA, nulls and masked entries are
-    missing. Sets or compares `n_features_in_` and `feature_names_in_` of the estimator.
+    missing; text that `float` reads is a number. Sets or compares `n_features_in_` and
+    `feature_names_in_` of the estimator.
 
     Parameters
     ----------
@@ -178,8 +180,7 @@ def _read_frame(
 
 def _read_array(X: Any, names: Any, marker: Any, sequences: bool) -> tuple[Floats, bool]:
     """Numbers of an array or of nested lists, and whether they are in memory of their own."""
-    array = _as_array(X, sequences)
-    _check_dimensions(array, sequences)
+    array = as_matrix(X, sequences)
     if not isinstance(array, np.ma.MaskedArray):
         return _numeric(array, names, marker)
     mask = np.ma.getmaskarray(array)
@@ -189,81 +190,6 @@ def _read_array(X: Any, names: Any, marker: Any, sequences: bool) -> tuple[Float
     _mark(table, seen)
     _mark(table, mask)
     return table, True
-
-
-def _as_array(X: Any, sequences: bool) -> Array:
-    if isinstance(X, np.ndarray):
-        array: Array = X
-    else:
-        if isinstance(X, (list, tuple)) and any(isinstance(r, np.ma.MaskedArray) for r in X):
-            X = np.ma.stack(X)
-        try:
-            array = np.asanyarray(X)
-            if isinstance(X, (list, tuple)) and array.dtype.kind in "USM":
-                # One string makes strings of all numbers.
-                array = np.array(X, dtype=object)
-        except Exception as error:
-            array = _ragged(X, error, sequences)
-    if array.dtype.names is not None:
-        raise ValueError(
-            "X is an array of records. Pass numpy.lib.recfunctions.structured_to_unstructured(X)."
-        )
-    if array.ndim == 0 and array.dtype == object:
-        raise ValueError(
-            f"Expected 2D array, got {type(X).__name__} instead, which cannot be read as a table "
-            "of numbers. Convert it with numpy.asarray first."
-        )
-    return array
-
-
-def _ragged(X: Any, error: Exception, sequences: bool) -> Array:
-    """Array of objects of what numpy refuses at first, or an error that says why."""
-    if not isinstance(X, (list, tuple)):
-        raise ValueError(
-            f"Expected 2D array, got {type(X).__name__} instead, which cannot be read as a table "
-            f"of numbers ({error}). Convert it with numpy.asarray first."
-        ) from None
-    lengths = [len(row) if hasattr(row, "__len__") else None for row in X]
-    if len(set(lengths)) > 1:
-        odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
-        raise ValueError(
-            f"X is a list whose entries differ in length: entry 0 has {lengths[0]}, entry {odd} "
-            f"has {lengths[odd]}. Expected 2D array.{_advice(sequences)}"
-        ) from None
-    try:
-        return np.array(X, dtype=object)
-    except ValueError:
-        raise ValueError(
-            f"X is a list that is no table: {error}. Expected 2D array.{_advice(sequences)}"
-        ) from None
-
-
-def _check_dimensions(array: Array, sequences: bool) -> None:
-    if array.ndim == 2:
-        return
-    if array.ndim > 2:
-        raise ValueError(
-            f"Found array with dim {array.ndim}, while dim <= 2 is required: X has shape "
-            f"{array.shape}.{_advice(sequences)}"
-        )
-    if array.ndim == 0:
-        raise ValueError("Expected 2D array, got scalar array instead: X is a single value.")
-    nested = array.dtype == object and array.size and hasattr(array[0], "__len__")
-    several = _advice(sequences) if nested and not isinstance(array[0], str) else ""
-    raise ValueError(
-        f"Expected 2D array, got 1D array instead: X has shape {array.shape}. Reshape your data: "
-        "X.reshape(-1, 1) if it is a single column, X.reshape(1, -1) if it is a single row."
-        f"{several}"
-    )
-
-
-def _advice(sequences: bool) -> str:
-    if not sequences:
-        return ""
-    return (
-        " Of several sequences, pass their rows one after another and their lengths: "
-        "X=numpy.concatenate(sequences), lengths=[len(s) for s in sequences]."
-    )
 
 
 def _numeric(array: Array, names: Any, marker: Any) -> tuple[Floats, bool]:
@@ -326,29 +252,36 @@ def _mark(values: Floats, where: NDArray[np.bool_] | None) -> None:
 
 
 def _check_entries(table: Floats, names: Any, allow_nan: bool, owner: str) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(table.sum(dtype=np.float64)):
-            return
-    for kind, found in (("infinity", np.isinf(table)), ("NaN", np.isnan(table))):
-        if not found.any() or (kind == "NaN" and allow_nan):
-            continue
-        row, column = np.argwhere(found)[0]
-        raise _not_finite(kind, table.dtype, f"{label(names, int(column))}, row {row}", owner)
+    wrong = _first_not_finite(table, allow_nan)
+    if wrong is not None:
+        kind, (row, column) = wrong
+        raise _not_finite(kind, table.dtype, f"{label(names, column)}, row {row}", owner)
 
 
 def _check_sparse(table: Any, names: Any, copy: bool, allow_nan: bool, owner: str) -> Any:
     if copy or not table.has_canonical_format:
         table = table.copy()
         table.sum_duplicates()
-    data = table.data
-    for kind, found in (("infinity", np.isinf(data)), ("NaN", np.isnan(data))):
-        if not found.any() or (kind == "NaN" and allow_nan):
-            continue
-        first = int(np.flatnonzero(found)[0])
-        row = int(np.searchsorted(table.indptr, first, side="right")) - 1
-        place = f"{label(names, int(table.indices[first]))}, row {row}"
+    wrong = _first_not_finite(table.data, allow_nan)
+    if wrong is not None:
+        kind, (entry,) = wrong
+        row = int(np.searchsorted(table.indptr, entry, side="right")) - 1
+        place = f"{label(names, int(table.indices[entry]))}, row {row}"
         raise _not_finite(kind, table.dtype, place, owner)
     return table
+
+
+def _first_not_finite(values: Floats, allow_nan: bool) -> tuple[str, list[int]] | None:
+    """What the first entry is that must not be, and where."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return None
+    tests = {"infinity": np.isinf} if allow_nan else {"infinity": np.isinf, "NaN": np.isnan}
+    for kind, test in tests.items():
+        found = test(values)
+        if found.any():
+            return kind, np.argwhere(found)[0].tolist()
+    return None
 
 
 def _not_finite(kind: str, dtype: Any, place: str, owner: str) -> ValueError:
