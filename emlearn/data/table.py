@@ -292,5 +292,6 @@ def _not_finite(kind: str, dtype: Any, place: str, owner: str) -> ValueError:
         )
     return ValueError(
         f"Input X contains NaN: {place}. {owner} does not take missing values: leave out the "
-        "rows that have any, or fill them in first, for example with MissingDataImputerEM."
+        "rows that have any, fill them in with MissingDataImputerEM, or use FiniteMixtureEM, "
+        "which takes them."
     )

@@ -258,7 +258,8 @@ def test_copies_only_where_asked_for(order):
     X = np.array(HOLES, order=order)
     assert np.shares_memory(read(X), X)
     assert np.shares_memory(read(pd.DataFrame(X, copy=False)), X)
-    for table in (X, pd.DataFrame(X, copy=False), np.ma.array(X), X.tolist()):
+    whole = np.array(WHOLE, int, order=order)
+    for table in (X, pd.DataFrame(X, copy=False), np.ma.array(X), X.tolist(), whole):
         own = read(table, copy=True)
         assert not np.shares_memory(own, X)
         assert own.flags.c_contiguous
@@ -304,6 +305,8 @@ def test_sparse_frames_stay_sparse_where_that_is_accepted():
     assert_array_equal(read(frame, accept_sparse=True).toarray(), X)
     half = frame.assign(b=[3.0, 0.0])
     assert_array_equal(read(half, accept_sparse=True), X)
+    others_left_out = pd.DataFrame(X).astype(pd.SparseDtype(float, np.nan))
+    assert_array_equal(read(others_left_out, accept_sparse=True), X)
 
 
 # ---- what marks a missing entry -------------------------------------------------------
