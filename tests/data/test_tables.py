@@ -218,6 +218,12 @@ def test_booleans():
     assert_array_equal(read(pd.DataFrame(np.eye(2, dtype=bool))), np.eye(2))
 
 
+def test_numbers_beside_text_or_times_in_a_list_stay_what_they_are():
+    assert_array_equal(read([[True, "2"], [3, "4"]]), [[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match="Times in column 1"):
+        read([[5, np.timedelta64(1, "D")], [6, np.timedelta64(2, "D")]])
+
+
 def test_a_column_of_nothing_is_missing():
     pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     for frame in (pd.DataFrame, pl.DataFrame):

@@ -160,3 +160,6 @@ def test_lengths_as_y():
     for method in (HiddenMarkovEM().fit, HiddenMarkovEM().fit(X).score):
         with pytest.raises(ValueError, match=r"y has 3 entries, but X has 30 .* lengths=\.\.\."):
             method(X, LENGTHS)
+    with pytest.raises(ValueError, match="y has 3 entries, but X has 30 ") as refused:
+        FiniteMixtureEM(use_labels=True).fit(X, LENGTHS)
+    assert "lengths" not in str(refused.value)
