@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn._checks import check_responsibilities
+from emlearn.data import check_responsibilities
 from emlearn.hmm._data import SequenceData
 
 Array = NDArray[Any]

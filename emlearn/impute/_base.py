@@ -13,7 +13,8 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import check_sample_weight, validate_params
+from emlearn._compat import validate_params
+from emlearn.data import check_marker, column_label, read_table, read_weight
 from emlearn.distributions.gaussian.incomplete import (
     ColumnSummary,
     FactorParams,
@@ -25,7 +26,6 @@ from emlearn.engine import History, Iteration, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._fitting import Fitted, Outcome, Settings, fit_model
-from emlearn.impute._reading import check_marker, column_label, read_table
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -42,8 +42,8 @@ class FittedByEM(BaseEstimator):
                 f"n_factors={self.n_factors} needs n_components=1, got "
                 f"n_components={self.n_components}: mixtures have full covariances."
             )
-        table = read_table(self, X, reset=True)
-        weight = check_sample_weight(sample_weight, table)
+        table = self._read_table(X, reset=True)
+        weight = read_weight(sample_weight, table.shape[0])
         names = getattr(self, "feature_names_in_", None)
         read_bounds(self.bounds, table.shape[1], names)
         start = self._warm_parameters() if self.warm_start else None
@@ -52,6 +52,12 @@ class FittedByEM(BaseEstimator):
             self._note_columns(columns)
             self._fit_indicator(table)
             self._fit_varying(table, weight, columns, start)
+        return table
+
+    def _read_table(self, X: Any, *, reset: bool) -> Floats:
+        table: Floats = read_table(
+            self, X, reset=reset, missing_values=self.missing_values, copy=True
+        )
         return table
 
     def _note_columns(self, columns: ColumnSummary) -> None:
@@ -71,7 +77,9 @@ class FittedByEM(BaseEstimator):
     def _fit_indicator(self, table: Floats) -> None:
         self.indicator_ = None
         if self.add_indicator:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(table)
+            # Its output is a part of ours, which set_output makes a frame of.
+            indicator = MissingIndicator(error_on_new=False).set_output(transform="default")
+            self.indicator_ = indicator.fit(table)
 
     def _fit_varying(
         self, table: Floats, weight: Array | None, columns: ColumnSummary, start: Fitted | None

@@ -11,12 +11,12 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import Interval, StrOptions, check_sample_weight
+from emlearn._compat import Interval, StrOptions
+from emlearn.data import input_names, is_na, is_nan, read_weight
 from emlearn.engine import ACCELERATORS
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._base import FittedByEM
 from emlearn.impute._bounds import Bounds, read_bounds
-from emlearn.impute._reading import input_names, is_na, is_nan, read_table
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -265,7 +265,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             same precision as `X`. Indicators follow if `add_indicator`.
         """
         check_is_fitted(self, "means_")
-        return self._complete(read_table(self, X, reset=False))
+        return self._complete(self._read_table(X, reset=False))
 
     def _complete(self, table: Floats) -> Floats:
         indicators = None if self.indicator_ is None else self.indicator_.transform(table)
@@ -353,7 +353,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Standard deviations, 0 where an entry is observed.
         """
         check_is_fitted(self, "means_")
-        table = read_table(self, X, reset=False)
+        table = self._read_table(X, reset=False)
         out = np.zeros(table.shape)
         self._fill(table, out, "fill_deviations")
         return np.asarray(self._keep(out))
@@ -373,7 +373,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             empty in fit are left out.
         """
         check_is_fitted(self, "means_")
-        table = read_table(self, X, reset=False)
+        table = self._read_table(X, reset=False)
         if self._fitted is None:
             return np.zeros(table.shape[0])
         model, params, frame = self._fitted
@@ -400,7 +400,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Weighted mean of `score_samples`.
         """
         density = self.score_samples(X)
-        return float(np.average(density, weights=check_sample_weight(sample_weight, density)))
+        return float(np.average(density, weights=read_weight(sample_weight, len(density))))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of the output.

@@ -11,14 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._checks import check_family_rows, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.data import check_responsibilities, classes_of, read_labels, read_table
 from emlearn.distributions import FAMILIES, DomainError, Family, find_family
 from emlearn.engine import EMResult, SearchPlan, find_plan
 from emlearn.mixture._base import BaseMixtureEM
 from emlearn.mixture._finite_data import FiniteData, Observations
-from emlearn.mixture._finite_labels import classes_of, read_labels
 from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
 from emlearn.mixture._finite_scorer import FiniteScorer
 from emlearn.mixture._finite_start import (
@@ -42,8 +41,8 @@ class FiniteMixtureEM(BaseMixtureEM):
     Parameters
     ----------
     n_components : int, default=None
-        Number of components. None means as many as there are classes in `y`, or one
-        if no class is known.
+        Number of components. None means as many as there are classes in `y` with
+        ``use_labels=True``, and otherwise one.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a component: "categorical" (items with codes 0, 1,
         2, ...: latent class analysis), "bernoulli" (items of 0 or 1), "multinomial"
@@ -55,9 +54,9 @@ class FiniteMixtureEM(BaseMixtureEM):
         Pseudo-rows of each component in the estimate of the weights: their prior is
         Dirichlet(1 + weight_alpha, ...). 0 is maximum likelihood. (The priors of the other
         parameters belong to the family.)
-    use_labels : bool, default=True
-        Whether `y`, if given to `fit`, holds classes of the rows. Set to False where
-        `y` is passed for another purpose, as by a Pipeline that ends with a classifier.
+    use_labels : bool, default=False
+        Whether `y`, if given to `fit`, holds classes of the rows. By default it is ignored,
+        since a Pipeline passes its target to every step.
     unlabelled_weight : float, default=1.0
         Factor on the weights of the rows whose class is unknown, where some are known.
         Below 1 keeps a great mass of them from overriding the classes; 0 leaves them out.
@@ -192,7 +191,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         *,
         family: str | Family | list[tuple[Any, Any]] = "gaussian",
         weight_alpha: float = 0.0,
-        use_labels: bool = True,
+        use_labels: bool = False,
         unlabelled_weight: float = 1.0,
         tol: float = 1e-7,
         max_iter: int = 1000,
@@ -233,9 +232,9 @@ class FiniteMixtureEM(BaseMixtureEM):
         X : {array-like, CSR array} of shape (n_samples, n_features)
             Rows to fit; NaN is a missing entry. Sparse for families that take it.
         y : array-like of shape (n_samples,), default=None
-            Classes of the rows, -1 where they are unknown: numbers, or strings in an array
-            of dtype object, as for `sklearn.semi_supervised.SelfTrainingClassifier`. None
-            means that none is known. Ignored with ``use_labels=False``.
+            Classes of the rows with ``use_labels=True``, otherwise ignored: integers,
+            booleans or strings. A class is not known where `y` is -1, NaN, None, pandas.NA
+            or an empty category. None means that no class is known.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0; weight w has the effect of w copies of the row.
             None means 1 each.
@@ -255,13 +254,12 @@ class FiniteMixtureEM(BaseMixtureEM):
         return self
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        rows: Array = check_family_rows(
+        rows: Array = read_table(
             self,
             X,
             reset=reset,
-            dtype=[np.float64, np.float32],
-            accept_sparse="csr" if self._given_family().accepts_sparse else False,
-            ensure_min_samples=2 if reset else 1,
+            accept_sparse=self._given_family().accepts_sparse,
+            min_rows=2 if reset else 1,
         )
         return rows
 
@@ -272,7 +270,7 @@ class FiniteMixtureEM(BaseMixtureEM):
         return self._given_family().at_columns(getattr(self, "feature_names_in_", None), X.shape[1])
 
     def _observe(self, X: Array, y: object) -> Observations:
-        known = read_labels(y, X) if self.use_labels and y is not None else None
+        known = read_labels(y, X.shape[0]) if self.use_labels and y is not None else None
         n_classes = 0 if known is None else len(known.classes)
         n_components = self.n_components or max(n_classes, 1)
         if n_classes > n_components:
@@ -286,7 +284,7 @@ class FiniteMixtureEM(BaseMixtureEM):
             self.__dict__.pop("classes_", None)
             return Observations(X)
         self.classes_ = known.classes
-        return Observations(X, known.components)
+        return Observations(X, known.codes)
 
     def _n_components(self) -> int:
         return int(self.n_components_)

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._checks import as_numbers, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.data import as_numbers, check_responsibilities
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.mixture._base import BaseMixtureEM
@@ -230,6 +230,8 @@ class GaussianMixtureEM(BaseMixtureEM):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
+
+    _any_scale = True
 
     @property
     def _structure(self) -> CovarianceStructure:

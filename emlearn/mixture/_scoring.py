@@ -16,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import check_sample_weight, validate_data
+from emlearn.data import read_table, read_weight
 from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
 from emlearn.kernels.softmax import row_log_density
 
@@ -52,21 +52,7 @@ class MixtureScoring(
         """Number of free parameters."""
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        try:
-            rows: Array = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=[np.float64, np.float32],
-                ensure_min_samples=2 if reset else 1,
-            )
-        except ValueError as error:
-            if "contains NaN" not in str(error):
-                raise
-            raise ValueError(
-                f"Input X contains NaN. {type(self).__name__} does not take missing values "
-                "yet: leave out the rows that have any, or fill them in first."
-            ) from None
+        rows: Array = read_table(self, X, reset=reset, allow_nan=False, min_rows=2 if reset else 1)
         return rows
 
     def _rows_to_score(self, X: ArrayLike) -> Array:
@@ -185,7 +171,7 @@ class MixtureScoring(
             In nats per unit of weight.
         """
         X = self._rows_to_score(X)
-        weight = check_sample_weight(sample_weight, X)
+        weight = read_weight(sample_weight, X.shape[0])
         total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight) / total
 
@@ -263,6 +249,6 @@ class MixtureScoring(
         self, X: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[float, float, Array | None]:
         X = self._rows_to_score(X)
-        weight = check_sample_weight(sample_weight, X)
+        weight = read_weight(sample_weight, X.shape[0])
         total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight), total, weight

@@ -260,7 +260,7 @@ def test_convergence_warning():
     ("X", "message"),
     [
         ([[1.0, np.inf], [2.0, 3.0]], r"infinity.*column 1, row 0"),
-        (np.array([["a", 1.0], [2.0, 3.0]], dtype=object), "Column 0 holds values"),
+        (np.array([["a", 1.0], [2.0, 3.0]], dtype=object), "Text in column 0 of X"),
         (np.empty((0, 2)), "0 sample"),
         (np.ones(3), "2D array"),
     ],
@@ -272,7 +272,7 @@ def test_bad_tables(X, message):
 
 def test_bad_tables_name_the_column():
     pd = pytest.importorskip("pandas")
-    with pytest.raises(ValueError, match="Column 'city' holds values"):
+    with pytest.raises(ValueError, match="Text in column 'city' of X, row 0"):
         MissingDataImputerEM().fit(pd.DataFrame({"n": [1.0, 2.0], "city": ["Paris", "Rome"]}))
     with pytest.raises(ValueError, match="column 'n'"):
         MissingDataImputerEM().fit(pd.DataFrame({"n": [1.0, np.inf], "m": [1.0, 2.0]}))
