@@ -159,8 +159,8 @@ def test_in_a_pipeline_with_a_grid_search():
         error_score="raise",
     ).fit(X, y)
     assert search.best_score_ > 0.25
-    own = GridSearchCV(MissingDataImputerEM(), {"prior": ["auto", 1e4]}, cv=3).fit(X)
-    assert own.best_params_ == {"prior": "auto"}
+    own = GridSearchCV(MissingDataImputerEM(), {"alpha": ["auto", 1e4]}, cv=3).fit(X)
+    assert own.best_params_ == {"alpha": "auto"}
     pipeline = make_pipeline(MissingDataImputerEM(), LogisticRegression())
     assert cross_val_score(pipeline, X, y > np.median(y), cv=3).mean() > 0.6
 
