@@ -55,7 +55,7 @@ def main():
     arguments = parser.parse_args()
     error = 100 * np.sqrt(0.95 * 0.05 / arguments.studies)
     print(f"{arguments.studies} studies; standard error of a coverage {error:.1f} %")
-    print(f"{'n':>5} {"alpha":>6} " + " ".join(f"{name:>10}" for name in NAMES) + "   all")
+    print(f"{'n':>5} {'alpha':>6} " + " ".join(f"{name:>10}" for name in NAMES) + "   all")
     for n, alpha in [(100, 0), (100, "auto"), (400, 0)]:
         start = time.perf_counter()
         runs = Parallel(n_jobs=arguments.jobs)(

@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import validate_params
 from emlearn._warnings import warn_user
@@ -25,7 +23,8 @@ from emlearn.engine import History, Iteration, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._fitting import Outcome, Settings, fit_model
-from emlearn.impute._known import Fitted, Known, known_factors, known_gaussian
+from emlearn.impute._known import Fitted
+from emlearn.impute._published import PublishedModel
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -42,7 +41,7 @@ class Notice(NamedTuple):
     message: str
 
 
-class FittedByEM(BaseEstimator):
+class FittedByEM(PublishedModel):
     """Fits an incomplete-data model to the columns that vary and publishes it."""
 
     def _read_and_fit(self, X: Any, sample_weight: Any) -> Floats:
@@ -160,7 +159,8 @@ class FittedByEM(BaseEstimator):
         kept = self._kept
         place = np.searchsorted(kept, varying)
         for name in ("_covariances", "loadings_", "noise_variances_"):
-            vars(self).pop(name, None)
+            if name in vars(self):
+                delattr(self, name)
         weights, means = np.ones(1), np.empty((1, 0))
         if outcome is not None:
             weights, means = outcome.fitted.mixture()
@@ -194,61 +194,6 @@ class FittedByEM(BaseEstimator):
             self.log_likelihood_ = best.objective - outcome.fitted.model.log_prior(best.params)
         objectives = self.history_["objective"] / total_weight
         self.lower_bounds_ = [float(value) for value in objectives[1:]]
-
-    # ---- the published parameters are the model -----------------------------------------
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "means_") and hasattr(self, "_kept")
-
-    def _known(self) -> Known:
-        """The model that the published parameters describe at this moment."""
-        check_is_fitted(self, msg=_NOT_FITTED)
-        factors = hasattr(self, "loadings_")
-        known = (
-            known_factors(self.means_, self.loadings_, self.noise_variances_)
-            if factors
-            else known_gaussian(self.weights_, self.means_, self._covariances)
-        )
-        if known.constants.size != self._kept.size:
-            raise ValueError(
-                f"means_ has {known.constants.size} columns, but the output of this imputer has "
-                f"{self._kept.size}; MissingDataImputerEM.from_parameters makes a model of "
-                "other columns."
-            )
-        return known
-
-    @property
-    def covariances_(self) -> Array:
-        """Covariances of the components, (n_components, n_features_out, n_features_out)."""
-        check_is_fitted(self, msg=_NOT_FITTED)
-        if not hasattr(self, "loadings_"):
-            return self._covariances
-        common = self.loadings_ @ self.loadings_.T
-        return _read_only((common + np.diag(self.noise_variances_))[None])
-
-    @covariances_.setter
-    def covariances_(self, covariances: Any) -> None:
-        if hasattr(self, "loadings_"):
-            raise AttributeError(
-                "covariances_ of a factor analysis follows from loadings_ and "
-                "noise_variances_: set these."
-            )
-        self._covariances = np.array(covariances, dtype=np.float64)
-
-    @property
-    def mean_(self) -> Array:
-        """Mean of the model, of shape (n_features_out,)."""
-        check_is_fitted(self, msg=_NOT_FITTED)
-        mean: Array = np.asarray(self.weights_) @ np.asarray(self.means_)
-        return _read_only(mean)
-
-    @property
-    def covariance_(self) -> Array:
-        """Covariance of the model, of shape (n_features_out, n_features_out)."""
-        shift = self.means_ - self.mean_
-        between = np.einsum("k,ki,kj->ij", self.weights_, shift, shift)
-        overall: Array = np.einsum("k,kij->ij", self.weights_, self.covariances_) + between
-        return _read_only(overall)
 
     # ---- warnings -----------------------------------------------------------------------
 
@@ -296,18 +241,6 @@ class FittedByEM(BaseEstimator):
             )
             notices.append(Notice("never together", UserWarning, message))
         return notices
-
-
-_NOT_FITTED = (
-    "This %(name)s instance is not fitted yet: call 'fit', or make one of known parameters with "
-    "'from_parameters'."
-)
-
-
-def _read_only(array: Array) -> Array:
-    """An array that follows from others, so that to change it would change nothing."""
-    array.setflags(write=False)
-    return array
 
 
 def _print_iteration(n_iter: int, iteration: Iteration) -> None:

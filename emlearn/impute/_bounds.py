@@ -52,8 +52,7 @@ def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bou
     elif isinstance(bounds, tuple):
         if len(bounds) != 2:
             raise ValueError(
-                f"bounds: a tuple must be the pair (low, high); got {len(bounds)} entries. "
-                f"{_FORMS}"
+                f"bounds: a tuple must be the pair (low, high); got {len(bounds)} entries. {_FORMS}"
             )
         low = _of_all_columns(bounds[0], -math.inf, "lower", n_features, names)
         high = _of_all_columns(bounds[1], math.inf, "upper", n_features, names)

@@ -9,14 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
-from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import Interval, StrOptions, validate_params
+from emlearn._compat import Interval, StrOptions
 from emlearn.data import (
-    as_numbers,
-    check_marker,
     input_names,
     is_na,
     is_nan,
@@ -24,10 +21,11 @@ from emlearn.data import (
 )
 from emlearn.engine import ACCELERATORS
 from emlearn.engine.threads import blas_limited
-from emlearn.impute._base import _NOT_FITTED, FittedByEM
+from emlearn.impute._base import FittedByEM
 from emlearn.impute._bounds import Bounds, read_bounds
 from emlearn.impute._drawing import fill_draws
 from emlearn.impute._known import Fitted, Known
+from emlearn.impute._published import NOT_FITTED
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -221,101 +219,6 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    @classmethod
-    def from_parameters(
-        cls,
-        means: Any,
-        covariances: Any = None,
-        *,
-        weights: Any = None,
-        loadings: Any = None,
-        noise_variances: Any = None,
-        feature_names: Any = None,
-        **hyperparameters: Any,
-    ) -> MissingDataImputerEM:
-        """An imputer whose model is known, without a fit.
-
-        Parameters
-        ----------
-        means : array-like of shape (n_components, n_features) or (n_features,)
-            Means of the components.
-        covariances : array-like of shape (n_components, n_features, n_features) or \
-(n_features, n_features), default=None
-            Covariances of the components. A column of variance 0 is constant.
-        weights : array-like of shape (n_components,), default=None
-            Weights of the components; None means equal ones.
-        loadings : array-like of shape (n_features, n_factors), default=None
-            Loadings of a factor analysis, in the place of `covariances`.
-        noise_variances : array-like of shape (n_features,), default=None
-            Its noise variances.
-        feature_names : array-like of str of shape (n_features,), default=None
-            Names of the columns.
-        **hyperparameters
-            Of the imputer; `n_components` and `n_factors` follow from the parameters. With
-            `add_indicator` each column has an indicator.
-
-        Returns
-        -------
-        imputer : MissingDataImputerEM
-            Ready to transform and score rows. What tells of a fit, such as `converged_`, is
-            not set.
-
-        Raises
-        ------
-        ValueError
-            If the parameters are no model, or a hyperparameter is invalid.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from emlearn.impute import MissingDataImputerEM
-        >>> imputer = MissingDataImputerEM.from_parameters([0, 10], [[1, 0.5], [0.5, 1]])
-        >>> imputer.transform([[2.0, np.nan], [np.nan, np.nan]])
-        array([[ 2., 11.],
-               [ 0., 10.]])
-        """
-        factors = loadings is not None or noise_variances is not None
-        if factors == (covariances is not None) or (loadings is None) != (noise_variances is None):
-            raise ValueError(
-                "Either covariances, or loadings and noise_variances, must be given with means."
-            )
-        centers = np.atleast_2d(as_numbers(means, "means"))
-        imputer = cls(**{"n_components": len(centers), **hyperparameters})
-        K, d = centers.shape
-        imputer.means_ = centers.copy()
-        given = np.full(K, 1.0 / K) if weights is None else as_numbers(weights, "weights")
-        imputer.weights_ = given.copy()
-        if factors:
-            imputer.loadings_ = as_numbers(loadings, "loadings").copy()
-            imputer.noise_variances_ = as_numbers(noise_variances, "noise_variances").copy()
-            imputer.n_factors = imputer.loadings_.shape[-1]
-        else:
-            matrices = as_numbers(covariances, "covariances")
-            imputer.covariances_ = matrices[None] if matrices.ndim == 2 else matrices
-        imputer._adopt(d, feature_names)
-        return imputer
-
-    def _adopt(self, n_features: int, names: Any) -> None:
-        """Stand as fitted to columns of which the parameters are set; refuse what is no model."""
-        validate_params(self)
-        check_marker(self.missing_values, type(self).__name__)
-        if self.n_components != len(self.means_):
-            raise ValueError(f"n_components={self.n_components} contradicts means.")
-        self.n_features_in_ = n_features
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-            if self.feature_names_in_.shape != (n_features,):
-                raise ValueError(
-                    f"feature_names must name {n_features} columns; got {list(names)}."
-                )
-        self._kept = np.arange(n_features)
-        read_bounds(self.bounds, n_features, getattr(self, "feature_names_in_", None))
-        self.indicator_ = None
-        if self.add_indicator:
-            indicator = MissingIndicator(features="all").set_output(transform="default")
-            self.indicator_ = indicator.fit(np.zeros((1, n_features)))
-        self._known()
-
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MissingDataImputerEM:
         """Fit the model to what is observed.
 
@@ -376,7 +279,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Rows without missing entries; observed entries come back bit for bit. Of the
             same precision as `X`. Indicators follow if `add_indicator`.
         """
-        check_is_fitted(self, msg=_NOT_FITTED)
+        check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._read_table(X, reset=False))
 
     def _complete(self, table: Floats) -> Floats:
@@ -529,7 +432,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         names : ndarray of str of shape (n_features_out,)
             Names of the columns kept, then those of the indicators.
         """
-        check_is_fitted(self, msg=_NOT_FITTED)
+        check_is_fitted(self, msg=NOT_FITTED)
         given = input_names(self, input_features)
         names = given[self._kept]
         if self.indicator_ is not None:
@@ -554,7 +457,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         ValueError
             If there are no indicators, or the number of columns is wrong.
         """
-        check_is_fitted(self, msg=_NOT_FITTED)
+        check_is_fitted(self, msg=NOT_FITTED)
         if self.indicator_ is None:
             raise ValueError(
                 "'inverse_transform' works only when 'MissingDataImputerEM' is instantiated "

@@ -94,7 +94,8 @@ def multiple_imputation(
     """
     if not isinstance(imputer, MissingDataImputerEM):
         raise TypeError(f"imputer must be a MissingDataImputerEM, got {type(imputer).__name__}.")
-    if not isinstance(n_imputations, numbers.Integral) or n_imputations < 1:
+    count = isinstance(n_imputations, numbers.Integral) and not isinstance(n_imputations, bool)
+    if not count or n_imputations < 1:
         raise ValueError(f"n_imputations must be an integer >= 1, got {n_imputations!r}.")
     if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
         raise ValueError(f"n_jobs must be an integer other than 0, or None; got {n_jobs!r}.")

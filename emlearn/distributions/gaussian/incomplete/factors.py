@@ -304,10 +304,13 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
                 across = loadings @ factors.covariance[part]
                 covariance = across @ loadings.transpose(0, 2, 1)
                 covariance[:, range(n_bounded), range(n_bounded)] += params.noise[columns]
-                precision = np.linalg.inv(covariance)
+                precision: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
                 mean = np.einsum("rbk,rk->rb", loadings, factors.mean[part]) + params.mean[columns]
                 candidate = Candidate(
-                    np.zeros(part.size), mean, precision, np.linalg.cholesky(precision)
+                    np.zeros(part.size),
+                    mean,
+                    precision,
+                    np.asarray(np.linalg.cholesky(precision), dtype=np.float64),
                 )
                 drawn = draw_within([candidate], low[columns], high[columns], n_bounded, rng)
                 # The factors move with them as the regression on them says.

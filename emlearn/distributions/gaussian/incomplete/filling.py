@@ -8,7 +8,6 @@ from itertools import chain, islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from emlearn.distributions.gaussian.incomplete.batched import invert_blocks
 from emlearn.distributions.gaussian.incomplete.conditioning import (
@@ -17,6 +16,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     condition,
     filled_deviation,
     log_densities,
+    whiten,
 )
 from emlearn.distributions.gaussian.incomplete.frame import Frame
 from emlearn.distributions.gaussian.incomplete.patterns import (
@@ -165,11 +165,11 @@ def _candidate(
 def _root(component: Component, precision: Array, columns: NDArray[np.intp]) -> Array:
     """Lower Cholesky factors of blocks of the precision."""
     try:
-        return np.linalg.cholesky(precision)
+        return np.asarray(np.linalg.cholesky(precision), dtype=np.float64)
     except np.linalg.LinAlgError:
         # Not by squaring what is nearly singular: K = P P' has the factor that P' = Q L' has.
         whitener = component.whitener[columns]
-        upper = np.linalg.qr(whitener.transpose(0, 2, 1), mode="r")
+        upper = np.asarray(np.linalg.qr(whitener.transpose(0, 2, 1), mode="r"))
         sign = np.where(np.einsum("bii->bi", upper) < 0.0, -1.0, 1.0)
         return np.asarray((upper * sign[:, :, None]).transpose(0, 2, 1))
 
@@ -224,11 +224,14 @@ def _conditional_variance(block: RowBlock, component: Component) -> Array:
             diagonal = np.einsum("iib->ib", run.inverses)
             variance.reshape(-1)[run.entries] = diagonal.take(run.pattern, axis=1)
     except DegenerateModelError:
+        # Where the precision has lost its digits the covariance still has them.
         for first, last in pairwise(block.edges):
-            columns = np.flatnonzero(block.missing[first])
-            upper = np.linalg.qr(component.whitener[columns].T, mode="r")
-            inverse = solve_triangular(upper, np.eye(columns.size))
-            variance[first:last, columns] = (inverse**2).sum(axis=1)
+            missing = block.missing[first]
+            seen = component.covariance[~missing]
+            inverse = whiten(np.ascontiguousarray(seen[:, ~missing]))[0]
+            explained = ((inverse.T @ seen[:, missing]) ** 2).sum(axis=0)
+            rest = np.diagonal(component.covariance)[missing] - explained
+            variance[first:last, missing] = np.maximum(rest, 0.0)
     return variance
 
 

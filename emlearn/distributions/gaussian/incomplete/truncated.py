@@ -125,10 +125,10 @@ def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple
     # Left of 0 the distribution function keeps its digits.
     mirrored = low > 0.0
     low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
-    width = np.where(np.isinf(low) | np.isinf(high), np.inf, high - low)
-    narrow = width * np.maximum(1.0, np.minimum(np.abs(low), np.abs(high))) < _NARROW
     uniform = np.maximum(rng.random(low.shape), _LOWEST)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        width = high - low
+        narrow = width * np.maximum(1.0, np.minimum(np.abs(low), np.abs(high))) < _NARROW
         above, below = log_ndtr(high), log_ndtr(low)
         log_mass = above + np.log1p(-np.exp(below - above))
         value = ndtri_exp(np.logaddexp(below, np.log(uniform) + log_mass))
