@@ -107,11 +107,14 @@ class PublishedModel(BaseEstimator):
         if self.n_components != len(self.means_):
             raise ValueError(f"n_components={self.n_components} contradicts means.")
         self.n_features_in_ = n_features
+        if n_features == 0:
+            raise ValueError("means must have at least one column.")
         if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-            if self.feature_names_in_.shape != (n_features,):
+            self.feature_names_in_ = np.array(list(names), dtype=object)
+            strings = all(isinstance(name, str) for name in self.feature_names_in_)
+            if not strings or len(set(names)) != n_features or len(names) != n_features:
                 raise ValueError(
-                    f"feature_names must name {n_features} columns; got {list(names)}."
+                    f"feature_names must be {n_features} different strings; got {list(names)}."
                 )
         self._kept = np.arange(n_features)
         read_bounds(self.bounds, n_features, getattr(self, "feature_names_in_", None))

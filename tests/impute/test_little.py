@@ -72,7 +72,7 @@ def test_messages_name_only_its_own_parameters():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6, 5))
     X[:3, 0] = nan
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="Little's test needs") as error:
         little_mcar_test(X)
     for name in ("max_iter", "tol", "n_components", "n_factors", "keep_empty"):
         assert name not in str(error.value)
