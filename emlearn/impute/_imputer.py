@@ -20,11 +20,10 @@ from emlearn.data import (
     read_weight,
 )
 from emlearn.engine import ACCELERATORS
-from emlearn.engine.threads import blas_limited
 from emlearn.impute._base import FittedByEM
 from emlearn.impute._bounds import Bounds, read_bounds
 from emlearn.impute._drawing import fill_draws
-from emlearn.impute._known import Fitted, Known
+from emlearn.impute._known import Fitted, Known, conditioning
 from emlearn.impute._published import NOT_FITTED
 
 Array = NDArray[np.float64]
@@ -335,7 +334,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         for column in np.setdiff1d(np.arange(rows.shape[1]), varying):
             out[np.isnan(rows[:, column]), column] = values[column]
         if known.fitted is not None:
-            with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+            with conditioning():
                 if varying.size == rows.shape[1]:
                     fill(known.fitted, rows, out)
                 else:
@@ -394,7 +393,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         if known.fitted is None:
             return np.zeros(rows.shape[0])
         model, params, frame = known.fitted
-        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+        with conditioning():
             density: Array = model.log_density(params, frame, rows[:, known.varying])
         density[np.isnan(density)] = -np.inf
         return density

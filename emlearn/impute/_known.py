@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from emlearn.distributions.gaussian.incomplete import (
     IncompleteFactors,
     IncompleteGaussian,
 )
+from emlearn.engine import DegenerateModelError
+from emlearn.engine.threads import blas_limited
 
 Array = NDArray[np.float64]
 
@@ -21,6 +25,19 @@ Array = NDArray[np.float64]
 _SUM_TOLERANCE = 1e-6
 # What rounding may do to the symmetry of a covariance, relative to the standard deviations.
 _ASYMMETRY = 1e-8
+
+
+@contextmanager
+def conditioning() -> Iterator[None]:
+    """For conditioning rows on a model: absurd values overflow, a singular model is refused."""
+    try:
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except DegenerateModelError as error:
+        raise ValueError(
+            f"These rows cannot be conditioned on the model: {error}. Columns depend on each "
+            "other almost exactly; a larger alpha in fit helps."
+        ) from None
 
 
 class Fitted(NamedTuple):

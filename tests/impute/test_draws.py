@@ -174,6 +174,16 @@ def test_sweeps_keep_the_distribution():
         assert ks_2samp(moved @ direction, exact @ direction).pvalue > 1e-3
 
 
+def test_a_constant_column_does_not_move_bounds():
+    imputer = MissingDataImputerEM.from_parameters(
+        [7.0, 0.0, 0.0], np.diag([0.0, 1.0, 1.0]), bounds={1: (2.0, None), 2: (None, -2.0)}
+    )
+    drawn = draw([nan, nan, nan], 300, imputer)
+    assert (drawn[:, 0] == 7.0).all()
+    assert drawn[:, 1].min() > 2.0
+    assert drawn[:, 2].max() < -2.0
+
+
 def test_conditional_means_are_clipped():
     imputer = MissingDataImputerEM.from_parameters(MEANS, COVARIANCE, bounds=(0.0, 0.7))
     assert_allclose(imputer.transform([[nan, nan, nan]]), [[0.7, 0.0, 0.5]])

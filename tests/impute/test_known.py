@@ -9,6 +9,8 @@ from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from emlearn.distributions.gaussian.incomplete import filling
+from emlearn.engine import DegenerateModelError
 from emlearn.impute import MissingDataImputerEM
 
 nan = np.nan
@@ -208,6 +210,20 @@ def test_lower_bound_is_for_each_unit_of_weight():
     assert imputer.alpha_ == 0.0
 
 
+def test_a_warm_start_needs_the_same_columns():
+    X = holes(d=3)
+    imputer = MissingDataImputerEM(warm_start=True).fit(X)
+    X[:, 0] = 1.0
+    cold = MissingDataImputerEM().fit(X[:, [0, 1, 2]])
+    assert_allclose(imputer.fit(X).means_, cold.means_, rtol=1e-6)
+    assert len(imputer.restarts_) == 1
+    shifted = np.column_stack((X[:, 1:], holes(d=1, seed=1)))
+    imputer.fit(np.column_stack((X[:, 1:], np.ones(len(X)))))
+    imputer.fit(np.column_stack((np.ones(len(X)), X[:, 1:])))
+    assert len(imputer.restarts_) == 1
+    assert len(imputer.fit(shifted).restarts_) == 1
+
+
 def test_rows_of_weight_zero_do_not_count():
     X = holes()
     X[3] = 1e155
@@ -228,3 +244,15 @@ def test_spreads_without_a_square_are_refused(scale):
     X[:, 1] *= scale
     with pytest.raises(ValueError, match="column 1 spread by about"):
         MissingDataImputerEM().fit(X)
+
+
+def test_a_model_too_near_to_singular_is_refused_in_words(monkeypatch):
+    imputer = MissingDataImputerEM().fit(holes(d=2))
+
+    def fail(*arguments):
+        raise DegenerateModelError("a covariance matrix is singular to working precision")
+
+    monkeypatch.setattr(filling, "condition", fail)
+    for method in (imputer.transform, imputer.score_samples):
+        with pytest.raises(ValueError, match="larger alpha"):
+            method([[1.0, nan]])
