@@ -23,6 +23,7 @@ __all__ = [
     "Options",
     "StrOptions",
     "validate_data",
+    "validate_parameter_constraints",
     "validate_params",
 ]
 

@@ -133,7 +133,7 @@ def test_gaussian_rows_with_missing_entries_are_those_of_the_imputer():
     X[rng.random(X.shape) < 0.2] = np.nan
     X[np.isnan(X).all(axis=1), 0] = 0.0
     mixture = FiniteMixtureEM(1, family=Gaussian(alpha=0.0), tol=1e-12).fit(X)
-    imputer = MissingDataImputerEM(prior=None, tol=1e-12).fit(X)
+    imputer = MissingDataImputerEM(alpha=0, tol=1e-12).fit(X)
     assert mixture.log_likelihood_ == pytest.approx(imputer.log_likelihood_)
     assert_allclose(mixture.component_params_["mean"][0], imputer.mean_, rtol=1e-4)
     assert_allclose(mixture.component_params_["covariance"][0], imputer.covariance_, rtol=1e-3)
