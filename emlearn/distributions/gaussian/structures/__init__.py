@@ -1,6 +1,6 @@
 """Covariance structures of Gaussian components, one file each."""
 
-from emlearn.distributions.gaussian.structures._base import CovarianceStructure, Factor
+from emlearn.distributions.gaussian.structures._base import CovarianceFactor, CovarianceStructure
 from emlearn.distributions.gaussian.structures._diag import DiagonalCovariance
 from emlearn.distributions.gaussian.structures._full import FullCovariance
 from emlearn.distributions.gaussian.structures._spherical import SphericalCovariance
@@ -15,9 +15,9 @@ STRUCTURES: dict[str, CovarianceStructure] = {
 
 __all__ = [
     "STRUCTURES",
+    "CovarianceFactor",
     "CovarianceStructure",
     "DiagonalCovariance",
-    "Factor",
     "FullCovariance",
     "SphericalCovariance",
     "TiedCovariance",
