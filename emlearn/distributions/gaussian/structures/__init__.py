@@ -2,6 +2,7 @@
 
 from emlearn.distributions.gaussian.structures._base import CovarianceFactor, CovarianceStructure
 from emlearn.distributions.gaussian.structures._diag import DiagonalCovariance
+from emlearn.distributions.gaussian.structures._eev import RotatedCovariance
 from emlearn.distributions.gaussian.structures._full import FullCovariance
 from emlearn.distributions.gaussian.structures._spherical import SphericalCovariance
 from emlearn.distributions.gaussian.structures._tied import TiedCovariance
@@ -11,6 +12,7 @@ STRUCTURES: dict[str, CovarianceStructure] = {
     "tied": TiedCovariance(),
     "diag": DiagonalCovariance(),
     "spherical": SphericalCovariance(),
+    "EEV": RotatedCovariance(),
 }
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "CovarianceStructure",
     "DiagonalCovariance",
     "FullCovariance",
+    "RotatedCovariance",
     "SphericalCovariance",
     "TiedCovariance",
 ]
