@@ -68,7 +68,8 @@ class RotatedCovariance(FullCovariance):
 
     def to_vector(self, covariances: Array) -> Array:
         values, vectors = np.linalg.eigh(covariances)
-        return to_triangles(_compose(vectors, np.log(values.mean(axis=0))))
+        common = np.maximum(values.mean(axis=0), np.finfo(np.float64).tiny)
+        return to_triangles(_compose(vectors, np.log(common)))
 
     def from_vector(self, vector: Array, like: Array) -> Array:
         values, vectors = np.linalg.eigh(from_triangles(vector, like.shape[-1]))
