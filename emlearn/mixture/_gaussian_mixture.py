@@ -367,10 +367,10 @@ class GaussianMixtureEM(BaseMixtureEM):
         weights = self.weights_.astype(np.float64)
         counts = rng.multinomial(n_samples, weights / weights.sum())
         n_features = self.means_.shape[1]
+        precisions_cholesky = self.precisions_cholesky_.astype(np.float64)
         rows = []
         for k, count in enumerate(counts):
-            matrix = self._structure.matrix(self.covariances_, k, n_features)
-            root = np.linalg.cholesky(matrix.astype(np.float64))
+            root = self._structure.sample_root(precisions_cholesky, k, n_features)
             rows.append(self.means_[k] + rng.standard_normal((count, n_features)) @ root.T)
         labels = np.repeat(np.arange(len(counts)), counts)
         return np.concatenate(rows).astype(self.means_.dtype), labels
