@@ -33,14 +33,14 @@ def analyse(rows):
     )
 
 
-def study(seed, n, prior):
+def study(seed, n, alpha):
     rng = np.random.default_rng(seed)
     x = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=n)
     rows = np.column_stack((x, x.sum(axis=1) + rng.normal(size=n)))
     chance = 1.0 / (1.0 + np.exp(1.0 - x[:, 0]))
     rows[rng.random(n) < chance, 1] = np.nan
     rows[rng.random(n) < chance, 2] = np.nan
-    imputer = MissingDataImputerEM(prior=prior)
+    imputer = MissingDataImputerEM(alpha=alpha)
     tables = multiple_imputation(imputer, rows, n_imputations=20, random_state=int(seed))
     estimates, variances = zip(*map(analyse, tables), strict=True)
     pooled = pool_estimates(estimates, variances, df_complete=n - 3)
@@ -55,16 +55,16 @@ def main():
     arguments = parser.parse_args()
     error = 100 * np.sqrt(0.95 * 0.05 / arguments.studies)
     print(f"{arguments.studies} studies; standard error of a coverage {error:.1f} %")
-    print(f"{'n':>5} {'prior':>6} " + " ".join(f"{name:>10}" for name in NAMES) + "   all")
-    for n, prior in [(100, None), (100, "auto"), (400, None)]:
+    print(f"{'n':>5} {'alpha':>6} " + " ".join(f"{name:>10}" for name in NAMES) + "   all")
+    for n, alpha in [(100, 0), (100, "auto"), (400, 0)]:
         start = time.perf_counter()
         runs = Parallel(n_jobs=arguments.jobs)(
-            delayed(study)(seed, n, prior) for seed in range(arguments.studies)
+            delayed(study)(seed, n, alpha) for seed in range(arguments.studies)
         )
         covered, lost = np.mean(runs, axis=0)
         seconds = time.perf_counter() - start
         each = " ".join(f"{100 * c:9.1f}%" for c in covered)
-        print(f"{n:>5} {prior!s:>6} {each} {100 * covered.mean():5.1f}%  ({seconds:.0f} s)")
+        print(f"{n:>5} {alpha!s:>6} {each} {100 * covered.mean():5.1f}%  ({seconds:.0f} s)")
         print(f"{'lost information':>12} " + " ".join(f"{100 * c:9.0f}%" for c in lost))
 
 

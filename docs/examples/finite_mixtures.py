@@ -86,7 +86,9 @@ for n_known in (30, 50, 100, 200):
         part = np.full(len(labels), -1)
         part[known] = labels[known]
         for i, weight in enumerate((0.0, 0.05, 1.0)):
-            bayes = FiniteMixtureEM(family=Bernoulli(alpha=0.5), unlabelled_weight=weight)
+            bayes = FiniteMixtureEM(
+                family=Bernoulli(alpha=0.5), use_labels=True, unlabelled_weight=weight
+            )
             found = bayes.fit(pixels, part).predict(pixels)
             right[i] += np.mean((found == labels)[part == -1]) / 10
     print(f"  {n_known:>8} {right[0]:>12.3f} {right[1]:>17.3f} {right[2]:>14.3f}")

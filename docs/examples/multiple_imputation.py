@@ -37,7 +37,7 @@ test = little_mcar_test(holes)
 print(f"Little's test: d2 = {test.statistic:.1f}, df = {test.df}, p = {test.pvalue:.1e}")
 
 imputations = multiple_imputation(
-    MissingDataImputerEM(prior=None), holes, n_imputations=20, random_state=0
+    MissingDataImputerEM(alpha=0), holes, n_imputations=20, random_state=0
 )
 estimates, variances = zip(*map(regress, imputations), strict=True)
 pooled = pool_estimates(estimates, variances, df_complete=len(table) - 3)

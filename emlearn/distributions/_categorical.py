@@ -193,7 +193,7 @@ class Categorical(Family):
     def log_density(self, rows: Array, precomputed: Array, out: Array) -> None:
         """See `Family`."""
         if compiled is not None and out.flags.c_contiguous:
-            compiled.lookup_add(rows, precomputed, out)
+            compiled.categorical_log_density(rows, precomputed, out)
             return
         for group in rows.T:
             out += precomputed.take(group, axis=1)
@@ -204,7 +204,7 @@ class Categorical(Family):
         """Sums of the responsibilities by joint level, (n_components, n_joint_levels)."""
         sums = np.empty(precomputed.shape)
         if compiled is not None:
-            compiled.lookup_sum(rows, sums, np.ascontiguousarray(responsibilities))
+            compiled.categorical_counts(rows, sums, np.ascontiguousarray(responsibilities))
             return sums
         groups = rows.T.astype(np.intp).ravel()
         for k, share in enumerate(responsibilities):

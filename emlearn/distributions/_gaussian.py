@@ -301,15 +301,17 @@ class Gaussian(Family):
         """See `Family`."""
         n_components, n_features = params.mean.shape
         rows = rng.standard_normal((len(labels), n_features))
+        factor = self.structure.factor(params.covariance, n_features, _FLOOR)
         for k in range(n_components):
             own = labels == k
-            root = np.linalg.cholesky(self.structure.matrix(params.covariance, k, n_features))
+            root = self.structure.sample_root(factor.precision_cholesky, k, n_features)
             rows[own] = params.mean[k] + rows[own] @ root.T
         return column_spec.scaling.to_units(rows)
 
     def to_vector(self, params: GaussianParams, column_spec: GaussianFrame) -> Array:
-        """Means and raw covariances."""
-        return np.concatenate([params.mean.ravel(), params.covariance.ravel()])
+        """Means, and the coordinates of the structure."""
+        covariance = self.structure.to_vector(params.covariance)
+        return np.concatenate([params.mean.ravel(), covariance])
 
     def from_vector(
         self, vector: Array, like: GaussianParams, column_spec: GaussianFrame
@@ -319,7 +321,7 @@ class Gaussian(Family):
         if not np.isfinite(vector).all():
             raise DegenerateModelError("the parameters are not finite")
         return GaussianParams(
-            mean.reshape(like.mean.shape), covariance.reshape(like.covariance.shape)
+            mean.reshape(like.mean.shape), self.structure.from_vector(covariance, like.covariance)
         )
 
 

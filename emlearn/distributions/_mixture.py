@@ -67,7 +67,8 @@ class Mixture(Family):
     >>> counts = np.array([[1], [20], [2], [21], [9], [40], [8], [41]] * 5)
     >>> side = np.array([0, 0, 0, 0, 1, 1, 1, 1] * 5)
     >>> family = Mixture(Poisson(), n_parts=2)
-    >>> classes = FiniteMixtureEM(family=family, random_state=0).fit(counts, side)
+    >>> classes = FiniteMixtureEM(family=family, use_labels=True, random_state=0)
+    >>> classes = classes.fit(counts, side)
     >>> np.sort(classes.component_params_["rate"][:, :, 0]).round(1)
     array([[ 1.5, 20.5],
            [ 8.5, 40.5]])

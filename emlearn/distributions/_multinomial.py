@@ -104,7 +104,8 @@ class Multinomial(Family):
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Multinomial
     >>> words = csr_array([[3, 1, 0, 0], [4, 0, 1, 0], [0, 0, 2, 2], [0, 1, 1, 3]])
-    >>> topics = FiniteMixtureEM(family=Multinomial(alpha=1.0)).fit(words, [0, -1, 1, -1])
+    >>> topics = FiniteMixtureEM(family=Multinomial(alpha=1.0), use_labels=True)
+    >>> topics = topics.fit(words, [0, -1, 1, -1])
     >>> topics.predict(words)
     array([0, 0, 1, 1])
     """

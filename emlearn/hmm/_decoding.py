@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn.hmm._reading import check_one_for_each_row, read_lengths, read_weight
+from emlearn.data import check_one_for_each_row, classes_of, read_lengths, read_weight
 from emlearn.latent import ChainParams, Emissions, Sequences
 from emlearn.latent.chain.log_space import log_of
 from emlearn.latent.chain.recursions import forward_backward, viterbi
@@ -39,7 +39,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         """Log-densities (n_components, n_rows) of rows, and the sequences they form."""
         check_is_fitted(self)
         X = self._read_rows(X, reset=False)
-        sequences = read_lengths(lengths, X.shape[0])
+        sequences = Sequences.of_lengths(read_lengths(lengths, X.shape[0]))
         return self._emissions().log_density(X), sequences
 
     def _smooth(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
@@ -48,7 +48,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         found = forward_backward(joint, sequences, *self._chain())
         return joint, found.log_likelihood, sequences
 
-    def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> NDArray[np.intp]:
+    def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Most probable states of each sequence, all rows together (Viterbi).
 
         Parameters
@@ -61,14 +61,15 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         Returns
         -------
         states : ndarray of shape (n_samples,)
-            Indices of states. Of paths of equal probability the one with the lower
+            Indices of states, or their labels if `fit` was given labels (-1 for a
+            state without one). Of paths of equal probability the one with the lower
             states is taken, from the end.
         """
         return self.decode(X, lengths)[1]
 
     def decode(
         self, X: ArrayLike, lengths: ArrayLike | None = None, algorithm: str = "viterbi"
-    ) -> tuple[float, NDArray[np.intp]]:
+    ) -> tuple[float, Array]:
         """States of the rows, and how probable they are.
 
         Parameters
@@ -88,12 +89,18 @@ class ChainDecoding(DensityMixin, BaseEstimator):
             Log-density of the states and the rows together, summed over the sequences;
             -inf for a path that is not possible.
         states : ndarray of shape (n_samples,)
-            Indices of states.
+            As of `predict`.
         """
         if algorithm not in _ALGORITHMS:
             raise ValueError(f"algorithm must be one of {sorted(_ALGORITHMS)}, got {algorithm!r}.")
         joint, sequences = self._read(X, lengths)
-        return _ALGORITHMS[algorithm](joint, sequences, *self._chain())
+        score, states = _ALGORITHMS[algorithm](joint, sequences, *self._chain())
+        return score, self._named(states)
+
+    def _named(self, states: NDArray[np.intp]) -> Array:
+        """States by the labels of fit, if there were any."""
+        classes = getattr(self, "classes_", None)
+        return states if classes is None else classes_of(states, classes)
 
     def predict_proba(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Probability of each state in each row, given the whole sequence (smoothed).
@@ -154,16 +161,16 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         log_likelihood : float
             In nats per row. (The `score` of hmmlearn is the sum over the rows.)
         """
-        if hasattr(y, "__len__"):
-            rows: Any = X
-            check_one_for_each_row(y, rows.shape[0] if hasattr(X, "shape") else len(rows))
-        log_likelihood, n_rows = self._total(X, lengths, sample_weight)
+        log_likelihood, n_rows = self._total(X, lengths, sample_weight, y)
         return log_likelihood / n_rows
 
-    def _total(self, X: Any, lengths: Any, sample_weight: Any) -> tuple[float, float]:
+    def _total(
+        self, X: Any, lengths: Any, sample_weight: Any, y: Any = None
+    ) -> tuple[float, float]:
         """Log-likelihood and number of rows, both weighted."""
         _, log_likelihood, sequences = self._smooth(X, lengths)
-        weight = read_weight(sample_weight, sequences)
+        check_one_for_each_row(y, sequences.n_rows, sequences=True)
+        weight = read_weight(sample_weight, len(sequences), "sequence")
         if weight is None:
             weight = np.ones(len(sequences))
         return float(weight @ log_likelihood), float(weight @ sequences.lengths)
@@ -221,9 +228,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         log_likelihood, n_rows = self._total(X, lengths, sample_weight)
         return -2.0 * log_likelihood + np.log(n_rows) * self._n_parameters()
 
-    def sample(
-        self, n_samples: int = 1, lengths: ArrayLike | None = None
-    ) -> tuple[Array, NDArray[np.intp]]:
+    def sample(self, n_samples: int = 1, lengths: ArrayLike | None = None) -> tuple[Array, Array]:
         """Draw sequences from the fitted model.
 
         Parameters
@@ -238,7 +243,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         X : ndarray of shape (n_samples, n_features)
             Rows, one sequence after another.
         states : ndarray of shape (n_samples,)
-            Their states.
+            Their states, or the labels of these.
         """
         check_is_fitted(self)
         if lengths is None:
@@ -247,11 +252,11 @@ class ChainDecoding(DensityMixin, BaseEstimator):
                     f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
                 )
             lengths = [int(n_samples)]
-        sequences = read_lengths(lengths, int(np.sum(lengths)))
+        sequences = Sequences.of_lengths(read_lengths(lengths, None))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         rng = np.random.default_rng(seed)
         states = _draw_states(sequences, *self._chain(), rng)
-        return self._emissions().sample(states, rng), states
+        return self._emissions().sample(states, rng), self._named(states)
 
 
 def _draw_states(

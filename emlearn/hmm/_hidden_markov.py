@@ -12,21 +12,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emlearn._checks import check_family_rows, check_responsibilities
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn.data import (
+    check_one_for_each_row,
+    check_responsibilities,
+    read_labels,
+    read_lengths,
+    read_table,
+    read_weight,
+)
 from emlearn.distributions import FAMILIES, Family, Gaussian, find_family
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
-from emlearn.hmm._reading import (
-    check_probabilities,
-    read_lengths,
-    read_probabilities,
-    read_states,
-    read_weight,
-)
+from emlearn.hmm._reading import check_probabilities, read_probabilities
 from emlearn.latent import (
     ChainLaw,
     ChainParams,
@@ -34,6 +35,7 @@ from emlearn.latent import (
     LabelModel,
     LabelParams,
     Observations,
+    Sequences,
 )
 from emlearn.latent.law import EMPTY
 from emlearn.latent.scoring import features_of
@@ -51,7 +53,8 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
     Parameters
     ----------
     n_components : int, default=None
-        Number of states. None means as many as `y` names, or one if it names none.
+        Number of states. None means as many as there are classes in `y` with
+        ``use_labels=True``, and otherwise one.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a state, as in `FiniteMixtureEM`: "gaussian",
         "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions` or of
@@ -73,9 +76,9 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         zeros have none. 0 is maximum likelihood.
     transmat_alpha : float or array-like of shape (n_components, n_components), default=0.0
         The same for the transitions from each state.
-    use_labels : bool, default=True
-        Whether `y`, if given to `fit`, holds states of the rows. Set to False where `y` is
-        passed for another purpose.
+    use_labels : bool, default=False
+        Whether `y`, if given to `fit`, holds states of the rows. By default it is ignored,
+        since a Pipeline passes its target to every step.
     tol : float, default=1e-7
         Stop when the objective still to be gained, estimated from the rate of
         convergence, is below this many nats per row.
@@ -131,6 +134,8 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         The family fitted.
     n_components_ : int
         Number of states.
+    classes_ : ndarray of shape (n_classes,)
+        Labels of the states, sorted; state c is that of label c. Only if some were known.
     converged_ : bool
         Whether the best start converged.
     n_iter_ : int
@@ -215,7 +220,7 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         transmat_init: ArrayLike | None = None,
         startprob_alpha: float | ArrayLike = 0.0,
         transmat_alpha: float | ArrayLike = 0.0,
-        use_labels: bool = True,
+        use_labels: bool = False,
         tol: float = 1e-7,
         max_iter: int = 1000,
         n_init: int = 1,
@@ -262,8 +267,11 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         X : array-like of shape (n_samples, n_features)
             Rows to fit, one sequence after another; NaN is a missing entry.
         y : array-like of shape (n_samples,), default=None
-            States of the rows, 0 to n_components - 1, -1 where they are not known. None
-            means that none is known. Ignored with ``use_labels=False``.
+            States of the rows with ``use_labels=True``, otherwise ignored: integers,
+            booleans or strings. A state is not known where `y` is -1, NaN, None, pandas.NA
+            or an empty category. Integers that all lie between 0 and n_components - 1 are
+            the numbers of the states. Other labels are classes, of which, sorted, class c
+            is state c. None means that no state is known.
         lengths : array-like of shape (n_sequences,), default=None
             Numbers of rows of the sequences; None means that all rows are one.
         sample_weight : array-like of shape (n_sequences,), default=None
@@ -282,24 +290,21 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
             invalid, or if every start failed.
         """
         validate_params(self)
-        X = self._read_rows(X, reset=True)
-        sequences = read_lengths(lengths, X.shape[0])
-        weight = read_weight(sample_weight, sequences)
-        labels = None
-        if self.use_labels and y is not None:
-            labels = read_states(y, X.shape[0], self.n_components)
-        named = 1 if labels is None else int(labels.max()) + 1
-        n = self.n_components_ = int(self.n_components or named)
+        rows = self._read_rows(X, reset=True)
+        sequences = Sequences.of_lengths(read_lengths(lengths, rows.shape[0]))
+        weight = read_weight(sample_weight, len(sequences), "sequence")
+        labels = self._note_states(y, rows.shape[0])
+        n = self.n_components_
         names = getattr(self, "feature_names_in_", None)
-        family = self._given_family().at_columns(names, X.shape[1])
+        family = self._given_family().at_columns(names, rows.shape[1])
         law = ChainLaw(
             n,
             read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
             read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
-        model = LabelModel(law, family, self._initializer(X.shape[0]))
+        model = LabelModel(law, family, self._initializer(rows.shape[0]))
         with blas_limited():
-            data = model.prepare(Observations(X, labels, sequences), weight)
+            data = model.prepare(Observations(rows, labels, sequences), weight)
             start = self._last_params(family, data.column_spec) if self._resumes() else None
             found = self._search(model, data, np.float64, start)
             self._publish_run(found, model.total_weight(data))
@@ -326,7 +331,7 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         y: Any = None,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-    ) -> NDArray[np.intp]:
+    ) -> Array:
         """Fit, and return the most probable states of each sequence.
 
         Parameters
@@ -348,13 +353,35 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         return self.fit(X, y, lengths, sample_weight).predict(X, lengths)
 
     def _read_rows(self, X: Any, *, reset: bool) -> Any:
-        return check_family_rows(
+        return read_table(
             self,
             X,
             reset=reset,
-            dtype=np.float64,
-            accept_sparse="csr" if self._given_family().accepts_sparse else False,
+            dtype=(np.float64,),
+            accept_sparse=self._given_family().accepts_sparse,
+            sequences=True,
         )
+
+    def _note_states(self, y: Any, n_rows: int) -> NDArray[np.intp] | None:
+        """States of the rows, -1 where they are not known; sets `n_components_`."""
+        check_one_for_each_row(y, n_rows, sequences=True)
+        known = None
+        if self.use_labels and y is not None:
+            known = read_labels(y, n_rows, self.n_components)
+        n_classes = 0 if known is None else len(known.classes)
+        n_components = self.n_components or max(n_classes, 1)
+        if n_classes > n_components:
+            raise ValueError(
+                f"y has {n_classes} classes, which are more than n_components="
+                f"{n_components}. Use n_components=None for one state for each class, or "
+                "use_labels=False if y does not hold states."
+            )
+        self.n_components_ = int(n_components)
+        if known is None:
+            self.__dict__.pop("classes_", None)
+            return None
+        self.classes_ = known.classes
+        return known.codes
 
     def _given_family(self) -> Family:
         family = find_family(self.family)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
+Index = NDArray[np.intp]
 
 
 class Bounds(NamedTuple):
@@ -17,6 +20,10 @@ class Bounds(NamedTuple):
 
     low: Array
     high: Array
+
+    def take(self, columns: Index) -> Bounds:
+        """Bounds of some of the columns."""
+        return Bounds(self.low[columns], self.high[columns])
 
     def clip(self, values: Floats, imputed: NDArray[np.bool_]) -> None:
         """Bring imputed values, in place, into the bounds; observed ones are not touched."""
@@ -30,23 +37,30 @@ class Bounds(NamedTuple):
 
 
 def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bounds | None:
-    """Bounds from what the user gave.
+    """Bounds from what the user gave: a tuple (low, high), or a dict of pairs by column.
 
     Raises
     ------
     ValueError
-        If a column is unknown, a bound is no number, or the lower exceeds the upper one.
+        If the form is another, a column is unknown, a bound is no number, or the lower
+        bound is not below the upper one.
     """
     if bounds is None:
         return None
-    low, high = np.full(n_features, -np.inf), np.full(n_features, np.inf)
     if isinstance(bounds, Mapping):
-        for key, pair in bounds.items():
-            index = _column(key, n_features, names)
-            low[index], high[index] = _pair(pair, f"column {key!r}")
+        low, high = _by_column(bounds, n_features, names)
+    elif isinstance(bounds, tuple):
+        if len(bounds) != 2:
+            raise ValueError(
+                f"bounds: a tuple must be the pair (low, high); got {len(bounds)} entries. {_FORMS}"
+            )
+        low = _of_all_columns(bounds[0], -math.inf, "lower", n_features, names)
+        high = _of_all_columns(bounds[1], math.inf, "upper", n_features, names)
     else:
-        lower, upper = _pair(bounds, "all columns")
-        low[:], high[:] = _spread(lower, n_features), _spread(upper, n_features)
+        raise ValueError(
+            f"bounds must be a tuple (low, high), a dict, or None; got {bounds!r}, which could "
+            f"be pairs by column or lower and upper bounds. {_FORMS}"
+        )
     wrong = np.flatnonzero(~(low < high))
     if wrong.size:
         i = int(wrong[0])
@@ -58,34 +72,87 @@ def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bou
     return Bounds(low, high)
 
 
+_FORMS = (
+    "For a pair of each column write {0: (0, 100), 'age': (10, 200)}; for the same two bounds "
+    "in all columns (0, 100); for lower and upper bounds by column ([0, 10], [100, 200])."
+)
+
+
+def _by_column(
+    bounds: Mapping[Any, Any], n_features: int, names: NDArray[Any] | None
+) -> tuple[Array, Array]:
+    low, high = np.full(n_features, -np.inf), np.full(n_features, np.inf)
+    given: dict[int, Any] = {}
+    for key, pair in bounds.items():
+        index = _column(key, n_features, names)
+        if index in given:
+            raise ValueError(f"bounds: {given[index]!r} and {key!r} are the same column.")
+        given[index] = key
+        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+            raise ValueError(
+                f"bounds: column {key!r} needs a pair (low, high), each a number or None; "
+                f"got {pair!r}."
+            )
+        low[index] = _number(pair[0], -math.inf, f"of column {key!r}")
+        high[index] = _number(pair[1], math.inf, f"of column {key!r}")
+    return low, high
+
+
 def _column(key: Any, n_features: int, names: NDArray[Any] | None) -> int:
     if isinstance(key, str):
         if names is None or key not in names:
-            raise ValueError(f"bounds: there is no column {key!r}.")
+            known = "the columns have no names" if names is None else f"there are {list(names)}"
+            raise ValueError(f"bounds: there is no column {key!r}; {known}.")
         return int(np.flatnonzero(names == key)[0])
-    if not isinstance(key, (int, np.integer)) or not 0 <= key < n_features:
+    number = isinstance(key, numbers.Integral) and not isinstance(key, bool)
+    if not number or not 0 <= key < n_features:
         raise ValueError(f"bounds: there is no column {key!r}; there are {n_features} columns.")
     return int(key)
 
 
-def _pair(pair: Any, where: str) -> tuple[Any, Any]:
+def _of_all_columns(
+    value: Any, absent: float, which: str, n_features: int, names: NDArray[Any] | None
+) -> Array:
+    """One of the two entries of a tuple: a number, None, or one of these for each column."""
+    if hasattr(value, "loc") and hasattr(value, "index"):
+        value = _in_order(value, which, n_features, names)
+    elif isinstance(value, tuple):
+        raise ValueError(
+            f"bounds: the {which} bounds are the tuple {value!r}, which could be the pair of one "
+            f"column. {_FORMS}"
+        )
+    if value is None or np.ndim(value) == 0:
+        return np.full(n_features, _number(value, absent, f"({which})"))
+    if np.ndim(value) != 1 or len(value) != n_features:
+        raise ValueError(
+            f"bounds: one {which} bound for each of the {n_features} columns is needed; got "
+            f"shape {np.shape(value)}."
+        )
+    return np.array(
+        [_number(entry, absent, f"({which}) of column {i}") for i, entry in enumerate(value)]
+    )
+
+
+def _in_order(value: Any, which: str, n_features: int, names: NDArray[Any] | None) -> list[Any]:
+    """Entries of a Series in the order of the columns, which its labels name."""
+    labels = list(range(n_features)) if names is None else list(names)
+    given = list(value.index)
+    if len(given) != len(labels) or set(given) != set(labels):
+        raise ValueError(
+            f"bounds: the labels of the {which} bounds, {given}, must be the columns, {labels}."
+        )
+    return [value.loc[label] for label in labels]
+
+
+def _number(value: Any, absent: float, where: str) -> float:
+    if value is None:
+        return absent
     try:
-        low, high = pair
-        low = -np.inf if low is None else np.asarray(low, dtype=np.float64)
-        high = np.inf if high is None else np.asarray(high, dtype=np.float64)
+        if isinstance(value, str):
+            raise TypeError
+        number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"bounds: for {where} a pair (low, high) is needed, each a number or None; "
-            f"got {pair!r}."
-        ) from None
-    return low, high
-
-
-def _spread(value: Any, n_features: int) -> Array:
-    try:
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), (n_features,))
-    except ValueError:
-        raise ValueError(
-            f"bounds: one value for each of the {n_features} columns is needed; "
-            f"got {np.shape(value)}."
-        ) from None
+        number = math.nan
+    if math.isnan(number):
+        raise ValueError(f"bounds: the bound {where} must be a number or None; got {value!r}.")
+    return number

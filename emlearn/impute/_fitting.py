@@ -20,6 +20,7 @@ from emlearn.distributions.gaussian.incomplete import (
 from emlearn.engine import EMResult, RemainingGain, find_accelerator, run_em, search
 from emlearn.engine.loop import Callback
 from emlearn.engine.threads import available_threads
+from emlearn.impute._known import Fitted
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -35,32 +36,13 @@ class Settings(NamedTuple):
 
     n_components: int
     n_factors: int | None
-    prior: Any
+    alpha: Any
     tol: float
     max_iter: int
     n_init: int
     n_jobs: int | None
     accelerate: str | None
     callback: Callback | None
-
-
-class Fitted(NamedTuple):
-    """A model, its parameters and the units they are in."""
-
-    model: Any
-    params: Any
-    frame: Frame
-
-    def mixture(self) -> tuple[Array, Array]:
-        """Weights and means in the units of the data."""
-        weights, means = self.model.mixture(self.params)
-        return weights, self.frame.restore(means)
-
-    def covariances(self) -> Array:
-        """Covariances of the components in the units of the data."""
-        scale = self.frame.scale
-        covariances: Array = self.model.covariances(self.params) * scale[:, None] * scale
-        return covariances
 
 
 class Outcome(NamedTuple):
@@ -74,7 +56,7 @@ class Outcome(NamedTuple):
         The run it comes from.
     restarts : tuple
         Records of all runs.
-    strength : float
+    alpha : float
         Pseudo-rows of the prior.
     never_together : ndarray of shape (n_pairs, 2)
         Pairs of columns that no row has both of.
@@ -83,7 +65,7 @@ class Outcome(NamedTuple):
     fitted: Fitted
     best: EMResult
     restarts: tuple[Any, ...]
-    strength: float
+    alpha: float
     never_together: NDArray[np.intp]
 
 
@@ -123,8 +105,8 @@ def fit_model(
             n_jobs=settings.n_jobs,
         )
         best, restarts = found.best, found.restarts
-    strength = 0.0 if model.prior is None else model.prior.strength
-    return Outcome(Fitted(model, best.params, frame), best, restarts, strength, never)
+    alpha = 0.0 if model.prior is None else model.prior.strength
+    return Outcome(Fitted(model, best.params, frame), best, restarts, alpha, never)
 
 
 def _prepare(
@@ -133,7 +115,7 @@ def _prepare(
     if settings.n_factors is not None:
         factors = IncompleteFactors(settings.n_factors)
         prepared = factors.prepare(X, sample_weight, frame)
-        strength = _strength(settings.prior, _ONE_ROW)
+        strength = _strength(settings.alpha, _ONE_ROW)
         if strength > 0.0:
             square = np.sum([b.weight @ (b.rows * b.rows) for b in prepared.blocks], axis=0)
             seen = np.sum([b.weight @ b.seen for b in prepared.blocks], axis=0)
@@ -143,7 +125,7 @@ def _prepare(
     data = model.prepare(X, sample_weight, frame)
     available = data.available
     single = settings.n_components == 1
-    strength = _strength(settings.prior, automatic_strength(available) if single else _ONE_ROW)
+    strength = _strength(settings.alpha, automatic_strength(available) if single else _ONE_ROW)
     if strength > 0.0:
         share = settings.n_components ** (-2.0 / X.shape[1])
         model = replace(model, prior=CovariancePrior(strength, available.variance * share))
@@ -151,10 +133,8 @@ def _prepare(
     return model, data, never
 
 
-def _strength(prior: Any, automatic: float) -> float:
-    if prior is None:
-        return 0.0
-    return automatic if isinstance(prior, str) else float(prior)
+def _strength(alpha: Any, automatic: float) -> float:
+    return automatic if isinstance(alpha, str) else float(alpha)
 
 
 def _seeds(settings: Settings, entropy: int) -> list[np.random.SeedSequence]:

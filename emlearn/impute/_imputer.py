@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,18 +12,22 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import Interval, StrOptions, check_sample_weight
+from emlearn._compat import Interval, StrOptions
+from emlearn.data import (
+    input_names,
+    is_na,
+    is_nan,
+    read_weight,
+)
 from emlearn.engine import ACCELERATORS
-from emlearn.engine.threads import blas_limited
 from emlearn.impute._base import FittedByEM
 from emlearn.impute._bounds import Bounds, read_bounds
-from emlearn.impute._reading import input_names, is_na, is_nan, read_table
+from emlearn.impute._drawing import fill_draws
+from emlearn.impute._known import Fitted, Known, conditioning
+from emlearn.impute._published import NOT_FITTED
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
-
-# Draws outside the bounds are drawn again at most so many times, then clipped.
-_REDRAWS = 50
 
 
 class MissingDataImputerEM(TransformerMixin, FittedByEM):
@@ -40,9 +45,9 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     n_factors : int, default=None
         If given, the covariance is that of a factor analysis with so many factors. No
         d x d matrix is then needed while fitting: for wide data. Needs ``n_components=1``.
-    prior : "auto", float or None, default="auto"
+    alpha : "auto" or float, default="auto"
         Strength of the prior on the covariances, as a number of rows in which columns are
-        uncorrelated and have their observed variances. None or 0 is maximum likelihood.
+        uncorrelated and have their observed variances. 0 is maximum likelihood.
         "auto" estimates from the data how far correlations should be shrunk, at most d + 1
         rows (and takes one row for a factor analysis and for each component of a mixture).
         Its influence vanishes as rows are added, and it is never 0, so that no covariance
@@ -64,10 +69,12 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         is NaN or pandas.NA.
     sample_posterior : bool, default=False
         Impute draws from the conditional distribution instead of its mean.
-    bounds : pair (low, high) or dict, default=None
-        Limits of imputed values: one pair of numbers, or arrays of shape (n_features,), for
-        all columns, or a pair for each named or numbered column. None in a pair is no limit.
-        Conditional means are clipped; draws outside are drawn again.
+    bounds : tuple (low, high) or dict, default=None
+        Limits of imputed values. A tuple holds the lower and the upper bounds of all columns,
+        each a number or one number for each column (a list, an array, or a Series, whose
+        labels must be the columns). A dict holds a pair (low, high) for each column that it
+        names, or numbers. None is no limit. Conditional means are clipped; draws follow the
+        conditional distribution within the bounds.
     add_indicator : bool, default=False
         Append a `sklearn.impute.MissingIndicator` to the output.
     keep_empty_features : bool, default=False
@@ -79,7 +86,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         Starts that run at the same time. One start uses all threads that BLAS may use.
         The result has the same bits for any number.
     warm_start : bool, default=False
-        Start from the parameters of the fit before, if it had the same columns.
+        Start from the published parameters, if they are of the same columns and kind.
     verbose : int, default=0
         Print the objective after each iteration.
 
@@ -90,19 +97,22 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     means_ : ndarray of shape (n_components, n_features_out)
         Means of the components. Columns are those of the output without indicators.
     covariances_ : ndarray of shape (n_components, n_features_out, n_features_out)
-        Covariances of the components. Computed anew each time it is asked for.
-    mean_ : ndarray of shape (n_features_out,)
-        Mean of the model.
-    covariance_ : ndarray of shape (n_features_out, n_features_out)
-        Covariance of the model; that of the mixture, if it is one. Computed when asked for.
+        Covariances of the components. With `n_factors` they follow from the next two, and
+        cannot be set.
     loadings_, noise_variances_ : ndarray of shape (n_features_out, n_factors), \
 (n_features_out,)
         Loadings and noise variances; only with `n_factors`.
+    mean_ : ndarray of shape (n_features_out,)
+        Mean of the model; follows from the above.
+    covariance_ : ndarray of shape (n_features_out, n_features_out)
+        Covariance of the model, that of the mixture if it is one; follows from the above.
     log_likelihood_ : float
         Log-likelihood of what is observed, at the published parameters.
-    objective_ : float
-        Log-likelihood + log prior: what the fit maximised.
-    prior_strength_ : float
+    lower_bound_ : float
+        Log-likelihood + log prior, what the fit maximized, for each unit of weight.
+    lower_bounds_ : list of float
+        The same after each iteration.
+    alpha_ : float
         Number of pseudo-rows of the prior that was used.
     n_iter_ : int
         Number of iterations of the best start.
@@ -130,6 +140,10 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     the model, and its covariances are 0. A row with nothing observed is imputed with the
     mean.
 
+    The published parameters are the model: `transform` and the other methods read `weights_`,
+    `means_`, `covariances_`, or `means_`, `loadings_` and `noise_variances_`, when they are
+    called, so that changed ones are used, and refused where they are no model.
+
     References
     ----------
     R. J. A. Little and D. B. Rubin (2019). "Statistical Analysis with Missing Data", 3rd
@@ -151,14 +165,14 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
-        "prior": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left"), None],
+        "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
         "accelerate": [StrOptions(set(ACCELERATORS)), None],
         "n_init": [Interval(numbers.Integral, 1, None, closed="left")],
         "missing_values": "no_validation",
         "sample_posterior": ["boolean"],
-        "bounds": ["array-like", dict, None],
+        "bounds": "no_validation",
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
         "random_state": ["random_state"],
@@ -172,7 +186,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         n_components: int = 1,
         *,
         n_factors: int | None = None,
-        prior: Any = "auto",
+        alpha: Any = "auto",
         tol: float = 1e-6,
         max_iter: int = 1000,
         accelerate: str | None = "auto",
@@ -189,7 +203,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     ):
         self.n_components = n_components
         self.n_factors = n_factors
-        self.prior = prior
+        self.alpha = alpha
         self.tol = tol
         self.max_iter = max_iter
         self.accelerate = accelerate
@@ -264,76 +278,78 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Rows without missing entries; observed entries come back bit for bit. Of the
             same precision as `X`. Indicators follow if `add_indicator`.
         """
-        check_is_fitted(self, "means_")
-        return self._complete(read_table(self, X, reset=False))
+        check_is_fitted(self, msg=NOT_FITTED)
+        return self._complete(self._read_table(X, reset=False))
 
     def _complete(self, table: Floats) -> Floats:
+        known = self._known()
         indicators = None if self.indicator_ is None else self.indicator_.transform(table)
         bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
-        missing = np.isnan(table) if bounds is not None else None
-        out = table
+        rows = self._keep(table)
+        missing = np.isnan(rows) if bounds is not None else None
+        if bounds is not None:
+            bounds = bounds.take(self._kept)
         if self.sample_posterior:
-            out = table.copy()
-            self._fill_draws(table, out, bounds)
+            out = rows.copy()
+            self._fill_draws(known, rows, out, bounds)
         else:
             # In place: the table is ours, and each block is read before it is written.
-            self._fill(table, out, "fill_means")
+            out = rows
+            self._fill(known, rows, out, "fill_means")
         if bounds is not None and missing is not None:
             bounds.clip(out, missing)
-        out = self._keep(out)
         if indicators is not None:
             out = np.hstack((out, indicators.astype(out.dtype)))
         return out
 
-    def _fill(self, table: Floats, out: Floats, what: str, *more: Any) -> None:
+    def _fill(self, known: Known, rows: Floats, out: Floats, what: str) -> None:
         """Let the model fill the varying columns of `out`, and constants fill the others."""
-        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
-            self._fill_limited(table, out, what, *more)
+
+        def fill(fitted: Fitted, part: Floats, target: Floats) -> None:
+            getattr(fitted.model, what)(fitted.params, fitted.frame, part, target)
+
+        spread = what == "fill_deviations"
+        self._fill_by(known, rows, out, fill, np.zeros_like(known.constants) if spread else None)
+
+    def _fill_draws(self, known: Known, rows: Floats, out: Floats, bounds: Bounds | None) -> None:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rng = np.random.default_rng(seed)
+        limits = None if bounds is None else bounds.take(known.varying)
+
+        def fill(fitted: Fitted, part: Floats, target: Floats) -> None:
+            fill_draws(fitted, part, target, limits, rng)
+
+        self._fill_by(known, rows, out, fill)
+
+    def _fill_by(
+        self,
+        known: Known,
+        rows: Floats,
+        out: Floats,
+        fill: Callable[[Fitted, Floats, Floats], None],
+        constants: Array | None = None,
+    ) -> None:
+        varying = known.varying
+        values = known.constants if constants is None else constants
+        for column in np.setdiff1d(np.arange(rows.shape[1]), varying):
+            out[np.isnan(rows[:, column]), column] = values[column]
+        if known.fitted is not None:
+            with conditioning():
+                if varying.size == rows.shape[1]:
+                    fill(known.fitted, rows, out)
+                else:
+                    part = out[:, varying]
+                    fill(known.fitted, rows[:, varying], part)
+                    out[:, varying] = part
         overflown = ~np.isfinite(out)
         if overflown.any():
             # Beside values near the largest number there is, all rows together must do.
-            overall = np.zeros(self._empty.size)
-            spread = what == "fill_deviations"
-            overall[self._kept_columns()] = (
-                np.sqrt(np.diagonal(self.covariance_)) if spread else self.mean_
-            )
+            overall = self.mean_ if constants is None else np.sqrt(np.diagonal(self.covariance_))
             np.copyto(out, overall.astype(out.dtype), where=overflown)
-
-    def _fill_limited(self, table: Floats, out: Floats, what: str, *more: Any) -> None:
-        varying = self._varying
-        others = np.setdiff1d(np.arange(table.shape[1]), varying)
-        for column in others:
-            absent = np.isnan(table[:, column])
-            out[absent, column] = 0.0 if what == "fill_deviations" else self._constants[column]
-        if self._fitted is None:
-            return
-        model, params, frame = self._fitted
-        if others.size == 0:
-            getattr(model, what)(params, frame, table, out, *more)
-        else:
-            part = out[:, varying]
-            getattr(model, what)(params, frame, table[:, varying], part, *more)
-            out[:, varying] = part
-
-    def _fill_draws(self, table: Floats, out: Floats, bounds: Bounds | None) -> None:
-        """Fill with draws, again where they violate the bounds."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        rng = np.random.default_rng(seed)
-        self._fill(table, out, "fill_draws", rng)
-        if bounds is None:
-            return
-        missing = np.isnan(table)
-        for _ in range(_REDRAWS):
-            again = np.flatnonzero(bounds.violated(out, missing))
-            if again.size == 0:
-                return
-            part = table[again]
-            self._fill(table[again], part, "fill_draws", rng)
-            out[again] = part
 
     def _keep(self, columns: Floats) -> Floats:
         """Drop the columns that the output lacks."""
-        kept = self._kept_columns()
+        kept = self._kept
         return columns if kept.size == columns.shape[1] else columns[:, kept]
 
     def conditional_std(self, X: Any) -> Array:
@@ -352,11 +368,11 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         std : ndarray of shape (n_samples, n_features_out)
             Standard deviations, 0 where an entry is observed.
         """
-        check_is_fitted(self, "means_")
-        table = read_table(self, X, reset=False)
-        out = np.zeros(table.shape)
-        self._fill(table, out, "fill_deviations")
-        return np.asarray(self._keep(out))
+        known = self._known()
+        rows = self._keep(self._read_table(X, reset=False))
+        out = np.zeros(rows.shape)
+        self._fill(known, rows, out, "fill_deviations")
+        return np.asarray(out)
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of what is observed of each row.
@@ -372,13 +388,13 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Log-densities; 0 for a row with nothing observed. Columns that were constant or
             empty in fit are left out.
         """
-        check_is_fitted(self, "means_")
-        table = read_table(self, X, reset=False)
-        if self._fitted is None:
-            return np.zeros(table.shape[0])
-        model, params, frame = self._fitted
-        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
-            density: Array = model.log_density(params, frame, table[:, self._varying])
+        known = self._known()
+        rows = self._keep(self._read_table(X, reset=False))
+        if known.fitted is None:
+            return np.zeros(rows.shape[0])
+        model, params, frame = known.fitted
+        with conditioning():
+            density: Array = model.log_density(params, frame, rows[:, known.varying])
         density[np.isnan(density)] = -np.inf
         return density
 
@@ -400,7 +416,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Weighted mean of `score_samples`.
         """
         density = self.score_samples(X)
-        return float(np.average(density, weights=check_sample_weight(sample_weight, density)))
+        return float(np.average(density, weights=read_weight(sample_weight, len(density))))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of the output.
@@ -415,9 +431,9 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         names : ndarray of str of shape (n_features_out,)
             Names of the columns kept, then those of the indicators.
         """
-        check_is_fitted(self, "means_")
+        check_is_fitted(self, msg=NOT_FITTED)
         given = input_names(self, input_features)
-        names = given[self._kept_columns()]
+        names = given[self._kept]
         if self.indicator_ is not None:
             names = np.concatenate((names, self.indicator_.get_feature_names_out(given)))
         return np.asarray(names, dtype=object)
@@ -440,14 +456,16 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         ValueError
             If there are no indicators, or the number of columns is wrong.
         """
-        check_is_fitted(self, "means_")
+        check_is_fitted(self, msg=NOT_FITTED)
         if self.indicator_ is None:
             raise ValueError(
                 "'inverse_transform' works only when 'MissingDataImputerEM' is instantiated "
                 f"with 'add_indicator=True'. Got 'add_indicator={self.add_indicator}' instead."
             )
         table = np.asarray(X)
-        kept, marked = self._kept_columns(), self.indicator_.features_
+        if table.dtype.kind != "f":
+            table = table.astype(np.float64)
+        kept, marked = self._kept, self.indicator_.features_
         if table.ndim != 2 or table.shape[1] != kept.size + marked.size:
             raise ValueError(
                 f"X has shape {table.shape}; {kept.size} columns and {marked.size} indicators "

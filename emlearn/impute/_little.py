@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
+from sklearn.exceptions import ConvergenceWarning
 
-from emlearn.distributions.gaussian.incomplete import find_patterns
+from emlearn._compat import Interval, StrOptions, validate_parameter_constraints
+from emlearn._warnings import warn_user
+from emlearn.data import column_label
+from emlearn.distributions.gaussian.incomplete import (
+    Frame,
+    PatternTable,
+    find_patterns,
+    summarize_columns,
+)
+from emlearn.engine import Status
+from emlearn.engine.threads import blas_limited
+from emlearn.impute._fitting import Outcome, fit_model
 from emlearn.impute._imputer import MissingDataImputerEM
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 # Maximum likelihood close enough for six digits of the statistic.
 _TOL = 1e-12
 _MAX_ITER = 10_000
+# Correlations whose smallest eigenvalue is below this leave no digits to a distance.
+_SINGULAR = 1e-10
+# Of the degrees of freedom that the statistic has, how many the rows within patterns must
+# have for a p-value at all, and for one without a warning.
+_TOO_FEW = 0.1
+_FEW = 1.0
 
 
 class LittleTestResult(NamedTuple):
@@ -29,7 +51,7 @@ class LittleTestResult(NamedTuple):
         Probability of a larger statistic if entries are missing completely at random;
         1 where there is nothing to test.
     n_patterns : int
-        Number of patterns with something observed.
+        Number of patterns with something observed, among the columns that vary.
     """
 
     statistic: float
@@ -38,7 +60,7 @@ class LittleTestResult(NamedTuple):
     n_patterns: int
 
 
-def little_mcar_test(X: Any, *, prior: Any = None) -> LittleTestResult:
+def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     """Test whether entries are missing completely at random.
 
     Compares the mean of each pattern of missing entries with the maximum-likelihood mean:
@@ -50,9 +72,10 @@ def little_mcar_test(X: Any, *, prior: Any = None) -> LittleTestResult:
     ----------
     X : array-like or DataFrame of shape (n_samples, n_features)
         Data; NaN, None and pandas.NA are missing. Rows with nothing observed, and columns
-        that are constant or empty, are left out.
-    prior : "auto", float or None, default=None
-        Prior of `MissingDataImputerEM`. None is the test as published; with few rows for
+        that are constant or empty, are left out. Rows have no weights: the test counts
+        independent rows.
+    alpha : "auto" or float, default=0
+        Prior of `MissingDataImputerEM`. 0 is the test as published; with few rows for
         the number of columns a prior is needed for a covariance that is not singular.
 
     Returns
@@ -63,7 +86,23 @@ def little_mcar_test(X: Any, *, prior: Any = None) -> LittleTestResult:
     Raises
     ------
     ValueError
-        If the data are no numeric table, or their maximum-likelihood covariance is singular.
+        If the data are no numeric table, their maximum-likelihood covariance is singular,
+        as where columns depend on each other exactly, or (nearly) every row has a pattern
+        of its own.
+
+    Warns
+    -----
+    UserWarning
+        If patterns have few rows. See the notes.
+
+    Notes
+    -----
+    The covariance is estimated from the same rows, whose squared distances add up to the
+    number of observed entries whatever the data. Rows within patterns must take up the
+    slack: sum of (n_p - 1) times the observed columns of the pattern, f say. The variance of
+    the statistic is about f / (f + df) of that of a chi-squared distribution. Below f = df
+    the test rejects too seldom, and a warning says so; below f = df / 10 the p-value would
+    say next to nothing, and there is none. Fewer columns have fewer patterns.
 
     References
     ----------
@@ -81,25 +120,86 @@ def little_mcar_test(X: Any, *, prior: Any = None) -> LittleTestResult:
     >>> little_mcar_test(X).pvalue < 0.001
     True
     """
-    imputer = MissingDataImputerEM(prior=prior, tol=_TOL, max_iter=_MAX_ITER)
-    table = imputer._read_and_fit(X, None)[:, imputer._varying].astype(np.float64)
-    if imputer._fitted is None:
-        return LittleTestResult(0.0, 0, 1.0, int(table.shape[0] > 0))
-    _, params, frame = imputer._fitted
-    rows = frame.standardize(table)
-    missing = np.isnan(table)
-    statistic, n_observed, n_patterns = 0.0, 0, 0
-    patterns = find_patterns(missing)
+    validate_parameter_constraints(_CONSTRAINTS, {"alpha": alpha}, caller_name="little_mcar_test")
+    reader = MissingDataImputerEM(alpha=alpha, tol=_TOL, max_iter=_MAX_ITER)
+    table, _ = reader._read(X, None)
+    columns = summarize_columns(table)
+    varying = np.flatnonzero(~columns.constant)
+    if varying.size == 0:
+        return LittleTestResult(0.0, 0, 1.0, 0)
+    table = np.ascontiguousarray(table[:, varying], dtype=np.float64)
+    patterns = find_patterns(np.isnan(table)).observed()
+    n_observed = (~patterns.mask).sum(axis=1)
+    df = int(n_observed.sum()) - varying.size
+    if df <= 0:
+        return LittleTestResult(0.0, 0, 1.0, n_observed.size)
+    _check_rows(patterns, n_observed, df)
+    frame = Frame(*(part[varying] for part in columns.frame))
+    with blas_limited():
+        outcome = fit_model(table, None, frame, reader._settings(), 0, None)
+    labels = [column_label(reader, int(i)) for i in varying]
+    _check_fit(outcome, labels, maximum_likelihood=outcome.alpha == 0.0)
+    statistic = _statistic(frame.standardize(table), patterns, outcome)
+    return LittleTestResult(statistic, df, float(chi2.sf(statistic, df)), n_observed.size)
+
+
+_CONSTRAINTS = {"alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")]}
+
+
+def _statistic(rows: Array, patterns: PatternTable, outcome: Outcome) -> float:
+    params = outcome.fitted.params
+    statistic = 0.0
     for i, mask in enumerate(patterns.mask):
         observed = np.flatnonzero(~mask)
-        if observed.size == 0:
-            continue
         members = patterns.order[patterns.edges[i] : patterns.edges[i + 1]]
-        gap: NDArray[np.float64] = rows[members].mean(axis=0)[observed] - params.means[0, observed]
+        gap = rows[members].mean(axis=0)[observed] - params.means[0, observed]
         within = params.covariances[0][np.ix_(observed, observed)]
         statistic += members.size * float(gap @ np.linalg.solve(within, gap))
-        n_observed += observed.size
-        n_patterns += 1
-    df = n_observed - table.shape[1]
-    pvalue = float(chi2.sf(statistic, df)) if df > 0 else 1.0
-    return LittleTestResult(statistic, df, pvalue, n_patterns)
+    return statistic
+
+
+def _check_rows(patterns: PatternTable, n_observed: NDArray[Any], df: int) -> None:
+    """Refuse patterns of so few rows that the statistic says nothing, and warn before that."""
+    sizes = np.diff(patterns.edges)
+    within = int(((sizes - 1) * n_observed).sum())
+    found = f"{sizes.sum()} rows have {sizes.size} patterns of missing entries"
+    if within < _TOO_FEW * df:
+        raise ValueError(
+            f"Little's test needs patterns with several rows, but {found}: the statistic would "
+            f"be near the number of observed entries, {int(sizes @ n_observed)}, whatever the "
+            "data. Test fewer columns at a time."
+        )
+    if within < _FEW * df:
+        warn_user(
+            f"{found}, with few rows each: Little's test has little power here and its p-value "
+            "is too large. Test fewer columns at a time.",
+            UserWarning,
+        )
+
+
+def _check_fit(outcome: Outcome, labels: list[str], *, maximum_likelihood: bool) -> None:
+    """Refuse a covariance that is singular to working precision."""
+    best = outcome.best
+    if best.params is None or not best.status.usable:
+        raise ValueError(
+            f"Little's test needs the maximum-likelihood covariance, but {best.message}: there "
+            "are too few rows for the number of columns, or columns depend on each other "
+            "exactly. Leave columns out, or set alpha='auto'."
+        )
+    covariance = best.params.covariances[0]
+    deviation = np.sqrt(np.diagonal(covariance))
+    values, vectors = np.linalg.eigh(covariance / deviation[:, None] / deviation)
+    if maximum_likelihood and values[0] < _SINGULAR:
+        size = np.abs(vectors[:, 0])
+        involved = [labels[i] for i in np.flatnonzero(size > 0.1 * size.max())]
+        raise ValueError(
+            "Little's test needs a maximum-likelihood covariance that is not singular, but "
+            f"columns depend on each other exactly: {', '.join(involved)}. Leave one of them "
+            "out, or set alpha='auto'."
+        )
+    if best.status is Status.MAX_ITER:
+        warn_user(
+            "The maximum-likelihood estimate was not reached; the statistic of Little's test may "
+            "be off in its last digits. Very many entries are missing.",
+            ConvergenceWarning,
+        )

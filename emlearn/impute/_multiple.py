@@ -12,6 +12,8 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from emlearn._warnings import warn_user
+from emlearn.impute._base import Notice
 from emlearn.impute._imputer import MissingDataImputerEM
 
 # A resample without any value of some column is drawn again so many times.
@@ -47,12 +49,21 @@ def multiple_imputation(
         Imputations made at the same time, with joblib; in threads unless
         `joblib.parallel_config` says otherwise.
     random_state : int, RandomState instance or None, default=None
-        Source of resamples and draws. The result does not depend on `n_jobs`.
+        Source of starts, resamples and draws. None means the `random_state` of the imputer,
+        of which an instance is copied: so a seed in either place gives the same imputations
+        each time. The result does not depend on `n_jobs`.
 
-    Yields
-    ------
-    X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
-        As from ``imputer.transform``.
+    Returns
+    -------
+    imputations : iterator of ndarray or DataFrame of shape (n_samples, n_features_out)
+        The imputations, each as from ``imputer.transform``. They are made one after the
+        other when asked for, or some at a time with `n_jobs`; the model of all rows is fitted
+        at once.
+
+    Warns
+    -----
+    UserWarning, ConvergenceWarning
+        What the fits have to warn of, once, with the number of imputations, after the last.
 
     Raises
     ------
@@ -83,51 +94,79 @@ def multiple_imputation(
     """
     if not isinstance(imputer, MissingDataImputerEM):
         raise TypeError(f"imputer must be a MissingDataImputerEM, got {type(imputer).__name__}.")
-    if not isinstance(n_imputations, numbers.Integral) or n_imputations < 1:
+    count = isinstance(n_imputations, numbers.Integral) and not isinstance(n_imputations, bool)
+    if not count or n_imputations < 1:
         raise ValueError(f"n_imputations must be an integer >= 1, got {n_imputations!r}.")
+    if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
+        raise ValueError(f"n_jobs must be an integer other than 0, or None; got {n_jobs!r}.")
     full = clone(imputer)
-    entropy = int(check_random_state(random_state).randint(2**31 - 1))
-    sequence = np.random.SeedSequence(entropy)
+    source = check_random_state(full.random_state if random_state is None else random_state)
+    sequence = np.random.SeedSequence(int(source.randint(2**31 - 1)))
     first, *seeds = sequence.spawn(int(n_imputations) + 1)
     full.set_params(random_state=int(first.generate_state(1)[0]), warm_start=False)
-    missing = np.isnan(full._read_and_fit(X, None))
-    return _draw_all(full, X, missing, seeds, n_jobs)
+    table, _ = full._read(X, None)
+    # Of the model of all rows, a start for the others, only what it says of the data matters.
+    notices = [n for n in full._fit_table(table, None) if n.category is UserWarning]
+    for notice in notices:
+        warn_user(notice.message, notice.category)
+    return _draw_all(full, X, table, seeds, n_jobs, {notice.kind for notice in notices})
 
 
 def _draw_all(
     full: MissingDataImputerEM,
     X: Any,
-    missing: Any,
+    table: Any,
     seeds: list[np.random.SeedSequence],
     n_jobs: int | None,
+    known: set[str],
 ) -> Iterator[Any]:
+    """The imputations, and after the last what there is to warn of, each kind once."""
+    found: dict[str, list[Notice]] = {}
+    for imputed, notices in _draws(full, X, table, seeds, n_jobs):
+        for notice in notices:
+            found.setdefault(notice.kind, []).append(notice)
+        yield imputed
+    for kind, notices in found.items():
+        if kind not in known:
+            message = f"In {len(notices)} of {len(seeds)} imputations: {notices[0].message}"
+            warn_user(message, notices[0].category)
+
+
+def _draws(
+    full: MissingDataImputerEM,
+    X: Any,
+    table: Any,
+    seeds: list[np.random.SeedSequence],
+    n_jobs: int | None,
+) -> Iterator[tuple[Any, list[Notice]]]:
     step = 2 * effective_n_jobs(n_jobs)
     if step == 2:
         for seed in seeds:
-            yield _draw_one(full, X, missing, seed)
+            yield _draw_one(full, X, table, seed)
         return
     for start in range(0, len(seeds), step):
         yield from Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_draw_one)(full, X, missing, seed) for seed in seeds[start : start + step]
+            delayed(_draw_one)(full, X, table, seed) for seed in seeds[start : start + step]
         )
 
 
 def _draw_one(
-    full: MissingDataImputerEM, X: Any, missing: Any, seed: np.random.SeedSequence
-) -> Any:
+    full: MissingDataImputerEM, X: Any, table: Any, seed: np.random.SeedSequence
+) -> tuple[Any, list[Notice]]:
     rng = np.random.default_rng(seed)
-    weight = _resample(missing, full._empty, rng)
+    weight = _resample(np.isnan(table), rng)
     imputer = copy.deepcopy(full)
     # From the optimum of all rows EM is quick, and a mixture stays in the same optimum.
     imputer.set_params(
         warm_start=True, sample_posterior=True, random_state=int(rng.integers(2**31 - 1))
     )
-    return imputer.fit(X, sample_weight=weight).transform(X)
+    notices = imputer._fit_table(table, weight)
+    return imputer.transform(X), notices
 
 
-def _resample(missing: Any, empty: Any, rng: np.random.Generator) -> Any:
+def _resample(missing: Any, rng: np.random.Generator) -> Any:
     """How often each row is drawn; each column keeps at least one observed value."""
-    n_rows = missing.shape[0]
+    n_rows, empty = missing.shape[0], missing.all(axis=0)
     for _ in range(_RESAMPLES):
         weight = np.bincount(rng.integers(n_rows, size=n_rows), minlength=n_rows).astype(float)
         if (empty | ((weight > 0.0) @ ~missing > 0)).all():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
+
+from emlearn.data import as_numbers
 
 Array = NDArray[np.float64]
 
@@ -102,14 +105,17 @@ def pool_estimates(
         raise ValueError(f"At least 2 imputations are needed, got {m}.")
     if (squares < 0.0).any():
         raise ValueError("variances must not be negative; they are squared standard errors.")
-    if df_complete is not None and not df_complete > 0.0:
-        raise ValueError(f"df_complete must be positive, got {df_complete}.")
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
-    estimate, within = values.mean(axis=0), squares.mean(axis=0)
-    between = values.var(axis=0, ddof=1)
-    extra = (1.0 + 1.0 / m) * between
-    total = within + extra
+    if df_complete is not None and not (_is_real(df_complete) and df_complete > 0.0):
+        raise ValueError(f"df_complete must be a positive number or None, got {df_complete!r}.")
+    if not (_is_real(confidence) and 0.0 < confidence < 1.0):
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimate, within = values.mean(axis=0), squares.mean(axis=0)
+        between = values.var(axis=0, ddof=1)
+        extra = (1.0 + 1.0 / m) * between
+        total = within + extra
+    if not (np.isfinite(total).all() and np.isfinite(estimate).all()):
+        raise ValueError("estimates or variances are so large that their squares overflow.")
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(total > 0.0, extra / total, 0.0)
         df = (m - 1.0) / share**2
@@ -135,8 +141,12 @@ def pool_estimates(
     )
 
 
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _read(values: Any, name: str) -> Array:
-    table = np.asarray(values, dtype=np.float64)
+    table = as_numbers(np.ma.filled(values, np.nan) if np.ma.isMA(values) else values, name)
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2:

@@ -1,7 +1,14 @@
 """Compiled kernels of inner loops; each has an equivalent in numpy.
 
-The kernels are built where a C compiler (GCC or Clang) is at hand, and left out elsewhere.
-The environment variable `EMLEARN_COMPILED=0` makes the package do without them.
+The kernels are built where a C compiler (GCC or Clang) is at hand, and left out elsewhere; of
+the builds for several instruction sets the best that the processor runs is taken. Two
+environment variables are read when the package is imported:
+
+`EMLEARN_COMPILED=0`
+    Do without the kernels.
+`EMLEARN_REQUIRE_COMPILED=1`
+    A missing kernel is an error (where otherwise the next best is taken), also when the package
+    is built.
 """
 
 from __future__ import annotations
@@ -11,17 +18,25 @@ from importlib import import_module
 from typing import Any
 
 
-def _load() -> Any:
-    if os.environ.get("EMLEARN_COMPILED", "1") == "0":
+def _load(environment: Any = os.environ) -> Any:
+    required = environment.get("EMLEARN_REQUIRE_COMPILED", "0") == "1"
+    if environment.get("EMLEARN_COMPILED", "1") == "0":
+        if required:
+            raise ImportError(
+                "EMLEARN_COMPILED=0 and EMLEARN_REQUIRE_COMPILED=1 exclude each other; set one"
+            )
         return None
+    best = None
     try:
-        base = import_module("emlearn.kernels._base")
-    except ImportError:
-        return None
-    try:
-        return import_module(f"emlearn.kernels._{base.level()}")
-    except ImportError:
-        return base
+        best = import_module("emlearn.kernels._base")
+        best = import_module(f"emlearn.kernels._{best.level()}")
+    except ImportError as error:
+        if required:
+            raise ImportError(
+                f"a compiled kernel is missing, which EMLEARN_REQUIRE_COMPILED=1 does not allow: "
+                f"{error}"
+            ) from error
+    return best
 
 
 #: The module of compiled functions; None where there is none.

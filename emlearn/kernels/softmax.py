@@ -26,15 +26,16 @@ def to_responsibilities(log_joint: Array, weight: Array | None) -> float:
     Returns
     -------
     log_likelihood : float
-        Weighted sum of the log-densities of the rows.
+        Weighted sum of the log-densities of the rows. A row of weight 0 does not count, even
+        where its log-density is -inf.
     """
     if compiled is not None:
-        return float(compiled.normalize(log_joint, weight, None))
+        return float(compiled.responsibilities(log_joint, weight, None))
     density = _normalize(log_joint)
     if weight is None:
         return float(density.sum())
     log_joint *= weight.astype(log_joint.dtype, copy=False)
-    return float(weight @ density)
+    return float(weight @ np.where(weight != 0.0, density, 0.0))
 
 
 def row_log_density(log_joint: Array) -> Array:
@@ -42,7 +43,7 @@ def row_log_density(log_joint: Array) -> Array:
     if compiled is None or not log_joint.flags.c_contiguous:
         return _normalize(log_joint)
     density = np.empty(log_joint.shape[1])
-    compiled.normalize(log_joint, None, density)
+    compiled.responsibilities(log_joint, None, density)
     return density
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emlearn._compat import check_sample_weight, validate_params
+from emlearn._compat import validate_params
 from emlearn._fitting import EMFitting
+from emlearn.data import read_weight
 from emlearn.engine import EMResult, LatentVariableModel
 from emlearn.engine.threads import blas_limited
 from emlearn.mixture._scoring import MixtureScoring
@@ -37,6 +38,9 @@ class BaseMixtureEM(EMFitting, MixtureScoring):
     def _observe(self, X: Array, y: object) -> Any:
         """What the model is fitted to; here the rows alone."""
         return X
+
+    #: Whether a common factor of all weights changes nothing, however small or large.
+    _any_scale = False
 
     def _n_components(self) -> int:
         return int(self.n_components)
@@ -77,7 +81,7 @@ class BaseMixtureEM(EMFitting, MixtureScoring):
         """
         validate_params(self)
         X = self._validate_rows(X, reset=True)
-        weight = check_sample_weight(sample_weight, X)
+        weight = read_weight(sample_weight, X.shape[0], any_scale=self._any_scale)
         observed = self._observe(X, y)
         self._check_enough_rows(X, weight)
         with blas_limited():

@@ -9,9 +9,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emlearn._checks import check_family_rows, check_responsibilities
-from emlearn._compat import Interval, StrOptions, check_sample_weight, validate_params
+from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn.data import (
+    check_responsibilities,
+    classes_of,
+    read_labels,
+    read_table,
+    read_weight,
+)
 from emlearn.distributions import FAMILIES, Family, find_family
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
@@ -25,7 +31,6 @@ from emlearn.latent import (
 )
 from emlearn.latent.scoring import features_of
 from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
-from emlearn.mixture._finite_labels import classes_of, read_labels
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -46,8 +51,8 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
     Parameters
     ----------
     n_components : int, default=None
-        Number of components. None means as many as there are classes in `y`, or one
-        if no class is known.
+        Number of components. None means as many as there are classes in `y` with
+        ``use_labels=True``, and otherwise one.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a component: "categorical" (items with codes 0, 1,
         2, ...: latent class analysis), "bernoulli" (items of 0 or 1), "multinomial"
@@ -59,9 +64,9 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         Pseudo-rows of each component in the estimate of the weights: their prior is
         Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. (The priors of the other
         parameters belong to the family.)
-    use_labels : bool, default=True
-        Whether `y`, if given to `fit`, holds classes of the rows. Set to False where
-        `y` is passed for another purpose, as by a Pipeline that ends with a classifier.
+    use_labels : bool, default=False
+        Whether `y`, if given to `fit`, holds classes of the rows. By default it is ignored,
+        since a Pipeline passes its target to every step.
     unlabelled_weight : float, default=1.0
         Factor on the weights of the rows whose class is unknown, where some are known.
         Below 1 keeps a great mass of them from overriding the classes; 0 leaves them out.
@@ -196,7 +201,7 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         *,
         family: str | Family | list[tuple[Any, Any]] = "gaussian",
         weights_alpha: float = 0.0,
-        use_labels: bool = True,
+        use_labels: bool = False,
         unlabelled_weight: float = 1.0,
         tol: float = 1e-7,
         max_iter: int = 1000,
@@ -237,9 +242,9 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         X : {array-like, CSR array} of shape (n_samples, n_features)
             Rows to fit; NaN is a missing entry. Sparse for families that take it.
         y : array-like of shape (n_samples,), default=None
-            Classes of the rows, -1 where they are unknown: numbers, or strings in an array
-            of dtype object, as for `sklearn.semi_supervised.SelfTrainingClassifier`. None
-            means that none is known. Ignored with ``use_labels=False``.
+            Classes of the rows with ``use_labels=True``, otherwise ignored: integers,
+            booleans or strings. A class is not known where `y` is -1, NaN, None, pandas.NA
+            or an empty category. None means that no class is known.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0; weight w has the effect of w copies of the row.
             None means 1 each.
@@ -256,20 +261,20 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
             every start failed.
         """
         validate_params(self)
-        X = self._read_rows(X, reset=True)
-        weight = check_sample_weight(sample_weight, X)
-        labels = self._note_classes(y, X)
-        check_enough_rows(self.n_components_, X, weight)
+        rows = self._read_rows(X, reset=True)
+        weight = read_weight(sample_weight, rows.shape[0])
+        labels = self._note_classes(y, rows)
+        check_enough_rows(self.n_components_, rows, weight)
         names = getattr(self, "feature_names_in_", None)
-        family = find_family(self.family).at_columns(names, X.shape[1])
+        family = find_family(self.family).at_columns(names, rows.shape[1])
         law = MixtureLaw(
             self.n_components_, float(self.weights_alpha), float(self.unlabelled_weight)
         )
-        model = LabelModel(law, family, self._initializer(X.shape[0]))
+        model = LabelModel(law, family, self._initializer(rows.shape[0]))
         with blas_limited():
-            data = model.prepare(Observations(X, labels), weight)
+            data = model.prepare(Observations(rows, labels), weight)
             start = self._last_params(family, data.column_spec) if self._resumes() else None
-            found = self._search(model, data, X.dtype, start)
+            found = self._search(model, data, rows.dtype, start)
             self._publish_run(found, model.total_weight(data))
             params = found.best.params
             self.log_likelihood_ = float(found.best.objective - model.log_prior(params))
@@ -282,19 +287,18 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         return self
 
     def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        rows: Array = check_family_rows(
+        rows: Array = read_table(
             self,
             X,
             reset=reset,
-            dtype=[np.float64, np.float32],
-            accept_sparse="csr" if find_family(self.family).accepts_sparse else False,
-            ensure_min_samples=2 if reset else 1,
+            accept_sparse=find_family(self.family).accepts_sparse,
+            min_rows=2 if reset else 1,
         )
         return rows
 
     def _note_classes(self, y: Any, X: Array) -> NDArray[np.intp] | None:
         """Labels of the rows; sets `n_components_`, and `classes_` if some are known."""
-        known = read_labels(y, X) if self.use_labels and y is not None else None
+        known = read_labels(y, X.shape[0]) if self.use_labels and y is not None else None
         n_classes = 0 if known is None else len(known.classes)
         n_components = self.n_components or max(n_classes, 1)
         if n_classes > n_components:
@@ -308,7 +312,7 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
             self.__dict__.pop("classes_", None)
             return None
         self.classes_ = known.classes
-        return known.components
+        return known.codes
 
     def _initializer(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):

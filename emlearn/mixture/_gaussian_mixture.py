@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._checks import as_numbers, check_responsibilities
 from emlearn._compat import Interval, StrOptions
 from emlearn._fitting import FITTING_CONSTRAINTS
+from emlearn.data import as_numbers, check_responsibilities
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.mixture._base import BaseMixtureEM
@@ -231,6 +231,8 @@ class GaussianMixtureEM(BaseMixtureEM):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
 
+    _any_scale = True
+
     @property
     def _structure(self) -> CovarianceStructure:
         return STRUCTURES[self.covariance_type]
@@ -365,10 +367,10 @@ class GaussianMixtureEM(BaseMixtureEM):
         weights = self.weights_.astype(np.float64)
         counts = rng.multinomial(n_samples, weights / weights.sum())
         n_features = self.means_.shape[1]
+        precisions_cholesky = self.precisions_cholesky_.astype(np.float64)
         rows = []
         for k, count in enumerate(counts):
-            matrix = self._structure.matrix(self.covariances_, k, n_features)
-            root = np.linalg.cholesky(matrix.astype(np.float64))
+            root = self._structure.sample_root(precisions_cholesky, k, n_features)
             rows.append(self.means_[k] + rng.standard_normal((count, n_features)) @ root.T)
         labels = np.repeat(np.arange(len(counts)), counts)
         return np.concatenate(rows).astype(self.means_.dtype), labels

@@ -29,7 +29,7 @@ from emlearn.distributions.gaussian.forms import (
     GaussianStatistics,
     choose_form,
 )
-from emlearn.distributions.gaussian.structures import CovarianceStructure, Factor
+from emlearn.distributions.gaussian.structures import CovarianceFactor, CovarianceStructure
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.kernels.softmax import to_responsibilities
 from emlearn.mixture._data import MixtureData, prepare_rows, subset_rows
@@ -114,7 +114,7 @@ class GaussianMixtureParams(NamedTuple):
         Means.
     covariances : ndarray
         Covariances in the layout of the structure.
-    factor : Factor
+    factor : CovarianceFactor
         Their factorisation.
     columns : Columns
         Carried along: only the data know them.
@@ -125,7 +125,7 @@ class GaussianMixtureParams(NamedTuple):
     weights: Array
     means: Array
     covariances: Array
-    factor: Factor
+    factor: CovarianceFactor
     columns: Columns
     form: Form
 
@@ -298,7 +298,9 @@ class GaussianMixtureModel(
         form = choose_form(self.structure, means, factor, precision.kappa)
         return GaussianMixtureParams(weights, means, covariances, factor, columns, form)
 
-    def at_factor(self, weights: Array, means: Array, factor: Factor) -> GaussianMixtureParams:
+    def at_factor(
+        self, weights: Array, means: Array, factor: CovarianceFactor
+    ) -> GaussianMixtureParams:
         """Parameters for densities only: without covariances, without a ridge."""
         form = choose_form(self.structure, means, factor, _PRECISION[self.dtype].kappa)
         columns = Columns(np.zeros(means.shape[1]), np.ones(means.shape[1]))
@@ -341,14 +343,14 @@ class GaussianMixtureModel(
         return data.total_weight
 
     def to_vector(self, params: GaussianMixtureParams) -> NDArray[np.float64]:
-        """Log-ratios of the weights, means and raw covariances, in standard deviations."""
+        """Log-ratios of the weights, means and covariances, in standard deviations."""
         log_weights = np.log(np.maximum(params.weights, _TINY))
         inverse = 1.0 / params.columns.deviation
         return np.concatenate(
             [
                 log_weights[:-1] - log_weights[-1],
                 (params.means * inverse).ravel(),
-                self.structure.rescale(params.covariances, inverse).ravel(),
+                self.structure.to_vector(self.structure.rescale(params.covariances, inverse)),
             ]
         )
 
@@ -363,9 +365,10 @@ class GaussianMixtureModel(
         if not np.isfinite(weights).all():
             raise DegenerateModelError("the weights are not finite")
         deviation = like.columns.deviation
+        covariances = self.structure.from_vector(covariances, like.covariances)
         return self._params(
             weights / weights.sum(),
             means.reshape(like.means.shape) * deviation,
-            self.structure.rescale(covariances.reshape(like.covariances.shape), deviation),
+            self.structure.rescale(covariances, deviation),
             like.columns,
         )

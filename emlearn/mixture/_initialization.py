@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, kmeans_plusplus
 
-from emlearn._checks import check_responsibilities
+from emlearn.data import check_responsibilities
 from emlearn.mixture._data import MixtureData
 
 Array = NDArray[Any]

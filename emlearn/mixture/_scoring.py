@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import check_sample_weight
+from emlearn.data import read_weight
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
 from emlearn.latent.law import log_weights
@@ -237,7 +237,7 @@ class MixtureScoring(
             In nats per unit of weight.
         """
         X = self._rows_to_score(X)
-        weight = check_sample_weight(sample_weight, X)
+        weight = read_weight(sample_weight, X.shape[0])
         total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight) / total
 
@@ -315,6 +315,6 @@ class MixtureScoring(
         self, X: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[float, float, Array | None]:
         X = self._rows_to_score(X)
-        weight = check_sample_weight(sample_weight, X)
+        weight = read_weight(sample_weight, X.shape[0])
         total = float(X.shape[0]) if weight is None else float(weight.sum())
         return self._total_log_likelihood(X, weight), total, weight

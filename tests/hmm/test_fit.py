@@ -106,7 +106,8 @@ def test_sequences_of_which_all_is_missing(gaussian_chains):
 
 def test_known_states(gaussian_chains):
     X, lengths, states = gaussian_chains
-    model = HiddenMarkovEM(family=Gaussian(alpha=0.0)).fit(X, states, lengths)
+    model = HiddenMarkovEM(family=Gaussian(alpha=0.0), use_labels=True)
+    model.fit(X, states, lengths)
     assert model.n_components_ == 3
     # With all states known, everything is a count.
     assert model.n_iter_ <= 2
@@ -121,12 +122,13 @@ def test_known_states(gaussian_chains):
     # A tenth of them still names the states.
     rng = np.random.default_rng(0)
     some = np.where(rng.random(len(X)) < 0.1, states, -1)
-    partly = HiddenMarkovEM(3).fit(X, some, lengths)
+    partly = HiddenMarkovEM(3, use_labels=True).fit(X, some, lengths)
     assert_allclose(partly.means_, model.means_, atol=0.5)
     assert np.mean(partly.predict(X, lengths) == states) > 0.9
-    ignoring = HiddenMarkovEM(3, use_labels=False, **QUICK).fit(X, states, lengths)
+    ignoring = HiddenMarkovEM(3, **QUICK).fit(X, states, lengths)
     assert_array_equal(ignoring.means_, HiddenMarkovEM(3, **QUICK).fit(X, None, lengths).means_)
-    unknown = HiddenMarkovEM(3, **QUICK).fit(X, np.full(len(X), -1), lengths)
+    unknown = HiddenMarkovEM(3, use_labels=True, **QUICK)
+    unknown.fit(X, np.full(len(X), -1), lengths)
     assert_array_equal(ignoring.means_, unknown.means_)
 
 

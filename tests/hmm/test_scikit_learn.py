@@ -16,9 +16,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from emlearn import HiddenMarkovEM
 
-FAST = {"init_params": "rows", "random_state": 0, "use_labels": False}
+FAST = {"init_params": "rows", "random_state": 0}
 CONFIGURATIONS = [
-    HiddenMarkovEM(**FAST),
+    HiddenMarkovEM(),
     HiddenMarkovEM(2, covariance_type="diag", n_init=2, n_jobs=2, **FAST),
     HiddenMarkovEM(2, covariance_type="tied", transmat_prior=1.5, warm_start=True, **FAST),
     HiddenMarkovEM(2, family="poisson", **FAST),
@@ -57,7 +57,7 @@ def test_every_parameter_is_validated_documented_and_kept():
 
 def test_every_attribute_is_documented(gaussian_chains):
     X, lengths, _ = gaussian_chains
-    model = HiddenMarkovEM(2, **FAST).fit(X, lengths=lengths)
+    model = HiddenMarkovEM(2, use_labels=True, **FAST).fit(X, np.arange(len(X)) % 2, lengths)
     attributes = {name for name in vars(model) if name.endswith("_")}
     section = HiddenMarkovEM.__doc__.split("Attributes\n")[1].split("See Also")[0]
     documented = {

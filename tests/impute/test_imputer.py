@@ -26,7 +26,7 @@ def holes(n, d, rate, seed=0):
 def test_published_values(reference, name):
     published = reference(name)
     X = np.array(published["data"], dtype=float)
-    imputer = MissingDataImputerEM(prior=None, tol=1e-14, max_iter=1000).fit(X)
+    imputer = MissingDataImputerEM(alpha=0, tol=1e-14, max_iter=1000).fit(X)
     assert imputer.converged_
     assert_allclose(imputer.mean_, published["mu"], rtol=1e-6)
     assert_allclose(imputer.covariance_, published["sigma"], rtol=1e-6)
@@ -39,7 +39,7 @@ def test_murray(seed):
     """Two optima at correlation +-1/2 with variance 8/3, and a saddle at 0 between."""
     X = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1], [2, nan], [2, nan], [-2, nan],
                   [-2, nan], [nan, 2], [nan, 2], [nan, -2], [nan, -2]])  # fmt: skip
-    imputer = MissingDataImputerEM(prior=None, tol=1e-12, max_iter=5000, n_init=2,
+    imputer = MissingDataImputerEM(alpha=0, tol=1e-12, max_iter=5000, n_init=2,
                                    random_state=seed).fit(X)  # fmt: skip
     assert_allclose(imputer.mean_, 0.0, atol=1e-4)
     assert_allclose(np.diag(imputer.covariance_), 8 / 3, rtol=1e-3)
@@ -48,7 +48,7 @@ def test_murray(seed):
 
 @given(
     st.integers(2, 30), st.integers(1, 5), st.floats(0.0, 0.7), st.integers(0, 10**6),
-    st.sampled_from([{}, {"n_components": 2}, {"n_factors": 1}, {"prior": 3.0}]),
+    st.sampled_from([{}, {"n_components": 2}, {"n_factors": 1}, {"alpha": 3.0}]),
 )  # fmt: skip
 def test_objective_never_falls_and_imputations_are_finite(n, d, rate, seed, options):
     X = holes(n, d, rate, seed)
@@ -68,7 +68,7 @@ def test_objective_never_falls_and_imputations_are_finite(n, d, rate, seed, opti
     assert_allclose(imputer.score_samples(X).sum(), imputer.log_likelihood_, rtol=1e-9, atol=1e-7)
 
 
-OPTIONS = [{}, {"prior": None}, {"n_components": 2, "max_iter": 40}, {"n_factors": 2}]
+OPTIONS = [{}, {"alpha": 0}, {"n_components": 2, "max_iter": 40}, {"n_factors": 2}]
 
 
 def fit(X, options, **data):
@@ -90,10 +90,10 @@ def test_weight_means_copies(options):
     )
     assert_allclose(weighted.log_likelihood_, repeated.log_likelihood_, rtol=1e-7)
     assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-3, atol=1e-3)
-    assert_allclose(weighted.prior_strength_, repeated.prior_strength_)
+    assert_allclose(weighted.alpha_, repeated.alpha_)
 
 
-@pytest.mark.parametrize("options", [{}, {"prior": None}, {"n_factors": 2}])
+@pytest.mark.parametrize("options", [{}, {"alpha": 0}, {"n_factors": 2}])
 def test_rows_columns_shift_and_scale(options):
     X = holes(80, 4, 0.3)
     base = fit(X, options)
@@ -164,8 +164,8 @@ def test_fewer_rows_than_columns():
     X = holes(10, 20, 0.2)
     out = MissingDataImputerEM().fit_transform(X)
     assert np.isfinite(out).all()
-    with pytest.raises(ValueError, match=r"cannot be fitted.*prior='auto'"):
-        MissingDataImputerEM(prior=None).fit(X[:, :19])
+    with pytest.raises(ValueError, match=r"cannot be fitted.*alpha='auto'"):
+        MissingDataImputerEM(alpha=0).fit(X[:, :19])
 
 
 def test_rows_and_columns_without_information():
@@ -245,7 +245,7 @@ def test_bounds():
     assert (out[:60, 0] == 0.0).mean() < 0.05
     for bad, message in [
         ({"c": (0, 1)}, "no column 'c'"), ({5: (0, 1)}, "no column 5"), ((1, 0), "must be below"),
-        ((0, 1, 2), "pair"), (([0, 0, 0], 1), "one value for each"),
+        ((0, 1, 2), "pair"), (([0, 0, 0], 1), "one lower bound for each"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             MissingDataImputerEM(bounds=bad).fit(X)
@@ -260,7 +260,7 @@ def test_convergence_warning():
     ("X", "message"),
     [
         ([[1.0, np.inf], [2.0, 3.0]], r"infinity.*column 1, row 0"),
-        (np.array([["a", 1.0], [2.0, 3.0]], dtype=object), "Column 0 holds values"),
+        (np.array([["a", 1.0], [2.0, 3.0]], dtype=object), "Text in column 0 of X"),
         (np.empty((0, 2)), "0 sample"),
         (np.ones(3), "2D array"),
     ],
@@ -272,7 +272,7 @@ def test_bad_tables(X, message):
 
 def test_bad_tables_name_the_column():
     pd = pytest.importorskip("pandas")
-    with pytest.raises(ValueError, match="Column 'city' holds values"):
+    with pytest.raises(ValueError, match="Text in column 'city' of X, row 0"):
         MissingDataImputerEM().fit(pd.DataFrame({"n": [1.0, 2.0], "city": ["Paris", "Rome"]}))
     with pytest.raises(ValueError, match="column 'n'"):
         MissingDataImputerEM().fit(pd.DataFrame({"n": [1.0, np.inf], "m": [1.0, 2.0]}))
@@ -286,7 +286,7 @@ def test_bad_hyperparameters():
         MissingDataImputerEM(n_components=2, n_factors=2).fit(X)
     with pytest.raises(ValueError, match="missing_values"):
         MissingDataImputerEM(missing_values="?").fit(X)
-    with pytest.raises(ValueError, match="'prior'"):
-        MissingDataImputerEM(prior=-1.0).fit(X)
+    with pytest.raises(ValueError, match="'alpha'"):
+        MissingDataImputerEM(alpha=-1.0).fit(X)
     with pytest.raises(ValueError, match="row 1 has weight"):
         MissingDataImputerEM().fit(X, sample_weight=[1.0, -1.0] * 10)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -159,8 +160,8 @@ def test_in_a_pipeline_with_a_grid_search():
         error_score="raise",
     ).fit(X, y)
     assert search.best_score_ > 0.25
-    own = GridSearchCV(MissingDataImputerEM(), {"prior": ["auto", 1e4]}, cv=3).fit(X)
-    assert own.best_params_ == {"prior": "auto"}
+    own = GridSearchCV(MissingDataImputerEM(), {"alpha": ["auto", 1e4]}, cv=3).fit(X)
+    assert own.best_params_ == {"alpha": "auto"}
     pipeline = make_pipeline(MissingDataImputerEM(), LogisticRegression())
     assert cross_val_score(pipeline, X, y > np.median(y), cv=3).mean() > 0.6
 
@@ -176,3 +177,36 @@ def test_sample_weight_is_routed():
         pipeline.fit(X, np.arange(20.0), sample_weight=weight)
     alone = MissingDataImputerEM().fit(X, sample_weight=weight)
     assert_array_equal(pipeline[0].means_, alone.means_)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars", "default"])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.filterwarnings("ignore:Skipping features")
+def test_output_with_indicators_in_any_container(container, keep, everywhere):
+    frames = pytest.importorskip("polars" if container == "default" else container)
+    X = {"a": [1.0, None, 3.0, 4.0], "b": [2.0, 3.0, None, 8.5], "e": [None] * 4}
+    table = frames.DataFrame(X) if container != "polars" else frames.DataFrame(X, strict=False)
+    imputer = MissingDataImputerEM(add_indicator=True, keep_empty_features=keep)
+    names = ["a", "b", *(["e"] if keep else []), *(f"missingindicator_{c}" for c in "abe")]
+    if everywhere:
+        with config_context(transform_output=container):
+            out = imputer.fit_transform(table)
+    else:
+        out = imputer.set_output(transform=container).fit(table).transform(table)
+    assert_array_equal(imputer.get_feature_names_out(), names)
+    if container != "default":
+        assert list(out.columns) == names
+    values = np.asarray(out, dtype=float)
+    assert_array_equal(values[:, -3:], [[0, 0, 1], [1, 0, 1], [0, 1, 1], [0, 0, 1]])
+    assert np.isfinite(values).all()
+    back = imputer.inverse_transform(out)
+    assert_array_equal(back, [[1, 2, nan], [nan, 3, nan], [3, nan, nan], [4, 8.5, nan]])
+
+
+def test_keep_empty_features_set_after_fit_changes_nothing():
+    X = np.array([[nan, 1.0], [nan, 2.0]])
+    imputer = MissingDataImputerEM(keep_empty_features=True).fit(X)
+    imputer.set_params(keep_empty_features=False)
+    assert imputer.transform(X).shape == (2, 2)
+    assert len(imputer.get_feature_names_out()) == 2

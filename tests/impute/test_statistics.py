@@ -86,6 +86,11 @@ def test_pooling_without_any_spread():
         (([1.0, nan], [1.0, 1.0]), "estimates contains NaN"),
         (([1.0, 2.0], [1.0, -1.0]), "negative"),
         ((np.ones((2, 2, 2)), np.ones((2, 2, 2))), "must have shape"),
+        ((["a", "b"], [1.0, 1.0]), "estimates"),
+        (([1j, 2.0], [1.0, 1.0]), "estimates"),
+        (([1.0, 2.0], [[1.0], [1.0, 2.0]]), "variances"),
+        ((np.ma.array([1.0, 2.0], mask=[0, 1]), [1.0, 1.0]), "estimates contains NaN"),
+        (([1e300, -1e300], [1.0, 1.0]), "squares overflow"),
     ],
 )
 def test_pooling_refuses(arguments, message):
@@ -95,6 +100,10 @@ def test_pooling_refuses(arguments, message):
         pool_estimates([1, 2], [1, 1], df_complete=0)
     with pytest.raises(ValueError, match="confidence"):
         pool_estimates([1, 2], [1, 1], confidence=95)
+    with pytest.raises(ValueError, match="confidence"):
+        pool_estimates([1, 2], [1, 1], confidence="95%")
+    with pytest.raises(ValueError, match="df_complete"):
+        pool_estimates([1, 2], [1, 1], df_complete="10")
 
 
 def test_imputations_are_reproducible_and_carry_uncertainty():

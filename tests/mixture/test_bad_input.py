@@ -49,11 +49,11 @@ def test_fewer_rows_than_components(groups):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.r_[np.ones(99), -1.0], r"row 99 has weight -1\.0.*must be >= 0"),
+        (np.r_[np.ones(99), -1.0], r"row 99 has weight -1\.0.*must be finite and >= 0"),
         (np.zeros(100), "non-zero"),
         (np.full(100, np.nan), "sample_weight contains NaN"),
         (np.full(100, np.inf), "sample_weight contains infinity"),
-        (np.ones(99), r"sample_weight\.shape == \(99,\)"),
+        (np.ones(99), r"has shape \(99,\), but must have one weight for each row, shape \(100,\)"),
         (np.ones((100, 2)), "1D array or scalar"),
         (["a"] * 100, "could not convert string"),
     ],

@@ -17,8 +17,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from emlearn import FiniteMixtureEM
 from emlearn.distributions import Categorical, Gaussian, Multinomial, Poisson
 
-FAST = {"init_params": "rows", "random_state": 0, "use_labels": False}
+FAST = {"init_params": "rows", "random_state": 0}
 CONFIGURATIONS = [
+    FiniteMixtureEM(),
     FiniteMixtureEM(family=Gaussian("diag"), **FAST),
     FiniteMixtureEM(2, family="gaussian", n_init=2, n_jobs=2, **FAST),
     FiniteMixtureEM(1, family="poisson", warm_start=True, **FAST),
@@ -64,7 +65,7 @@ def test_every_parameter_is_validated_documented_and_kept():
 def test_every_attribute_is_documented():
     X = np.arange(12) % 5
     y = np.where(np.arange(12) < 6, X > 2, -1)
-    mixture = FiniteMixtureEM(family="poisson").fit(X[:, None], y)
+    mixture = FiniteMixtureEM(family="poisson", use_labels=True).fit(X[:, None], y)
     attributes = {name for name in vars(mixture) if name.endswith("_")}
     section = FiniteMixtureEM.__doc__.split("Attributes\n")[1].split("See Also")[0]
     documented = {
@@ -182,7 +183,8 @@ def test_documents():
     side = rng.integers(2, size=80)
     documents = [" ".join(rng.choice((animals, plants)[k].split(), 3)) for k in side]
     y = np.where(np.arange(80) < 6, np.array(["animal", "plant"], object)[side], -1)
-    classifier = make_pipeline(CountVectorizer(), FiniteMixtureEM(family=Multinomial(alpha=1.0)))
+    mixture = FiniteMixtureEM(family=Multinomial(alpha=1.0), use_labels=True)
+    classifier = make_pipeline(CountVectorizer(), mixture)
     classifier.fit(documents, y)
     assert_array_equal(classifier.predict(documents), np.array(["animal", "plant"])[side])
     assert classifier.predict(["fern oak"]) == ["plant"]

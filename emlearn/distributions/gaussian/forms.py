@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.blocks import RowBlock
-from emlearn.distributions.gaussian.structures import CovarianceStructure, Factor
+from emlearn.distributions.gaussian.structures import CovarianceFactor, CovarianceStructure
 from emlearn.kernels import compiled
 
 Array = NDArray[Any]
@@ -84,7 +84,9 @@ class MomentForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> MomentBound:
+    def bind(
+        self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
+    ) -> MomentBound:
         """Natural parameters; `constants` are added to the log-densities."""
         linear, quadratic = self.structure.natural(factor, means)
         n_features = means.shape[1]
@@ -105,7 +107,7 @@ class MomentBound(NamedTuple):
 
     structure: CovarianceStructure
     theta: Array
-    factor: Factor
+    factor: CovarianceFactor
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """See `Bound`."""
@@ -150,7 +152,9 @@ class WhitenedForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> WhitenedBound:
+    def bind(
+        self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
+    ) -> WhitenedBound:
         """Whitening matrices of the rows with a one above them: P'(x - mean)."""
         root = factor.precision_cholesky
         whitening = np.empty((len(root), root.shape[1] + 1, root.shape[2]), dtype)
@@ -225,7 +229,9 @@ class CentredForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CentredBound:
+    def bind(
+        self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
+    ) -> CentredBound:
         """Means and factors in the precision of the blocks."""
         return CentredBound(
             self.structure,
@@ -244,7 +250,7 @@ class CentredBound(NamedTuple):
 
     structure: CovarianceStructure
     means: Array
-    factor: Factor
+    factor: CovarianceFactor
     constants: Array
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
@@ -285,7 +291,9 @@ class CompiledForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(self, means: Array, factor: Factor, constants: Array, dtype: Any) -> CompiledBound:
+    def bind(
+        self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
+    ) -> CompiledBound:
         """Means and factors as the kernels read them."""
         root = self.structure.kernel_root(factor, (len(means), means.shape[1]))
         arrays = [np.ascontiguousarray(part, np.float64) for part in (means, root, constants)]
@@ -346,7 +354,7 @@ def compiled_pays(structure: CovarianceStructure, n_features: int) -> bool:
 
 
 def choose_form(
-    structure: CovarianceStructure, means: Array, factor: Factor, largest_kappa: float
+    structure: CovarianceStructure, means: Array, factor: CovarianceFactor, largest_kappa: float
 ) -> Form:
     """The fastest form that is accurate enough.
 
@@ -356,7 +364,7 @@ def choose_form(
         Structure of the covariances.
     means : ndarray of shape (n_components, n_features)
         Means in scaled coordinates.
-    factor : Factor
+    factor : CovarianceFactor
         Factorised covariances.
     largest_kappa : float
         Bound on the terms that may cancel in the moment and the whitened form.

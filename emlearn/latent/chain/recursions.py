@@ -79,7 +79,7 @@ def forward_backward(
     if compiled is None:
         return _forward_backward(joint, sequences, start, transition, weight)
     found = Posterior(np.empty_like(start), np.empty_like(transition), np.empty(len(sequences)))
-    compiled.smooth_chains(
+    compiled.forward_backward(
         joint,
         sequences.edges,
         start,
@@ -150,5 +150,5 @@ def viterbi(
         return find_viterbi_paths(np.ascontiguousarray(joint.T), sequences, start, transition)
     path = np.empty(sequences.n_rows, np.int64)
     score = np.empty(len(sequences))
-    compiled.most_probable_paths(joint, sequences.edges, start, transition, path, score)
+    compiled.viterbi(joint, sequences.edges, start, transition, path, score)
     return path.astype(np.intp, copy=False), score

@@ -191,7 +191,7 @@ def condition(
 def _deviate(block: RowBlock, mean: Array, out: Array) -> Array:
     """Rows minus the mean, 0 where an entry is missing."""
     if compiled is not None:
-        compiled.deviate(block.rows, block.share, block.missing, mean, out)
+        compiled.center_observed(block.rows, block.share, block.missing, mean, out)
     else:
         np.multiply(block.share[:, None], mean, out=out)
         np.subtract(block.rows, out, out=out)

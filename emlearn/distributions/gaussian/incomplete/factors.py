@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from emlearn.distributions.gaussian.incomplete.batched import invert
 from emlearn.distributions.gaussian.incomplete.frame import Frame, summarize_columns
 from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior
+from emlearn.distributions.gaussian.incomplete.truncated import (
+    Candidate,
+    draw_within,
+    equal_shapes,
+)
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 
 Array = NDArray[np.float64]
@@ -267,11 +272,52 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
     ) -> None:
         """Put draws from the conditional distribution into `out` where `X` is missing."""
         for rows, block, factors in self._visit(params, frame, X):
-            root = np.linalg.cholesky(factors.covariance)
-            noise = rng.standard_normal((*factors.mean.shape, 1))
-            common = (factors.mean + (root @ noise)[:, :, 0]) @ params.loadings.T
+            common = _draw_normal(factors.mean, factors.covariance, rng) @ params.loadings.T
             own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
             _write(rows, frame.restore(common + own + params.mean), X, out)
+
+    def fill_draws_within(
+        self,
+        params: FactorParams,
+        frame: Frame,
+        X: Floats,
+        low: Array,
+        high: Array,
+        out: Floats,
+        rng: np.random.Generator,
+    ) -> None:
+        """Put draws within the bounds of the columns into `out` where `X` is missing.
+
+        First the bounded entries, given those observed, then the factors given both.
+        """
+        low, high = (low - frame.centre) / frame.scale, (high - frame.centre) / frame.scale
+        limited = np.isfinite(low) | np.isfinite(high)
+        for rows, block, factors in self._visit(params, frame, X):
+            common = _draw_normal(factors.mean, factors.covariance, rng)
+            own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
+            values = common @ params.loadings.T + own + params.mean
+            for part, columns, n_bounded in equal_shapes(~block.seen & limited, limited):
+                if n_bounded == 0:
+                    continue
+                here = (part[:, None], columns)
+                loadings = params.loadings[columns]
+                across = loadings @ factors.covariance[part]
+                covariance = across @ loadings.transpose(0, 2, 1)
+                covariance[:, range(n_bounded), range(n_bounded)] += params.noise[columns]
+                precision: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+                mean = np.einsum("rbk,rk->rb", loadings, factors.mean[part]) + params.mean[columns]
+                candidate = Candidate(
+                    np.zeros(part.size),
+                    mean,
+                    precision,
+                    np.asarray(np.linalg.cholesky(precision), dtype=np.float64),
+                )
+                drawn = draw_within([candidate], low[columns], high[columns], n_bounded, rng)
+                # The factors move with them as the regression on them says.
+                gap = np.einsum("rbc,rc->rb", precision, drawn - values[here])
+                values[part] += np.einsum("rbk,rb->rk", across, gap) @ params.loadings.T
+                values[here] = drawn
+            _write(rows, frame.restore(values), X, out)
 
     def _visit(
         self, params: FactorParams, frame: Frame, X: Floats
@@ -311,6 +357,12 @@ def infer_factors(rows: Array, seen: Array, constant: Array, working: FactorWork
     distance = rest * rest @ (1.0 / params.noise) + np.einsum("ij,ij->i", mean, mean)
     log_density = constant - 0.5 * (seen @ np.log(params.noise) + log_det + distance)
     return Factors(mean, np.ascontiguousarray(covariance.transpose(2, 0, 1)), log_density)
+
+
+def _draw_normal(mean: Array, covariance: Array, rng: np.random.Generator) -> Array:
+    noise = rng.standard_normal((*mean.shape, 1))
+    drawn: Array = mean + (np.linalg.cholesky(covariance) @ noise)[:, :, 0]
+    return drawn
 
 
 def _infer(block: FactorBlock, working: FactorWorking) -> Factors:

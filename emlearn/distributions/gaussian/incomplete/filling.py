@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     condition,
     filled_deviation,
     log_densities,
+    whiten,
 )
 from emlearn.distributions.gaussian.incomplete.frame import Frame
 from emlearn.distributions.gaussian.incomplete.patterns import (
@@ -23,6 +24,11 @@ from emlearn.distributions.gaussian.incomplete.patterns import (
     find_patterns,
     row_blocks,
     sorted_rows,
+)
+from emlearn.distributions.gaussian.incomplete.truncated import (
+    Candidate,
+    draw_within,
+    equal_shapes,
 )
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.threads import available_threads, blas_limited
@@ -84,22 +90,88 @@ def fill_draws(
     out: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Put draws from the conditional distribution into the missing entries of `out`."""
-    blocks = _blocks(X, frame, incomplete=True, precision_only=True)
+    """Put draws from the conditional distribution into the missing entries of `out`.
+
+    A row minus a draw from the whole normal distribution is filled, and the draw added: no
+    conditional covariance is factorized, so that nearly singular ones do no harm.
+    """
+    factors = [np.linalg.cholesky(part.covariance) for part in components]
 
     def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
         block, source = task
-        rows, share = _condition_all(block, log_weights, components)
-        edges = np.cumsum(share, axis=0)
-        label = (source.random(block.order.size) * edges[-1] > edges[:-1]).sum(axis=0)
+        label = _draw_labels(block, log_weights, components, source)
         value = np.zeros(block.rows.shape)
-        for k, (row, part) in enumerate(zip(rows, components, strict=True)):
+        for k, part in enumerate(components):
             own = label == k
-            noise = _conditional_noise(block, part, source)
-            value[own] = (row.deviation + noise + part.mean)[own]
+            draw = source.standard_normal(block.rows.shape) @ factors[k].T
+            shifted = block._replace(rows=np.where(block.missing, 0.0, block.rows - draw))
+            rest = filled_deviation(block, condition(shifted, part).deviation, part)
+            value[own] = (rest + draw + part.mean)[own]
         frame.restore_missing(value, block.order, block.missing, out)
 
+    blocks = _blocks(X, frame, incomplete=True)
     _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+
+def fill_draws_within(
+    X: Floats,
+    frame: Frame,
+    log_weights: Array,
+    components: Sequence[Component],
+    low: Array,
+    high: Array,
+    out: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Put draws within the bounds of the columns into the missing entries of `out`."""
+    low, high = (low - frame.centre) / frame.scale, (high - frame.centre) / frame.scale
+    limited = np.isfinite(low) | np.isfinite(high)
+
+    def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
+        block, source = task
+        conditioned, share = _condition_all(block, log_weights, components)
+        with np.errstate(divide="ignore"):
+            log_share = np.log(share)
+        means = [
+            filled_deviation(block, row.deviation, part) + part.mean
+            for row, part in zip(conditioned, components, strict=True)
+        ]
+        value = np.zeros(block.rows.shape)
+        for rows, columns, n_bounded in equal_shapes(block.missing, limited):
+            here = (rows[:, None], columns)
+            value[here] = draw_within(
+                [
+                    _candidate(part, r[rows], mean[here], columns)
+                    for part, r, mean in zip(components, log_share, means, strict=True)
+                ],
+                low[columns],
+                high[columns],
+                n_bounded,
+                source,
+            )
+        frame.restore_missing(value, block.order, block.missing, out)
+
+    blocks = _blocks(X, frame, incomplete=True)
+    _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+
+def _candidate(
+    component: Component, log_weight: Array, mean: Array, columns: NDArray[np.intp]
+) -> Candidate:
+    precision = component.precision[columns[:, :, None], columns[:, None, :]]
+    return Candidate(log_weight, mean, precision, _root(component, precision, columns))
+
+
+def _root(component: Component, precision: Array, columns: NDArray[np.intp]) -> Array:
+    """Lower Cholesky factors of blocks of the precision."""
+    try:
+        return np.asarray(np.linalg.cholesky(precision), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        # Not by squaring what is nearly singular: K = P P' has the factor that P' = Q L' has.
+        whitener = component.whitener[columns]
+        upper = np.asarray(np.linalg.qr(whitener.transpose(0, 2, 1), mode="r"))
+        sign = np.where(np.einsum("bii->bi", upper) < 0.0, -1.0, 1.0)
+        return np.asarray((upper * sign[:, :, None]).transpose(0, 2, 1))
 
 
 def log_density(
@@ -131,24 +203,36 @@ def _condition_all(
     return rows, np.exp(joint)
 
 
+def _draw_labels(
+    block: RowBlock,
+    log_weights: Array,
+    components: Sequence[Component],
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    if len(components) == 1:
+        return np.zeros(block.order.size, dtype=np.intp)
+    _, share = _condition_all(block, log_weights, components)
+    edges = np.cumsum(share, axis=0)
+    label: NDArray[np.intp] = (rng.random(block.order.size) * edges[-1] > edges[:-1]).sum(axis=0)
+    return label
+
+
 def _conditional_variance(block: RowBlock, component: Component) -> Array:
     variance = np.zeros(block.rows.shape)
-    for run in invert_blocks(component.precision, block.precision):
-        diagonal = np.einsum("iib->ib", run.inverses)
-        variance.reshape(-1)[run.entries] = diagonal.take(run.pattern, axis=1)
+    try:
+        for run in invert_blocks(component.precision, block.precision):
+            diagonal = np.einsum("iib->ib", run.inverses)
+            variance.reshape(-1)[run.entries] = diagonal.take(run.pattern, axis=1)
+    except DegenerateModelError:
+        # Where the precision has lost its digits the covariance still has them.
+        for first, last in pairwise(block.edges):
+            missing = block.missing[first]
+            seen = component.covariance[~missing]
+            inverse = whiten(np.ascontiguousarray(seen[:, ~missing]))[0]
+            explained = ((inverse.T @ seen[:, missing]) ** 2).sum(axis=0)
+            rest = np.diagonal(component.covariance)[missing] - explained
+            variance[first:last, missing] = np.maximum(rest, 0.0)
     return variance
-
-
-def _conditional_noise(block: RowBlock, component: Component, rng: np.random.Generator) -> Array:
-    noise = np.zeros(block.rows.shape)
-    for run in invert_blocks(component.precision, block.precision):
-        try:
-            factor = np.linalg.cholesky(run.inverses.transpose(2, 0, 1))[run.pattern]
-        except np.linalg.LinAlgError:
-            raise DegenerateModelError("a conditional covariance is singular") from None
-        standard = rng.standard_normal((factor.shape[0], factor.shape[1], 1))
-        noise.reshape(-1)[run.entries] = (factor @ standard)[:, :, 0].T
-    return noise
 
 
 def _blocks(

@@ -84,7 +84,7 @@ class Frame(NamedTuple):
             The table.
         """
         if compiled is not None and out.flags.c_contiguous:
-            compiled.restore(Z, order, missing, self.centre, self.scale, out)
+            compiled.fill_missing(Z, order, missing, self.centre, self.scale, out)
             return
         rows = out[order]
         np.copyto(rows, self.restore(Z), where=missing, casting="same_kind")

@@ -288,6 +288,19 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         """Put draws from the conditional distribution into `out` where `X` is missing."""
         filling.fill_draws(X, frame, *self.precompute(params), out, rng)
 
+    def fill_draws_within(
+        self,
+        params: GaussianParams,
+        frame: Frame,
+        X: Floats,
+        low: Array,
+        high: Array,
+        out: Floats,
+        rng: np.random.Generator,
+    ) -> None:
+        """Put draws within the bounds of the columns into `out` where `X` is missing."""
+        filling.fill_draws_within(X, frame, *self.precompute(params), low, high, out, rng)
+
 
 @lru_cache(maxsize=4)
 def _lower(order: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class Factor(NamedTuple):
+class CovarianceFactor(NamedTuple):
     """Factorised covariances of all components.
 
     Attributes
@@ -98,7 +98,7 @@ class CovarianceStructure(ABC):
         return changed
 
     @abstractmethod
-    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+    def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
         """Factorise covariances.
 
         Parameters
@@ -125,7 +125,7 @@ class CovarianceStructure(ABC):
         """Second moments of each row of a block, written to (n_moments, n_rows) `out`."""
 
     @abstractmethod
-    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+    def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         """Natural parameters: coefficients of x (K, d) and of the moments (K, m)."""
 
     @abstractmethod
@@ -133,7 +133,7 @@ class CovarianceStructure(ABC):
         """Sums of moments (K, m) in the layout of `second`."""
 
     @abstractmethod
-    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+    def squared_distance(self, z: Array, factor: CovarianceFactor, k: int) -> Array:
         """Squared Mahalanobis norm of each column of z for component k; z is destroyed."""
 
     @abstractmethod
@@ -145,12 +145,40 @@ class CovarianceStructure(ABC):
         """Add z diag(root**2) z' to entry k of `out`; return z @ root**2. z is destroyed."""
 
     @abstractmethod
-    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         """Factors P for the compiled kernels: (K, d, d), or (K, d) if diagonal."""
 
     @abstractmethod
     def from_kernel(self, second: Array) -> Array:
         """Sums of r z z' (K, d, d), or of r z^2 (K, d), in the layout of `second`."""
+
+    @abstractmethod
+    def to_vector(self, covariances: Array) -> Array:
+        """Coordinates in which an accelerator may take steps.
+
+        Together with `from_vector` they are a chart of the covariances that this
+        structure allows: whatever the vector, `from_vector` leads to such covariances or
+        raises. They are chosen such that the path of EM is nearly straight in them. There
+        may be more coordinates than free parameters.
+        """
+
+    @abstractmethod
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        """Covariances from `to_vector`'s form.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_coordinates,)
+            Coordinates; `to_vector` made them, or a step from there.
+        like : ndarray
+            Covariances of the same number of components and features, for their shape.
+
+        Raises
+        ------
+        DegenerateModelError
+            If the vector stands for no covariances: if it is not finite, or a matrix is
+            not positive definite.
+        """
 
     @abstractmethod
     def rescale(self, covariances: Array, scale: Array) -> Array:
@@ -165,7 +193,9 @@ class CovarianceStructure(ABC):
         """Precision factors of data multiplied by `scale` (n_features,)."""
 
     @abstractmethod
-    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+    def factor_from_cholesky(
+        self, precision_cholesky: Array, shape: tuple[int, int]
+    ) -> CovarianceFactor:
         """The factor of K components in d dimensions from precision factors alone."""
 
     @abstractmethod
@@ -186,6 +216,21 @@ class CovarianceStructure(ABC):
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         """Covariance of component k as a full matrix (n_features, n_features)."""
 
+    @abstractmethod
+    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+        """A matrix R with R R' = Sigma_k, such that mean + R z is a draw if z is standard.
+
+        It is made of the precision factor, which is triangular and so always has an
+        inverse, where rounding may leave a covariance without a factor.
+        """
+
+
+def finite(vector: Array) -> Array:
+    """The vector, if it is finite; DegenerateModelError otherwise."""
+    if not np.isfinite(vector).all():
+        raise DegenerateModelError("the covariances are not finite")
+    return vector
+
 
 def singular(component: int | None) -> DegenerateModelError:
     """The error for a covariance that is singular to working precision."""
@@ -199,12 +244,12 @@ def singular(component: int | None) -> DegenerateModelError:
 _SMALL = 32
 
 
-def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Factor:
+def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> CovarianceFactor:
     """Factorise a stack of matrices; see `CovarianceStructure.factor`."""
     n, d = covariances.shape[:2]
     if compiled is not None and d <= _SMALL:
-        factor = Factor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
-        bad = compiled.factor(np.ascontiguousarray(covariances), floor, *factor)
+        factor = CovarianceFactor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
+        bad = compiled.precision_cholesky(np.ascontiguousarray(covariances), floor, *factor)
         if bad >= 0:
             raise singular(None if tied else bad)
         return factor
@@ -221,7 +266,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Fac
         component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
         raise singular(None if tied else component)
     roots = np.linalg.inv(lower).transpose(0, 2, 1)
-    return Factor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
+    return CovarianceFactor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
 
 
 def _first_singular(covariances: Array, tied: bool) -> DegenerateModelError:

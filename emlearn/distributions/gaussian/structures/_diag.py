@@ -6,8 +6,9 @@ import numpy as np
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
+    CovarianceFactor,
     CovarianceStructure,
-    Factor,
+    finite,
     singular,
 )
 
@@ -28,12 +29,12 @@ class DiagonalCovariance(CovarianceStructure):
         variances: Array = second / weight[:, None] - np.square(shift) + ridge
         return variances
 
-    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+    def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
         bad = ~(covariances > floor * floor).all(axis=1)
         if bad.any():
             raise singular(int(np.argmax(bad)))
         precision = 1.0 / covariances
-        return Factor(np.sqrt(precision), np.log(covariances).sum(axis=1), precision)
+        return CovarianceFactor(np.sqrt(precision), np.log(covariances).sum(axis=1), precision)
 
     def n_moments(self, n_features: int) -> int:
         return n_features
@@ -41,14 +42,14 @@ class DiagonalCovariance(CovarianceStructure):
     def moments(self, x: Array, out: Array) -> None:
         np.square(x, out=out)
 
-    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+    def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         precision = factor.precision_diagonal
         return precision * means, -0.5 * precision
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments
 
-    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+    def squared_distance(self, z: Array, factor: CovarianceFactor, k: int) -> Array:
         np.square(z, out=z)
         distance: Array = factor.precision_diagonal[k].astype(z.dtype, copy=False) @ z
         return distance
@@ -63,11 +64,20 @@ class DiagonalCovariance(CovarianceStructure):
         out[k] += z @ responsibility
         return first
 
-    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         return factor.precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
         return second
+
+    def to_vector(self, covariances: Array) -> Array:
+        """Variances."""
+        return covariances.flatten()
+
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        covariances = finite(vector).reshape(like.shape).copy()
+        self.factor(covariances, like.shape[1], 0.0)
+        return covariances
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale * scale
@@ -78,9 +88,11 @@ class DiagonalCovariance(CovarianceStructure):
     def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
         return precision_cholesky / scale
 
-    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+    def factor_from_cholesky(
+        self, precision_cholesky: Array, shape: tuple[int, int]
+    ) -> CovarianceFactor:
         log_det = -2.0 * np.log(precision_cholesky).sum(axis=1)
-        return Factor(precision_cholesky, log_det, np.square(precision_cholesky))
+        return CovarianceFactor(precision_cholesky, log_det, np.square(precision_cholesky))
 
     def conditional_deviation(self, precision_cholesky: Array, shape: tuple[int, int]) -> Array:
         deviation: Array = 1.0 / precision_cholesky
@@ -93,3 +105,6 @@ class DiagonalCovariance(CovarianceStructure):
 
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return np.diag(covariances[k])
+
+    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+        return np.diag(1.0 / precision_cholesky[k])

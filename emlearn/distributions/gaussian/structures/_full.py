@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
+    CovarianceFactor,
     CovarianceStructure,
-    Factor,
     cholesky_factor,
+    finite,
     inverse_of_precisions,
 )
 
@@ -23,6 +25,27 @@ def _packing(n_features: int) -> tuple[Array, Array, Array]:
     position = np.empty((n_features, n_features), dtype=np.intp)
     position[rows, columns] = position[columns, rows] = np.arange(len(rows))
     return rows * n_features + columns, coefficient, position
+
+
+def to_triangles(matrices: Array) -> Array:
+    """Triangles of symmetric matrices, of the norm of the matrices."""
+    upper, coefficient, _ = _packing(matrices.shape[-1])
+    entries = matrices.reshape(-1, matrices.shape[-1] ** 2).take(upper, axis=1)
+    vector: Array = entries * np.sqrt(-2.0 * coefficient)
+    return vector.ravel()
+
+
+def from_triangles(vector: Array, n_features: int) -> Array:
+    """Symmetric matrices from `to_triangles`; DegenerateModelError if not finite."""
+    _, coefficient, position = _packing(n_features)
+    entries = finite(vector).reshape(-1, len(coefficient)) / np.sqrt(-2.0 * coefficient)
+    return entries.take(position, axis=1)
+
+
+def inverse_transpose(root: Array) -> Array:
+    """The lower triangular inverse of the transpose of an upper triangular root."""
+    lower: Array = solve_triangular(root, np.eye(len(root)), trans="T")
+    return lower
 
 
 class FullCovariance(CovarianceStructure):
@@ -51,7 +74,7 @@ class FullCovariance(CovarianceStructure):
         covariances.reshape(n_components, -1)[:, :: n_features + 1] += ridge
         return covariances
 
-    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+    def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
         return cholesky_factor(covariances, floor)
 
     def n_moments(self, n_features: int) -> int:
@@ -64,7 +87,7 @@ class FullCovariance(CovarianceStructure):
             np.multiply(x[i], x[i:], out=out[start:stop])
             start = stop
 
-    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+    def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         root = factor.precision_cholesky
         precision = root @ root.transpose(0, 2, 1)
         upper, coefficient, _ = _packing(means.shape[1])
@@ -74,7 +97,7 @@ class FullCovariance(CovarianceStructure):
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments.take(_packing(n_features)[2], axis=1)
 
-    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+    def squared_distance(self, z: Array, factor: CovarianceFactor, k: int) -> Array:
         return whitened_norm(z, factor.precision_cholesky[k])
 
     def new_scatter(self, n_components: int, n_features: int) -> Array:
@@ -85,11 +108,20 @@ class FullCovariance(CovarianceStructure):
         out[k] += z @ z.T
         return z @ root
 
-    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         return factor.precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
         return second
+
+    def to_vector(self, covariances: Array) -> Array:
+        """Triangles of the covariances, in which plain M-steps are averages."""
+        return to_triangles(covariances)
+
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        covariances = from_triangles(vector, like.shape[-1])
+        self.factor(covariances, like.shape[-1], 0.0)
+        return covariances
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale
@@ -100,9 +132,11 @@ class FullCovariance(CovarianceStructure):
     def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
         return np.triu(precision_cholesky / scale[:, None])
 
-    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+    def factor_from_cholesky(
+        self, precision_cholesky: Array, shape: tuple[int, int]
+    ) -> CovarianceFactor:
         pivots = np.diagonal(precision_cholesky, axis1=1, axis2=2).copy()
-        return Factor(
+        return CovarianceFactor(
             precision_cholesky,
             -2.0 * np.log(pivots).sum(axis=1),
             np.square(precision_cholesky).sum(axis=2),
@@ -117,6 +151,9 @@ class FullCovariance(CovarianceStructure):
 
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances[k]
+
+    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+        return inverse_transpose(precision_cholesky[k])
 
 
 # Columns of a triangular product that are taken together.

@@ -6,8 +6,9 @@ import numpy as np
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
+    CovarianceFactor,
     CovarianceStructure,
-    Factor,
+    finite,
     singular,
 )
 
@@ -30,12 +31,14 @@ class SphericalCovariance(CovarianceStructure):
         variances: Array = total / len(ridge) + ridge.mean()
         return variances
 
-    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+    def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
         bad = ~(covariances > floor * floor)
         if bad.any():
             raise singular(int(np.argmax(bad)))
         precision = np.repeat(1.0 / covariances[:, None], n_features, axis=1)
-        return Factor(np.sqrt(precision[:, 0]), n_features * np.log(covariances), precision)
+        return CovarianceFactor(
+            np.sqrt(precision[:, 0]), n_features * np.log(covariances), precision
+        )
 
     def n_moments(self, n_features: int) -> int:
         return 1
@@ -43,14 +46,14 @@ class SphericalCovariance(CovarianceStructure):
     def moments(self, x: Array, out: Array) -> None:
         np.einsum("ij,ij->j", x, x, out=out[0])
 
-    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+    def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         precision = factor.precision_diagonal
         return precision * means, -0.5 * precision[:, :1]
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments[:, 0]
 
-    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+    def squared_distance(self, z: Array, factor: CovarianceFactor, k: int) -> Array:
         np.square(z, out=z)
         distance: Array = z.sum(axis=0) * z.dtype.type(factor.precision_diagonal[k, 0])
         return distance
@@ -64,13 +67,22 @@ class SphericalCovariance(CovarianceStructure):
         first: Array = z @ root
         return first
 
-    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         root: Array = np.repeat(factor.precision_cholesky[:, None], shape[1], axis=1)
         return root
 
     def from_kernel(self, second: Array) -> Array:
         total: Array = second.sum(axis=1)
         return total
+
+    def to_vector(self, covariances: Array) -> Array:
+        """Variances."""
+        return covariances.copy()
+
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        covariances = finite(vector).copy()
+        self.factor(covariances, 1, 0.0)
+        return covariances
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[0] * scale[0]
@@ -81,10 +93,14 @@ class SphericalCovariance(CovarianceStructure):
     def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
         return precision_cholesky / scale[0]
 
-    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+    def factor_from_cholesky(
+        self, precision_cholesky: Array, shape: tuple[int, int]
+    ) -> CovarianceFactor:
         n_features = shape[1]
         diagonal = np.repeat(np.square(precision_cholesky)[:, None], n_features, axis=1)
-        return Factor(precision_cholesky, -2.0 * n_features * np.log(precision_cholesky), diagonal)
+        return CovarianceFactor(
+            precision_cholesky, -2.0 * n_features * np.log(precision_cholesky), diagonal
+        )
 
     def conditional_deviation(self, precision_cholesky: Array, shape: tuple[int, int]) -> Array:
         deviation: Array = np.repeat(1.0 / precision_cholesky[:, None], shape[1], axis=1)
@@ -97,3 +113,6 @@ class SphericalCovariance(CovarianceStructure):
 
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances[k] * np.eye(n_features)
+
+    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+        return np.eye(n_features) / precision_cholesky[k]

@@ -6,12 +6,18 @@ import numpy as np
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
+    CovarianceFactor,
     CovarianceStructure,
-    Factor,
     cholesky_factor,
     inverse_of_precisions,
 )
-from emlearn.distributions.gaussian.structures._full import FullCovariance, whitened_norm
+from emlearn.distributions.gaussian.structures._full import (
+    FullCovariance,
+    from_triangles,
+    inverse_transpose,
+    to_triangles,
+    whitened_norm,
+)
 
 
 class TiedCovariance(CovarianceStructure):
@@ -50,7 +56,7 @@ class TiedCovariance(CovarianceStructure):
     def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
         return covariances
 
-    def factor(self, covariances: Array, n_features: int, floor: float) -> Factor:
+    def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
         factor = cholesky_factor(covariances[None], floor, tied=True)
         return factor._replace(precision_cholesky=factor.precision_cholesky[0])
 
@@ -60,14 +66,14 @@ class TiedCovariance(CovarianceStructure):
     def moments(self, x: Array, out: Array) -> None:
         """There are none."""
 
-    def natural(self, factor: Factor, means: Array) -> tuple[Array, Array]:
+    def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         root = factor.precision_cholesky
         return (means @ root) @ root.T, np.empty((len(means), 0))
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments
 
-    def squared_distance(self, z: Array, factor: Factor, k: int) -> Array:
+    def squared_distance(self, z: Array, factor: CovarianceFactor, k: int) -> Array:
         return whitened_norm(z, factor.precision_cholesky)
 
     def new_scatter(self, n_components: int, n_features: int) -> Array:
@@ -78,13 +84,22 @@ class TiedCovariance(CovarianceStructure):
         out += z @ z.T
         return z @ root
 
-    def kernel_root(self, factor: Factor, shape: tuple[int, int]) -> Array:
+    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         root: Array = np.repeat(factor.precision_cholesky[None], shape[0], axis=0)
         return root
 
     def from_kernel(self, second: Array) -> Array:
         total: Array = second.sum(axis=0)
         return total
+
+    def to_vector(self, covariances: Array) -> Array:
+        """The triangle of the covariance."""
+        return to_triangles(covariances)
+
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        covariance: Array = from_triangles(vector, len(like))[0]
+        self.factor(covariance, len(like), 0.0)
+        return covariance
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale
@@ -95,7 +110,9 @@ class TiedCovariance(CovarianceStructure):
     def rescale_cholesky(self, precision_cholesky: Array, scale: Array) -> Array:
         return np.triu(precision_cholesky / scale[:, None])
 
-    def factor_from_cholesky(self, precision_cholesky: Array, shape: tuple[int, int]) -> Factor:
+    def factor_from_cholesky(
+        self, precision_cholesky: Array, shape: tuple[int, int]
+    ) -> CovarianceFactor:
         return (
             FullCovariance()
             .factor_from_cholesky(precision_cholesky[None], shape)
@@ -111,3 +128,6 @@ class TiedCovariance(CovarianceStructure):
 
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances
+
+    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+        return inverse_transpose(precision_cholesky)

@@ -406,7 +406,9 @@ def test_the_kernel_refuses_what_would_leave_its_arrays():
     with pytest.raises(IndexError, match="row number"):
         kernels.standardize(table, order, columns, columns, None, np.zeros((2, 2)))
     with pytest.raises(IndexError, match="row number"):
-        kernels.restore(np.zeros((2, 2)), -order, np.ones((2, 2), bool), columns, columns, table)
+        kernels.fill_missing(
+            np.zeros((2, 2)), -order, np.ones((2, 2), bool), columns, columns, table
+        )
 
 
 @pytest.mark.usefixtures("all_kernels")

@@ -1,0 +1,29 @@
+"""Reading what users give: tables, weights, labels and lengths, each in one place."""
+
+from emlearn.data.labels import (
+    ClassLabels,
+    check_one_for_each_row,
+    classes_of,
+    read_labels,
+)
+from emlearn.data.names import column_label, input_names
+from emlearn.data.parameters import as_numbers, check_responsibilities
+from emlearn.data.table import check_marker, is_na, is_nan, read_table
+from emlearn.data.weights import read_lengths, read_weight
+
+__all__ = [
+    "ClassLabels",
+    "as_numbers",
+    "check_marker",
+    "check_one_for_each_row",
+    "check_responsibilities",
+    "classes_of",
+    "column_label",
+    "input_names",
+    "is_na",
+    "is_nan",
+    "read_labels",
+    "read_lengths",
+    "read_table",
+    "read_weight",
+]

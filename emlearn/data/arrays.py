@@ -1,0 +1,99 @@
+"""From whatever numpy reads, and nested lists, to an array of two dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def as_matrix(X: Any, sequences: bool) -> Array:
+    """Array of two dimensions, of any dtype; masked where X is.
+
+    Raises
+    ------
+    ValueError
+        If X is no array, or has another number of dimensions; with `sequences`, several
+        sequences in one list are recognized and `lengths` is explained.
+    """
+    array = _to_array(X, sequences)
+    _check_dimensions(array, sequences)
+    return array
+
+
+def _to_array(X: Any, sequences: bool) -> Array:
+    if isinstance(X, np.ndarray):
+        array: Array = X
+    else:
+        if isinstance(X, (list, tuple)) and any(isinstance(r, np.ma.MaskedArray) for r in X):
+            X = np.ma.stack(X)
+        try:
+            array = np.asanyarray(X)
+            if isinstance(X, (list, tuple)) and array.dtype.kind in "USmM":
+                # One string or time makes strings or times of all numbers.
+                array = np.array(X, dtype=object)
+        except Exception as error:
+            array = _ragged(X, error, sequences)
+    if array.dtype.names is not None:
+        raise ValueError(
+            "X is an array of records. Pass numpy.lib.recfunctions.structured_to_unstructured(X)."
+        )
+    if array.ndim == 0 and array.dtype == object:
+        raise ValueError(
+            f"Expected 2D array, got {type(X).__name__} instead, which cannot be read as a table "
+            "of numbers. Convert it with numpy.asarray first."
+        )
+    return array
+
+
+def _ragged(X: Any, error: Exception, sequences: bool) -> Array:
+    """Array of objects of what numpy refuses at first, or an error that says why."""
+    if not isinstance(X, (list, tuple)):
+        raise ValueError(
+            f"Expected 2D array, got {type(X).__name__} instead, which cannot be read as a table "
+            f"of numbers ({error}). Convert it with numpy.asarray first."
+        ) from None
+    lengths = [len(row) if hasattr(row, "__len__") else None for row in X]
+    if len(set(lengths)) > 1:
+        odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
+        raise ValueError(
+            f"X is a list whose entries differ in length: entry 0 has {lengths[0]}, entry {odd} "
+            f"has {lengths[odd]}. Expected 2D array.{_advice(sequences)}"
+        ) from None
+    try:
+        return np.array(X, dtype=object)
+    except ValueError:
+        raise ValueError(
+            f"X is a list that is no table: {error}. Expected 2D array.{_advice(sequences)}"
+        ) from None
+
+
+def _check_dimensions(array: Array, sequences: bool) -> None:
+    if array.ndim == 2:
+        return
+    if array.ndim > 2:
+        raise ValueError(
+            f"Found array with dim {array.ndim}, while dim <= 2 is required: X has shape "
+            f"{array.shape}.{_advice(sequences)}"
+        )
+    if array.ndim == 0:
+        raise ValueError("Expected 2D array, got scalar array instead: X is a single value.")
+    nested = array.dtype == object and array.size and hasattr(array[0], "__len__")
+    several = _advice(sequences) if nested and not isinstance(array[0], str) else ""
+    raise ValueError(
+        f"Expected 2D array, got 1D array instead: X has shape {array.shape}. Reshape your data: "
+        "X.reshape(-1, 1) if it is a single column, X.reshape(1, -1) if it is a single row."
+        f"{several}"
+    )
+
+
+def _advice(sequences: bool) -> str:
+    if not sequences:
+        return ""
+    return (
+        " Of several sequences, pass their rows one after another and their lengths: "
+        "X=numpy.concatenate(sequences), lengths=[len(s) for s in sequences]."
+    )

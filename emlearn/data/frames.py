@@ -1,0 +1,106 @@
+"""Columns of data frames, as arrays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def eager(X: Any) -> Any:
+    """A table in memory: tables of pyarrow and the like become pandas.
+
+    Raises
+    ------
+    ValueError
+        If X is a Series, or is lazy and has to be computed first.
+    """
+    name = type(X).__name__
+    if is_pandas(X) or is_polars(X):
+        return X
+    if name == "Series" and hasattr(X, "to_frame"):
+        raise ValueError(
+            "Expected 2D array, got a Series instead, which is one column. Reshape your data: "
+            "pass X.to_frame()."
+        )
+    if name == "LazyFrame" and hasattr(X, "collect"):
+        raise ValueError("X is a LazyFrame, which is not in memory yet. Pass X.collect().")
+    if hasattr(X, "columns") and hasattr(X, "compute"):
+        raise ValueError(f"X is a {name}, which is not in memory yet. Pass X.compute().")
+    if hasattr(X, "columns") and hasattr(X, "to_pandas"):
+        return eager(X.to_pandas())
+    return X
+
+
+def is_pandas(X: Any) -> bool:
+    """Whether X is a DataFrame of pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(X, pandas.DataFrame)
+
+
+def is_polars(X: Any) -> bool:
+    """Whether X is a DataFrame of polars."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(X, polars.DataFrame)
+
+
+def columns_of(X: Any) -> list[Array]:
+    """Columns of a frame as arrays, with NaN, None or pandas.NA where a value is missing."""
+    if is_polars(X):
+        return [_from_polars(column) for column in X.get_columns()]
+    return [_from_pandas(X.iloc[:, i]) for i in range(X.shape[1])]
+
+
+def whole_block(X: Any) -> Array | None:
+    """The array of a pandas frame of which all columns have one numeric dtype of numpy."""
+    if not is_pandas(X) or not X.shape[1]:
+        return None
+    first, *others = X.dtypes
+    if isinstance(first, np.dtype) and first.kind in "biuf" and all(d == first for d in others):
+        block: Array = X.to_numpy()
+        return block
+    return None
+
+
+def sparse_block(X: Any) -> Any:
+    """CSR form of a pandas frame of which all columns are sparse with zeros left out."""
+    if not is_pandas(X) or not X.shape[1]:
+        return None
+    zeros = [getattr(dtype, "fill_value", None) == 0 for dtype in X.dtypes]
+    sparse = hasattr(X, "sparse") and all(zeros)
+    return X.sparse.to_coo().tocsr() if sparse else None
+
+
+def repeated_name(X: Any) -> Any:
+    """The first name that two columns of a frame have; None if all differ."""
+    seen: set[Any] = set()
+    for name in X.columns:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def _from_pandas(series: Any) -> Array:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        values: Array = series.to_numpy()
+        return values
+    name = type(dtype).__name__
+    if name == "SparseDtype" or dtype.kind not in "biuf":
+        return np.asarray(series)
+    single = dtype.kind == "f" and dtype.itemsize == 4
+    numbers: Array = series.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
+    return numbers
+
+
+def _from_polars(series: Any) -> Array:
+    values: Array = series.to_numpy()
+    # Small integers with nulls come as float32.
+    if values.dtype == np.float32 and str(series.dtype) != "Float32":
+        return values.astype(np.float64)
+    return values

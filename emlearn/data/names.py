@@ -1,0 +1,45 @@
+"""Names of columns, in messages and in outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def label(names: Any, index: int) -> str:
+    """How messages call a column: by its name, or by its number where there are no names."""
+    if names is None or index >= len(names):
+        return f"column {index}"
+    return f"column {names[index]!r}"
+
+
+def column_label(estimator: Any, index: int) -> str:
+    """How messages call a column of the table an estimator was fitted to."""
+    return label(getattr(estimator, "feature_names_in_", None), index)
+
+
+def input_names(estimator: Any, input_features: Any) -> NDArray[np.object_]:
+    """Names of the columns of the input: those given, those of fit, or x0, x1, ...
+
+    Raises
+    ------
+    ValueError
+        If the names given differ from those of fit, or their number is wrong.
+    """
+    fitted = getattr(estimator, "feature_names_in_", None)
+    n_features = estimator.n_features_in_
+    if input_features is None:
+        if fitted is not None:
+            return np.asarray(fitted, dtype=object)
+        return np.array([f"x{i}" for i in range(n_features)], dtype=object)
+    names = np.asarray(input_features, dtype=object)
+    if fitted is not None and not np.array_equal(fitted, names):
+        raise ValueError("input_features is not equal to feature_names_in_")
+    if names.shape != (n_features,):
+        raise ValueError(
+            "input_features should have length equal to number of features "
+            f"({n_features}), got {len(names)}"
+        )
+    return names

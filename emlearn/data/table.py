@@ -1,0 +1,297 @@
+"""The reader of tables: whatever holds numbers becomes an array with NaN where one is missing."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+
+from emlearn._compat import InvalidParameterError, validate_data
+from emlearn.data.arrays import as_matrix
+from emlearn.data.frames import (
+    columns_of,
+    eager,
+    is_pandas,
+    is_polars,
+    repeated_name,
+    sparse_block,
+    whole_block,
+)
+from emlearn.data.names import label
+from emlearn.data.values import to_floats
+
+Array = NDArray[Any]
+Floats = NDArray[np.floating]
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a value is a floating-point NaN."""
+    return isinstance(value, numbers.Real) and math.isnan(value)
+
+
+def is_na(value: Any) -> bool:
+    """Whether a value is pandas.NA."""
+    # By name, since pandas may not be installed.
+    return type(value).__name__ == "NAType"
+
+
+def check_marker(missing_values: Any, owner: str) -> None:
+    """Refuse a `missing_values` that is neither a number, NaN nor pandas.NA."""
+    number = isinstance(missing_values, numbers.Real) and not isinstance(missing_values, bool)
+    if not (number or is_na(missing_values)):
+        raise InvalidParameterError(
+            f"The 'missing_values' parameter of {owner} must be a number, NaN or pandas.NA. "
+            f"Got {missing_values!r} instead."
+        )
+
+
+def read_table(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    dtype: tuple[Any, ...] = (np.float64, np.float32),
+    accept_sparse: bool = False,
+    allow_nan: bool = True,
+    missing_values: Any = np.nan,
+    copy: bool = False,
+    min_rows: int = 1,
+    sequences: bool = False,
+) -> Any:
+    """Numbers of a table, NaN where an entry is missing.
+
+    Reads arrays of any numeric dtype, of objects and masked ones, nested lists, and data
+    frames of pandas, polars and pyarrow. NaN, None, pandas.NA, nulls and masked entries are
+    missing; text that `float` reads is a number. Sets or compares `n_features_in_` and
+    `feature_names_in_` of the estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose table it is.
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        The table.
+    reset : bool
+        Whether this is the table of a fit; otherwise number and names of the columns must
+        be those of the last fit.
+    dtype : tuple of dtype, default=(float64, float32)
+        Precisions that are kept. Others become the first.
+    accept_sparse : bool, default=False
+        Whether a sparse matrix may be returned, which is then CSR without duplicates.
+    allow_nan : bool, default=True
+        Whether entries may be missing.
+    missing_values : number or pandas.NA, default=NaN
+        What else marks a missing entry. With a number, NaN, None and pandas.NA in the table
+        are errors; masked entries are missing in any case.
+    copy : bool, default=False
+        Whether the result must be writeable memory of its own, in C order. Otherwise it may
+        be the memory of X.
+    min_rows : int, default=1
+        The smallest number of rows.
+    sequences : bool, default=False
+        Whether the estimator takes `lengths`; messages about several sequences given as
+        they are, or as a 3-D array, then say so.
+
+    Returns
+    -------
+    table : ndarray or CSR array of shape (n_samples, n_features)
+        Aligned, in the byte order of the machine.
+
+    Raises
+    ------
+    ValueError
+        If an entry is text, a time, complex or infinite, or missing where that is not
+        allowed: column and row are named. If the shape, the number of columns or their
+        names are wrong.
+    TypeError
+        If an entry is an object that is not a number.
+    """
+    X = eager(X)
+    settings: dict[str, Any] = {
+        "dtype": list(dtype),
+        "accept_sparse": "csr" if accept_sparse else False,
+        "ensure_all_finite": False,
+        "ensure_min_samples": min_rows,
+    }
+    marker = None if is_na(missing_values) or is_nan(missing_values) else missing_values
+    known = None if reset else getattr(estimator, "feature_names_in_", None)
+    if is_pandas(X) or is_polars(X):
+        table, fresh = _read_frame(estimator, X, reset, accept_sparse, marker)
+        table = check_array(table, estimator=estimator, input_name="X", **settings)
+        known = list(X.columns)
+    elif issparse(X):
+        if np.dtype(getattr(X, "dtype", float)).kind == "c":
+            raise ValueError("Complex data not supported: X has complex numbers.")
+        table = validate_data(estimator, X, reset=reset, **settings)
+        fresh = False
+    else:
+        table, fresh = _read_array(X, known, marker, sequences)
+        table = validate_data(estimator, table, reset=reset, **settings)
+    if issparse(table):
+        return _check_sparse(table, known, copy, allow_nan, type(estimator).__name__)
+    if copy and not (fresh and table.flags.c_contiguous):
+        table = table.copy(order="C")
+    _check_entries(table, known, allow_nan, type(estimator).__name__)
+    return table
+
+
+# ---- frames ---------------------------------------------------------------------------
+
+
+def _read_frame(
+    estimator: Any, X: Any, reset: bool, accept_sparse: bool, marker: Any
+) -> tuple[Any, bool]:
+    """Numbers of a frame, and whether they are in memory of their own."""
+    repeated = repeated_name(X)
+    if repeated is not None:
+        raise ValueError(
+            f"Two columns of X are named {repeated!r}. Names must differ: rename one, or pass "
+            "X.to_numpy()."
+        )
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    names = list(X.columns)
+    if accept_sparse and marker is None:
+        sparse = sparse_block(X)
+        if sparse is not None:
+            return sparse, True
+    block = whole_block(X)
+    if block is not None:
+        return _numeric(block, names, marker)
+    columns = [
+        to_floats(values, f"{label(names, j)} of X", _place(names, j))
+        for j, values in enumerate(columns_of(X))
+    ]
+    single = bool(columns) and all(values.dtype == np.float32 for values in columns)
+    table = np.empty(X.shape, np.float32 if single else np.float64)
+    for j, values in enumerate(columns):
+        table[:, j] = values
+        # In the precision of the column, in which the marker was rounded too.
+        _mark(table[:, j], _marked(values, marker, names, j))
+    return table, True
+
+
+# ---- arrays ---------------------------------------------------------------------------
+
+
+def _read_array(X: Any, names: Any, marker: Any, sequences: bool) -> tuple[Floats, bool]:
+    """Numbers of an array or of nested lists, and whether they are in memory of their own."""
+    array = as_matrix(X, sequences)
+    if not isinstance(array, np.ma.MaskedArray):
+        return _numeric(array, names, marker)
+    mask = np.ma.getmaskarray(array)
+    table, _ = _numeric(_cleared(array.data, mask), names, None)
+    table = table.copy(order="C")
+    seen = None if marker is None else _marked(table, marker, names) & ~mask
+    _mark(table, seen)
+    _mark(table, mask)
+    return table, True
+
+
+def _numeric(array: Array, names: Any, marker: Any) -> tuple[Floats, bool]:
+    """Numbers of a 2-D array."""
+    if array.dtype.kind in "biufc":
+        table = to_floats(array, "X", lambda _: "X")
+    else:
+        table = np.empty(array.shape, np.float64)
+        for j, values in enumerate(array.T):
+            table[:, j] = to_floats(values, f"{label(names, j)} of X", _place(names, j))
+    fresh = not np.may_share_memory(table, array)
+    marked = _marked(table, marker, names)
+    if marked is not None and marked.any():
+        table, fresh = (table, True) if fresh else (table.copy(order="C"), True)
+        _mark(table, marked)
+    return table, fresh
+
+
+def _cleared(data: Array, mask: NDArray[np.bool_]) -> Array:
+    """What a mask leaves; zeros where it hides something, which may be anything."""
+    if data.dtype.kind in "mMcV":
+        return data
+    cleared = data.astype(data.dtype if data.dtype.kind in "biuf" else object)
+    cleared[mask] = 0
+    return cleared
+
+
+# ---- what entries may be ------------------------------------------------------------
+
+
+def _place(names: Any, column: int) -> Any:
+    return lambda row: f"{label(names, column)} of X, row {row}"
+
+
+def _marked(values: Floats, marker: Any, names: Any, column: int | None = None) -> Any:
+    """Where values equal the marker, a number; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN, which would be a second mark.
+    """
+    if marker is None:
+        return None
+    nan = np.isnan(values)
+    if nan.any():
+        row, *rest = np.argwhere(nan)[0]
+        place = label(names, int(rest[0]) if column is None else column)
+        raise ValueError(
+            f"Input X contains NaN in {place}, row {row}, but missing_values={marker!r}. "
+            "Replace one by the other, or set missing_values=np.nan."
+        )
+    with np.errstate(over="ignore"):
+        return values == values.dtype.type(float(marker))
+
+
+def _mark(values: Floats, where: NDArray[np.bool_] | None) -> None:
+    if where is not None:
+        values[where] = np.nan
+
+
+def _check_entries(table: Floats, names: Any, allow_nan: bool, owner: str) -> None:
+    wrong = _first_not_finite(table, allow_nan)
+    if wrong is not None:
+        kind, (row, column) = wrong
+        raise _not_finite(kind, table.dtype, f"{label(names, column)}, row {row}", owner)
+
+
+def _check_sparse(table: Any, names: Any, copy: bool, allow_nan: bool, owner: str) -> Any:
+    if copy or not table.has_canonical_format:
+        table = table.copy()
+        table.sum_duplicates()
+    wrong = _first_not_finite(table.data, allow_nan)
+    if wrong is not None:
+        kind, (entry,) = wrong
+        row = int(np.searchsorted(table.indptr, entry, side="right")) - 1
+        place = f"{label(names, int(table.indices[entry]))}, row {row}"
+        raise _not_finite(kind, table.dtype, place, owner)
+    return table
+
+
+def _first_not_finite(values: Floats, allow_nan: bool) -> tuple[str, list[int]] | None:
+    """What the first entry is that must not be, and where."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return None
+    tests = {"infinity": np.isinf} if allow_nan else {"infinity": np.isinf, "NaN": np.isnan}
+    for kind, test in tests.items():
+        found = test(values)
+        if found.any():
+            return kind, np.argwhere(found)[0].tolist()
+    return None
+
+
+def _not_finite(kind: str, dtype: Any, place: str, owner: str) -> ValueError:
+    if kind == "infinity":
+        return ValueError(
+            f"Input X contains infinity or a value too large for {dtype!r}: {place}. Correct it, "
+            "or make it NaN if it is missing."
+        )
+    return ValueError(
+        f"Input X contains NaN: {place}. {owner} does not take missing values: leave out the "
+        "rows that have any, fill them in with MissingDataImputerEM, or use FiniteMixtureEM, "
+        "which takes them."
+    )

@@ -1,0 +1,132 @@
+"""Readers of weights and of the lengths of sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.data.values import to_floats
+
+_LEAST = 1e-100
+_LARGEST = 1e100
+
+
+def read_weight(
+    sample_weight: Any, n_rows: int, what: str = "row", *, any_scale: bool = False
+) -> NDArray[np.float64] | None:
+    """Weights as a float64 vector, or None where none were given.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), number or None
+        Weights; a number stands for that weight for all.
+    n_rows : int
+        How many weights are needed.
+    what : str, default="row"
+        What has a weight, for messages: "row" or "sequence".
+    any_scale : bool, default=False
+        Whether the sum may be anything that float64 holds. Otherwise it must be between 1e-100
+        and 1e100, as squares and products with the data must be numbers too.
+
+    Raises
+    ------
+    ValueError
+        If the number of weights is wrong, a weight is negative, missing, infinite or not a
+        real number, all are 0, or their sum is out of range.
+    """
+    if sample_weight is None:
+        return None
+    weight = _vector(sample_weight, what)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight)
+    if weight.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar, but sample_weight has shape "
+            f"{weight.shape}."
+        )
+    if len(weight) != n_rows:
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}, but must have one weight for each {what}, "
+            f"shape ({n_rows},)."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if wrong.size:
+        raise _invalid(what, int(wrong[0]), float(weight[wrong[0]]))
+    with np.errstate(over="ignore"):
+        total = float(weight.sum())
+    if total == 0.0:
+        raise ValueError(
+            f"Sample weights must contain at least one non-zero number: all {what}s have weight 0."
+        )
+    least, largest = (0.0, np.finfo(np.float64).max) if any_scale else (_LEAST, _LARGEST)
+    if not least <= total <= largest:
+        raise ValueError(
+            f"sample_weight sums to {total:.3g}, which is not between {least:.3g} and "
+            f"{largest:.3g}. A weight w means w copies of the {what}: divide the weights by their "
+            "mean."
+        )
+    return weight
+
+
+def _invalid(what: str, position: int, value: float) -> ValueError:
+    if value < 0.0:
+        problem = "Negative values in data passed to `sample_weight`"
+    else:
+        problem = f"Input sample_weight contains {'NaN' if np.isnan(value) else 'infinity'}"
+    return ValueError(
+        f"{problem}: {what} {position} has weight {value}. A weight w means w copies of the "
+        f"{what}, so it must be finite and >= 0."
+    )
+
+
+def _vector(sample_weight: Any, what: str) -> NDArray[np.float64]:
+    masked = isinstance(sample_weight, np.ma.MaskedArray)
+    values = sample_weight.data if masked else np.asarray(sample_weight)
+
+    def at(position: int) -> str:
+        return f"sample_weight of {what} {position}"
+
+    flat = to_floats(values.ravel(), "sample_weight", at).astype(np.float64)
+    if masked:
+        flat[np.ma.getmaskarray(sample_weight).ravel()] = np.nan
+    return flat.reshape(values.shape)
+
+
+def read_lengths(lengths: Any, n_rows: int | None) -> NDArray[np.int64]:
+    """Lengths of the sequences; None is one sequence of all rows.
+
+    They must add up to `n_rows`, unless that is None: where there are no rows yet.
+
+    Raises
+    ------
+    ValueError
+        If the lengths are not integers >= 1, or do not add up to the number of rows.
+    """
+    if lengths is None:
+        return np.array([n_rows], np.int64)
+    values = np.asarray(lengths)
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or not values.size:
+        raise ValueError(
+            f"lengths must be a list of the numbers of rows of the sequences, got {lengths!r}."
+        )
+    wrong = np.flatnonzero(~((values >= 1) & (values == np.floor(values)) & np.isfinite(values)))
+    if wrong.size:
+        raise ValueError(
+            f"lengths must be integers >= 1, but that of sequence {wrong[0]} is {values[wrong[0]]}."
+        )
+    total = int(values.sum(dtype=np.float64))
+    if n_rows is not None and total != n_rows:
+        raise ValueError(
+            f"lengths of the {len(values)} sequences add up to {total}, but X has {n_rows} "
+            "rows. Each row has to belong to one sequence." + (_SPLIT if total > n_rows else "")
+        )
+    return values.astype(np.int64)
+
+
+_SPLIT = (
+    " If X is one split of a cross-validation, as in GridSearchCV or cross_val_score: lengths "
+    "cannot follow the split. Leave them out, so that each split is one sequence, or loop over "
+    "splits of whole sequences yourself, each with its own lengths."
+)

@@ -1,0 +1,195 @@
+"""Draws from normal distributions within bounds.
+
+One coordinate is drawn exactly, by the inverse of its distribution function on the scale of
+logarithms. Several are drawn one after the other, each given those before it (the method of
+Geweke, Hajivassiliou and Keane): such proposals, weighted by the probability mass that each
+step had left, stand for the truncated distribution; one of many is kept, and Gibbs sweeps
+remove what the finite number of proposals leaves of the difference.
+
+References
+----------
+J. Geweke (1991). "Efficient simulation from the multivariate normal and Student-t
+distributions subject to linear constraints". Computing Science and Statistics 23, 571-578.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtri_exp
+
+Array = NDArray[np.float64]
+
+# Proposals of each component where several coordinates of a row are bounded, and sweeps
+# after one of them was kept.
+_PROPOSALS = 64
+_SWEEPS = 20
+# Numbers in the proposals and matrices of the rows that are drawn at a time.
+_SHAPE_ENTRIES = 1 << 20
+# In so narrow an interval the density hardly changes: the inverse would lose more digits.
+_NARROW = 1e-7
+_LOWEST = 2.0**-54
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class Candidate(NamedTuple):
+    """What rows of equal shape may follow: one component of a mixture.
+
+    Attributes
+    ----------
+    log_weight : ndarray of shape (n_rows,)
+        Logarithm of its probability without the bounds.
+    mean : ndarray of shape (n_rows, n_missing)
+        Mean of the missing entries; those with bounds come last.
+    precision : ndarray of shape (n_rows, n_missing, n_missing)
+        Inverse of their covariance.
+    factor : ndarray of shape (n_rows, n_missing, n_missing)
+        Its lower Cholesky factor.
+    """
+
+    log_weight: Array
+    mean: Array
+    precision: Array
+    factor: Array
+
+
+def draw_within(
+    candidates: list[Candidate], low: Array, high: Array, n_bounded: int, rng: np.random.Generator
+) -> Array:
+    """Missing entries of rows, drawn from a mixture of normals within bounds.
+
+    Exact where at most one entry is bounded, the component's probability included.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+        The components.
+    low, high : ndarray of shape (n_rows, n_missing)
+        Bounds; infinite where there is none.
+    n_bounded : int
+        How many of the entries, the last ones, have bounds.
+    rng : numpy.random.Generator
+        Source of the draws.
+    """
+    n_rows, n_missing = low.shape
+    n_proposals = 1 if n_bounded < 2 else _PROPOSALS
+    values = np.empty((len(candidates), n_proposals, n_rows, n_missing))
+    scores = np.empty((len(candidates), n_proposals, n_rows))
+    for k, candidate in enumerate(candidates):
+        inside = low - candidate.mean, high - candidate.mean
+        values[k], log_mass = _propose(candidate.factor, *inside, n_proposals, n_bounded, rng)
+        scores[k] = candidate.log_weight + log_mass
+    chosen = _choose(scores.reshape(-1, n_rows), rng)
+    drawn = values.reshape(-1, n_rows, n_missing)[chosen, np.arange(n_rows)]
+    for k, candidate in enumerate(candidates):
+        own = chosen // n_proposals == k
+        shifted = drawn[own]
+        if n_bounded > 1:
+            inside = (low - candidate.mean)[own], (high - candidate.mean)[own]
+            _sweep(candidate.precision[own], shifted, *inside, rng)
+        drawn[own] = shifted + candidate.mean[own]
+    return np.clip(drawn, low, high)
+
+
+def equal_shapes(
+    missing: NDArray[np.bool_], limited: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
+    """Rows with equal numbers of missing and of bounded missing entries, and the columns of these.
+
+    The bounded ones come last. Rows come by portions, whose proposals fit into memory.
+    """
+    bounded = missing & limited
+    columns = np.argsort(missing.astype(np.int8) + bounded, axis=1, kind="stable")
+    counts = np.stack((missing.sum(axis=1), bounded.sum(axis=1)), axis=1)
+    for n_missing, n_bounded in np.unique(counts, axis=0):
+        rows = np.flatnonzero((counts == (n_missing, n_bounded)).all(axis=1))
+        step = max(1, _SHAPE_ENTRIES // (n_missing * max(_PROPOSALS, n_missing)))
+        for start in range(0, rows.size, step):
+            part = rows[start : start + step]
+            yield part, columns[part, missing.shape[1] - n_missing :], int(n_bounded)
+
+
+def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Standard normal numbers within bounds, and the logarithms of the mass within.
+
+    Parameters
+    ----------
+    low, high : ndarray of shape (...)
+        Bounds, which may be infinite.
+    rng : numpy.random.Generator
+        Source of the draws.
+    """
+    # Left of 0 the distribution function keeps its digits.
+    mirrored = low > 0.0
+    low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
+    uniform = np.maximum(rng.random(low.shape), _LOWEST)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        width = high - low
+        narrow = width * np.maximum(1.0, np.minimum(np.abs(low), np.abs(high))) < _NARROW
+        above, below = log_ndtr(high), log_ndtr(low)
+        log_mass = above + np.log1p(-np.exp(below - above))
+        value = ndtri_exp(np.logaddexp(below, np.log(uniform) + log_mass))
+        middle = 0.5 * (low + high)
+        log_mass = np.where(narrow, np.log(width) - 0.5 * (middle**2 + _LOG_2PI), log_mass)
+        value = np.where(narrow, low + uniform * width, value)
+    # Beyond the reach of the logarithm all mass is at the bound that is nearer to 0.
+    value = np.clip(np.where(np.isfinite(value), value, high), low, high)
+    value = np.where(mirrored, -value, value)
+    return value, np.where(np.isnan(log_mass), -np.inf, log_mass)
+
+
+def _propose(
+    factor: Array,
+    low: Array,
+    high: Array,
+    n_proposals: int,
+    n_bounded: int,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Deviations within bounds, from the last coordinate to the first, and their log weights."""
+    n_rows, n_missing = low.shape
+    shape = (n_proposals, n_rows)
+    values, log_mass = np.zeros((*shape, n_missing)), np.zeros(shape)
+    for i in range(n_missing - 1, -1, -1):
+        # With the precision L L' the coordinates are solutions of L' x = standard normal.
+        pivot = factor[:, i, i]
+        shift = np.einsum("pnl,nl->pn", values[..., i + 1 :], factor[:, i + 1 :, i])
+        if i < n_missing - n_bounded:
+            standard = rng.standard_normal(shape)
+        else:
+            limits = pivot * low[:, i] + shift, pivot * high[:, i] + shift
+            standard, mass = truncated_normal(*limits, rng)
+            log_mass += mass
+        values[..., i] = (standard - shift) / pivot
+    return values, log_mass
+
+
+def _choose(scores: Array, rng: np.random.Generator) -> NDArray[np.intp]:
+    """One of the proposals of each row, with probabilities given by logarithms."""
+    top = scores.max(axis=0)
+    scores = np.where(np.isfinite(top), scores, 0.0)
+    edges = np.cumsum(np.exp(scores - scores.max(axis=0)), axis=0)
+    chosen: NDArray[np.intp] = (rng.random(edges.shape[1]) * edges[-1] >= edges[:-1]).sum(axis=0)
+    return chosen
+
+
+def _sweep(
+    precision: Array, values: Array, low: Array, high: Array, rng: np.random.Generator
+) -> None:
+    """Gibbs sweeps over deviations, in place: each coordinate given all others."""
+    values[...] = np.clip(values, low, high)
+    for _ in range(_SWEEPS):
+        gradient = np.einsum("nij,nj->ni", precision, values)
+        for i in range(values.shape[1]):
+            pivot = precision[:, i, i]
+            scale = 1.0 / np.sqrt(pivot)
+            center = values[:, i] - gradient[:, i] / pivot
+            standard, _ = truncated_normal(
+                (low[:, i] - center) / scale, (high[:, i] - center) / scale, rng
+            )
+            moved = np.clip(center + scale * standard, low[:, i], high[:, i])
+            gradient += precision[:, :, i] * (moved - values[:, i])[:, None]
+            values[:, i] = moved

@@ -1,0 +1,104 @@
+"""Ellipsoids of one volume and shape, each with an orientation of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emlearn.distributions.gaussian.structures._base import Array, finite, inverse_of_precisions
+from emlearn.distributions.gaussian.structures._full import (
+    FullCovariance,
+    from_triangles,
+    to_triangles,
+)
+
+# Relative difference of eigenvalues up to which they are the same.
+_SAME = 1e-6
+
+
+class RotatedCovariance(FullCovariance):
+    """Sigma_k = D_k C D_k', with C diagonal: shape (n_components, n_features, n_features).
+
+    The eigenvalues C, in ascending order, are those of all components; the eigenvectors
+    D_k are their own. This is EEV of mclust: equal volume, equal shape, variable
+    orientation. The model changes its form where columns are given other scales.
+
+    In the M-step D_k are the eigenvectors of the scatter of component k, and C is the sum
+    of the eigenvalues of all scatters divided by the sum of the weights [1]_.
+
+    The coordinates are matrix logarithms of the covariances: K d (d + 1) / 2 of them,
+    which is more than there are free parameters. Any symmetric matrices are logarithms of
+    covariances; the eigenvectors of these and the geometric means of their eigenvalues
+    are in the structure. (Angles would be as many as there are parameters, but are not
+    continuous where two of the eigenvalues are equal. The covariances are.)
+
+    References
+    ----------
+    .. [1] G. Celeux and G. Govaert (1995). "Gaussian parsimonious clustering models".
+       Pattern Recognition 28(5), 781-793.
+    """
+
+    name = "EEV"
+    scales_by_column = False
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_features + n_components * n_features * (n_features - 1) // 2
+
+    def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
+        values, vectors = np.linalg.eigh(_scatters(weight, shift, second, ridge))
+        return _compose(vectors, values.sum(axis=0) / weight.sum())
+
+    def estimate_alive(
+        self,
+        alive: Array,
+        weight: Array,
+        shift: Array,
+        second: Array,
+        ridge: Array,
+        before: Array,
+    ) -> Array:
+        """As `estimate`, where components not `alive` keep their orientation only."""
+        scatters = _scatters(weight, shift, second, ridge)
+        values, vectors = np.linalg.eigh(np.where(alive[:, None, None], scatters, before))
+        return _compose(vectors, values[alive].sum(axis=0) / weight[alive].sum())
+
+    def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
+        """As for any structure; all components get the mean of the volumes and shapes."""
+        values, vectors = np.linalg.eigh(super().with_average(covariances, k, weights))
+        return _compose(vectors, values.mean(axis=0))
+
+    def to_vector(self, covariances: Array) -> Array:
+        values, vectors = np.linalg.eigh(covariances)
+        common = np.maximum(values.mean(axis=0), np.finfo(np.float64).tiny)
+        return to_triangles(_compose(vectors, np.log(common)))
+
+    def from_vector(self, vector: Array, like: Array) -> Array:
+        values, vectors = np.linalg.eigh(from_triangles(vector, like.shape[-1]))
+        with np.errstate(over="ignore", under="ignore"):
+            common = finite(np.exp(values.mean(axis=0)))
+        covariances = _compose(vectors, common)
+        self.factor(covariances, like.shape[-1], 0.0)
+        return covariances
+
+    def covariance_from_precision(self, precision: Array, n_features: int) -> Array:
+        values, vectors = np.linalg.eigh(inverse_of_precisions(precision))
+        common = values.mean(axis=0)
+        if not (np.abs(values - common) <= _SAME * common).all():
+            raise ValueError(
+                'With covariance_type="EEV" the matrices of precisions_init must have the '
+                "same eigenvalues: the components share volume and shape."
+            )
+        return _compose(vectors, common)
+
+
+def _scatters(weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
+    """Sums of squares and products about the means, with the ridge in them."""
+    scatters = second - weight[:, None, None] * (shift[:, :, None] * shift[:, None, :])
+    n_components, n_features = shift.shape
+    scatters.reshape(n_components, -1)[:, :: n_features + 1] += weight[:, None] * ridge
+    return scatters
+
+
+def _compose(vectors: Array, values: Array) -> Array:
+    """Symmetric matrices with eigenvectors of their own and the same eigenvalues."""
+    matrices: Array = (vectors * values) @ vectors.transpose(0, 2, 1)
+    return 0.5 * (matrices + matrices.transpose(0, 2, 1))

@@ -1,0 +1,202 @@
+"""The model that published parameters describe, ready to condition rows on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions.gaussian.incomplete import (
+    FactorParams,
+    Frame,
+    GaussianParams,
+    IncompleteFactors,
+    IncompleteGaussian,
+)
+from emlearn.engine import DegenerateModelError
+from emlearn.engine.threads import blas_limited
+
+Array = NDArray[np.float64]
+
+# Published weights that do not sum to 1 up to this are a mistake.
+_SUM_TOLERANCE = 1e-6
+# What rounding may do to the symmetry of a covariance, relative to the standard deviations.
+_ASYMMETRY = 1e-8
+
+
+@contextmanager
+def conditioning() -> Iterator[None]:
+    """For conditioning rows on a model: absurd values overflow, a singular model is refused."""
+    try:
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except DegenerateModelError as error:
+        raise ValueError(
+            f"These rows cannot be conditioned on the model: {error}. Columns depend on each "
+            "other almost exactly; a larger alpha in fit helps."
+        ) from None
+
+
+class Fitted(NamedTuple):
+    """A model, its parameters and the units they are in."""
+
+    model: Any
+    params: Any
+    frame: Frame
+
+    def mixture(self) -> tuple[Array, Array]:
+        """Weights and means in the units of the data."""
+        weights, means = self.model.mixture(self.params)
+        return weights, self.frame.restore(means)
+
+    def covariances(self) -> Array:
+        """Covariances of the components in the units of the data."""
+        scale = self.frame.scale
+        covariances: Array = self.model.covariances(self.params) * scale[:, None] * scale
+        return covariances
+
+
+class Known(NamedTuple):
+    """Parameters as `transform` uses them.
+
+    Attributes
+    ----------
+    constants : ndarray of shape (n_features_out,)
+        Mean of each column, which is what a constant column is imputed with.
+    varying : ndarray of shape (n_varying,)
+        Columns that are not constant.
+    fitted : Fitted or None
+        Model of these columns; None if there are none.
+    """
+
+    constants: Array
+    varying: NDArray[np.intp]
+    fitted: Fitted | None
+
+
+def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
+    """A mixture of Gaussians with given parameters.
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, an entry is not finite, the weights are no probabilities, or a
+        covariance is not symmetric and positive definite in the columns that vary.
+    """
+    means = _finite(means, "means_", 2)
+    K, d = means.shape
+    weights = read_weights(weights, K)
+    covariances = _finite(covariances, "covariances_", 3)
+    if covariances.shape != (K, d, d):
+        raise ValueError(
+            f"covariances_ must have shape (n_components, n_features_out, n_features_out) = "
+            f"{(K, d, d)}, to go with means_; got {covariances.shape}."
+        )
+    variances = np.einsum("kii->ki", covariances)
+    constant = (variances == 0.0).all(axis=0) & (means == means[0]).all(axis=0)
+    varying = np.flatnonzero(~constant)
+    bad = np.argwhere(~(variances > 0.0) & ~constant)
+    if bad.size:
+        raise ValueError(
+            f"covariances_: the variance of column {bad[0, 1]} in component {bad[0, 0]} is "
+            f"{variances[tuple(bad[0])]:g}; it must be positive, or 0 in all components, with "
+            "equal means, for a constant column."
+        )
+    if constant.any() and covariances[:, constant].any():
+        raise ValueError("covariances_: a column of variance 0 has covariances that are not 0.")
+    center = weights @ means
+    if varying.size == 0:
+        return Known(center, varying, None)
+    means, covariances = means[:, varying], covariances[:, varying[:, None], varying]
+    deviations = np.sqrt(variances[:, varying])
+    gap = np.abs(covariances - covariances.transpose(0, 2, 1))
+    if (gap > _ASYMMETRY * deviations[:, :, None] * deviations[:, None, :]).any():
+        raise ValueError("covariances_ must be symmetric.")
+    middle = center[varying]
+    spread = np.sqrt(weights @ deviations**2 + weights @ (means - middle) ** 2)
+    frame = Frame(middle, _power_of_two(spread))
+    params = GaussianParams(
+        weights,
+        np.ascontiguousarray((means - frame.centre) / frame.scale),
+        np.ascontiguousarray(covariances / frame.scale[:, None] / frame.scale),
+    )
+    try:
+        np.linalg.cholesky(params.covariances)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "covariances_ must be positive definite in the columns that are not constant."
+        ) from None
+    return Known(center, varying, Fitted(IncompleteGaussian(K), params, frame))
+
+
+def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
+    """A factor analysis with given parameters.
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, an entry is not finite, or a noise variance is not positive
+        where the loadings are not 0.
+    """
+    means = _finite(means, "means_", 2)
+    loadings = _finite(loadings, "loadings_", 2)
+    noise = _finite(noise_variances, "noise_variances_", 1)
+    d = means.shape[1]
+    if means.shape[0] != 1 or loadings.shape[0] != d or noise.shape != (d,):
+        raise ValueError(
+            f"means_ of shape (1, n_features_out), loadings_ (n_features_out, n_factors) and "
+            f"noise_variances_ (n_features_out,) do not go together: got {means.shape}, "
+            f"{loadings.shape}, {noise.shape}."
+        )
+    constant = (noise == 0.0) & (loadings == 0.0).all(axis=1)
+    bad = np.flatnonzero(~(noise > 0.0) & ~constant)
+    if bad.size:
+        raise ValueError(
+            f"noise_variances_: that of column {bad[0]} is {noise[bad[0]]:g}; it must be "
+            "positive, or 0 with loadings of 0 for a constant column."
+        )
+    varying = np.flatnonzero(~constant)
+    center = means[0]
+    if varying.size == 0:
+        return Known(center, varying, None)
+    spread = np.sqrt(noise[varying] + (loadings[varying] ** 2).sum(axis=1))
+    frame = Frame(center[varying], _power_of_two(spread))
+    params = FactorParams(
+        np.zeros(varying.size),
+        np.ascontiguousarray(loadings[varying] / frame.scale[:, None]),
+        noise[varying] / frame.scale / frame.scale,
+    )
+    return Known(center, varying, Fitted(IncompleteFactors(loadings.shape[1]), params, frame))
+
+
+def read_weights(weights: Any, n_components: int) -> Array:
+    """Probabilities of the components, summing to 1 exactly."""
+    array = _finite(weights, "weights_", 1)
+    if array.shape != (n_components,):
+        raise ValueError(
+            f"weights_ must have one entry for each of the {n_components} rows of means_; got "
+            f"shape {array.shape}."
+        )
+    if (array < 0.0).any() or abs(array.sum() - 1.0) > _SUM_TOLERANCE:
+        raise ValueError(f"weights_ must be probabilities that sum to 1; got {array}.")
+    return array / array.sum()
+
+
+def _finite(value: Any, name: str, ndim: int) -> Array:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite.")
+    return array
+
+
+def _power_of_two(values: Array) -> Array:
+    powers: Array = np.exp2(np.round(np.log2(values)))
+    return powers

@@ -1,0 +1,79 @@
+/* The Python module of one instruction set: _base, _v3 or _v4.
+
+   Each has the same functions, built with other flags of the compiler and other vectors;
+   `level` tells which of them this processor can run. */
+
+#include "arguments.h"
+
+#include "float_types.h"
+#include "processor.h"
+
+/* level() -> name of the best module for this processor */
+static PyObject *
+level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
+{
+    return PyUnicode_FromString(processor_level());
+}
+
+#include "blocks_bindings.h"
+#include "categorical_bindings.h"
+#include "cholesky_bindings.h"
+#include "columns_bindings.h"
+#include "gaussian_bindings.h"
+#include "gaussian_missing_bindings.h"
+#include "hmm_bindings.h"
+#include "softmax_bindings.h"
+
+#define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
+
+static PyMethodDef methods[] = {
+    {"level", level, METH_NOARGS, NULL},
+    METHOD(categorical_counts),
+    METHOD(categorical_log_density),
+    METHOD(center_observed),
+    METHOD(column_squares),
+    METHOD(column_sums),
+    METHOD(fill_missing),
+    METHOD(forward_backward),
+    METHOD(gaussian_log_density),
+    METHOD(gaussian_missing_log_density),
+    METHOD(gaussian_missing_moments),
+    METHOD(gaussian_missing_step),
+    METHOD(gaussian_moments),
+    METHOD(gaussian_step),
+    METHOD(precision_cholesky),
+    METHOD(responsibilities),
+    METHOD(solve_blocks),
+    METHOD(standardize),
+    METHOD(viterbi),
+    {NULL, NULL, 0, NULL},
+};
+
+/* There is no state, neither of the module nor in the kernels. */
+static PyModuleDef_Slot slots[] = {
+#if defined(Py_mod_multiple_interpreters)
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if defined(Py_mod_gil)
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+#define TEXT_(level) "_" #level
+#define TEXT(level) TEXT_(level)
+#define INIT_(level) PyInit__##level
+#define INIT(level) INIT_(level)
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                                        .m_name = TEXT(LEVEL),
+                                        .m_doc = "Compiled kernels of one instruction set.",
+                                        .m_size = 0,
+                                        .m_methods = methods,
+                                        .m_slots = slots};
+
+PyMODINIT_FUNC
+INIT(LEVEL)(void)
+{
+    return PyModuleDef_Init(&definition);
+}

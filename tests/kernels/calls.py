@@ -1,0 +1,145 @@
+"""A valid call of each compiled function, of random sizes: what tests and fuzz.py start from."""
+
+import numpy as np
+
+#: Positions of the arguments that are read as floats.
+NUMBERS = {"column_sums": [2], "precision_cholesky": [1], "solve_blocks": [6]}
+#: Positions of the arguments that may be None, alone or together with others.
+OPTIONAL = {
+    "column_sums": [1],
+    "column_squares": [1],
+    "forward_backward": [4],
+    "gaussian_log_density": [1, 2],
+    "gaussian_missing_log_density": [1, 2, 7, 11],
+    "gaussian_missing_moments": [1, 2, 10, 14],
+    "gaussian_missing_step": [1, 2, 6, 10, 14],
+    "gaussian_moments": [1, 2],
+    "gaussian_step": [1, 2, 6],
+    "responsibilities": [1, 2],
+    "solve_blocks": [4, 5, 7, 8],
+    "standardize": [4],
+}
+#: Positions of the arguments that are written to.
+WRITTEN = {
+    "categorical_counts": [1],
+    "categorical_log_density": [2],
+    "center_observed": [4],
+    "column_squares": [4],
+    "column_sums": [3, 4, 5, 6],
+    "fill_missing": [5],
+    "forward_backward": [0, 5, 6, 7],
+    "gaussian_log_density": [6],
+    "gaussian_missing_log_density": [6],
+    "gaussian_missing_moments": [7, 8, 9],
+    "gaussian_missing_step": [7, 8, 9],
+    "gaussian_moments": [7, 8, 9],
+    "gaussian_step": [7, 8, 9],
+    "precision_cholesky": [2, 3, 4],
+    "responsibilities": [0, 2],
+    "solve_blocks": [5, 8, 9],
+    "standardize": [5],
+    "viterbi": [4, 5],
+}
+
+
+def gaussian_call(rng, n, d, K, dtype=np.float64):
+    """The arguments that the functions of Gaussians begin with, and the sums they end with."""
+    diagonal = rng.random() < 0.5
+    factor = rng.random((K, d)) + 0.5
+    factor = factor if diagonal else np.triu(rng.normal(size=(K, d, d)), 1) + np.eye(d)
+    parameters = [
+        rng.normal(size=(d, n)).astype(dtype),
+        rng.normal(size=d),
+        rng.random(d) + 0.5,
+        rng.normal(size=(K, d)),
+        factor,
+        rng.normal(size=K),
+    ]
+    return parameters, [np.empty(K), np.empty((K, d)), np.empty(factor.shape)]
+
+
+def patterns(rng, n, d, smallest=0):
+    """Some patterns of columns: the columns, where they start, and edges of their rows."""
+    n_patterns = int(rng.integers(1, 6))
+    sizes = np.sort(rng.integers(smallest, d + 1, n_patterns))
+    columns = [np.sort(rng.permutation(d)[:size]) for size in sizes]
+    edges = np.sort(rng.integers(0, n + 1, n_patterns - 1))
+    return (
+        np.concatenate(columns).astype(np.uint16),
+        np.concatenate([[0], np.cumsum(sizes)]),
+        np.concatenate([[0], edges, [n]]),
+    )
+
+
+def missing_arguments(rng, parameters):
+    """Patterns of missing entries, and what else the functions for them end with."""
+    (d, n), factor = parameters[0].shape, parameters[4]
+    columns, starts, edges = patterns(rng, n, d, smallest=1)
+    # A pattern has one row at least.
+    n_patterns = min(starts.size - 1, n)
+    starts = starts[: n_patterns + 1]
+    edges = np.concatenate([np.arange(n_patterns), [n]])
+    precision = None if factor.ndim == 2 else factor @ factor.transpose(0, 2, 1)
+    return [precision, columns[: starts[-1]], starts, edges, rng.random(d)]
+
+
+def valid_calls(rng, largest=40):
+    """Arguments of a valid call of each function, by name."""
+    n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
+    dtype = rng.choice([np.float64, np.float32])
+    gaussian, sums = gaussian_call(rng, n, d, K, dtype)
+    incomplete, missing_sums = gaussian_call(rng, n, d, K)
+    conditioning = missing_arguments(rng, incomplete)
+    table = rng.normal(size=(n, d)).astype(dtype)
+    table[rng.random((n, d)) < 0.3] = np.nan
+    m = int(rng.integers(1, n + 1))
+    order = rng.permutation(n)[:m]
+    missing = np.isnan(table[order])
+    n_codes = int(rng.integers(1, 12))
+    codes = rng.integers(n_codes, size=(n, int(rng.integers(1, 5)))).astype(np.int32)
+    joint = 5.0 * rng.normal(size=(K, n))
+    edges = np.unique(np.concatenate([[0, n], rng.integers(0, n + 1, 3)]))
+    n_sequences = edges.size - 1
+    chain = [edges, rng.dirichlet(np.ones(K)), rng.dirichlet(np.ones(K), K)]
+    A = rng.normal(size=(K, d, d + 3))
+    covariances = A @ A.transpose(0, 2, 1)
+    columns, starts, rows = patterns(rng, n, d)
+    vectors = rng.normal(size=(n, d))
+    n_patterns = starts.size - 1
+    return {
+        "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
+        "categorical_log_density": [codes, rng.normal(size=(K, n_codes)), np.zeros((K, n))],
+        "center_observed": [
+            vectors[:m].copy(), rng.random(m), missing, rng.normal(size=d), np.empty((m, d))
+        ],
+        "column_squares": [table, rng.random(n), rng.normal(size=d), np.ones(d), np.zeros(d)],
+        "column_sums": [
+            table, rng.random(n), 0.5, np.zeros(d), np.zeros(d), np.full(d, np.inf),
+            np.full(d, -np.inf),
+        ],
+        "fill_missing": [
+            vectors[:m].copy(), order, missing, rng.normal(size=d), np.ones(d), table.copy()
+        ],
+        "forward_backward": [
+            joint.copy(), *chain, rng.random(n_sequences) + 0.5, np.empty(n_sequences),
+            np.empty(K), np.empty((K, K)),
+        ],
+        "gaussian_log_density": [*gaussian, np.empty((K, n), dtype)],
+        "gaussian_missing_log_density": [*incomplete, np.empty((K, n)), *conditioning],
+        "gaussian_missing_moments": [*incomplete, rng.random((K, n)), *missing_sums, *conditioning],
+        "gaussian_missing_step": [*incomplete, rng.random(n), *missing_sums, *conditioning],
+        "gaussian_moments": [*gaussian, rng.random((K, n)).astype(dtype), *sums],
+        "gaussian_step": [*gaussian, rng.random(n), *sums],
+        "precision_cholesky": [
+            covariances, 1e-10, np.empty((K, d, d)), np.empty(K), np.empty((K, d))
+        ],
+        "responsibilities": [joint.astype(dtype), rng.random(n), np.empty(n)],
+        "solve_blocks": [
+            covariances[0].copy(), columns, starts, rows, vectors, np.zeros((n, d)), 1.0,
+            rng.random(n_patterns), np.zeros((d, d)), np.empty(n_patterns),
+        ],
+        "standardize": [
+            table, order, rng.normal(size=d), np.ones(d), rng.random(m), np.empty((m, d))
+        ],
+        "viterbi": [joint.copy(), *chain, np.empty(n, np.int64), np.empty(n_sequences)],
+    }  # fmt: skip
