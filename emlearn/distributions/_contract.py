@@ -125,7 +125,9 @@ class Family(ABC):
         """Where to cut rows into blocks: a function of the shape of the problem alone."""
         return slices_of_rows(X.shape[0], mean_width(X), n_components)
 
-    def cut(self, rows: Any, weight: Array | None, slices: Sequence[slice]) -> list[Any]:
+    def cut(
+        self, rows: Any, weight: Array | None, slices: Sequence[slice], n_components: int
+    ) -> list[Any]:
         """Blocks of encoded rows; what each E-step would derive from them anew may be kept.
 
         Parameters
@@ -136,8 +138,17 @@ class Family(ABC):
             Weights of the rows.
         slices : sequence of slice
             From `slices`, or others.
+        n_components : int
+            Number of components.
         """
         return [self.take(rows, part) for part in slices]
+
+    def points(self, X: Any, column_spec: Any) -> Array:
+        """Rows as points of a Euclidean space, (n_rows, n_dimensions), for starts that cluster.
+
+        Optional: needed by the starts "kmeans", "k-means++" and "random_from_data".
+        """
+        raise NotImplementedError(f"The rows of {type(self).__name__} are no points.")
 
     # ---- the distribution -------------------------------------------------------------
 

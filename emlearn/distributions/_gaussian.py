@@ -1,83 +1,66 @@
-"""Gaussian rows, with any of the covariance structures."""
+"""Gaussian rows, with any of the covariance structures and any entries missing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions.gaussian.blocks import RowBlock, Scaling, column_scaling
-from emlearn.distributions.gaussian.forms import (
-    CentredBound,
-    CentredForm,
-    CompiledBound,
-    CompiledForm,
-    GaussianStatistics,
+from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.rows import (
+    GaussianRows,
+    cut,
+    encode,
+    order_of_rows,
+    slices_of_rows,
 )
-from emlearn.distributions.gaussian.incomplete import Frame, find_patterns, summarize_columns
-from emlearn.distributions.gaussian.incomplete.conditioning import (
-    Component,
-    Moments,
-    accumulate,
-    complete_moments,
-    condition,
-    log_densities,
-    make_component,
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.steps import GaussianPrecomputed
+from emlearn.distributions.gaussian.structures import (
+    STRUCTURES,
+    CovarianceFactor,
+    CovarianceStructure,
 )
-from emlearn.distributions.gaussian.incomplete.patterns import RowBlock as PatternRows
-from emlearn.distributions.gaussian.incomplete.patterns import row_blocks, sorted_rows
-from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.workspace import Workspace
-from emlearn.kernels import compiled
 
-# Smallest standard deviation, in scaled coordinates, that is not rounding.
-_FLOOR = 64.0 * float(np.finfo(np.float64).eps)
+#: Ridge relative to the variance of each column, where `reg_covar` is "auto".
+RELATIVE_RIDGE = 1e-6
+# Nats of a row's log-density that may be lost to cancellation for speed, by precision.
+_ACCEPTED_LOSS = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
+_EPS = {kind: float(np.finfo(kind).eps) for kind in _ACCEPTED_LOSS}
+_KAPPA = {kind: loss / _EPS[kind] for kind, loss in _ACCEPTED_LOSS.items()}
+# A component with less than this of the rows keeps its parameters.
+_EMPTY = 10.0 * float(np.finfo(np.float64).eps)
 
 
-class GaussianFrame(NamedTuple):
-    """Coordinates of the arithmetic.
+class GaussianSpec(NamedTuple):
+    """What is known of the columns.
 
     Attributes
     ----------
-    scaling : Scaling
-        Center and scale of the columns.
+    scaling : ColumnScaling
+        Coordinates of the arithmetic.
     variance : ndarray of shape (n_features,)
         Variances of the scaled columns; 1 for a constant column.
-    incomplete : bool
-        Whether entries are missing.
+    deviation : ndarray of shape (n_features,)
+        Standard deviations, or one for all where the columns have a common scale: the units
+        in which accelerators measure, so that those of the data do not matter.
+    ridge : ndarray of shape (n_features,) or None
+        Variance added to each column, in scaled coordinates.
+    floor : float
+        Smallest standard deviation, in scaled coordinates, that is not rounding.
     """
 
-    scaling: Scaling
+    scaling: ColumnScaling
     variance: Array
-    incomplete: bool
-
-
-class GaussianBound(NamedTuple):
-    """The kernel for complete rows, and Gaussians for conditioning incomplete ones."""
-
-    complete: CentredBound | CompiledBound
-    components: tuple[Component, ...]
-
-
-class IncompleteRows(NamedTuple):
-    """Encoded rows of which some have missing entries.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-        The rows in the units of the data, NaN where missing.
-    scaling : Scaling
-        See `GaussianFrame`.
-    blocks : tuple of emlearn.distributions.gaussian.incomplete.patterns.RowBlock
-        Those with something observed, grouped by what is missing.
-    """
-
-    X: Array
-    scaling: Scaling
-    blocks: tuple[PatternRows, ...]
+    deviation: Array
+    ridge: Array | None
+    floor: float
 
 
 class GaussianParams(NamedTuple):
@@ -89,10 +72,13 @@ class GaussianParams(NamedTuple):
         Means.
     covariance : ndarray
         Covariances in the layout of the structure.
+    factor : CovarianceFactor
+        Their factorization.
     """
 
     mean: Array
     covariance: Array
+    factor: CovarianceFactor
 
 
 @dataclass(frozen=True)
@@ -101,15 +87,27 @@ class Gaussian(Family):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal matrix
-        each, or one variance each. The one matrix of "tied" is published once for each
-        component.
+        each, one variance each, or matrices of one volume and shape with orientations of
+        their own. The one matrix of "tied" is published once for each component.
     alpha : float, default=0.01
         Strength of the prior of each covariance: so many pseudo-rows with the variances
         of the columns, uncorrelated (an inverse Wishart prior). The default is next to
         maximum likelihood, and keeps a covariance from becoming singular; 0 is maximum
         likelihood.
+    reg_covar : float or "auto", default=0.0
+        Ridge: a variance, in squared units of the data, that is added to the diagonal of the
+        covariances; "auto" is 1e-6 times the variance of each column.
+
+    Notes
+    -----
+    Entries that are missing (NaN) are integrated out, which is exact if they are missing at
+    random.
+
+    The ridge is noise that is added to what is observed. With ridge variances ``L`` and
+    ``K = inv(Sigma)`` the log-density of a row is lowered by half the sum of ``L_j K_jj`` over
+    the columns observed, of which ``S / N + L`` is the exact M-step for complete rows.
 
     References
     ----------
@@ -130,6 +128,9 @@ class Gaussian(Family):
 
     covariance_type: str = "full"
     alpha: float = 0.01
+    reg_covar: float | str = 0.0
+
+    public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
 
     def __post_init__(self) -> None:
         if self.covariance_type not in STRUCTURES:
@@ -143,213 +144,349 @@ class Gaussian(Family):
         """The structure of the covariances."""
         return STRUCTURES[self.covariance_type]
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> GaussianFrame:
-        """See `Family`."""
-        X = np.asarray(X, np.float64)
+    # ---- rows -------------------------------------------------------------------------
+
+    def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
+        """See `Family`.
+
+        Raises
+        ------
+        ValueError
+            If a column has no observed value, or a variance that cannot be represented.
+        """
+        X = _as_floats(X)
         by_column = self.structure.scales_by_column
-        incomplete = bool(np.isnan(X).any())
-        measure = _observed_scaling if incomplete else column_scaling
-        scaling, variance = measure(X, weight, by_column=by_column)
-        return GaussianFrame(scaling, np.where(variance > 0.0, variance, 1.0), incomplete)
+        total, constant, variance, scaling = summarize_columns(X, weight, by_column=by_column)
+        empty = np.flatnonzero(total == 0.0)
+        if empty.size:
+            raise ValueError(
+                f"Column {empty[0]} of X has no observed value: nothing can be learned of it. "
+                "Leave it out."
+            )
+        # Variances and their inverses are to be published in the precision of the data.
+        within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
+        if not within.all():
+            raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], X.dtype)
+        known = np.where(variance > 0.0, variance, 1.0)
+        deviation = np.sqrt(known)
+        if not by_column:
+            deviation = np.full_like(deviation, np.sqrt(known.mean()))
+        ridge = self._ridge(variance, scaling)
+        floor = 64.0 * float(np.finfo(X.dtype).eps)
+        return GaussianSpec(scaling, known, deviation, ridge, floor)
 
-    def encode(self, X: Array, column_spec: GaussianFrame) -> RowBlock | IncompleteRows:
+    def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
+        """The ridge in scaled coordinates.
+
+        A relative ridge of a constant column is relative to the unit of the data, as there
+        is no variance to relate it to.
+        """
+        if self.reg_covar == 0.0:
+            return None
+        if self.reg_covar != "auto":
+            with np.errstate(over="ignore"):
+                ridge: Array = float(self.reg_covar) / scaling.scale / scaling.scale
+            if not np.isfinite(ridge).all():
+                raise ValueError(
+                    f"reg_covar={self.reg_covar} is beyond the range of float64 beside the "
+                    "variances of the columns. Use a smaller one, or 'auto'."
+                )
+            return ridge
+        if self.structure.scales_by_column:
+            return RELATIVE_RIDGE * np.where(variance > 0.0, variance, 1.0)
+        return RELATIVE_RIDGE * (variance if variance.any() else np.ones_like(variance))
+
+    def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
-        X = np.asarray(X, np.float64)
-        if column_spec.incomplete or np.isnan(X).any():
-            return _group(X, column_spec.scaling)
-        block = RowBlock(X, column_spec.scaling, None, Workspace())
-        if compiled is not None:
-            return block
-        return replace(block, resident=block.augment(np.empty((1 + X.shape[1], len(X)))))
+        return encode(_as_floats(X), column_spec.scaling, self.structure, Workspace())
 
-    def take(
-        self, rows: RowBlock | IncompleteRows, index: slice | Array
-    ) -> RowBlock | IncompleteRows:
+    def take(self, rows: GaussianRows, index: slice | Array) -> GaussianRows:
         """See `Family`."""
-        if isinstance(rows, IncompleteRows):
-            return _group(rows.X[index], rows.scaling)
-        resident = None if rows.resident is None else rows.resident[:, index]
-        return replace(rows, rows=rows.rows[index], resident=resident)
+        return encode(rows.X[index], rows.scaling, self.structure, Workspace())
 
-    def pooled(self, n_components: int, column_spec: GaussianFrame) -> GaussianParams:
+    def order(self, X: Array) -> NDArray[np.intp] | None:
+        """See `Family`: complete rows first, then by what is missing."""
+        return order_of_rows(_as_floats(X))
+
+    def slices(self, X: Array, n_components: int) -> list[slice]:
+        """See `Family`."""
+        return slices_of_rows(X, self.structure, n_components)
+
+    def cut(
+        self, rows: GaussianRows, weight: Array | None, slices: Sequence[slice], n_components: int
+    ) -> list[GaussianRows]:
+        """See `Family`."""
+        return cut(rows, weight, slices, self.structure, n_components)
+
+    def points(self, X: Array, column_spec: GaussianSpec) -> Array:
+        """Rows as points, for starts that cluster: missing entries are at the mean.
+
+        Columns are divided by their standard deviations where the structure of the
+        covariances lets each have a scale of its own.
+        """
+        points = column_spec.scaling.to_scaled(X)
+        points[np.isnan(points)] = 0.0
+        if self.structure.scales_by_column:
+            points /= column_spec.deviation
+        return points
+
+    # ---- the distribution -------------------------------------------------------------
+
+    def _params(self, mean: Array, covariance: Array, column_spec: GaussianSpec) -> GaussianParams:
+        factor = self.structure.factor(covariance, mean.shape[1], column_spec.floor)
+        return GaussianParams(mean, covariance, factor)
+
+    def _pseudorows(self, variance: Array) -> Array:
+        """Sums of squares of uncorrelated columns, (n_components, n_features), in the layout."""
+        if self.structure.is_diagonal:
+            return self.structure.from_kernel(variance)
+        n_components, d = variance.shape
+        matrices = np.zeros((n_components, d, d))
+        matrices[:, range(d), range(d)] = variance
+        return self.structure.from_kernel(matrices)
+
+    def pooled(self, n_components: int, column_spec: GaussianSpec) -> GaussianParams:
         """Mean and variances of the columns."""
         shape = (n_components, len(column_spec.variance))
-        second = self.structure.new_scatter(*shape)
-        self._add_rows(second, column_spec.variance, n_components)
+        second = self._pseudorows(np.broadcast_to(column_spec.variance, shape).copy())
         weight, zero = np.ones(n_components), np.zeros(shape)
-        return GaussianParams(zero, self.structure.estimate(weight, zero, second, zero[0]))
+        covariance = self.structure.estimate(weight, zero, second, zero[0])
+        return self._params(zero, covariance, column_spec)
 
-    def precompute(self, params: GaussianParams, column_spec: GaussianFrame) -> GaussianBound:
+    def precompute(self, params: GaussianParams, column_spec: GaussianSpec) -> GaussianPrecomputed:
         """See `Family`."""
-        n_components, n_features = params.mean.shape
-        factor = self.structure.factor(params.covariance, n_features, _FLOOR)
-        constant = column_spec.scaling.log_jacobian - 0.5 * n_features * np.log(2.0 * np.pi)
-        constants = np.broadcast_to(constant - 0.5 * factor.log_det, n_components)
-        form = CentredForm(self.structure) if compiled is None else CompiledForm(self.structure)
-        complete = form.bind(params.mean, factor, constants, np.float64)
-        components = (
-            make_component(mean, self.structure.matrix(params.covariance, k, n_features))
-            for k, mean in enumerate(params.mean)
+        return GaussianPrecomputed(
+            self.structure, *params, column_spec.ridge, column_spec.scaling, _KAPPA
         )
-        return GaussianBound(complete, tuple(components))
 
-    def log_density(
-        self, rows: RowBlock | IncompleteRows, precomputed: GaussianBound, out: Array
-    ) -> None:
+    def log_density(self, rows: GaussianRows, precomputed: GaussianPrecomputed, out: Array) -> None:
         """See `Family`."""
-        if isinstance(rows, RowBlock):
-            density = rows.workspace.array("density", out.shape, np.float64)
-            precomputed.complete.log_density(rows, density, common=True)
-            out += density
-            return
-        for block in rows.blocks:
-            for k, component in enumerate(precomputed.components):
-                conditioned = condition(block, component)
-                out[k, block.order] += log_densities(block, component, conditioned)
+        precomputed.log_density(rows, out)
 
     def sufficient_statistics(
-        self, rows: RowBlock | IncompleteRows, responsibilities: Array, precomputed: GaussianBound
-    ) -> GaussianStatistics | Moments:
-        """Weight, and first and second moments about the means precomputed."""
-        if isinstance(rows, RowBlock):
-            return precomputed.complete.statistics(rows, responsibilities)
-        d = rows.X.shape[1]
-        total = [_no_moments(d)] * len(precomputed.components)
-        for block in rows.blocks:
-            for k, component in enumerate(precomputed.components):
-                share = responsibilities[k, block.order]
-                part = accumulate(block, component, condition(block, component), share)
-                total[k] = Moments(*(a + b for a, b in zip(total[k], part, strict=True)))
-        return Moments(*(np.stack(part) for part in zip(*total, strict=True)))
+        self, rows: GaussianRows, responsibilities: Array, precomputed: GaussianPrecomputed
+    ) -> GaussianStatistics:
+        """Weight, and first and second moments about the means."""
+        return precomputed.statistics(rows, responsibilities)
 
-    def _complete(self, moments: Moments, params: GaussianParams) -> GaussianStatistics:
-        """Statistics of rows filled in expectation, in the layout of the structure."""
-        n_components, n_features = params.mean.shape
-        first = np.empty((n_components, n_features))
-        second = self.structure.new_scatter(n_components, n_features)
-        for k in range(n_components):
-            matrix = self.structure.matrix(params.covariance, k, n_features)
-            own = Moments(*(part[k] for part in moments))
-            _, first[k], sums = complete_moments(own, matrix)
-            # Rows with these sums of squares and products.
-            values, vectors = np.linalg.eigh(0.5 * (sums + sums.T))
-            rows = vectors * np.sqrt(np.maximum(values, 0.0))
-            self.structure.scatter(rows, np.ones(n_features), k, second)
-        return GaussianStatistics(moments.weight, first, second)
+    def expect(
+        self,
+        rows: GaussianRows,
+        log_weights: Array,
+        n_rows: int,
+        weight: Array | None,
+        precomputed: GaussianPrecomputed,
+        workspace: Workspace,
+    ) -> tuple[Array, GaussianStatistics, float]:
+        """See `Family`: one pass where there are compiled kernels."""
+        return precomputed.expect(rows, log_weights, weight, workspace)
 
     def m_step(
-        self,
-        statistics: GaussianStatistics | Moments,
-        params: GaussianParams,
-        column_spec: GaussianFrame,
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
     ) -> GaussianParams:
-        """See `Family`."""
-        if isinstance(statistics, Moments):
-            statistics = self._complete(statistics, params)
-        structure, weight = self.structure, statistics.weight
-        alive = weight > 10.0 * np.finfo(np.float64).eps * weight.sum()
-        if self.alpha == 0.0 and not alive.any():
+        """Mode: scatter, ridge and pseudo-rows divided by rows and pseudo-rows."""
+        structure, (weight, first, second) = self.structure, statistics
+        filled = weight > _EMPTY * weight.sum()
+        if self.alpha == 0.0 and not filled.any():
             return params
-        shift = statistics.first / np.where(alive, weight, 1.0)[:, None] * alive[:, None]
-        second = statistics.second.copy()
-        self._add_rows(second, self.alpha * column_spec.variance, len(weight))
+        shape = first.shape
+        shift = first / np.where(filled, weight, 1.0)[:, None] * filled[:, None]
+        added = np.zeros(shape)
+        if self.alpha > 0.0:
+            added += self.alpha * column_spec.variance
+        if column_spec.ridge is not None:
+            added += weight[:, None] * column_spec.ridge
+        if added.any():
+            second = second + self._pseudorows(added)
         total = weight + self.alpha
         # Scatter about the new means, the pseudo-rows being about them already.
-        about = shift * np.sqrt(weight / np.where(total > 0.0, total, 1.0))[:, None]
-        ridge = np.zeros(shift.shape[1])
-        if self.alpha > 0.0 or alive.all():
+        about = shift
+        if self.alpha > 0.0:
+            about = shift * np.sqrt(weight / total)[:, None]
+        ridge = np.zeros(shape[1])
+        if self.alpha > 0.0 or filled.all():
             covariance = structure.estimate(total, about, second, ridge)
         else:
             covariance = structure.estimate_alive(
-                alive, total, about, second, ridge, params.covariance
+                filled, total, about, second, ridge, params.covariance
             )
-        return GaussianParams(params.mean + shift, covariance)
+        return self._params(params.mean + shift, covariance, column_spec)
 
-    def _add_rows(self, second: Array, variance: Array, n_components: int) -> None:
-        """Add to each component uncorrelated columns with these sums of squares."""
-        for k in range(n_components):
-            rows = np.diag(np.sqrt(variance))
-            self.structure.scatter(rows, np.ones(len(variance)), k, second)
-
-    def log_prior(self, params: GaussianParams, column_spec: GaussianFrame) -> float:
+    def log_prior(self, params: GaussianParams, column_spec: GaussianSpec) -> float:
         """See `Family`."""
         if self.alpha == 0.0:
             return 0.0
-        n_components, n_features = params.mean.shape
-        factor = self.structure.factor(params.covariance, n_features, _FLOOR)
+        factor = params.factor
         excess = factor.log_det + factor.precision_diagonal @ column_spec.variance
-        return -0.5 * self.alpha * float(np.broadcast_to(excess, n_components).sum())
+        return -0.5 * self.alpha * float(np.broadcast_to(excess, len(params.mean)).sum())
 
-    def n_parameters(self, params: GaussianParams, column_spec: GaussianFrame) -> int:
+    # ---- for the user -----------------------------------------------------------------
+
+    def n_parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> int:
         """See `Family`."""
         return params.mean.size + self.structure.n_parameters(*params.mean.shape)
 
-    def to_public(self, params: GaussianParams, column_spec: GaussianFrame) -> dict[str, Array]:
+    def to_public(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
         """See `Family`."""
         covariance = self.structure.rescale(params.covariance, column_spec.scaling.scale)
         if self.structure.is_shared:
             covariance = np.repeat(covariance[None], len(params.mean), axis=0)
         return {"mean": column_spec.scaling.to_units(params.mean), "covariance": covariance}
 
+    def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
+        """Factors P with inv(Sigma) = P P', in the units of the data."""
+        root = params.factor.precision_cholesky
+        return self.structure.rescale_cholesky(root, column_spec.scaling.scale)
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec
+    ) -> GaussianParams:
+        """See `Family`. In the place of "covariance" there may be "precision_cholesky".
+
+        Where both are given they have to be those of the same covariances; densities are
+        then as exact as the factors are.
+        """
+        mean, covariance, root = self._read(public)
+        n_components, n_features = mean.shape
+        scale = column_spec.scaling.scale
+        structure = self.structure
+        scaled = column_spec.scaling.to_scaled(mean)
+        if covariance is not None:
+            covariance = structure.rescale(covariance, 1.0 / scale)
+        if root is None:
+            assert covariance is not None
+            try:
+                factor = structure.factor(covariance, n_features, 0.0)
+            except DegenerateModelError as error:
+                raise ValueError(
+                    f"{error}: covariances must be symmetric and positive definite."
+                ) from None
+        else:
+            shape = (n_components, n_features)
+            root = structure.rescale_cholesky(root, 1.0 / scale)
+            factor = structure.factor_from_cholesky(root, shape)
+            if covariance is None:
+                precision = structure.precision(root)
+                covariance = structure.covariance_from_precision(precision, n_features)
+        return GaussianParams(scaled, covariance, factor)
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:
+        """Coordinates in which published parameters are of moderate size; without a ridge."""
+        mean, covariance, root = self._read(public)
+        if root is not None:
+            # Squares of precisions may be beyond the range of float64 before they are scaled.
+            width = self.structure.conditional_deviation(root, mean.shape)
+        else:
+            assert covariance is not None
+            matrices = [
+                np.diagonal(self.structure.matrix(covariance, k, mean.shape[1]))
+                for k in range(len(mean))
+            ]
+            width = np.sqrt(np.maximum(np.stack(matrices), 0.0))
+        center = mean.mean(axis=0)
+        spread = np.maximum(np.abs(mean - center), width).max(axis=0)
+        if not self.structure.scales_by_column:
+            spread = np.full_like(spread, spread.max())
+        spread = np.where(spread > 0.0, spread, 1.0)
+        scaling = ColumnScaling(center, np.exp2(np.round(np.log2(spread))))
+        one = np.ones_like(spread)
+        return GaussianSpec(scaling, one, one, None, 0.0)
+
+    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, Array | None, Array | None]:
+        """Means, covariances and precision factors, checked, in the units of the data."""
+        if "mean" not in public:
+            raise ValueError('The parameters of Gaussian components need "mean".')
+        mean = np.asarray(public["mean"], np.float64)
+        if mean.ndim != 2 or not np.isfinite(mean).all():
+            raise ValueError(
+                "mean must be finite and have shape (n_components, n_features), got shape "
+                f"{mean.shape}."
+            )
+        shape = self.structure.shape(*mean.shape)
+        covariance, root = (
+            self._read_matrices(public, name, shape, len(mean))
+            for name in ("covariance", "precision_cholesky")
+        )
+        if covariance is None and root is None:
+            raise ValueError('The parameters of Gaussian components need "covariance".')
+        if covariance is not None and covariance.ndim > 1 and not self.structure.is_diagonal:
+            size = np.sqrt(np.abs(np.einsum("...ii->...i", covariance)))
+            allowed = 1e-6 * size[..., :, None] * size[..., None, :]
+            if not (np.abs(covariance - np.swapaxes(covariance, -1, -2)) <= allowed).all():
+                raise ValueError("covariance must be symmetric.")
+        return mean, covariance, root
+
+    def _read_matrices(
+        self, public: Mapping[str, ArrayLike], name: str, shape: tuple[int, ...], n: int
+    ) -> Array | None:
+        if name not in public:
+            return None
+        array = np.asarray(public[name], np.float64)
+        if self.structure.is_shared and array.shape == (n, *shape):
+            if (array != array[0]).any():
+                raise ValueError(f'{name} of components must be equal with "tied" covariances.')
+            array = array[0]
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} must have shape {shape} with covariance_type="
+                f"{self.covariance_type!r}, got {array.shape}."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite.")
+        return array
+
     def sample(
         self,
         params: GaussianParams,
-        column_spec: GaussianFrame,
+        column_spec: GaussianSpec,
         labels: Array,
         rng: np.random.Generator,
     ) -> Array:
         """See `Family`."""
         n_components, n_features = params.mean.shape
         rows = rng.standard_normal((len(labels), n_features))
-        factor = self.structure.factor(params.covariance, n_features, _FLOOR)
         for k in range(n_components):
             own = labels == k
-            root = self.structure.sample_root(factor.precision_cholesky, k, n_features)
+            root = self.structure.sample_root(params.factor.precision_cholesky, k, n_features)
             rows[own] = params.mean[k] + rows[own] @ root.T
         return column_spec.scaling.to_units(rows)
 
-    def to_vector(self, params: GaussianParams, column_spec: GaussianFrame) -> Array:
-        """Means, and the coordinates of the structure."""
-        covariance = self.structure.to_vector(params.covariance)
-        return np.concatenate([params.mean.ravel(), covariance])
+    # ---- for accelerators -------------------------------------------------------------
+
+    def to_vector(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
+        """Means and the coordinates of the structure, in standard deviations."""
+        inverse = 1.0 / column_spec.deviation
+        covariance = self.structure.rescale(params.covariance, inverse)
+        return np.concatenate(
+            [(params.mean * inverse).ravel(), self.structure.to_vector(covariance)]
+        )
 
     def from_vector(
-        self, vector: Array, like: GaussianParams, column_spec: GaussianFrame
+        self, vector: Array, like: GaussianParams, column_spec: GaussianSpec
     ) -> GaussianParams:
         """See `Family`."""
-        mean, covariance = np.split(vector, [like.mean.size])
         if not np.isfinite(vector).all():
             raise DegenerateModelError("the parameters are not finite")
-        return GaussianParams(
-            mean.reshape(like.mean.shape), self.structure.from_vector(covariance, like.covariance)
+        mean, coordinates = np.split(vector, [like.mean.size])
+        covariance = self.structure.from_vector(coordinates, like.covariance)
+        return self._params(
+            mean.reshape(like.mean.shape) * column_spec.deviation,
+            self.structure.rescale(covariance, column_spec.deviation),
+            column_spec,
         )
 
 
-def _group(X: Array, scaling: Scaling) -> IncompleteRows:
-    """Rows grouped by what is missing; those with nothing observed are in no group."""
-    table = find_patterns(np.isnan(X)).observed()
-    column_spec = Frame(np.asarray(scaling.center, np.float64), scaling.scale)
-    blocks = (
-        block
-        for portion in sorted_rows(X, column_spec, table)
-        for block in row_blocks(portion, column_spec)
+def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ValueError:
+    """The error for columns whose variances cannot be represented."""
+    return ValueError(
+        f"The variances of columns {columns.tolist()} of X, or their inverses, are beyond the "
+        f"range of {np.dtype(dtype)}: the standard deviations are about "
+        f"{', '.join(f'{value:.0e}' for value in deviation)}. Bring X to other units, for "
+        "example with StandardScaler, or pass it as float64."
     )
-    return IncompleteRows(X, scaling, tuple(blocks))
 
 
-def _observed_scaling(X: Array, weight: Array | None, *, by_column: bool) -> tuple[Scaling, Array]:
-    """As `column_scaling`, from what is observed."""
-    center, scale = summarize_columns(X, weight).frame
-    if not by_column:
-        scale = np.full_like(scale, scale.max())
-    square = np.square((X - center) / scale)
-    share = np.ones(len(X)) if weight is None else weight
-    total = (~np.isnan(X) * share[:, None]).sum(axis=0)
-    variance = np.nansum(square * share[:, None], axis=0) / np.maximum(total, 1e-300)
-    return Scaling(center, scale), variance
-
-
-def _no_moments(n_features: int) -> Moments:
-    zero, first = np.array(0.0), np.zeros(n_features)
-    second = np.zeros((n_features, n_features))
-    return Moments(zero, first, second, zero, first, second)
+def _as_floats(X: Any) -> Array:
+    """float32 as it is, everything else as float64."""
+    array = np.asarray(X)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)

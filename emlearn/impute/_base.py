@@ -14,9 +14,9 @@ from emlearn._compat import validate_params
 from emlearn._warnings import warn_user
 from emlearn.data import check_marker, column_label, read_table, read_weight
 from emlearn.distributions.gaussian.incomplete import (
+    ColumnScaling,
     ColumnSummary,
     FactorParams,
-    Frame,
     summarize_columns,
 )
 from emlearn.engine import History, Iteration, Status
@@ -86,20 +86,20 @@ class FittedByEM(PublishedModel):
             self._refuse_unsquarable(columns, varying)
             outcome = None
             if varying.size:
-                frame = Frame(*(part[varying] for part in columns.frame))
+                scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
                 X = table if varying.size == table.shape[1] else table[:, varying]
                 start = self._warm_start(varying) if self.warm_start else None
-                outcome = fit_model(X, weight, frame, self._settings(), entropy, start)
+                outcome = fit_model(X, weight, scaling, self._settings(), entropy, start)
                 self._require_success(outcome)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         self._publish_indicator(table)
-        self._publish_parameters(columns.frame.centre, varying, outcome)
+        self._publish_parameters(columns.scaling.center, varying, outcome)
         self._publish_run(outcome, total)
         notices = self._notices_of_columns(empty)
         return notices if outcome is None else notices + self._notices(outcome, varying)
 
     def _refuse_unsquarable(self, columns: ColumnSummary, varying: NDArray[np.intp]) -> None:
-        scale = columns.frame.scale[varying]
+        scale = columns.scaling.scale[varying]
         outside = np.flatnonzero((scale < _SMALLEST_SCALE) | (scale > _LARGEST_SCALE))
         if outside.size:
             column = int(varying[outside[0]])
@@ -148,7 +148,7 @@ class FittedByEM(PublishedModel):
     def _publish_indicator(self, table: Floats) -> None:
         self.indicator_ = None
         if self.add_indicator:
-            # Its output is a part of ours, which set_output makes a frame of.
+            # Its output is a part of ours, which set_output makes a scaling of.
             indicator = MissingIndicator(error_on_new=False).set_output(transform="default")
             self.indicator_ = indicator.fit(table)
 
@@ -172,7 +172,7 @@ class FittedByEM(PublishedModel):
             self.noise_variances_ = np.zeros(kept.size)
             if outcome is not None:
                 params: FactorParams = outcome.fitted.params
-                scale = outcome.fitted.frame.scale
+                scale = outcome.fitted.scaling.scale
                 self.loadings_[place] = params.loadings * scale[:, None]
                 self.noise_variances_[place] = params.noise * scale * scale
         else:

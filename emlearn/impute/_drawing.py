@@ -31,8 +31,8 @@ def fill_draws(
     rng : numpy.random.Generator
         Source of the draws.
     """
-    model, params, frame = fitted
-    model.fill_draws(params, frame, rows, out, rng)
+    model, params, scaling = fitted
+    model.fill_draws(params, scaling, rows, out, rng)
     if bounds is None:
         return
     missing = np.isnan(rows)
@@ -41,9 +41,9 @@ def fill_draws(
         if outside.size == 0:
             return
         again = rows[outside]
-        model.fill_draws(params, frame, rows[outside], again, rng)
+        model.fill_draws(params, scaling, rows[outside], again, rng)
         out[outside] = again
         outside = outside[bounds.violated(again, missing[outside])]
     again = rows[outside]
-    model.fill_draws_within(params, frame, rows[outside], bounds.low, bounds.high, again, rng)
+    model.fill_draws_within(params, scaling, rows[outside], bounds.low, bounds.high, again, rng)
     out[outside] = again

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete import (
+    ColumnScaling,
     CovariancePrior,
     FactorParams,
-    Frame,
     GaussianParams,
     IncompleteFactors,
     IncompleteGaussian,
@@ -72,20 +72,20 @@ class Outcome(NamedTuple):
 def fit_model(
     X: Floats,
     sample_weight: Array | None,
-    frame: Frame,
+    scaling: ColumnScaling,
     settings: Settings,
     entropy: int,
     start: Fitted | None,
 ) -> Outcome:
     """Fit the model that the settings ask for, from `start` if there is one."""
-    model, data, never = _prepare(X, sample_weight, frame, settings)
+    model, data, never = _prepare(X, sample_weight, scaling, settings)
     convergence = RemainingGain(settings.tol)
     accelerator = find_accelerator(settings.accelerate)
     if start is not None:
         best = run_em(
             model,
             data,
-            _translate(start, frame),
+            _translate(start, scaling),
             convergence=convergence,
             max_iter=settings.max_iter,
             accelerator=accelerator,
@@ -106,15 +106,15 @@ def fit_model(
         )
         best, restarts = found.best, found.restarts
     alpha = 0.0 if model.prior is None else model.prior.strength
-    return Outcome(Fitted(model, best.params, frame), best, restarts, alpha, never)
+    return Outcome(Fitted(model, best.params, scaling), best, restarts, alpha, never)
 
 
 def _prepare(
-    X: Floats, sample_weight: Array | None, frame: Frame, settings: Settings
+    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> tuple[Model, Any, NDArray[np.intp]]:
     if settings.n_factors is not None:
         factors = IncompleteFactors(settings.n_factors)
-        prepared = factors.prepare(X, sample_weight, frame)
+        prepared = factors.prepare(X, sample_weight, scaling)
         strength = _strength(settings.alpha, _ONE_ROW)
         if strength > 0.0:
             square = np.sum([b.weight @ (b.rows * b.rows) for b in prepared.blocks], axis=0)
@@ -122,7 +122,7 @@ def _prepare(
             factors = replace(factors, prior=CovariancePrior(strength, square / seen))
         return factors, prepared, np.empty((0, 2), dtype=np.intp)
     model = IncompleteGaussian(settings.n_components)
-    data = model.prepare(X, sample_weight, frame)
+    data = model.prepare(X, sample_weight, scaling)
     available = data.available
     single = settings.n_components == 1
     strength = _strength(settings.alpha, automatic_strength(available) if single else _ONE_ROW)
@@ -146,10 +146,10 @@ def _seeds(settings: Settings, entropy: int) -> list[np.random.SeedSequence]:
     return seeds
 
 
-def _translate(start: Fitted, frame: Frame) -> Any:
+def _translate(start: Fitted, scaling: ColumnScaling) -> Any:
     """Parameters of an earlier fit in the units of this one."""
-    factor = start.frame.scale / frame.scale
-    shift = (start.frame.centre - frame.centre) / frame.scale
+    factor = start.scaling.scale / scaling.scale
+    shift = (start.scaling.center - scaling.center) / scaling.scale
     params = start.params
     if isinstance(params, FactorParams):
         return FactorParams(

@@ -306,7 +306,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         """Let the model fill the varying columns of `out`, and constants fill the others."""
 
         def fill(fitted: Fitted, part: Floats, target: Floats) -> None:
-            getattr(fitted.model, what)(fitted.params, fitted.frame, part, target)
+            getattr(fitted.model, what)(fitted.params, fitted.scaling, part, target)
 
         spread = what == "fill_deviations"
         self._fill_by(known, rows, out, fill, np.zeros_like(known.constants) if spread else None)
@@ -392,9 +392,9 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         rows = self._keep(self._read_table(X, reset=False))
         if known.fitted is None:
             return np.zeros(rows.shape[0])
-        model, params, frame = known.fitted
+        model, params, scaling = known.fitted
         with conditioning():
-            density: Array = model.log_density(params, frame, rows[:, known.varying])
+            density: Array = model.log_density(params, scaling, rows[:, known.varying])
         density[np.isnan(density)] = -np.inf
         return density
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete import (
+    ColumnScaling,
     FactorParams,
-    Frame,
     GaussianParams,
     IncompleteFactors,
     IncompleteGaussian,
@@ -45,16 +45,16 @@ class Fitted(NamedTuple):
 
     model: Any
     params: Any
-    frame: Frame
+    scaling: ColumnScaling
 
     def mixture(self) -> tuple[Array, Array]:
         """Weights and means in the units of the data."""
         weights, means = self.model.mixture(self.params)
-        return weights, self.frame.restore(means)
+        return weights, self.scaling.to_units(means)
 
     def covariances(self) -> Array:
         """Covariances of the components in the units of the data."""
-        scale = self.frame.scale
+        scale = self.scaling.scale
         covariances: Array = self.model.covariances(self.params) * scale[:, None] * scale
         return covariances
 
@@ -117,11 +117,11 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
         raise ValueError("covariances_ must be symmetric.")
     middle = center[varying]
     spread = np.sqrt(weights @ deviations**2 + weights @ (means - middle) ** 2)
-    frame = Frame(middle, _power_of_two(spread))
+    scaling = ColumnScaling(middle, _power_of_two(spread))
     params = GaussianParams(
         weights,
-        np.ascontiguousarray((means - frame.centre) / frame.scale),
-        np.ascontiguousarray(covariances / frame.scale[:, None] / frame.scale),
+        np.ascontiguousarray((means - scaling.center) / scaling.scale),
+        np.ascontiguousarray(covariances / scaling.scale[:, None] / scaling.scale),
     )
     try:
         np.linalg.cholesky(params.covariances)
@@ -129,7 +129,7 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
         raise ValueError(
             "covariances_ must be positive definite in the columns that are not constant."
         ) from None
-    return Known(center, varying, Fitted(IncompleteGaussian(K), params, frame))
+    return Known(center, varying, Fitted(IncompleteGaussian(K), params, scaling))
 
 
 def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
@@ -163,13 +163,13 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
     if varying.size == 0:
         return Known(center, varying, None)
     spread = np.sqrt(noise[varying] + (loadings[varying] ** 2).sum(axis=1))
-    frame = Frame(center[varying], _power_of_two(spread))
+    scaling = ColumnScaling(center[varying], _power_of_two(spread))
     params = FactorParams(
         np.zeros(varying.size),
-        np.ascontiguousarray(loadings[varying] / frame.scale[:, None]),
-        noise[varying] / frame.scale / frame.scale,
+        np.ascontiguousarray(loadings[varying] / scaling.scale[:, None]),
+        noise[varying] / scaling.scale / scaling.scale,
     )
-    return Known(center, varying, Fitted(IncompleteFactors(loadings.shape[1]), params, frame))
+    return Known(center, varying, Fitted(IncompleteFactors(loadings.shape[1]), params, scaling))
 
 
 def read_weights(weights: Any, n_components: int) -> Array:

@@ -14,7 +14,7 @@ from emlearn._compat import Interval, StrOptions, validate_parameter_constraints
 from emlearn._warnings import warn_user
 from emlearn.data import column_label
 from emlearn.distributions.gaussian.incomplete import (
-    Frame,
+    ColumnScaling,
     PatternTable,
     find_patterns,
     summarize_columns,
@@ -134,12 +134,12 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     if df <= 0:
         return LittleTestResult(0.0, 0, 1.0, n_observed.size)
     _check_rows(patterns, n_observed, df)
-    frame = Frame(*(part[varying] for part in columns.frame))
+    scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
     with blas_limited():
-        outcome = fit_model(table, None, frame, reader._settings(), 0, None)
+        outcome = fit_model(table, None, scaling, reader._settings(), 0, None)
     labels = [column_label(reader, int(i)) for i in varying]
     _check_fit(outcome, labels, maximum_likelihood=outcome.alpha == 0.0)
-    statistic = _statistic(frame.standardize(table), patterns, outcome)
+    statistic = _statistic(scaling.standardize(table), patterns, outcome)
     return LittleTestResult(statistic, df, float(chi2.sf(statistic, df)), n_observed.size)
 
 

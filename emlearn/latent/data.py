@@ -284,7 +284,9 @@ def _cut_rows(data: LabelData, family: Family, n_components: int) -> tuple[Label
             None,
             workspace,
         )
-        for part, rows in zip(slices, family.cut(data.rows, data.weight, slices), strict=True)
+        for part, rows in zip(
+            slices, family.cut(data.rows, data.weight, slices, n_components), strict=True
+        )
     )
 
 
@@ -309,6 +311,7 @@ def _cut_sequences(
             data.rows,
             row_weight,
             [slice(offset + part.start, offset + part.stop) for part in within],
+            n_components,
         )
         labels = None if data.labels is None else data.labels[offset : offset + n_rows]
         blocks.append(

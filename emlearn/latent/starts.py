@@ -194,6 +194,18 @@ def random_rows(points: Array, weight: Array, n: int, rng: np.random.Generator) 
     return points[rng.choice(len(points), n, replace=False, p=weight / weight.sum())]
 
 
+@dataclass(frozen=True)
+class NearestToMeans:
+    """Rows are given to the nearest of some means, in the units of the data."""
+
+    means: Array
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        centers = model.family.points(self.means, data.column_spec)
+        return NearestStart(lambda *_: centers)(model, data, rng)
+
+
 #: Starts of any family.
 STARTS: dict[str, Initializer] = {"rows": RowsStart(), "random": RandomStart()}
 #: Starts of families whose rows are points.

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import Interval, StrOptions
-from emlearn._fitting import FITTING_CONSTRAINTS
-from emlearn.data import as_numbers, check_responsibilities
+from emlearn._compat import Interval, StrOptions, validate_params
+from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn.data import as_numbers, check_responsibilities, read_table, read_weight
+from emlearn.distributions import Gaussian
+from emlearn.distributions._gaussian import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import SearchPlan, find_plan
-from emlearn.mixture._base import BaseMixtureEM
-from emlearn.mixture._data import MixtureData, beyond_range
-from emlearn.mixture._gaussian_model import GaussianMixtureModel, GaussianMixtureParams
-from emlearn.mixture._gaussian_scorer import GaussianScorer
-from emlearn.mixture._initialization import (
-    SEARCH_START,
-    STARTS,
+from emlearn.engine.threads import blas_limited
+from emlearn.latent import (
+    Emissions,
+    LabelModel,
+    LabelParams,
+    MixtureLaw,
+    MixtureParams,
+    Observations,
+)
+from emlearn.latent.starts import (
+    POINT_STARTS,
     CallableStart,
-    Draw,
-    GivenResponsibilities,
-    NearestMeansStart,
-    Start,
+    GivenStart,
+    Initializer,
+    NearestToMeans,
+)
+from emlearn.mixture._given import GivenParameters
+from emlearn.mixture._matrices import Matrices, frozen, matrices_from
+from emlearn.mixture._scoring import (
+    MixtureScoring,
+    check_enough_rows,
+    read_weights,
+    warn_of_empty,
 )
 
 Array = NDArray[Any]
 
 
-class GaussianMixtureEM(BaseMixtureEM):
+class GaussianMixtureEM(MixtureScoring, EMFitting):
     """Gaussian mixture fitted by expectation-maximization.
 
     A drop-in replacement of `sklearn.mixture.GaussianMixture` that takes sample weights,
@@ -185,7 +196,7 @@ class GaussianMixtureEM(BaseMixtureEM):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
-        "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
+        "init_params": [StrOptions({"search", *POINT_STARTS}), callable, "array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -231,67 +242,87 @@ class GaussianMixtureEM(BaseMixtureEM):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
 
-    _any_scale = True
+    # ---- fitting ----------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Estimate the parameters with the EM algorithm.
+
+        The best of `n_init` starts is kept. With `warm_start`, the only start is where
+        the last fit ended.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to fit; NaN is a missing entry. float32 stays float32; everything else
+            becomes float64.
+        y : Ignored
+            Present for compatibility with pipelines.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0; weight w has the effect of w copies of the row.
+            None means 1 each.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a hyperparameter, the rows or the weights are invalid, or if every start
+            ended at a singular covariance.
+        """
+        validate_params(self)
+        rows = self._read_rows(X, reset=True)
+        weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        K = int(self.n_components)
+        check_enough_rows(K, rows, weight)
+        family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
+        model = LabelModel(MixtureLaw(K), family, self._initializer(rows))
+        with blas_limited():
+            data = model.prepare(Observations(rows), weight)
+            start = self._last_params(family, data.column_spec) if self._resumes() else None
+            found = self._search(model, data, rows.dtype, start)
+            self._publish_run(found, model.total_weight(data))
+            self._publish(family, found.best.params, rows.dtype)
+            self.log_likelihood_ = self._total_log_likelihood(rows, weight)
+        warn_of_empty(self, K)
+        self._report_convergence(found.best)
+        return self
+
+    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+        rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)
+        return rows
 
     @property
     def _structure(self) -> CovarianceStructure:
         return STRUCTURES[self.covariance_type]
 
-    def _make_model(self, X: Array) -> GaussianMixtureModel:
-        return GaussianMixtureModel(
-            int(self.n_components), self._structure, self._start(X), self.reg_covar, X.dtype
-        )
-
-    def _start(self, X: Array) -> Start:
-        draw = self._draw(len(X))
-        n_features = X.shape[1]
-        shape = self._structure.shape(self.n_components, n_features)
-        if self._resumes():
-            return self._resume(draw, (self.n_components, n_features), shape)
-        weights = self._given("weights_init", (self.n_components,))
-        means = self._given("means_init", (self.n_components, n_features))
-        precisions = self._given("precisions_init", shape)
+    def _initializer(self, X: Array) -> Initializer:
+        """Strategy of the starts, and the parameters that the user gives."""
+        K, d = int(self.n_components), X.shape[1]
+        weights = self._given("weights_init", (K,))
+        means = self._given("means_init", (K, d))
+        precisions = self._given("precisions_init", self._structure.shape(K, d))
         if weights is not None:
-            if (weights < 0.0).any() or (weights > 1.0).any():
-                raise ValueError(
-                    "The parameter 'weights_init' should be in the range [0, 1], but got "
-                    f"min value {weights.min():.5g}, max value {weights.max():.5g}."
-                )
-            if abs(weights.sum() - 1.0) > 1e-6:
-                raise ValueError(
-                    "The parameter 'weights_init' should be normalized, but got "
-                    f"sum(weights) = {weights.sum():.5f}."
-                )
+            _check_weights(weights)
         covariances = None
         if precisions is not None:
-            covariances = self._structure.covariance_from_precision(precisions, n_features)
+            covariances = self._structure.covariance_from_precision(precisions, d)
+        initializer = self._strategy(X.shape[0])
         if means is not None and isinstance(self.init_params, str):
-            draw = NearestMeansStart(means)
-        return Start(draw, weights, means, covariances)
+            initializer = NearestToMeans(means)
+        if weights is None and means is None and covariances is None:
+            return initializer
+        return GivenParameters(initializer, weights, means, covariances)
 
-    def _resume(self, draw: Draw, means: tuple[int, int], covariances: tuple[int, ...]) -> Start:
-        if (self.means_.shape, self.covariances_.shape) != (means, covariances):
-            raise ValueError(
-                "With warm_start=True the fit goes on from the last one, which had "
-                "another n_components, covariance_type or number of features. Set "
-                "warm_start=False to start anew."
-            )
-        return Start(draw, self.weights_, self.means_, self.covariances_)
-
-    def _plan(self) -> SearchPlan | None:
-        is_search = isinstance(self.init_params, str) and self.init_params == "search"
-        # One component has one optimum, and given means are where the user wants to start.
-        if self._resumes() or not is_search or self.means_init is not None:
-            return None
-        return None if self.n_components == 1 else find_plan(self.search)
-
-    def _draw(self, n_samples: int) -> Draw:
+    def _strategy(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
-            return STARTS.get(self.init_params, SEARCH_START)
+            return POINT_STARTS.get(self.init_params, POINT_STARTS["k-means++"])
         if callable(self.init_params):
-            return CallableStart(self.init_params)
-        shape = (n_samples, self.n_components)
-        return GivenResponsibilities(check_responsibilities(self.init_params, shape))
+            return CallableStart(self.init_params, check_responsibilities)
+        shape = (n_samples, int(self.n_components))
+        return GivenStart(check_responsibilities(self.init_params, shape))
 
     def _given(self, name: str, shape: tuple[int, ...]) -> Array | None:
         value = getattr(self, name)
@@ -306,6 +337,26 @@ class GaussianMixtureEM(BaseMixtureEM):
             raise ValueError(f"The parameter '{name}' has entries that are not finite.")
         return array
 
+    def _last_params(self, family: Gaussian, column_spec: Any) -> LabelParams:
+        """Parameters of the fit before, for the rows of this one."""
+        K, d = int(self.n_components), self.n_features_in_
+        shapes = (self.means_.shape, self.covariances_.shape)
+        if shapes != ((K, d), self._structure.shape(K, d)):
+            raise ValueError(
+                "With warm_start=True the fit goes on from the last one, which had "
+                "another n_components, covariance_type or number of features. Set "
+                "warm_start=False to start anew."
+            )
+        components = family.from_public(self._public(), column_spec)
+        return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
+
+    def _plan(self) -> SearchPlan | None:
+        is_search = isinstance(self.init_params, str) and self.init_params == "search"
+        # One component has one optimum, and given means are where the user wants to start.
+        if self._resumes() or not is_search or self.means_init is not None:
+            return None
+        return None if self.n_components == 1 else find_plan(self.search)
+
     def _advice(self) -> str:
         if self.reg_covar == 0:
             return (
@@ -318,30 +369,138 @@ class GaussianMixtureEM(BaseMixtureEM):
             "covariance_type, or scale the input data."
         )
 
-    def _publish(self, params: GaussianMixtureParams, data: MixtureData, dtype: Any) -> None:
-        structure, scaling = self._structure, data.scaling
+    # ---- the published model ----------------------------------------------------------
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        *,
+        covariance_type: str = "full",
+        **hyperparameters: Any,
+    ) -> Self:
+        """A mixture of known parameters, ready to predict, score and sample without a fit.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Mixing proportions.
+        means : array-like of shape (n_components, n_features)
+            Means.
+        covariances : array-like
+            Covariances, in the shape of `covariances_`.
+        covariance_type : str, default="full"
+            Structure of the covariances.
+        **hyperparameters : object
+            Other hyperparameters of the estimator.
+
+        Returns
+        -------
+        mixture : GaussianMixtureEM
+            The mixture.
+
+        Raises
+        ------
+        ValueError
+            If a parameter has another shape or is invalid; names it.
+
+        Examples
+        --------
+        >>> from emlearn import GaussianMixtureEM
+        >>> mixture = GaussianMixtureEM.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [9.0]], [[[1.0]], [[4.0]]]
+        ... )
+        >>> mixture.predict([[1.0], [8.0]])
+        array([0, 1])
+        """
+        means = np.asarray(means, np.float64)
+        mixture = cls(len(np.atleast_1d(means)), covariance_type=covariance_type, **hyperparameters)
+        mixture.weights_ = np.asarray(weights, np.float64)
+        mixture.means_ = means
+        if means.ndim != 2:
+            raise ValueError(
+                f"means must have shape (n_components, n_features), got {means.shape}."
+            )
+        mixture.n_features_in_ = means.shape[1]
+        mixture.covariances_ = covariances
+        if read_weights(mixture).shape != (len(means),):
+            raise ValueError(
+                f"weights must have shape ({len(means)},), one for each of the means, got "
+                f"{mixture.weights_.shape}."
+            )
+        mixture._emissions()
+        return mixture
+
+    @property
+    def covariances_(self) -> Array:
+        """Covariances, in the layout of `covariance_type`; setting them sets the precisions."""
+        return self._matrices("covariances_")[0]
+
+    @covariances_.setter
+    def covariances_(self, value: ArrayLike) -> None:
+        self._set_matrices("covariances_", value)
+
+    @property
+    def precisions_(self) -> Array:
+        """Inverses of the covariances; setting them sets these."""
+        return self._matrices("precisions_")[1]
+
+    @precisions_.setter
+    def precisions_(self, value: ArrayLike) -> None:
+        self._set_matrices("precisions_", value)
+
+    @property
+    def precisions_cholesky_(self) -> Array:
+        """Upper triangular factors of the precisions; setting them sets the covariances."""
+        return self._matrices("precisions_cholesky_")[2]
+
+    @precisions_cholesky_.setter
+    def precisions_cholesky_(self, value: ArrayLike) -> None:
+        self._set_matrices("precisions_cholesky_", value)
+
+    def _matrices(self, name: str) -> Matrices:
+        if "_matrices_" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__} object has no attribute {name!r} before it is fitted."
+            )
+        matrices: Matrices = self.__dict__["_matrices_"]
+        return matrices
+
+    def _set_matrices(self, name: str, value: ArrayLike) -> None:
+        if not hasattr(self, "means_"):
+            raise AttributeError(f"Set means_ before {name}: it tells the number of features.")
+        self._matrices_ = matrices_from(name, value, self._structure, np.shape(self.means_))
+
+    def _publish(self, family: Gaussian, params: LabelParams, dtype: Any) -> None:
+        spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            root = structure.rescale_cholesky(params.factor.precision_cholesky, scaling.scale)
-            precisions = structure.precision(root).astype(dtype)
-            covariances = structure.rescale(params.covariances, scaling.scale).astype(dtype)
+            root = family.precisions_cholesky(components, spec)
+            precisions = self._structure.precision(root).astype(dtype)
+            covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
+            covariances = covariances.astype(dtype)
         # Where a variance underflows to 0, its inverse overflows.
         if not (np.isfinite(covariances).all() and np.isfinite(precisions).all()):
-            raise beyond_range(np.arange(len(scaling.scale)), scaling.scale, dtype)
-        self.weights_ = params.weights.astype(dtype)
-        self.means_ = scaling.to_units(params.means).astype(dtype)
-        self.covariances_ = covariances
-        self.precisions_ = precisions
-        self.precisions_cholesky_ = root.astype(dtype)
+            scale = spec.scaling.scale
+            raise beyond_range(np.arange(len(scale)), scale, dtype)
+        self.weights_ = params.law.weights.astype(dtype)
+        self.means_ = spec.scaling.to_units(components.mean).astype(dtype)
+        self._matrices_ = frozen(Matrices(covariances, precisions, root.astype(dtype)))
 
-    def _scorer(self, dtype: Any) -> GaussianScorer:
-        return GaussianScorer.at(
-            self._structure, self.weights_, self.means_, self.precisions_cholesky_, dtype
-        )
+    def _public(self) -> dict[str, Array]:
+        return {
+            "mean": self.means_,
+            "covariance": self.covariances_,
+            "precision_cholesky": self.precisions_cholesky_,
+        }
+
+    def _emissions(self) -> Emissions:
+        family = Gaussian(self.covariance_type, alpha=0.0)
+        return Emissions.at(family, self._public(), None, len(self.weights_))
 
     def _n_parameters(self) -> int:
-        n_components, n_features = self.means_.shape
-        covariances = self._structure.n_parameters(n_components, n_features)
-        return int(n_components - 1 + n_components * n_features + covariances)
+        return len(self.weights_) - 1 + self._emissions().n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.intp]]:
         """Draw rows from the fitted mixture.
@@ -358,19 +517,26 @@ class GaussianMixtureEM(BaseMixtureEM):
         y : ndarray of shape (n_samples,)
             The component of each.
         """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples!r}. It must be an int >= 1."
-            )
-        rng = check_random_state(self.random_state)
-        weights = self.weights_.astype(np.float64)
-        counts = rng.multinomial(n_samples, weights / weights.sum())
-        n_features = self.means_.shape[1]
-        precisions_cholesky = self.precisions_cholesky_.astype(np.float64)
-        rows = []
-        for k, count in enumerate(counts):
-            root = self._structure.sample_root(precisions_cholesky, k, n_features)
-            rows.append(self.means_[k] + rng.standard_normal((count, n_features)) @ root.T)
-        labels = np.repeat(np.arange(len(counts)), counts)
-        return np.concatenate(rows).astype(self.means_.dtype), labels
+        X, labels = super().sample(n_samples)
+        return X.astype(self.means_.dtype, copy=False), labels
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_") and hasattr(self, "means_") and hasattr(self, "_matrices_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _check_weights(weights: Array) -> None:
+    if (weights < 0.0).any() or (weights > 1.0).any():
+        raise ValueError(
+            "The parameter 'weights_init' should be in the range [0, 1], but got "
+            f"min value {weights.min():.5g}, max value {weights.max():.5g}."
+        )
+    if abs(weights.sum() - 1.0) > 1e-6:
+        raise ValueError(
+            "The parameter 'weights_init' should be normalized, but got "
+            f"sum(weights) = {weights.sum():.5f}."
+        )

@@ -234,11 +234,11 @@ def test_bounds():
     X = np.abs(rng.normal(size=(200, 2)))
     X[:60, 0] = nan
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame(X, columns=["a", "b"])
+    scaling = pd.DataFrame(X, columns=["a", "b"])
     options = {"sample_posterior": True, "random_state": 0}
     free = MissingDataImputerEM(**options).fit_transform(X)
     assert free.min() < 0.0
-    for bounds, table in [((0, None), X), ({"a": (0, None)}, frame), ({0: (0.0, 9.0)}, X),
+    for bounds, table in [((0, None), X), ({"a": (0, None)}, scaling), ({0: (0.0, 9.0)}, X),
                           (([0, 0], [9, 9]), X)]:  # fmt: skip
         out = MissingDataImputerEM(bounds=bounds, **options).fit_transform(table)
         assert np.asarray(out).min() >= 0.0

@@ -139,13 +139,13 @@ def test_constant_columns_and_names():
         [1.0, 7.0, 2.0], np.diag([1.0, 0.0, 4.0]), feature_names=["a", "b", "c"],
         add_indicator=True, bounds={"a": (0, 1.5)},
     )  # fmt: skip
-    frame = pd.DataFrame({"a": [nan, 1.0], "b": [nan, 3.0], "c": [1.0, nan]})
-    assert_allclose(imputer.transform(frame), [[1, 7, 1, 1, 1, 0], [1, 3, 2, 0, 0, 1]])
-    assert_array_equal(imputer.inverse_transform(imputer.transform(frame)), frame)
+    scaling = pd.DataFrame({"a": [nan, 1.0], "b": [nan, 3.0], "c": [1.0, nan]})
+    assert_allclose(imputer.transform(scaling), [[1, 7, 1, 1, 1, 0], [1, 3, 2, 0, 0, 1]])
+    assert_array_equal(imputer.inverse_transform(imputer.transform(scaling)), scaling)
     names = ["a", "b", "c", *(f"missingindicator_{c}" for c in "abc")]
     assert_array_equal(imputer.get_feature_names_out(), names)
     with pytest.raises(ValueError, match="feature names"):
-        imputer.transform(frame[["b", "a", "c"]])
+        imputer.transform(scaling[["b", "a", "c"]])
     assert_array_equal(MissingDataImputerEM.from_parameters([3.0], [[0.0]]).transform([[nan]]), 3)
 
 

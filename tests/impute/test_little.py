@@ -55,17 +55,17 @@ def test_collinear_columns_are_refused_by_name(noise):
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 2))
-    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1]})
-    frame["twice"] = 2 * frame["a"] + noise * rng.normal(size=200)
-    frame.loc[:40, "a"] = nan
-    frame.loc[30:70, "b"] = nan
+    scaling = pd.DataFrame({"a": x[:, 0], "b": x[:, 1]})
+    scaling["twice"] = 2 * scaling["a"] + noise * rng.normal(size=200)
+    scaling.loc[:40, "a"] = nan
+    scaling.loc[30:70, "b"] = nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="columns depend on each other exactly") as error:
-            little_mcar_test(frame)
+            little_mcar_test(scaling)
     if noise == 0.0:
         assert "'a', column 'twice'. Leave" in str(error.value)
-    assert np.isfinite(little_mcar_test(frame, alpha="auto").statistic)
+    assert np.isfinite(little_mcar_test(scaling, alpha="auto").statistic)
 
 
 def test_messages_name_only_its_own_parameters():

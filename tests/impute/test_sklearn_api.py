@@ -57,8 +57,8 @@ def test_pandas_integer_array(add_indicator):
     X = np.array([[nan, 1, 5, nan, 1], [2, nan, 1, nan, 2], [6, 3, nan, nan, 3], [1, 2, 9, nan, 4]])
     imputer = MissingDataImputerEM(add_indicator=add_indicator)
     expected = imputer.fit_transform(X)
-    frame = pd.DataFrame(X, dtype="Int16", columns=list("abcde"))
-    assert_allclose(imputer.fit_transform(frame), expected)
+    scaling = pd.DataFrame(X, dtype="Int16", columns=list("abcde"))
+    assert_allclose(imputer.fit_transform(scaling), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping features")
@@ -67,12 +67,12 @@ def test_feature_names_out(keep):
     pd = pytest.importorskip("pandas")
     X = [[nan, 1, 5, 3, nan, 1], [2, nan, 1, 4, nan, 2], [6, 3, 7, nan, nan, 3],
          [1, 2, 9, 8, nan, 4]]  # fmt: skip
-    frame = pd.DataFrame(X, columns=list("abcdef"))
-    imputer = MissingDataImputerEM(add_indicator=True, keep_empty_features=keep).fit(frame)
+    scaling = pd.DataFrame(X, columns=list("abcdef"))
+    imputer = MissingDataImputerEM(add_indicator=True, keep_empty_features=keep).fit(scaling)
     kept = list("abcdef" if keep else "abcdf")
     names = kept + [f"missingindicator_{c}" for c in "abde"]
     assert_array_equal(imputer.get_feature_names_out(), names)
-    out = imputer.set_output(transform="pandas").transform(frame)
+    out = imputer.set_output(transform="pandas").transform(scaling)
     assert list(out.columns) == names
     with pytest.raises(ValueError, match="input_features"):
         imputer.get_feature_names_out(list("abcdeg"))
@@ -143,9 +143,9 @@ def test_pandas_na_in_object_columns_and_none_in_lists():
     expected = MissingDataImputerEM().fit_transform(X)
     with_none = [[1.0, 2.0], [2.0, None], [3.0, 6.5], [None, 8.0]]
     assert_array_equal(MissingDataImputerEM().fit_transform(with_none), expected)
-    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, pd.NA], "b": [2.0, None, 6.5, 8.0]}, dtype=object)
+    scaling = pd.DataFrame({"a": [1.0, 2.0, 3.0, pd.NA], "b": [2.0, None, 6.5, 8.0]}, dtype=object)
     imputer = MissingDataImputerEM(missing_values=pd.NA)
-    assert_array_equal(imputer.fit_transform(frame), expected)
+    assert_array_equal(imputer.fit_transform(scaling), expected)
 
 
 def test_in_a_pipeline_with_a_grid_search():

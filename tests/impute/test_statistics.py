@@ -125,9 +125,9 @@ def test_imputations_are_reproducible_and_carry_uncertainty():
 
 def test_imputations_keep_the_container_and_the_imputer():
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"a": [1.0, 2.0, nan, 4.0, 5.0], "b": [2.0, 4.1, 6.0, nan, 9.7]})
+    scaling = pd.DataFrame({"a": [1.0, 2.0, nan, 4.0, 5.0], "b": [2.0, 4.1, 6.0, nan, 9.7]})
     imputer = MissingDataImputerEM(bounds=(0, None)).set_output(transform="pandas")
-    first = next(multiple_imputation(imputer, frame, n_imputations=2, random_state=0))
+    first = next(multiple_imputation(imputer, scaling, n_imputations=2, random_state=0))
     assert list(first.columns) == ["a", "b"]
     assert not first.isna().any().any()
     assert not hasattr(imputer, "means_")

@@ -19,8 +19,8 @@ as the moment form does.
 and scatter is taken about that mean. It loses no digits to the position or the narrowness
 of a component, and is the slowest.
 
-Each returns its statistics about an origin: the current means in the compiled and the
-centred form, 0 in the others.
+Statistics are about the current means in all forms once `about_means` has seen them; the moment
+and the whitened form take theirs about 0.
 """
 
 from __future__ import annotations
@@ -79,6 +79,21 @@ class Bound(Protocol):
         ...
 
 
+def _shift(
+    structure: CovarianceStructure, statistics: GaussianStatistics, means: Array
+) -> GaussianStatistics:
+    """Statistics about the origin, moved to the means."""
+    weight, first, second = statistics
+    if structure.is_diagonal:
+        change = means * (weight[:, None] * means - 2.0 * first)
+    else:
+        cross = first[:, :, None] * means[:, None, :]
+        change = weight[:, None, None] * (means[:, :, None] * means[:, None, :])
+        change -= cross + cross.transpose(0, 2, 1)
+    moved = first - weight[:, None] * means
+    return GaussianStatistics(weight, moved, second + structure.from_kernel(change))
+
+
 class MomentForm(NamedTuple):
     """See the module's text."""
 
@@ -96,10 +111,10 @@ class MomentForm(NamedTuple):
         theta[:, 0] = constants - 0.5 * (linear * means).sum(axis=1)
         return MomentBound(self.structure, theta, factor)
 
-    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
-        """First moments' origin (n_components, n_features), and `second` unpacked."""
-        n_features = means.shape[1]
-        return np.zeros_like(means), self.structure.unpack(statistics.second, n_features)
+    def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
+        """Statistics about the means, in the layout of the structure."""
+        second = self.structure.unpack(statistics.second, means.shape[1])
+        return _shift(self.structure, statistics._replace(second=second), means)
 
 
 class MomentBound(NamedTuple):
@@ -162,9 +177,9 @@ class WhitenedForm(NamedTuple):
         whitening[:, 0] = -(means[:, None, :] @ root)[:, 0]
         return WhitenedBound(whitening, constants)
 
-    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
-        """First moments' origin (n_components, n_features), and `second` as it is."""
-        return np.zeros_like(means), statistics.second
+    def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
+        """Statistics about the means, in the layout of the structure."""
+        return _shift(self.structure, statistics, means)
 
 
 # Columns of a triangular product that are taken together.
@@ -240,9 +255,9 @@ class CentredForm(NamedTuple):
             constants,
         )
 
-    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
-        """First moments' origin (n_components, n_features), and `second` as it is."""
-        return means, statistics.second
+    def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
+        """Statistics about the means: as they are."""
+        return statistics
 
 
 class CentredBound(NamedTuple):
@@ -299,9 +314,9 @@ class CompiledForm(NamedTuple):
         arrays = [np.ascontiguousarray(part, np.float64) for part in (means, root, constants)]
         return CompiledBound(self.structure, *arrays)
 
-    def centred(self, statistics: GaussianStatistics, means: Array) -> tuple[Array, Array]:
-        """First moments' origin (n_components, n_features), and `second` as it is."""
-        return means, statistics.second
+    def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
+        """Statistics about the means: as they are."""
+        return statistics
 
 
 class CompiledBound(NamedTuple):
@@ -335,10 +350,15 @@ class CompiledBound(NamedTuple):
         compiled.gaussian_moments(*self._arguments(block), shares, weight, first, second)
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
-    def expect(self, block: RowBlock) -> tuple[GaussianStatistics, float]:
+    def expect(
+        self, block: RowBlock, row_weight: Array | None, log_weights: Array
+    ) -> tuple[GaussianStatistics, float]:
         """Statistics under the responsibilities of the mixture, and its log-likelihood."""
         weight, first, second = self._sums()
-        value = compiled.gaussian_step(*self._arguments(block), block.weight, weight, first, second)
+        *others, constants = self._arguments(block)
+        value = compiled.gaussian_step(
+            *others, constants + log_weights, row_weight, weight, first, second
+        )
         return GaussianStatistics(weight, first, self.structure.from_kernel(second)), value
 
 

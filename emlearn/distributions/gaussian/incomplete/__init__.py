@@ -1,16 +1,16 @@
 """Gaussians fitted to rows with missing entries: patterns, conditioning, models."""
 
 from emlearn.distributions.gaussian.incomplete.factors import FactorParams, IncompleteFactors
-from emlearn.distributions.gaussian.incomplete.frame import ColumnSummary, Frame, summarize_columns
 from emlearn.distributions.gaussian.incomplete.normal import GaussianParams, IncompleteGaussian
 from emlearn.distributions.gaussian.incomplete.patterns import PatternTable, find_patterns
 from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior, automatic_strength
+from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_columns
 
 __all__ = [
+    "ColumnScaling",
     "ColumnSummary",
     "CovariancePrior",
     "FactorParams",
-    "Frame",
     "GaussianParams",
     "IncompleteFactors",
     "IncompleteGaussian",

@@ -21,9 +21,9 @@ class AvailableMoments(NamedTuple):
     Attributes
     ----------
     variance : ndarray of shape (n_features,)
-        Variances about the centre, in the units of the frame.
+        Variances about the center, in the units of the scaling.
     correlation : ndarray of shape (n_features, n_features)
-        Correlations about the centre; 0 where no row has both columns. It need not be
+        Correlations about the center; 0 where no row has both columns. It need not be
         positive definite.
     pair_weight : ndarray of shape (n_features, n_features)
         Sum of the weights of the rows with both columns.

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.batched import invert
-from emlearn.distributions.gaussian.incomplete.frame import Frame, summarize_columns
 from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior
 from emlearn.distributions.gaussian.incomplete.truncated import (
     Candidate,
     draw_within,
     equal_shapes,
 )
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 
 Array = NDArray[np.float64]
@@ -32,7 +32,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class FactorParams(NamedTuple):
-    """Parameters, in the units of the frame.
+    """Parameters, in the units of the scaling.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class FactorBlock(NamedTuple):
 class FactorData(NamedTuple):
     """Prepared data: units, blocks, total weight."""
 
-    frame: Frame
+    scaling: ColumnScaling
     blocks: tuple[FactorBlock, ...]
     weight: float
 
@@ -125,17 +125,20 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
     prior: CovariancePrior | None = None
 
     def prepare(
-        self, X: Any, sample_weight: NDArray[Any] | None = None, frame: Frame | None = None
+        self,
+        X: Any,
+        sample_weight: NDArray[Any] | None = None,
+        scaling: ColumnScaling | None = None,
     ) -> FactorData:
         """Centre and scale; see `LatentVariableModel`."""
-        if frame is None:
-            frame = summarize_columns(X, sample_weight).frame
+        if scaling is None:
+            scaling = summarize_columns(X, sample_weight).scaling
         used = ~np.isnan(X).all(axis=1)
         if sample_weight is not None:
             used &= sample_weight > 0.0
         weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-        blocks = tuple(_cut(X, frame, np.flatnonzero(used), weight))
-        return FactorData(frame, blocks, float(weight[used].sum()))
+        blocks = tuple(_cut(X, scaling, np.flatnonzero(used), weight))
+        return FactorData(scaling, blocks, float(weight[used].sum()))
 
     def blocks(self, data: FactorData) -> Sequence[FactorBlock]:
         """See `LatentVariableModel`."""
@@ -231,55 +234,59 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
         return FactorParams(vector[:d], vector[d : d + d * k].reshape(d, k), noise)
 
     def mixture(self, params: FactorParams) -> tuple[Array, Array]:
-        """Weight and mean as of a mixture of one component, in the units of the frame."""
+        """Weight and mean as of a mixture of one component, in the units of the scaling."""
         return np.ones(1), params.mean[None]
 
     def covariances(self, params: FactorParams) -> Array:
-        """The covariance, as of a mixture of one component, in the units of the frame."""
+        """The covariance, as of a mixture of one component, in the units of the scaling."""
         return (params.loadings @ params.loadings.T + np.diag(params.noise))[None]
 
-    def log_density(self, params: FactorParams, frame: Frame, X: Floats) -> Array:
+    def log_density(self, params: FactorParams, scaling: ColumnScaling, X: Floats) -> Array:
         """Log-density of what is observed of each row, in the units of the data."""
         working = self.precompute(params)
         everything = np.arange(X.shape[0])
         parts = [
             _infer(block, working).log_density
-            for block in _cut(X, frame, everything, np.ones(X.shape[0]))
+            for block in _cut(X, scaling, everything, np.ones(X.shape[0]))
         ]
         return np.concatenate([np.zeros(0), *parts])
 
-    def fill_means(self, params: FactorParams, frame: Frame, X: Floats, out: Floats) -> None:
+    def fill_means(
+        self, params: FactorParams, scaling: ColumnScaling, X: Floats, out: Floats
+    ) -> None:
         """Put conditional means into `out` where `X` is missing, in the units of the data."""
-        for rows, _, factors in self._visit(params, frame, X):
+        for rows, _, factors in self._visit(params, scaling, X):
             values = factors.mean @ params.loadings.T + params.mean
-            _write(rows, frame.restore(values), X, out)
+            _write(rows, scaling.to_units(values), X, out)
 
-    def fill_deviations(self, params: FactorParams, frame: Frame, X: Floats, out: Floats) -> None:
+    def fill_deviations(
+        self, params: FactorParams, scaling: ColumnScaling, X: Floats, out: Floats
+    ) -> None:
         """Put conditional standard deviations into `out` where `X` is missing."""
         d, k = params.loadings.shape
         products = (params.loadings[:, :, None] * params.loadings[:, None, :]).reshape(d, -1)
-        for rows, _, factors in self._visit(params, frame, X):
+        for rows, _, factors in self._visit(params, scaling, X):
             common = factors.covariance.reshape(-1, k * k) @ products.T
-            _write(rows, np.sqrt(common + params.noise) * frame.scale, X, out)
+            _write(rows, np.sqrt(common + params.noise) * scaling.scale, X, out)
 
     def fill_draws(
         self,
         params: FactorParams,
-        frame: Frame,
+        scaling: ColumnScaling,
         X: Floats,
         out: Floats,
         rng: np.random.Generator,
     ) -> None:
         """Put draws from the conditional distribution into `out` where `X` is missing."""
-        for rows, block, factors in self._visit(params, frame, X):
+        for rows, block, factors in self._visit(params, scaling, X):
             common = _draw_normal(factors.mean, factors.covariance, rng) @ params.loadings.T
             own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
-            _write(rows, frame.restore(common + own + params.mean), X, out)
+            _write(rows, scaling.to_units(common + own + params.mean), X, out)
 
     def fill_draws_within(
         self,
         params: FactorParams,
-        frame: Frame,
+        scaling: ColumnScaling,
         X: Floats,
         low: Array,
         high: Array,
@@ -290,9 +297,9 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
 
         First the bounded entries, given those observed, then the factors given both.
         """
-        low, high = (low - frame.centre) / frame.scale, (high - frame.centre) / frame.scale
+        low, high = (low - scaling.center) / scaling.scale, (high - scaling.center) / scaling.scale
         limited = np.isfinite(low) | np.isfinite(high)
-        for rows, block, factors in self._visit(params, frame, X):
+        for rows, block, factors in self._visit(params, scaling, X):
             common = _draw_normal(factors.mean, factors.covariance, rng)
             own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
             values = common @ params.loadings.T + own + params.mean
@@ -317,16 +324,16 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
                 gap = np.einsum("rbc,rc->rb", precision, drawn - values[here])
                 values[part] += np.einsum("rbk,rb->rk", across, gap) @ params.loadings.T
                 values[here] = drawn
-            _write(rows, frame.restore(values), X, out)
+            _write(rows, scaling.to_units(values), X, out)
 
     def _visit(
-        self, params: FactorParams, frame: Frame, X: Floats
+        self, params: FactorParams, scaling: ColumnScaling, X: Floats
     ) -> Iterator[tuple[NDArray[np.intp], FactorBlock, Factors]]:
         """Rows with something missing, with the posterior of their factors."""
         working = self.precompute(params)
         incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
         done = 0
-        for block in _cut(X, frame, incomplete, np.ones(X.shape[0])):
+        for block in _cut(X, scaling, incomplete, np.ones(X.shape[0])):
             rows = incomplete[done : done + block.rows.shape[0]]
             done += rows.size
             yield rows, block, _infer(block, working)
@@ -371,15 +378,17 @@ def _infer(block: FactorBlock, working: FactorWorking) -> Factors:
     return infer_factors(rows, seen, block.constant, working)
 
 
-def _cut(X: Floats, frame: Frame, chosen: NDArray[np.intp], weight: Array) -> Iterator[FactorBlock]:
-    log_scale = np.log(frame.scale)
+def _cut(
+    X: Floats, scaling: ColumnScaling, chosen: NDArray[np.intp], weight: Array
+) -> Iterator[FactorBlock]:
+    log_scale = np.log(scaling.scale)
     step = max(16, min(2048, _BLOCK_ENTRIES // max(1, X.shape[1])))
     for start in range(0, chosen.size, step):
         rows = chosen[start : start + step]
         part = X[rows]
         seen = ~np.isnan(part)
         constant = -0.5 * _LOG_2PI * seen.sum(axis=1) - seen @ log_scale
-        yield FactorBlock(frame.standardize(part), seen, weight[rows], constant)
+        yield FactorBlock(scaling.standardize(part), seen, weight[rows], constant)
 
 
 def _write(rows: NDArray[np.intp], values: Array, X: Floats, out: Floats) -> None:

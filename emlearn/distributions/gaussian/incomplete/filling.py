@@ -18,7 +18,6 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     log_densities,
     whiten,
 )
-from emlearn.distributions.gaussian.incomplete.frame import Frame
 from emlearn.distributions.gaussian.incomplete.patterns import (
     RowBlock,
     find_patterns,
@@ -30,6 +29,7 @@ from emlearn.distributions.gaussian.incomplete.truncated import (
     draw_within,
     equal_shapes,
 )
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.threads import available_threads, blas_limited
 
@@ -41,7 +41,11 @@ _SLAB_ENTRIES = 1 << 21
 
 
 def fill_means(
-    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+    X: Floats,
+    scaling: ColumnScaling,
+    log_weights: Array,
+    components: Sequence[Component],
+    out: Floats,
 ) -> None:
     """Put the conditional means into the missing entries of `out`, a copy of `X`."""
 
@@ -56,13 +60,17 @@ def fill_means(
                 mean += value
             else:
                 mean = value
-        frame.restore_missing(mean, block.order, block.missing, out)
+        scaling.restore_missing(mean, block.order, block.missing, out)
 
-    _for_each_block(fill, _blocks(X, frame, incomplete=True))
+    _for_each_block(fill, _blocks(X, scaling, incomplete=True))
 
 
 def fill_deviations(
-    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component], out: Floats
+    X: Floats,
+    scaling: ColumnScaling,
+    log_weights: Array,
+    components: Sequence[Component],
+    out: Floats,
 ) -> None:
     """Put the conditional standard deviations into `out` where `X` is missing."""
 
@@ -76,15 +84,15 @@ def fill_deviations(
         for r, row, part in zip(share, rows, components, strict=True):
             spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
         spread += square
-        units = frame._replace(centre=np.zeros_like(frame.centre))
+        units = scaling._replace(center=np.zeros_like(scaling.center))
         units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
 
-    _for_each_block(fill, _blocks(X, frame, incomplete=True, precision_only=True))
+    _for_each_block(fill, _blocks(X, scaling, incomplete=True, precision_only=True))
 
 
 def fill_draws(
     X: Floats,
-    frame: Frame,
+    scaling: ColumnScaling,
     log_weights: Array,
     components: Sequence[Component],
     out: Floats,
@@ -107,15 +115,15 @@ def fill_draws(
             shifted = block._replace(rows=np.where(block.missing, 0.0, block.rows - draw))
             rest = filled_deviation(block, condition(shifted, part).deviation, part)
             value[own] = (rest + draw + part.mean)[own]
-        frame.restore_missing(value, block.order, block.missing, out)
+        scaling.restore_missing(value, block.order, block.missing, out)
 
-    blocks = _blocks(X, frame, incomplete=True)
+    blocks = _blocks(X, scaling, incomplete=True)
     _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
 
 
 def fill_draws_within(
     X: Floats,
-    frame: Frame,
+    scaling: ColumnScaling,
     log_weights: Array,
     components: Sequence[Component],
     low: Array,
@@ -124,7 +132,7 @@ def fill_draws_within(
     rng: np.random.Generator,
 ) -> None:
     """Put draws within the bounds of the columns into the missing entries of `out`."""
-    low, high = (low - frame.centre) / frame.scale, (high - frame.centre) / frame.scale
+    low, high = (low - scaling.center) / scaling.scale, (high - scaling.center) / scaling.scale
     limited = np.isfinite(low) | np.isfinite(high)
 
     def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
@@ -149,9 +157,9 @@ def fill_draws_within(
                 n_bounded,
                 source,
             )
-        frame.restore_missing(value, block.order, block.missing, out)
+        scaling.restore_missing(value, block.order, block.missing, out)
 
-    blocks = _blocks(X, frame, incomplete=True)
+    blocks = _blocks(X, scaling, incomplete=True)
     _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
 
 
@@ -175,7 +183,7 @@ def _root(component: Component, precision: Array, columns: NDArray[np.intp]) -> 
 
 
 def log_density(
-    X: Floats, frame: Frame, log_weights: Array, components: Sequence[Component]
+    X: Floats, scaling: ColumnScaling, log_weights: Array, components: Sequence[Component]
 ) -> Array:
     """Log-density of what is observed of each row, in the units of the data."""
     density = np.zeros(X.shape[0])
@@ -184,7 +192,7 @@ def log_density(
         joint = [log_densities(block, part, condition(block, part)) for part in components]
         density[block.order] = np.logaddexp.reduce(np.array(joint) + log_weights[:, None])
 
-    _for_each_block(evaluate, _blocks(X, frame))
+    _for_each_block(evaluate, _blocks(X, scaling))
     return density
 
 
@@ -236,14 +244,14 @@ def _conditional_variance(block: RowBlock, component: Component) -> Array:
 
 
 def _blocks(
-    X: Floats, frame: Frame, *, incomplete: bool = False, precision_only: bool = False
+    X: Floats, scaling: ColumnScaling, *, incomplete: bool = False, precision_only: bool = False
 ) -> Iterator[RowBlock]:
     """Blocks of all rows, or of those with something missing."""
     for rows in _slabs(X):
         table = find_patterns(np.isnan(X[rows]))
         table = table.incomplete() if incomplete else table
-        for portion in sorted_rows(X[rows], frame, table):
-            for block in row_blocks(portion, frame, precision_only=precision_only):
+        for portion in sorted_rows(X[rows], scaling, table):
+            for block in row_blocks(portion, scaling, precision_only=precision_only):
                 yield block._replace(order=block.order + rows.start)
 
 

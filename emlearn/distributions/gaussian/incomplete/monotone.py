@@ -35,7 +35,7 @@ def monotone_estimate(
     Returns
     -------
     mean, covariance : ndarray of shape (n_features,), (n_features, n_features)
-        Estimates in the units of the frame. None instead of both if patterns are not
+        Estimates in the units of the scaling. None instead of both if patterns are not
         nested, or rows are too few.
 
     References

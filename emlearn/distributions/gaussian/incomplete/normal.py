@@ -29,7 +29,6 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     log_densities,
     make_component,
 )
-from emlearn.distributions.gaussian.incomplete.frame import Frame, summarize_columns
 from emlearn.distributions.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.distributions.gaussian.incomplete.patterns import (
     RowBlock,
@@ -38,6 +37,7 @@ from emlearn.distributions.gaussian.incomplete.patterns import (
     sorted_rows,
 )
 from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.kernels.softmax import to_responsibilities
 
@@ -50,7 +50,7 @@ _DEAD = 1e-8
 
 
 class GaussianParams(NamedTuple):
-    """Parameters, in the units of the frame.
+    """Parameters, in the units of the scaling.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class IncompleteData(NamedTuple):
 
     Attributes
     ----------
-    frame : Frame
+    scaling : ColumnScaling
         Units of the blocks.
     available : AvailableMoments
         Moments of the available pairs.
@@ -89,7 +89,7 @@ class IncompleteData(NamedTuple):
         Sum of their weights.
     """
 
-    frame: Frame
+    scaling: ColumnScaling
     available: AvailableMoments
     blocks: tuple[RowBlock, ...]
     weight: float
@@ -121,24 +121,27 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
     prior: CovariancePrior | None = None
 
     def prepare(
-        self, X: Any, sample_weight: NDArray[Any] | None = None, frame: Frame | None = None
+        self,
+        X: Any,
+        sample_weight: NDArray[Any] | None = None,
+        scaling: ColumnScaling | None = None,
     ) -> IncompleteData:
         """Centre, scale, and group the rows by pattern; see `LatentVariableModel`.
 
         `X` has NaN where an entry is missing, and no column without two distinct values.
         """
-        if frame is None:
-            frame = summarize_columns(X, sample_weight).frame
+        if scaling is None:
+            scaling = summarize_columns(X, sample_weight).scaling
         if sample_weight is not None and not (sample_weight > 0.0).all():
             X, sample_weight = X[sample_weight > 0.0], sample_weight[sample_weight > 0.0]
         single = self.n_components == 1
         patterns = find_patterns(np.isnan(X)).observed()
         blocks: list[RowBlock] = []
-        for rows in sorted_rows(X, frame, patterns, sample_weight, weigh=single):
-            blocks += row_blocks(condense(rows) if single else rows, frame)
+        for rows in sorted_rows(X, scaling, patterns, sample_weight, weigh=single):
+            blocks += row_blocks(condense(rows) if single else rows, scaling)
         used = patterns.order
         total = float(used.size if sample_weight is None else sample_weight[used].sum())
-        return IncompleteData(frame, available_moments(blocks, X.shape[1]), tuple(blocks), total)
+        return IncompleteData(scaling, available_moments(blocks, X.shape[1]), tuple(blocks), total)
 
     def blocks(self, data: IncompleteData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""
@@ -258,40 +261,44 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         return GaussianParams(weights / weights.sum(), means, covariances)
 
     def mixture(self, params: GaussianParams) -> tuple[Array, Array]:
-        """Weights and means of the components, in the units of the frame."""
+        """Weights and means of the components, in the units of the scaling."""
         return params.weights, params.means
 
     def covariances(self, params: GaussianParams) -> Array:
-        """Covariances of the components, in the units of the frame."""
+        """Covariances of the components, in the units of the scaling."""
         return params.covariances
 
-    def log_density(self, params: GaussianParams, frame: Frame, X: Floats) -> Array:
+    def log_density(self, params: GaussianParams, scaling: ColumnScaling, X: Floats) -> Array:
         """Log-density of what is observed of each row, in the units of the data."""
-        return filling.log_density(X, frame, *self.precompute(params))
+        return filling.log_density(X, scaling, *self.precompute(params))
 
-    def fill_means(self, params: GaussianParams, frame: Frame, X: Floats, out: Floats) -> None:
+    def fill_means(
+        self, params: GaussianParams, scaling: ColumnScaling, X: Floats, out: Floats
+    ) -> None:
         """Put conditional means into `out` where `X` is missing, in the units of the data."""
-        filling.fill_means(X, frame, *self.precompute(params), out)
+        filling.fill_means(X, scaling, *self.precompute(params), out)
 
-    def fill_deviations(self, params: GaussianParams, frame: Frame, X: Floats, out: Floats) -> None:
+    def fill_deviations(
+        self, params: GaussianParams, scaling: ColumnScaling, X: Floats, out: Floats
+    ) -> None:
         """Put conditional standard deviations into `out` where `X` is missing."""
-        filling.fill_deviations(X, frame, *self.precompute(params), out)
+        filling.fill_deviations(X, scaling, *self.precompute(params), out)
 
     def fill_draws(
         self,
         params: GaussianParams,
-        frame: Frame,
+        scaling: ColumnScaling,
         X: Floats,
         out: Floats,
         rng: np.random.Generator,
     ) -> None:
         """Put draws from the conditional distribution into `out` where `X` is missing."""
-        filling.fill_draws(X, frame, *self.precompute(params), out, rng)
+        filling.fill_draws(X, scaling, *self.precompute(params), out, rng)
 
     def fill_draws_within(
         self,
         params: GaussianParams,
-        frame: Frame,
+        scaling: ColumnScaling,
         X: Floats,
         low: Array,
         high: Array,
@@ -299,7 +306,7 @@ class IncompleteGaussian(LatentVariableModel[IncompleteData, GaussianParams, Any
         rng: np.random.Generator,
     ) -> None:
         """Put draws within the bounds of the columns into `out` where `X` is missing."""
-        filling.fill_draws_within(X, frame, *self.precompute(params), low, high, out, rng)
+        filling.fill_draws_within(X, scaling, *self.precompute(params), low, high, out, rng)
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.batched import Blocks
-from emlearn.distributions.gaussian.incomplete.frame import Frame
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -42,14 +42,14 @@ class PatternTable(NamedTuple):
     def incomplete(self) -> PatternTable:
         """Without the rows that lack nothing."""
         n_complete = int(not self.mask[:1].any()) if len(self.mask) else 0
-        return self._part(n_complete, len(self.mask))
+        return self.part(n_complete, len(self.mask))
 
     def observed(self) -> PatternTable:
         """Without the rows that lack everything."""
         n_empty = int(self.mask[-1:].all()) if len(self.mask) else 0
-        return self._part(0, len(self.mask) - n_empty)
+        return self.part(0, len(self.mask) - n_empty)
 
-    def _part(self, first: int, last: int) -> PatternTable:
+    def part(self, first: int, last: int) -> PatternTable:
         edges = self.edges[first : last + 1]
         return PatternTable(
             self.order[edges[0] : edges[-1]], edges - edges[0], self.mask[first:last]
@@ -57,7 +57,7 @@ class PatternTable(NamedTuple):
 
 
 class SortedRows(NamedTuple):
-    """Rows by pattern, in the units of a frame.
+    """Rows by pattern, in the units of a scaling.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ def find_patterns(missing: NDArray[np.bool_]) -> PatternTable:
 
 def sorted_rows(
     X: NDArray[np.floating],
-    frame: Frame,
+    scaling: ColumnScaling,
     table: PatternTable,
     sample_weight: Array | None = None,
     *,
@@ -165,7 +165,7 @@ def sorted_rows(
     ----------
     X : ndarray of shape (n_samples, n_features)
         Data, NaN where missing.
-    frame : Frame
+    scaling : ColumnScaling
         Units of the rows.
     table : PatternTable
         Patterns of the rows of `X` to take.
@@ -183,12 +183,12 @@ def sorted_rows(
         weight = share if sample_weight is None else sample_weight[order]
         if weigh:
             weight, share = share, np.sqrt(weight)
-        rows = frame.standardize(X, order, share)
+        rows = scaling.standardize(X, order, share)
         yield SortedRows(rows, share, weight, order, edges, table.mask[first - 1 : last])
 
 
 def row_blocks(
-    portion: SortedRows, frame: Frame, *, precision_only: bool = False
+    portion: SortedRows, scaling: ColumnScaling, *, precision_only: bool = False
 ) -> Iterator[RowBlock]:
     """Cut sorted rows into blocks.
 
@@ -196,7 +196,7 @@ def row_blocks(
     ----------
     portion : SortedRows
         The rows.
-    frame : Frame
+    scaling : ColumnScaling
         Their units.
     precision_only : bool, default=False
         Use the precision form also where more columns are missing than observed.
@@ -204,7 +204,9 @@ def row_blocks(
     n_rows, n_columns = portion.rows.shape
     limit = n_columns if precision_only else n_columns // 2
     largest = max(min(_BLOCK_ENTRIES // max(1, n_columns), 4096), min(n_columns, 4096))
-    constants = -0.5 * _LOG_2PI * (~portion.mask).sum(axis=1) - ~portion.mask @ np.log(frame.scale)
+    constants = -0.5 * _LOG_2PI * (~portion.mask).sum(axis=1) - ~portion.mask @ np.log(
+        scaling.scale
+    )
     n_missing = portion.mask.sum(axis=1)
     cuts = np.linspace(0, n_rows, -(-n_rows // largest) + 1).astype(np.intp)
     for start, stop in pairwise(cuts):

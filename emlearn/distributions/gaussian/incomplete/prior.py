@@ -19,7 +19,7 @@ _STRONGEST_SHARE = 0.99
 class CovariancePrior(NamedTuple):
     """Conjugate prior of inverse-Wishart form on a covariance.
 
-    Its log-density is, up to a constant, that of `strength` rows centred at the mean of
+    Its log-density is, up to a constant, that of `strength` rows centerd at the mean of
     the component and with the covariance diag(variance):
 
         -(strength / 2) ( log|Sigma / T| + tr(inv(Sigma) T) - d ),   T = diag(variance).

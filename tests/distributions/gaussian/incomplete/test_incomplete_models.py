@@ -19,7 +19,7 @@ from emlearn.distributions.gaussian.incomplete import (
     patterns,
     summarize_columns,
 )
-from emlearn.distributions.gaussian.incomplete import frame as frames
+from emlearn.distributions.gaussian.incomplete import scaling as frames
 from emlearn.distributions.gaussian.incomplete.batched import Blocks, invert, solve_blocks
 from emlearn.distributions.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.engine import DegenerateModelError, RemainingGain, run_em, search
@@ -52,12 +52,12 @@ def holes(n, d, rate, seed=0, rank=None):
     return X
 
 
-def naive_map(X, weight, params, frame):
+def naive_map(X, weight, params, scaling):
     """One EM step, log-likelihood, conditional means and covariances, row by row."""
     K, d = params.means.shape
     count, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
     total, filled, variances = 0.0, [], []
-    for row, w in zip((X - frame.centre) / frame.scale, weight, strict=True):
+    for row, w in zip((X - scaling.center) / scaling.scale, weight, strict=True):
         o = ~np.isnan(row)
         m = ~o
         logs, means, covariances = np.zeros(K), [], []
@@ -66,7 +66,7 @@ def naive_map(X, weight, params, frame):
             value, C = row.copy(), np.zeros((d, d))
             if o.any():
                 normal = multivariate_normal(mu[o], S[np.ix_(o, o)])
-                logs[k] = normal.logpdf(row[o]) - np.log(frame.scale[o]).sum()
+                logs[k] = normal.logpdf(row[o]) - np.log(scaling.scale[o]).sum()
                 B = S[np.ix_(m, o)] @ np.linalg.inv(S[np.ix_(o, o)])
                 value[m] = mu[m] + B @ (row[o] - mu[o])
                 C[np.ix_(m, m)] = S[np.ix_(m, m)] - B @ S[np.ix_(o, m)]
@@ -110,24 +110,24 @@ def test_e_and_m_step_agree_with_row_by_row_formulas(n_components, d, rate):
     X[:60] += 0.1 * np.random.default_rng(1).normal(size=(60, d))
     X[70] = np.nan
     weight = np.random.default_rng(2).integers(1, 4, 120).astype(float)
-    frame = summarize_columns(X, weight).frame
+    scaling = summarize_columns(X, weight).scaling
     model, params = IncompleteGaussian(n_components), random_params(n_components, d)
     data = model.prepare(X, weight)
     statistics, value = BlockMapper(model, data)(params)
     new = model.m_step(statistics, params)
-    expected, total, filled, deviation = naive_map(X, weight, params, frame)
+    expected, total, filled, deviation = naive_map(X, weight, params, scaling)
     assert_allclose(value, total, rtol=1e-11)
     for mine, theirs in zip(new, expected, strict=True):
         assert_allclose(mine, theirs, atol=1e-10)
     means, deviations = X.copy(), np.zeros_like(X)
-    model.fill_means(params, frame, X, means)
-    model.fill_deviations(params, frame, X, deviations)
+    model.fill_means(params, scaling, X, means)
+    model.fill_deviations(params, scaling, X, deviations)
     missing = np.isnan(X)
-    assert_allclose(means[missing], frame.restore(filled)[missing], rtol=1e-9, atol=1e-9)
-    expected_deviation = np.where(missing, deviation * frame.scale, 0.0)
+    assert_allclose(means[missing], scaling.to_units(filled)[missing], rtol=1e-9, atol=1e-9)
+    expected_deviation = np.where(missing, deviation * scaling.scale, 0.0)
     assert_allclose(deviations, expected_deviation, rtol=1e-8, atol=1e-9)
     assert_array_equal(means[~missing], X[~missing])
-    density = model.log_density(params, frame, X)
+    density = model.log_density(params, scaling, X)
     assert abs(density[70]) < 1e-15
     assert_allclose(weight @ density, total, rtol=1e-11)
 
@@ -137,12 +137,12 @@ def test_every_pattern_of_four_columns():
     patterns = (np.arange(16)[:, None] >> np.arange(d)) & 1 == 1
     X = np.random.default_rng(0).normal(size=(16, d))
     X[patterns] = np.nan
-    frame = summarize_columns(X).frame
+    scaling = summarize_columns(X).scaling
     params = random_params(2, d)
     out = X.copy()
-    IncompleteGaussian(2).fill_means(params, frame, X, out)
-    filled = naive_map(X, np.ones(16), params, frame)[2]
-    assert_allclose(out, frame.restore(filled), rtol=1e-10, atol=1e-12)
+    IncompleteGaussian(2).fill_means(params, scaling, X, out)
+    filled = naive_map(X, np.ones(16), params, scaling)[2]
+    assert_allclose(out, scaling.to_units(filled), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -185,7 +185,7 @@ def test_optimum_cannot_be_improved_by_direct_maximisation(strength):
     def loss(vector):
         try:
             params = model.from_vector(vector, best.params)
-            value = model.log_density(params, data.frame, X).sum() + model.log_prior(params)
+            value = model.log_density(params, data.scaling, X).sum() + model.log_prior(params)
         except DegenerateModelError:
             return 1e10
         return -value
@@ -221,21 +221,21 @@ def test_factor_analysis_equals_the_full_model_at_its_covariance(strength):
     data = model.prepare(X)
     best = search(model, data, seeds=SEED, convergence=RemainingGain(1e-12), max_iter=20_000).best
     assert best.converged
-    frame = data.frame
+    scaling = data.scaling
     full = IncompleteGaussian()
     params = GaussianParams(*model.mixture(best.params), model.covariances(best.params))
     assert_allclose(
-        model.log_density(best.params, frame, X), full.log_density(params, frame, X), rtol=1e-10
+        model.log_density(best.params, scaling, X), full.log_density(params, scaling, X), rtol=1e-10
     )
     for what in ("fill_means", "fill_deviations"):
         mine, theirs = X.copy(), X.copy()
-        getattr(model, what)(best.params, frame, X, mine)
-        getattr(full, what)(params, frame, X, theirs)
+        getattr(model, what)(best.params, scaling, X, mine)
+        getattr(full, what)(params, scaling, X, theirs)
         assert_allclose(mine, theirs, rtol=1e-9)
 
     def loss(vector):
         params = model.from_vector(vector, best.params)
-        return -model.log_density(params, frame, X).sum() - model.log_prior(params)
+        return -model.log_density(params, scaling, X).sum() - model.log_prior(params)
 
     result = minimize(loss, model.to_vector(best.params), method="L-BFGS-B")
     assert -result.fun - best.objective < 1e-5
@@ -248,11 +248,11 @@ def test_draws_have_the_conditional_moments(model):
     data = model.prepare(X)
     params = model.initialize(data, np.random.default_rng(3))
     draws = np.tile(X, (1500, 1))
-    model.fill_draws(params, data.frame, draws.copy(), draws, np.random.default_rng(0))
+    model.fill_draws(params, data.scaling, draws.copy(), draws, np.random.default_rng(0))
     draws = draws.reshape(1500, *X.shape)
     mean, deviation = X.copy(), np.ones_like(X)
-    model.fill_means(params, data.frame, X, mean)
-    model.fill_deviations(params, data.frame, X, deviation)
+    model.fill_means(params, data.scaling, X, mean)
+    model.fill_deviations(params, data.scaling, X, deviation)
     missing = np.isnan(X)
     z = ((np.mean(draws, axis=0) - mean) / deviation)[missing] * np.sqrt(1500)
     assert np.abs(z).max() < 4.5
@@ -304,7 +304,7 @@ def test_cuts_through_patterns_change_nothing(n_components, monkeypatch):
         data = model.prepare(X)
         statistics, value = BlockMapper(model, data)(params)
         out = X.copy()
-        model.fill_means(params, data.frame, X, out)
+        model.fill_means(params, data.scaling, X, out)
         return len(data.blocks), model.m_step(statistics, params), value, out
 
     n_blocks, new, value, out = run()
@@ -422,22 +422,22 @@ def test_frame(dtype, weighted):
     weight = rng.integers(0, 3, size=700).astype(float) if weighted else None
     w = np.ones((700, 1)) if weight is None else weight[:, None]
     summary = summarize_columns(X, weight)
-    frame = summary.frame
+    scaling = summary.scaling
     seen = ~missing * w
     assert_allclose(summary.weight, seen.sum(axis=0))
-    centre = np.nansum(X * w, axis=0, dtype=np.float64) / seen.sum(axis=0)
-    assert_allclose(frame.centre, centre, rtol=1e-12)
-    deviation = np.sqrt(np.nansum((X - centre) ** 2 * w, axis=0) / seen.sum(axis=0))
-    assert (np.abs(np.log2(frame.scale / deviation)) <= 0.5 + 1e-9).all()
+    center = np.nansum(X * w, axis=0, dtype=np.float64) / seen.sum(axis=0)
+    assert_allclose(scaling.center, center, rtol=1e-12)
+    deviation = np.sqrt(np.nansum((X - center) ** 2 * w, axis=0) / seen.sum(axis=0))
+    assert (np.abs(np.log2(scaling.scale / deviation)) <= 0.5 + 1e-9).all()
     order, share = rng.permutation(700)[:300], rng.uniform(size=300)
-    Z = frame.standardize(X, order, share)
-    expected = np.where(missing, 0.0, (X - frame.centre) / frame.scale)[order]
+    Z = scaling.standardize(X, order, share)
+    expected = np.where(missing, 0.0, (X - scaling.center) / scaling.scale)[order]
     assert_allclose(Z, expected * share[:, None], rtol=1e-13, atol=1e-14)
-    assert_allclose(frame.standardize(X)[order], expected, rtol=1e-13, atol=1e-14)
+    assert_allclose(scaling.standardize(X)[order], expected, rtol=1e-13, atol=1e-14)
     out, values = X.copy(), rng.normal(size=(300, 5))
-    frame.restore_missing(values, order, missing[order], out)
+    scaling.restore_missing(values, order, missing[order], out)
     wanted = X.copy()
-    wanted[order] = np.where(missing[order], values * frame.scale + frame.centre, X[order])
+    wanted[order] = np.where(missing[order], values * scaling.scale + scaling.center, X[order])
     assert_allclose(out, wanted, rtol=1e-6 if dtype == np.float32 else 1e-14)
     assert_array_equal(out[~missing], X[~missing])
 
@@ -450,11 +450,11 @@ def test_likelihood_keeps_its_digits_where_columns_nearly_depend_on_each_other()
     X = X[~np.isnan(X).all(axis=1)]
     model = IncompleteGaussian()
     data = model.prepare(X)
-    centre, scale = data.frame
+    center, scale = data.scaling
     covariance = (np.ones((4, 4)) + 1e-12 * np.eye(4)) / np.outer(scale, scale)
-    params = GaussianParams(np.ones(1), (-centre / scale)[None], covariance[None])
+    params = GaussianParams(np.ones(1), (-center / scale)[None], covariance[None])
     value = BlockMapper(model, data)(params)[1]
-    assert_allclose(value, model.log_density(params, data.frame, X).sum(), rtol=1e-9)
+    assert_allclose(value, model.log_density(params, data.scaling, X).sum(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("order", [0, 1, 3, 10, 11, 17, 40, 70])
@@ -499,6 +499,6 @@ def test_units_of_columns(offset, scale):
     X = np.column_stack((scale * (x + offset), x))
     X[:10, 0] = np.nan
     summary = summarize_columns(X)
-    assert_allclose(summary.frame.centre[0], np.nanmean(x[10:] + offset) * scale, rtol=1e-14)
-    assert 0.5 < summary.frame.scale[0] / scale < 2.0
-    assert np.log2(summary.frame.scale[0]) % 1.0 == 0.0
+    assert_allclose(summary.scaling.center[0], np.nanmean(x[10:] + offset) * scale, rtol=1e-14)
+    assert 0.5 < summary.scaling.scale[0] / scale < 2.0
+    assert np.log2(summary.scaling.scale[0]) % 1.0 == 0.0

@@ -1,9 +1,9 @@
-"""Centre and scale of each column, estimated from what is observed of it."""
+"""Center and scale of each column, estimated from what is observed of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,47 @@ Array = NDArray[np.float64]
 _CHUNK = 1 << 16
 
 
-class Frame(NamedTuple):
-    """The units in which a model works: ``z = (x - centre) / scale``.
+class ColumnScaling(NamedTuple):
+    """The units of the arithmetic: ``z = (x - center) / scale``.
 
     Attributes
     ----------
-    centre : ndarray of shape (n_features,)
-        Mean of the observed values.
+    center : ndarray of shape (n_features,)
+        Close to the mean of the observed values, in the precision of the data.
     scale : ndarray of shape (n_features,)
-        Power of two next to their standard deviation, so that scaling is exact; 1 for a
-        constant column.
+        Power of two close to their standard deviation, so that scaling rounds nothing; 1 for
+        a constant column, or one scale for all columns.
     """
 
-    centre: Array
+    center: Array
     scale: Array
+
+    @property
+    def log_jacobian(self) -> float:
+        """Log-density in units of the data minus that in scaled coordinates."""
+        return -float(np.log(self.scale).sum())
+
+    def apply(self, rows: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+        """Rows (n_rows, n_features) as a block (n_features, n_rows), written to `out`."""
+        np.subtract(rows.T, self.center[:, None].astype(out.dtype), out=out)
+        out /= self.scale[:, None].astype(out.dtype)
+        return out
+
+    def to_scaled(self, points: Any) -> Array:
+        """Points (..., n_features) in scaled coordinates, in float64."""
+        scaled: Array = (np.asarray(points, np.float64) - self.center) / self.scale
+        return scaled
+
+    def to_units(self, points: Array) -> Array:
+        """Points (..., n_features) in the units of the data."""
+        units: Array = points * self.scale + self.center
+        return units
 
     def standardize(
         self,
         X: NDArray[np.floating],
         order: NDArray[np.intp] | None = None,
-        share: Array | None = None,
+        factors: Array | None = None,
     ) -> Array:
         """Rows in the units of the frame, missing entries 0.
 
@@ -44,24 +65,20 @@ class Frame(NamedTuple):
             Table, NaN where missing.
         order : ndarray of shape (n_rows,), default=None
             Numbers of the rows to take; None means all.
-        share : ndarray of shape (n_rows,), default=None
+        factors : ndarray of shape (n_rows,), default=None
             Factors of the rows.
         """
         if compiled is not None and X.flags.c_contiguous:
             order = np.arange(X.shape[0]) if order is None else order
             Z: Array = np.empty((order.size, X.shape[1]))
-            compiled.standardize(X, order, self.centre, self.scale, share, Z)
+            compiled.standardize(X, order, self.center, self.scale, factors, Z)
             return Z
-        Z = np.subtract(X if order is None else X[order], self.centre, dtype=np.float64, order="C")
+        Z = np.subtract(X if order is None else X[order], self.center, dtype=np.float64, order="C")
         Z /= self.scale
         np.copyto(Z, 0.0, where=np.isnan(Z))
-        if share is not None:
-            Z *= share[:, None]
+        if factors is not None:
+            Z *= factors[:, None]
         return Z
-
-    def restore(self, Z: Array) -> Array:
-        """Rows in the units of the data."""
-        return Z * self.scale + self.centre
 
     def restore_missing(
         self,
@@ -84,10 +101,10 @@ class Frame(NamedTuple):
             The table.
         """
         if compiled is not None and out.flags.c_contiguous:
-            compiled.fill_missing(Z, order, missing, self.centre, self.scale, out)
+            compiled.fill_missing(Z, order, missing, self.center, self.scale, out)
             return
         rows = out[order]
-        np.copyto(rows, self.restore(Z), where=missing, casting="same_kind")
+        np.copyto(rows, self.to_units(Z), where=missing, casting="same_kind")
         out[order] = rows
 
 
@@ -99,14 +116,17 @@ class ColumnSummary(NamedTuple):
     weight : ndarray of shape (n_features,)
         Sum of the weights of the rows where the column is observed.
     constant : ndarray of shape (n_features,), dtype bool
-        Whether all observed values are the same; true if there are none.
-    frame : Frame
-        Centre and scale; the centre of an empty column is 0, of a constant one its value.
+        Whether all observed values are the same up to rounding; true if there are none.
+    variance : ndarray of shape (n_features,)
+        Variances of the scaled columns (maximum likelihood); 0 for a constant column.
+    scaling : ColumnScaling
+        Units. The center of an empty column is 0, of a constant one its value.
     """
 
     weight: Array
     constant: NDArray[np.bool_]
-    frame: Frame
+    variance: Array
+    scaling: ColumnScaling
 
 
 def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
@@ -116,24 +136,51 @@ def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(n_rows, start + step))
 
 
-def summarize_columns(X: NDArray[np.floating], sample_weight: Array | None = None) -> ColumnSummary:
-    """Weight, constancy, centre and scale of the columns of data with NaN.
+def summarize_columns(
+    X: NDArray[np.floating], sample_weight: Array | None = None, *, by_column: bool = True
+) -> ColumnSummary:
+    """Weight, constancy, variance, center and scale of the columns of data with NaN.
 
     Two passes, the second about the mean, so that an offset costs no digits; squares are
-    taken of values below 1, so that they neither overflow nor vanish.
+    taken of values below 1, so that they neither overflow nor vanish. Rows of weight 0 do not
+    count.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Data, NaN where missing.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Weights; None means 1 each.
+    by_column : bool, default=True
+        Whether each column has a scale of its own; one scale for all otherwise, that of the
+        widest.
     """
+    if sample_weight is not None and not sample_weight.all():
+        kept = sample_weight > 0.0
+        X, sample_weight = X[kept], sample_weight[kept]
     weight, total, lowest, highest = _column_sums(X, sample_weight)
     empty = weight == 0.0
-    constant = empty | (lowest == highest)
-    centre = np.where(empty, 0.0, total / np.where(empty, 1.0, weight) * max(1, X.shape[0]))
-    centre = np.where(constant & ~empty, lowest, centre)
-    spread = np.maximum(highest / 2 - centre / 2, centre / 2 - lowest / 2) * 2
+    center = np.where(empty, 0.0, total / np.where(empty, 1.0, weight) * max(1, X.shape[0]))
+    largest = np.where(empty, 0.0, np.maximum(np.abs(lowest), np.abs(highest)))
+    # Rounding of the values themselves is no spread.
+    resolution = 4.0 * float(np.finfo(X.dtype).eps) * largest
+    spread = np.maximum(highest / 2 - center / 2, center / 2 - lowest / 2) * 2
+    constant = empty | (lowest == highest) | (highest / 2 - lowest / 2 <= resolution / 2)
+    center = np.where(constant & ~empty, lowest, center).astype(X.dtype).astype(np.float64)
     with np.errstate(over="ignore"):
         unit = np.where(constant, 1.0, _power_of_two(np.where(constant, 1.0, spread)))
-    square = _column_squares(X, sample_weight, centre, unit)
+    square = _column_squares(X, sample_weight, center, unit)
     deviation = np.sqrt(square / np.where(empty, 1.0, weight))
-    scale = np.where(constant, 1.0, unit * _power_of_two(np.where(constant, 1.0, deviation)))
-    return ColumnSummary(weight, constant, Frame(centre, scale))
+    deviation[constant] = 0.0
+    info = np.finfo(X.dtype)
+    exponent = np.log2(unit) + np.log2(np.where(deviation > 0.0, deviation, 1.0))
+    if not by_column and not constant.all():
+        # In common units the narrowest columns may vanish beside the widest.
+        exponent[:] = exponent[~constant].max()
+    # Within what the precision of the data can divide by.
+    scale = np.exp2(np.clip(np.round(exponent), info.minexp, info.maxexp - 1))
+    variance = np.square(deviation * (unit / scale))
+    return ColumnSummary(weight, constant, variance, ColumnScaling(center, scale))
 
 
 def _column_sums(
@@ -163,16 +210,16 @@ def _column_sums(
 
 
 def _column_squares(
-    X: NDArray[np.floating], sample_weight: Array | None, centre: Array, unit: Array
+    X: NDArray[np.floating], sample_weight: Array | None, center: Array, unit: Array
 ) -> Array:
-    """Weighted sums of the squares of (x - centre) / unit."""
+    """Weighted sums of the squares of (x - center) / unit."""
     n_rows, n_columns = X.shape
     square = np.zeros(n_columns)
     if compiled is not None and X.flags.c_contiguous:
-        compiled.column_squares(X, sample_weight, centre, unit, square)
+        compiled.column_squares(X, sample_weight, center, unit, square)
         return square
     for rows in row_chunks(n_rows, n_columns):
-        part = (X[rows].astype(np.float64) - centre) / unit
+        part = (X[rows].astype(np.float64) - center) / unit
         w = _weights(sample_weight, rows)
         square += (np.where(np.isnan(part), 0.0, part) ** 2 * w).sum(axis=0)
     return square
