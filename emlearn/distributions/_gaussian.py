@@ -101,10 +101,11 @@ class Gaussian(Family):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal matrix
-        each, or one variance each. The one matrix of "tied" is published once for each
-        component.
+        each, one variance each, or (EEV, as mclust names it) ellipsoids of one volume and
+        shape, each with an orientation of its own. The one matrix of "tied" is published once
+        for each component.
     alpha : float, default=0.01
         Strength of the prior of each covariance: so many pseudo-rows with the variances
         of the columns, uncorrelated (an inverse Wishart prior). The default is next to

@@ -213,7 +213,7 @@ class GaussianMixtureModel(
             return ridge
         if self.structure.scales_by_column:
             return RELATIVE_RIDGE * np.where(variance > 0.0, variance, 1.0)
-        return RELATIVE_RIDGE * (variance if variance.any() else np.ones_like(variance))
+        return np.full_like(variance, RELATIVE_RIDGE * (variance.mean() or 1.0))
 
     def _from_soft_labels(
         self, labels: SoftLabels, ridge: Array, rng: np.random.Generator
