@@ -212,3 +212,15 @@ def test_vectors_beyond_the_range_of_floats():
     for step in (1e4, -1e4):
         with pytest.raises(DegenerateModelError):
             EEV.from_vector(vector + step * np.array([1, 0, 1, 1, 0, 1]), covariances)
+
+
+def test_vectors_of_covariances_that_are_nearly_singular():
+    """Columns of very different scales: a factor, but eigenvalues lost to rounding."""
+    rng = np.random.default_rng(0)
+    scale = 10.0 ** rng.uniform(-12.0, 0.0, (300, 3))
+    roots = scale[:, :, None] * rng.normal(size=(300, 3, 3))
+    covariances = (roots @ roots.transpose(0, 2, 1))[:, None]
+    lost = [np.linalg.eigvalsh(each).min() <= 0.0 for each in covariances]
+    assert any(lost)
+    for each in covariances:
+        assert np.isfinite(EEV.to_vector(each)).all()
