@@ -8,6 +8,7 @@ missing entry is a level of its own, of density 1, that no statistics are kept o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -17,13 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import DomainError, require_counts
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._published import read_parameter
 from emlearn.kernels import compiled
 
 # Joint levels of a group: the tables of some groups have to stay in the fastest cache.
 _JOINT_LEVELS = 128
-# Tables have an entry for each code up to the largest.
+# More than these are no levels, but numbers or identifiers.
 _MOST_LEVELS = 2**16
-_WHAT = "codes, which are integers from 0 (or NaN where missing)"
+# Probability of a level that parameters of another fit know nothing of, relative to even ones.
+_NEW_LEVEL = 1e-2
+_WHAT = "codes, which are integers >= 0 (or NaN where missing)"
 
 
 class CategoricalSpec(NamedTuple):
@@ -33,6 +37,8 @@ class CategoricalSpec(NamedTuple):
     ----------
     n_levels : ndarray of shape (n_features,)
         Number of levels of each column.
+    levels : tuple of ndarray
+        Values of the levels of each column, increasing.
     groups : tuple of (int, int)
         First and last column (exclusive) of each group.
     stride : ndarray of shape (n_features,)
@@ -42,6 +48,7 @@ class CategoricalSpec(NamedTuple):
     """
 
     n_levels: NDArray[np.intp]
+    levels: tuple[Array, ...]
     groups: tuple[tuple[int, int], ...]
     stride: NDArray[np.intp]
     offset: NDArray[np.intp]
@@ -59,8 +66,9 @@ class CategoricalParams(NamedTuple):
     probability: Array
 
 
-def make_spec(n_levels: NDArray[np.intp]) -> CategoricalSpec:
-    """Group neighbouring columns as long as they have few joint levels."""
+def make_spec(levels: Sequence[Array]) -> CategoricalSpec:
+    """Group neighboring columns as long as they have few joint levels."""
+    n_levels = np.array([len(own) for own in levels], np.intp)
     sizes = n_levels + 1
     groups, stride, offset = [], np.empty(len(sizes), np.intp), [0]
     start, product = 0, 1
@@ -73,15 +81,18 @@ def make_spec(n_levels: NDArray[np.intp]) -> CategoricalSpec:
         product *= int(size)
     groups.append((start, len(sizes)))
     offset.append(offset[-1] + product)
-    return CategoricalSpec(n_levels, tuple(groups), stride, np.array(offset, np.intp))
+    return CategoricalSpec(
+        n_levels, tuple(levels), tuple(groups), stride, np.array(offset, np.intp)
+    )
 
 
 @dataclass(frozen=True)
 class Categorical(Family):
     """Independent items, each with probabilities of its own: latent class analysis.
 
-    Entries are codes 0, 1, 2, ... of the levels, as `sklearn.preprocessing.OrdinalEncoder`
-    makes them. Published as ``"probability"``, of shape (n_components, n_features,
+    Entries are codes of the levels, integers >= 0, as `sklearn.preprocessing.OrdinalEncoder`
+    makes them; the levels of a column are the codes that were seen, or those declared.
+    Published as ``"probability"``, of shape (n_components, n_features,
     max_levels), 0 beyond the last level of a column.
 
     Parameters
@@ -92,7 +103,8 @@ class Categorical(Family):
         is next to maximum likelihood, and keeps a component from excluding what it has
         not seen; 0 is maximum likelihood.
     n_levels : int or array-like of shape (n_features,), default=None
-        Number of levels of each column, if more than the rows to fit show.
+        Declares the levels of each column to be 0, 1, ..., n_levels - 1, whether the rows
+        to fit show them or not. None means that the levels are those seen.
     unseen : {"missing", "error"}, default="missing"
         What a code beyond the levels known is taken for in new rows. A missing entry says
         nothing about the component; the log-density of the row is that of its others.
@@ -125,41 +137,44 @@ class Categorical(Family):
             raise ValueError(f"unseen must be 'missing' or 'error', got {self.unseen!r}.")
 
     def column_spec(self, X: Array, weight: Array | None = None) -> CategoricalSpec:
-        """See `Family`."""
+        """See `Family`: levels are those seen, or those declared."""
         require_counts(X, _WHAT)
-        highest = np.fmax.reduce(X, axis=0, initial=0.0)
-        if highest.max() >= _MOST_LEVELS:
-            j = int(highest.argmax())
+        seen = [np.unique(column[~np.isnan(column)]) for column in X.T]
+        many = [j for j, own in enumerate(seen) if len(own) > _MOST_LEVELS]
+        if many:
             raise ValueError(
-                f"Column {j} of X has codes up to {highest[j]:.0f}, which are not codes 0, 1, 2, "
-                "... of levels. Make them with sklearn.preprocessing.OrdinalEncoder."
+                f"Column {many[0]} of X has {len(seen[many[0]])} different codes, which are more "
+                "than levels of an item can be. Leave it out, or bin it."
             )
-        seen = highest.astype(np.intp) + 1
         if self.n_levels is None:
-            return make_spec(seen)
-        given = np.broadcast_to(np.asarray(self.n_levels, np.intp), seen.shape)
-        beyond = np.flatnonzero(seen > given)
-        if beyond.size:
-            j = int(beyond[0])
-            raise ValueError(
-                f"Column {j} of X has codes up to {seen[j] - 1}, which are more than "
-                f"n_levels={given[j]} levels."
-            )
-        return make_spec(given)
+            # A column of which all is missing has one level, of which nothing is known.
+            return make_spec([own if len(own) else np.zeros(1) for own in seen])
+        declared = np.broadcast_to(np.asarray(self.n_levels, np.intp), len(seen))
+        for j, own in enumerate(seen):
+            if len(own) and own[-1] >= declared[j]:
+                raise ValueError(
+                    f"Column {j} of X has codes up to {own[-1]:.0f}, which are more than "
+                    f"n_levels={declared[j]} levels."
+                )
+        return make_spec([np.arange(float(n)) for n in declared])
+
+    def levels(self, column_spec: CategoricalSpec) -> list[Array]:
+        """Values of the levels of each column, in the order of their probabilities."""
+        return [own.copy() for own in column_spec.levels]
 
     def encode(self, X: Array, column_spec: CategoricalSpec) -> Array:
         """Joint levels (n_rows, n_groups), as positions among those of all groups."""
         require_counts(X, _WHAT)
-        with np.errstate(invalid="ignore"):
-            known = column_spec.n_levels > X
-        if self.unseen == "error" and not known.all():
-            unseen = np.argwhere(~known & ~np.isnan(X))
-            if len(unseen):
-                row, column = unseen[0]
-                raise DomainError(
-                    float(X[row, column]), int(row), int(column), "one of the codes seen in fit"
-                )
-        codes = np.where(known, X, column_spec.n_levels).astype(np.int32)
+        codes = np.empty(X.shape, np.int32)
+        for j, own in enumerate(column_spec.levels):
+            column = X[:, j]
+            position = np.searchsorted(own, column).astype(np.int32)
+            position[position == len(own)] = 0
+            known = own[position] == column
+            if self.unseen == "error" and not (known | np.isnan(column)).all():
+                row = int(np.flatnonzero(~known & ~np.isnan(column))[0])
+                raise DomainError(float(column[row]), row, j, "one of the codes seen in fit")
+            codes[:, j] = np.where(known, position, len(own))
         codes *= column_spec.stride.astype(np.int32)
         joint = np.add.reduceat(
             codes, [start for start, _ in column_spec.groups], axis=1, dtype=np.int32
@@ -246,6 +261,59 @@ class Categorical(Family):
         """See `Family`."""
         return {"probability": params.probability}
 
+    public_names: ClassVar[tuple[str, ...]] = ("probability",)
+
+    def from_public(
+        self,
+        public: Mapping[str, ArrayLike],
+        column_spec: CategoricalSpec,
+        fitted: CategoricalSpec | None = None,
+    ) -> CategoricalParams:
+        """See `Family`. Probabilities are matched by the values of the levels.
+
+        A level that the parameters know nothing of gets a hundredth of an even probability,
+        so that EM can learn it.
+        """
+        given = read_parameter(public, "probability", 3)
+        known = column_spec if fitted is None else fitted
+        shape = (len(given), len(known.levels), int(known.n_levels.max()))
+        if given.shape != shape:
+            raise ValueError(f"probability must have shape {shape}, got {given.shape}.")
+        within = _within(known)
+        if (given < 0.0).any() or (given[:, ~within] > 0.0).any():
+            raise ValueError("probability must be >= 0, and 0 beyond the last level of a column.")
+        wrong = np.argwhere(np.abs(given.sum(axis=2) - 1.0) > 1e-6)
+        if len(wrong):
+            k, j = wrong[0]
+            raise ValueError(f"probability of component {k}, column {j} does not sum to 1.")
+        if fitted is None or fitted is column_spec:
+            return CategoricalParams(given / given.sum(axis=2, keepdims=True))
+        probability = np.zeros((len(given), len(column_spec.levels), column_spec.n_levels.max()))
+        for j, (old, new) in enumerate(zip(known.levels, column_spec.levels, strict=True)):
+            place = np.minimum(np.searchsorted(old, new), len(old) - 1)
+            matched = np.where(old[place] == new, given[:, j, place], _NEW_LEVEL / len(new))
+            probability[:, j, : len(new)] = matched
+        total = probability.sum(axis=2, keepdims=True)
+        even = _within(column_spec) / column_spec.n_levels[:, None]
+        known_at_all = total > 0.0
+        return CategoricalParams(
+            np.where(known_at_all, probability / np.where(known_at_all, total, 1.0), even)
+        )
+
+    def spec_of(
+        self, public: Mapping[str, ArrayLike], fitted: CategoricalSpec | None = None
+    ) -> CategoricalSpec:
+        """See `Family`: without a fit, codes 0, 1, 2, ... of the levels that are possible."""
+        if fitted is not None:
+            return fitted
+        given = read_parameter(public, "probability", 3)
+        if self.n_levels is not None:
+            declared = np.broadcast_to(np.asarray(self.n_levels, np.intp), given.shape[1])
+        else:
+            possible = given.any(axis=0)
+            declared = given.shape[2] - possible[:, ::-1].argmax(axis=1)
+        return make_spec([np.arange(float(n)) for n in declared])
+
     def sample(
         self,
         params: CategoricalParams,
@@ -259,7 +327,8 @@ class Categorical(Family):
         rows = np.zeros(uniform.shape)
         for level in range(below.shape[2] - 1):
             rows += uniform >= below[labels, :, level]
-        return np.minimum(rows, column_spec.n_levels - 1.0)
+        positions = np.minimum(rows, column_spec.n_levels - 1.0).astype(np.intp)
+        return np.stack([own[positions[:, j]] for j, own in enumerate(column_spec.levels)], axis=1)
 
     def to_vector(self, params: CategoricalParams, column_spec: CategoricalSpec) -> Array:
         """Log-ratios of the probabilities to that of the first level."""

@@ -281,7 +281,7 @@ class Family(ABC):
         """Names of the parameters in what `to_public` returns."""
         raise NotImplementedError(f"{type(self).__name__} does not define public_names.")
 
-    def from_public(self, public: Mapping[str, Any], column_spec: Any) -> Any:
+    def from_public(self, public: Mapping[str, Any], column_spec: Any, fitted: Any = None) -> Any:
         """Parameters from what `to_public` returns, for rows encoded with a column spec.
 
         The inverse of `to_public` in exact arithmetic, for any column spec: parameters that
@@ -293,6 +293,8 @@ class Family(ABC):
             Parameters by name in the units of the data.
         column_spec : object
             From `column_spec` or `spec_of`.
+        fitted : object, default=None
+            Column spec of the fit that the parameters come from, if that is another.
 
         Raises
         ------

@@ -13,13 +13,15 @@ is missing is left out of all sums: its density integrates to one.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._published import read_parameter
 from emlearn.engine import DegenerateModelError
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -227,6 +229,32 @@ class ExponentialFamily(Family):
     def to_public(self, params: ItemParams, column_spec: ItemSpec) -> dict[str, Array]:
         """See `Family`."""
         return {self.name: self.parameter(params.mean)}
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """See `Family`."""
+        return (self.name,)
+
+    def mean_of(self, parameter: Array) -> Array:
+        """The mean of t(x), from the parameter that the user knows: undoes `parameter`."""
+        return parameter
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+    ) -> ItemParams:
+        """See `Family`."""
+        given = read_parameter(public, self.name, 2)
+        mean = np.asarray(self.mean_of(given), np.float64)
+        with np.errstate(all="ignore"):
+            valid = (
+                np.isfinite(self.natural(mean)).all()
+                and (
+                    np.abs(self.from_real(self.to_real(mean)) - mean) <= 1e-6 * (1.0 + np.abs(mean))
+                ).all()
+            )
+        if not valid:
+            raise ValueError(f"{self.name} has values outside its domain: {given}.")
+        return ItemParams(mean)
 
     def sample(
         self, params: ItemParams, column_spec: ItemSpec, labels: Array, rng: np.random.Generator

@@ -194,7 +194,8 @@ class Gaussian(Family):
             return ridge
         if self.structure.scales_by_column:
             return RELATIVE_RIDGE * np.where(variance > 0.0, variance, 1.0)
-        return RELATIVE_RIDGE * (variance if variance.any() else np.ones_like(variance))
+        mean = float(variance.mean())
+        return np.full_like(variance, RELATIVE_RIDGE * (mean if mean > 0.0 else 1.0))
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
@@ -339,7 +340,7 @@ class Gaussian(Family):
         return self.structure.rescale_cholesky(root, column_spec.scaling.scale)
 
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec
+        self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec, fitted: Any = None
     ) -> GaussianParams:
         """See `Family`. In the place of "covariance" there may be "precision_cholesky".
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._published import read_probabilities
 
 
 class MixtureParams(NamedTuple):
@@ -62,6 +64,7 @@ class Mixture(Family):
     Two classes, each of two kinds of rows, where the classes of the rows are known:
 
     >>> import numpy as np
+    from numpy.typing import ArrayLike
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Mixture, Poisson
     >>> counts = np.array([[1], [20], [2], [21], [9], [40], [8], [41]] * 5)
@@ -190,6 +193,37 @@ class Mixture(Family):
         parts = self.family.to_public(params.parts, column_spec)
         named = {name: value.reshape(*shape, *value.shape[1:]) for name, value in parts.items()}
         return {"weight": params.weight, **named}
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """See `Family`."""
+        return ("weight", *self.family.public_names)
+
+    def _parts_of(self, public: Mapping[str, ArrayLike], size: int) -> dict[str, Array]:
+        """The parameters of the parts, their first axis running over all parts."""
+        parts = {}
+        for name in self.family.public_names:
+            value = np.asarray(public[name])
+            parts[name] = value.reshape(size, *value.shape[2:])
+        return parts
+
+    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
+        weight = read_probabilities(public, "weight", 2)
+        missing = [name for name in self.family.public_names if name not in public]
+        if missing:
+            raise ValueError(f"The parameters of the components need {missing[0]!r}.")
+        return weight, self._parts_of(public, weight.size)
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+    ) -> MixtureParams:
+        """See `Family`."""
+        weight, parts = self._read(public)
+        return MixtureParams(weight, self.family.from_public(parts, column_spec, fitted))
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> Any:
+        """See `Family`."""
+        return self.family.spec_of(self._read(public)[1], fitted)
 
     def sample(
         self, params: MixtureParams, column_spec: Any, labels: Array, rng: np.random.Generator

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import DomainError, require_counts
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._published import read_probabilities
 
 _TINY = float(np.finfo(np.float64).tiny)
 _WHAT = "counts, which are integers >= 0 (or NaN where missing)"
@@ -218,6 +221,14 @@ class Multinomial(Family):
         """See `Family`."""
         return {"probability": params.probability}
 
+    public_names: ClassVar[tuple[str, ...]] = ("probability",)
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+    ) -> MultinomialParams:
+        """See `Family`."""
+        return MultinomialParams(read_probabilities(public, "probability", 2))
+
     def sample(
         self,
         params: MultinomialParams,
@@ -226,6 +237,11 @@ class Multinomial(Family):
         rng: np.random.Generator,
     ) -> Array:
         """See `Family`."""
+        if column_spec is None:
+            raise ValueError(
+                "Documents cannot be drawn from parameters alone: their lengths are those of the "
+                "rows of a fit."
+            )
         length = rng.choice(column_spec.length, len(labels), p=column_spec.chance).astype(np.int64)
         return rng.multinomial(length, params.probability[labels]).astype(np.float64)
 

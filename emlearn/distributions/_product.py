@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import DomainError
@@ -140,6 +141,42 @@ class Product(Family):
             for i, part in enumerate(parts)
             for name, value in part.items()
         }
+
+    def _names(self) -> tuple[tuple[str, ...], ...]:
+        """Published names of the parameters of each part."""
+        own = [family.public_names for family, _ in self.parts]
+        every = [name for names in own for name in names]
+        return tuple(
+            tuple(name if every.count(name) == 1 else f"{name}_{i}" for name in names)
+            for i, names in enumerate(own)
+        )
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """See `Family`."""
+        return tuple(name for names in self._names() for name in names)
+
+    def _publics(self, public: Mapping[str, ArrayLike]) -> tuple[dict[str, ArrayLike], ...]:
+        """The parameters of each part, by their own names."""
+        missing = [name for name in self.public_names if name not in public]
+        if missing:
+            raise ValueError(f"The parameters of the components need {missing[0]!r}.")
+        return tuple(
+            {name: public[key] for name, key in zip(family.public_names, keys, strict=True)}
+            for (family, _), keys in zip(self.parts, self._names(), strict=True)
+        )
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: tuple[Any, ...], fitted: Any = None
+    ) -> tuple[Any, ...]:
+        """See `Family`."""
+        fitted = self._all(None) if fitted is None else fitted
+        return self._each("from_public", self._publics(public), column_spec, fitted)
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> tuple[Any, ...]:
+        """See `Family`."""
+        fitted = self._all(None) if fitted is None else fitted
+        return self._each("spec_of", self._publics(public), fitted)
 
     def sample(
         self,

@@ -404,7 +404,7 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
                 "With warm_start=True the fit goes on from the last one, which had another "
                 "family or n_components. Set warm_start=False to start anew."
             )
-        components = family.from_public(self.component_params_, column_spec)
+        components = family.from_public(self.component_params_, column_spec, self._fitted_spec)
         return LabelParams(self._chain(), components, column_spec)
 
     def _accelerator(self) -> str | None:

@@ -113,7 +113,9 @@ class Law(ABC):
         """Parameters as an unconstrained vector."""
 
     @abstractmethod
-    def from_vector(self, vector: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
+    def from_vector(
+        self, vector: NDArray[np.float64], like: Any
+    ) -> tuple[Any, NDArray[np.float64]]:
         """Parameters from the head of a vector, and the rest of the vector."""
 
 
@@ -215,11 +217,13 @@ class MixtureLaw(Law):
         logarithms = np.log(np.maximum(params.weights, _TINY))
         return logarithms[:-1] - logarithms[-1]
 
-    def from_vector(self, vector: NDArray[np.float64]) -> tuple[MixtureParams, NDArray[np.float64]]:
-        """See `Law`."""
+    def from_vector(
+        self, vector: NDArray[np.float64], like: MixtureParams
+    ) -> tuple[MixtureParams, NDArray[np.float64]]:
+        """See `Law`. An empty component stays empty."""
         log_ratio, rest = np.split(vector, [self.n_components - 1])
         logarithms = np.append(log_ratio, 0.0)
-        weights = np.exp(logarithms - logarithms.max())
+        weights = np.exp(logarithms - logarithms.max()) * (like.weights > 0.0)
         if not np.isfinite(weights).all():
             raise DegenerateModelError("the weights are not finite")
         return MixtureParams(weights / weights.sum()), rest

@@ -222,6 +222,6 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
 
     def from_vector(self, vector: NDArray[np.float64], like: LabelParams) -> LabelParams:
         """See `to_vector`."""
-        law, rest = self.law.from_vector(vector)
+        law, rest = self.law.from_vector(vector, like.law)
         components = self.family.from_vector(rest, like.components, like.column_spec)
         return LabelParams(law, components, like.column_spec)

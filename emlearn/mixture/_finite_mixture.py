@@ -329,7 +329,7 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
                 "With warm_start=True the fit goes on from the last one, which had another "
                 "family or n_components. Set warm_start=False to start anew."
             )
-        components = family.from_public(self.component_params_, column_spec)
+        components = family.from_public(self.component_params_, column_spec, self._fitted_spec)
         return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
 
     def _accelerator(self) -> str | None:

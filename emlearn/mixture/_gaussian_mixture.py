@@ -55,9 +55,11 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal
-        matrix each, or one variance each.
+        matrix each, one variance each, or (EEV, as mclust names it) ellipsoids of one
+        volume and shape, each with an orientation of its own. With "spherical" and "EEV"
+        the units of the columns matter.
     tol : float, default=1e-7
         Stop when the log-likelihood still to be gained, estimated from the rate of
         convergence, is below this many nats per unit of weight. (scikit-learn stops at
@@ -127,9 +129,9 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
     means_ : ndarray of shape (n_components, n_features)
         Means.
     covariances_ : ndarray
-        Covariances: (n_components, n_features, n_features) if "full", (n_features,
-        n_features) if "tied", (n_components, n_features) if "diag", (n_components,) if
-        "spherical".
+        Covariances: (n_components, n_features, n_features) if "full" or "EEV",
+        (n_features, n_features) if "tied", (n_components, n_features) if "diag",
+        (n_components,) if "spherical".
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray

@@ -19,7 +19,7 @@ class Naive:
     @staticmethod
     def matrices(covariances, covariance_type, n_components, n_features):
         """Covariances as K full matrices."""
-        if covariance_type == "full":
+        if covariance_type in ("full", "EEV"):
             return np.array(covariances, float)
         if covariance_type == "tied":
             return np.array([covariances] * n_components, float)
@@ -64,6 +64,10 @@ class Naive:
             covariances = scatters / counts[:, None, None] + ridge * np.eye(d)
             if covariance_type == "diag":
                 covariances = np.diagonal(covariances, axis1=1, axis2=2)
+            elif covariance_type == "EEV":
+                values, vectors = np.linalg.eigh(counts[:, None, None] * covariances)
+                common = values.sum(axis=0) / counts.sum()
+                covariances = (vectors * common) @ vectors.transpose(0, 2, 1)
             elif covariance_type == "spherical":
                 covariances = np.trace(covariances, axis1=1, axis2=2) / d
         return counts / counts.sum(), means, covariances

@@ -74,7 +74,7 @@ def test_history_says_what_the_accelerator_did(faithful):
     n_rows=st.integers(8, 60),
     n_features=st.integers(1, 4),
     n_components=st.integers(1, 4),
-    covariance_type=st.sampled_from(["full", "tied", "diag", "spherical"]),
+    covariance_type=st.sampled_from(["full", "tied", "diag", "spherical", "EEV"]),
     seed=st.integers(0, 2**32 - 1),
     start=st.sampled_from(["kmeans", "k-means++", "random", "one component twice"]),
     copies=st.booleans(),

@@ -18,6 +18,11 @@ RIDGES = [0.0, 0.3]
 WEIGHTED = [False, True]
 
 
+@pytest.fixture(params=sorted(BY_NAME))
+def covariance_type(request):
+    return request.param
+
+
 def problem(naive, covariance_type, ridge, weighted, n=40, d=3, K=3):
     """Data with weights, and parameters that are one M-step from random responsibilities."""
     rng = np.random.default_rng([n, d, K])
@@ -95,6 +100,10 @@ def unpack(vector, covariance_type, K, d):
         matrices = np.array([np.diag(np.exp(v)) for v in rest.reshape(K, d)])
     elif covariance_type == "spherical":
         matrices = np.array([np.exp(v) * np.eye(d) for v in rest])
+    elif covariance_type == "EEV":
+        # In the plane: logarithms of two eigenvalues, and an angle for each component.
+        turns = np.array([[[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in rest[2:]])
+        matrices = (turns * np.exp(rest[:2])) @ turns.transpose(0, 2, 1)
     else:
         shapes = rest.reshape(K if covariance_type == "full" else 1, d * (d + 1) // 2)
         matrices = []
@@ -111,6 +120,9 @@ def pack(weights, means, covariances, covariance_type):
     parts = [np.log(weights[:-1] / weights[-1]), means.ravel()]
     if covariance_type in ("diag", "spherical"):
         parts.append(np.log(covariances).ravel())
+    elif covariance_type == "EEV":
+        values, vectors = np.linalg.eigh(covariances)
+        parts += [np.log(values[0]), np.arctan2(vectors[:, 1, 0], vectors[:, 0, 0])]
     else:
         for matrix in np.atleast_3d(covariances.T).T:
             lower = np.linalg.cholesky(matrix)
@@ -195,8 +207,7 @@ def test_densities(naive, covariance_type, n_features):
 def test_criteria(covariance_type, blobs):
     mixture = GaussianMixtureEM(3, covariance_type=covariance_type, random_state=0).fit(blobs)
     weight = np.random.default_rng(0).random(len(blobs))
-    n_parameters = {"full": 2 + 6 + 9, "tied": 2 + 6 + 3, "diag": 2 + 6 + 6, "spherical": 2 + 6 + 3}
-    p = n_parameters[covariance_type]
+    p = 2 + 6 + {"full": 9, "tied": 3, "diag": 6, "spherical": 3, "EEV": 5}[covariance_type]
     for w in (np.ones(len(blobs)), weight):
         log_likelihood = w @ mixture.score_samples(blobs)
         assert_allclose(mixture.aic(blobs, sample_weight=w), -2 * log_likelihood + 2 * p)

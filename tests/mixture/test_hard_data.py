@@ -287,3 +287,22 @@ def test_many_components_and_columns():
     X = rng.normal(size=(300, 40))
     mixture = GaussianMixtureEM(30, covariance_type="diag", **START, tol=1e-3).fit(X)
     check_finite(mixture, X)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "EEV"])
+@pytest.mark.filterwarnings("ignore:.*converge")
+def test_draws_where_columns_nearly_depend_in_single_precision(covariance_type):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(300, 2))
+        X = np.hstack([X, X @ rng.normal(size=(2, 2)) + 2e-4 * rng.normal(size=(300, 2))])
+        mixture = GaussianMixtureEM(
+            2, covariance_type=covariance_type, reg_covar=0, random_state=seed
+        )
+        try:
+            mixture.fit(X.astype(np.float32))
+        except ValueError:
+            continue
+        rows, _ = mixture.sample(100)
+        assert rows.dtype == np.float32
+        assert np.isfinite(rows).all()

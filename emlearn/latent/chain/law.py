@@ -213,7 +213,9 @@ class ChainLaw(Law):
         """
         return np.sqrt(np.concatenate([params.startprob, params.transmat.ravel()]))
 
-    def from_vector(self, vector: NDArray[np.float64]) -> tuple[ChainParams, NDArray[np.float64]]:
+    def from_vector(
+        self, vector: NDArray[np.float64], like: ChainParams
+    ) -> tuple[ChainParams, NDArray[np.float64]]:
         """See `Law`."""
         n = self.n_components
         roots, rest = np.split(vector, [n + n * n])

@@ -186,3 +186,25 @@ def test_matrices_of_less_than_full_rank(structure):
     bad = np.array([np.eye(D), matrix, np.eye(D)]) if structure.name == "full" else matrix
     with pytest.raises(DegenerateModelError, match="is singular"):
         structure.factor(bad, D, 1e-14)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "EEV"])
+def test_roots_of_draws_in_single_precision(name):
+    """Rounded to single precision a covariance may have no factor; its draws are still made."""
+    structure, failed = STRUCTURES[name], 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(2, 50))
+        x = np.concatenate([x, rng.normal(size=(2, 2)) @ x + 2e-4 * rng.normal(size=(2, 50))])
+        second = structure.new_scatter(1, 4)
+        structure.scatter(x.copy(), np.ones(50), 0, second)
+        covariances = structure.estimate(np.array([50.0]), np.zeros((1, 4)), second, np.zeros(4))
+        root = structure.factor(covariances, 4, 0.0).precision_cholesky.astype(np.float32)
+        own = structure.sample_root(root.astype(np.float64), 0, 4)
+        matrix = structure.matrix(covariances, 0, 4)
+        assert_allclose(own @ own.T, matrix, atol=1e-3 * np.abs(matrix).max())
+        try:
+            np.linalg.cholesky(matrix.astype(np.float32).astype(np.float64))
+        except np.linalg.LinAlgError:
+            failed += 1
+    assert failed > 0

@@ -265,7 +265,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
     if not margin.min() > floor * floor:
         component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
         raise singular(None if tied else component)
-    roots = np.linalg.inv(lower).transpose(0, 2, 1)
+    roots = np.triu(np.linalg.inv(lower).transpose(0, 2, 1))
     return CovarianceFactor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
 
 

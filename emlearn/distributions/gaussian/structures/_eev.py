@@ -23,7 +23,9 @@ class RotatedCovariance(FullCovariance):
     orientation. The model changes its form where columns are given other scales.
 
     In the M-step D_k are the eigenvectors of the scatter of component k, and C is the sum
-    of the eigenvalues of all scatters divided by the sum of the weights [1]_.
+    of the eigenvalues of all scatters divided by the sum of the weights [1]_. (A component
+    of fewer rows than features has axes without any scatter; which of the smaller
+    eigenvalues belongs to which of these makes no difference to the likelihood.)
 
     The coordinates are matrix logarithms of the covariances: K d (d + 1) / 2 of them,
     which is more than there are free parameters. Any symmetric matrices are logarithms of
