@@ -170,7 +170,7 @@ class Categorical(Family):
             column = X[:, j]
             position = np.searchsorted(own, column).astype(np.int32)
             position[position == len(own)] = 0
-            known = own[position] == column
+            known = np.asarray(own[position] == column)
             if self.unseen == "error" and not (known | np.isnan(column)).all():
                 row = int(np.flatnonzero(~known & ~np.isnan(column))[0])
                 raise DomainError(float(column[row]), row, j, "one of the codes seen in fit")

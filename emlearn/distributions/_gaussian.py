@@ -32,8 +32,7 @@ from emlearn.engine.workspace import Workspace
 RELATIVE_RIDGE = 1e-6
 # Nats of a row's log-density that may be lost to cancellation for speed, by precision.
 _ACCEPTED_LOSS = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
-_EPS = {kind: float(np.finfo(kind).eps) for kind in _ACCEPTED_LOSS}
-_KAPPA = {kind: loss / _EPS[kind] for kind, loss in _ACCEPTED_LOSS.items()}
+_KAPPA = {kind: loss / float(np.finfo(str(kind)).eps) for kind, loss in _ACCEPTED_LOSS.items()}
 # A component with less than this of the rows keeps its parameters.
 _EMPTY = 10.0 * float(np.finfo(np.float64).eps)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -153,28 +154,27 @@ class LabelData:
             return float(self.n_rows)
         return float(self.row_weight.sum())
 
+    @cached_property
     def distinct(self) -> Distinct:
         """The distinct rows: what is drawn at random for a start is drawn from these.
 
         Thus neither the order of the rows nor copies in the place of weights change a start.
-        Rows of sequences are all distinct: they differ in what comes before and after.
+        Rows of sequences are copies where the whole sequences are.
         """
-        weight = self.row_weight
         if self.sequences is None:
-            return find_distinct(self.X, weight, self.labels)
-        every = np.arange(self.n_rows)
-        return Distinct(every, every, weight)
+            return group_copies(hash_rows(self.X, self.labels), self.row_weight)
+        return _distinct_in_sequences(hash_rows(self.X, self.labels), self.sequences, self.weight)
 
     def sample(self, n_components: int, rng: np.random.Generator) -> tuple[Index, Array]:
         """Distinct rows of small data, or of a random choice of large, and their weights."""
         size = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT * n_components)
         if self.n_rows <= size:
-            first, _, weight = self.distinct()
+            first, _, weight = self.distinct
             return first, weight
         chosen = np.sort(rng.choice(self.n_rows, size, replace=False, shuffle=False))
         labels = None if self.labels is None else self.labels[chosen]
-        first, _, weight = find_distinct(self.X[chosen], self.row_weight[chosen], labels)
-        return chosen[first], weight
+        copies = group_copies(hash_rows(self.X[chosen], labels), self.row_weight[chosen])
+        return chosen[copies.first], copies.weight
 
 
 def prepare_rows(
@@ -192,11 +192,16 @@ def prepare_rows(
         weight = np.where(labels == UNKNOWN, unlabelled_weight * one, one)
     if weight is not None and not weight.all():
         origin = np.flatnonzero(weight)
+        if not origin.size:
+            raise ValueError(
+                "No row has a positive weight: with unlabelled_weight=0 only rows of known class "
+                "count, and their weights are 0."
+            )
         X, weight = X[origin], weight[origin]
         labels = None if labels is None else labels[origin]
     if family.is_discrete:
         one = np.ones(X.shape[0]) if weight is None else weight
-        distinct = find_distinct(X, one, labels)
+        distinct = group_copies(hash_rows(X, labels), one)
         if worth_merging(X, labels, distinct):
             first = distinct.first
             X, weight = X[first], distinct.weight
@@ -259,6 +264,7 @@ def take_sequences(data: LabelData, chosen: Index, family: Family, n_components:
     """Some of the sequences, in the coordinates of all."""
     assert data.sequences is not None
     sequences, rows = data.sequences.select(chosen)
+    given = np.concatenate([block.origin for block in data.blocks])
     part = replace(
         data,
         X=data.X[rows],
@@ -268,7 +274,7 @@ def take_sequences(data: LabelData, chosen: Index, family: Family, n_components:
         origin=rows if data.origin is None else data.origin[rows],
         rows=family.take(data.rows, rows),
     )
-    return replace(part, blocks=_cut_sequences(part, family, n_components, chosen))
+    return replace(part, blocks=_cut_sequences(part, family, n_components, given[chosen]))
 
 
 def _cut_rows(data: LabelData, family: Family, n_components: int) -> tuple[LabelBlock, ...]:
@@ -328,11 +334,12 @@ def _cut_sequences(
     return tuple(blocks)
 
 
-def find_distinct(X: Any, weight: Array, labels: Index | None) -> Distinct:
-    """Rows that are equal as far as a hash of 64 bits can tell, in the order of the hash."""
+def hash_rows(X: Any, labels: Index | None) -> NDArray[np.uint64]:
+    """A hash of 64 bits of each row and its label: the same for rows that are equal."""
     n_rows, n_features = X.shape
     factors = np.random.default_rng(0).integers(1 << 63, size=n_features + 1, dtype=np.uint64)
     factors |= np.uint64(1)
+    hashed: NDArray[np.uint64]
     if hasattr(X, "indptr"):
         hashed = csr_array((_bits(X.data), X.indices, X.indptr), shape=X.shape) @ factors[1:]
     else:
@@ -341,8 +348,35 @@ def find_distinct(X: Any, weight: Array, labels: Index | None) -> Distinct:
             hashed += _bits(column) * factor
     if labels is not None:
         hashed += labels.astype(np.uint64) * factors[0]
+    return hashed
+
+
+def group_copies(hashed: NDArray[np.uint64], weight: Array) -> Distinct:
+    """What is equal as far as a hash can tell, in the order of the hash."""
     _, first, group = np.unique(hashed, return_index=True, return_inverse=True)
     return Distinct(first, group, np.bincount(group, weight))
+
+
+def _distinct_in_sequences(
+    hashed: NDArray[np.uint64], sequences: Sequences, weight: Array | None
+) -> Distinct:
+    """Rows of the sequences that are distinct as wholes."""
+    time = np.arange(sequences.n_rows) - np.repeat(sequences.first, sequences.lengths)
+    # A row counts for more than itself: what it is, and where in the sequence.
+    placed = _mixed(hashed + _mixed(time.astype(np.uint64) + np.uint64(1)))
+    whole = np.add.reduceat(placed, sequences.first)
+    one = np.ones(len(sequences)) if weight is None else weight
+    first, group, total = group_copies(whole, one)
+    kept, rows = sequences.select(first)
+    group_of_rows = np.repeat(kept.first[group], sequences.lengths) + time
+    return Distinct(rows, group_of_rows, np.repeat(total, kept.lengths))
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Integers of 64 bits in which each bit depends on all (the finalizer of SplitMix64)."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def _bits(values: Array) -> Array:

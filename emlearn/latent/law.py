@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
+from emlearn.distributions._contract import mean_width
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.softmax import to_responsibilities
 from emlearn.latent.data import (
@@ -164,10 +165,8 @@ class MixtureLaw(Law):
         self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
     ) -> LabelData | None:
         """Random rows."""
-        X = data.X
         if size is None:
-            width = (X.nnz if hasattr(X, "nnz") else X.size) / max(X.shape[0], 1)
-            each = max(_SUBSET_ROWS_PER_COMPONENT, int(_SUBSET_ROWS_PER_ENTRY * width))
+            each = max(_SUBSET_ROWS_PER_COMPONENT, int(_SUBSET_ROWS_PER_ENTRY * mean_width(data.X)))
             size = max(SUBSET_ROWS, self.n_components * each)
         if data.n_rows <= 2 * size:
             return None

@@ -76,7 +76,7 @@ def split_component(
     to_responsibilities(others, np.ascontiguousarray(posterior[moved]))
     changed = posterior + others
     changed[moved] = 0.0
-    first, _, weight = data.distinct()
+    first, _, weight = data.distinct
     home = changed.argmax(axis=0)
     chance = weight * np.bincount(home, data.row_weight, n_components)[home[first]]
     center = int(first[rng.choice(len(first), p=chance / chance.sum())])

@@ -42,13 +42,17 @@ def from_labelled(
     responsibilities: Array,
     rng: np.random.Generator,
     rows: Index | None = None,
+    weight: Array | None = None,
 ) -> LabelParams:
-    """Parameters from responsibilities (without weight) that give way to known labels."""
+    """Parameters from responsibilities (without weight) that give way to known labels.
+
+    Of all rows, or of the rows at some positions and with some weights.
+    """
     labels = data.labels
     if labels is not None:
         labels = labels if rows is None else labels[rows]
         responsibilities = with_labels(responsibilities, labels)
-    weight = data.row_weight if rows is None else data.row_weight[rows]
+    weight = data.row_weight if weight is None else weight
     return model.from_responsibilities(data, responsibilities * weight, rng, rows)
 
 
@@ -77,7 +81,7 @@ class RowsStart:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
-        first, _, weight = data.distinct()
+        first, _, weight = data.distinct
         K = model.n_components
         size = min(K, len(first))
         seeds = first[rng.choice(len(first), size, replace=False, p=weight / weight.sum())]
@@ -93,7 +97,7 @@ class RandomStart:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
-        first, group, _ = data.distinct()
+        first, group, _ = data.distinct
         responsibilities = rng.exponential(size=(model.n_components, len(first)))
         responsibilities /= responsibilities.sum(axis=0)
         return from_labelled(model, data, responsibilities[:, group], rng)
@@ -154,10 +158,7 @@ class NearestStart:
         empty = np.flatnonzero(~responsibilities.any(axis=1))
         # A component without rows starts at a row drawn at random.
         responsibilities[empty, rng.integers(len(points), size=empty.size)] = 1.0
-        labels_known = None if data.labels is None else data.labels[rows]
-        if labels_known is not None:
-            responsibilities = with_labels(responsibilities, labels_known)
-        return model.from_responsibilities(data, responsibilities * weight, rng, rows)
+        return from_labelled(model, data, responsibilities, rng, rows, weight)
 
 
 def nearest(points: Array, centers: Array) -> Array:

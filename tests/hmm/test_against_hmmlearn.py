@@ -103,7 +103,7 @@ def test_poisson_and_priors_of_the_chain():
     theirs.lambdas_ = start.T @ X / start.sum(axis=0)[:, None]
     theirs.lambdas_prior, theirs.lambdas_weight = 0.0, 0.0
     theirs.fit(X, lengths)
-    model = ours(Poisson(alpha=0.0), start, startprob_prior=1.5, transmat_prior=2.5)
+    model = ours(Poisson(alpha=0.0), start, startprob_alpha=0.5, transmat_alpha=1.5)
     model.fit(X, lengths=lengths)
     prior = model.history_["objective"][-1] - model.log_likelihood_
     expected = 0.5 * np.log(model.startprob_).sum() + 1.5 * np.log(model.transmat_).sum()

@@ -140,7 +140,7 @@ def test_fixed_zeros_make_a_left_right_model(draw_chains):
     X = rng.normal(3.0 * states, 1.0)[:, None]
     init = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
     model = HiddenMarkovEM(
-        3, startprob_init=[1, 0, 0], transmat_init=init, transmat_prior=1.5, random_state=0
+        3, startprob_init=[1, 0, 0], transmat_init=init, transmat_alpha=0.5, random_state=0
     ).fit(X, lengths=lengths)
     assert_array_equal(model.transmat_ == 0.0, init == 0.0)
     assert_array_equal(model.startprob_, [1.0, 0.0, 0.0])

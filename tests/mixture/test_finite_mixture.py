@@ -156,7 +156,7 @@ def test_weights_are_copies(items):
 
 def test_priors_keep_out_zeros(items):
     X, _ = items
-    mixture = FiniteMixtureEM(3, family="categorical", weight_alpha=1.0, random_state=0).fit(X)
+    mixture = FiniteMixtureEM(3, family="categorical", weights_alpha=1.0, random_state=0).fit(X)
     assert (mixture.component_params_["probability"] > 0.0).all()
     assert (mixture.weights_ > 1.0 / (len(X) + 3.0)).all()
     # The objective is that of MAP: log-likelihood and the logarithms of the Dirichlet priors.

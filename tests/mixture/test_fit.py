@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import emlearn
 from emlearn import GaussianMixtureEM
-from emlearn.mixture._initialization import STARTS as NAMED
+from emlearn.latent.starts import POINT_STARTS as NAMED
 
 PARAMETERS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 STARTS = sorted({*NAMED, "search"})

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from emlearn import GaussianMixtureEM
-from emlearn.mixture._initialization import STARTS as NAMED
+from emlearn.latent.starts import POINT_STARTS as NAMED
 
 #: By name, and whatever is the default.
 STARTS = {*NAMED, GaussianMixtureEM().init_params}

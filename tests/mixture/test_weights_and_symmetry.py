@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import GaussianMixtureEM
-from emlearn.mixture._initialization import STARTS as NAMED
+from emlearn.latent.starts import POINT_STARTS as NAMED
 
 STARTS = sorted(NAMED)
 CRITERIA = ["score", "aic", "bic", "icl"]

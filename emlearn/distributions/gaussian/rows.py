@@ -113,8 +113,8 @@ def encode(
     X: Array, scaling: ColumnScaling, structure: CovarianceStructure, workspace: Workspace
 ) -> GaussianRows:
     """Sort rows into complete ones, and groups of those with missing entries."""
-    # A sum is a single pass, and NaN if any entry is.
-    if not np.isnan(X.sum()) or not (absent := np.isnan(X)).any():
+    absent = find_missing(X)
+    if absent is None:
         return GaussianRows(X, scaling, RowBlock(X, scaling, None, workspace), None)
     table = find_patterns(absent)
     n_missing = table.mask.sum(axis=1)
@@ -134,6 +134,17 @@ def encode(
         block for portion in sorted_rows(X, scaling, rest) for block in row_blocks(portion, scaling)
     )
     return GaussianRows(X, scaling, complete, complete_at, missing, tuple(patterns))
+
+
+def find_missing(X: Array) -> NDArray[np.bool_] | None:
+    """Which entries are missing; None if none is."""
+    # A sum is a single pass, and NaN if any entry is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = X.sum()
+    if not np.isnan(total):
+        return None
+    absent = np.isnan(X)
+    return absent if absent.any() else None
 
 
 def _as_slice(positions: Index) -> Index | slice:
@@ -156,7 +167,8 @@ def _missing_rows(X: Array, table: PatternTable, scaling: ColumnScaling) -> Miss
 
 def order_of_rows(X: Array) -> Index | None:
     """Complete rows first, then by number of missing entries and by pattern."""
-    if not np.isnan(X.sum()) or not (absent := np.isnan(X)).any():
+    absent = find_missing(X)
+    if absent is None:
         return None
     complete = np.flatnonzero(~absent.any(axis=1))
     return np.concatenate([complete, find_patterns(absent).incomplete().order])

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from emlearn.distributions.gaussian.blocks import RowBlock, Scaling, column_scaling
+from emlearn.distributions.gaussian.blocks import RowBlock
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine.workspace import Workspace
+
+
+def column_scaling(X, weight, *, by_column):
+    summary = summarize_columns(X, weight, by_column=by_column)
+    return summary.scaling, summary.variance
 
 
 def rows(n=300, d=3, seed=0):
@@ -73,7 +79,7 @@ def test_many_rows_are_taken_in_chunks():
 
 
 def test_log_jacobian():
-    scaling = Scaling(np.zeros(2), np.array([2.0, 8.0]))
+    scaling = ColumnScaling(np.zeros(2), np.array([2.0, 8.0]))
     assert scaling.log_jacobian == pytest.approx(-np.log(16.0))
 
 

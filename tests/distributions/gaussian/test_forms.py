@@ -7,7 +7,8 @@ from scipy.stats import multivariate_normal
 
 from emlearn import kernels as compiled
 from emlearn.distributions.gaussian import forms as kernels
-from emlearn.distributions.gaussian.blocks import RowBlock, Scaling
+from emlearn.distributions.gaussian.blocks import RowBlock
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine.workspace import Workspace
 
@@ -33,7 +34,7 @@ def problem(name, form, d, dtype, n=64, K=3):
     if structure.n_moments(d) == 0:
         x = X.T.astype(np.float64)
         scatter = x @ x.T
-    block = RowBlock(X, Scaling(np.zeros(d), np.ones(d)), None, Workspace(), scatter=scatter)
+    block = RowBlock(X, ColumnScaling(np.zeros(d), np.ones(d)), None, Workspace(), scatter=scatter)
     return structure, getattr(kernels, form)(structure), block, means, factor, matrices
 
 
@@ -66,7 +67,8 @@ def test_densities_and_statistics(name, form, d, dtype):
     statistics = bound.statistics(block, resp.copy())
     exact = resp.astype(np.float64)
     assert_allclose(statistics.weight, exact.sum(axis=1), rtol=1e-5)
-    origin, second = kernel.centred(statistics, means)
+    statistics = kernel.about_means(statistics, means)
+    origin, second = means, statistics.second
     for k in range(K):
         assert_allclose(statistics.first[k], exact[k] @ (X - origin[k]), **loose)
     # The covariances that follow are those about the new means.
@@ -124,12 +126,12 @@ def test_centred_rows_keep_the_digits_of_a_narrow_component(name, form):
     factor = structure.factor(cov, 2, 1e-12)
     kernel = getattr(kernels, form)(structure)
     bound = kernel.bind(mean[None], factor, np.zeros(1), np.dtype(np.float64))
-    block = RowBlock(X, Scaling(np.zeros(2), np.ones(2)), None, Workspace())
+    block = RowBlock(X, ColumnScaling(np.zeros(2), np.ones(2)), None, Workspace())
     out = np.empty((1, 400))
     bound.log_density(block, out, common=True)
     assert_allclose(out[0], -0.5e14 * np.square(X - mean).sum(axis=1), rtol=1e-9)
     statistics = bound.statistics(block, np.ones((1, 400)))
-    _, second = kernel.centred(statistics, mean[None])
+    second = kernel.about_means(statistics, mean[None]).second
     shift = statistics.first / statistics.weight[:, None]
     got = structure.matrix(structure.estimate(statistics.weight, shift, second, np.zeros(2)), 0, 2)
     exact = np.cov(X.T, bias=True)

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
+from emlearn.distributions.gaussian import scaling as frames
 from emlearn.distributions.gaussian.incomplete import (
     CovariancePrior,
     GaussianParams,
@@ -19,7 +20,6 @@ from emlearn.distributions.gaussian.incomplete import (
     patterns,
     summarize_columns,
 )
-from emlearn.distributions.gaussian.incomplete import scaling as frames
 from emlearn.distributions.gaussian.incomplete.batched import Blocks, invert, solve_blocks
 from emlearn.distributions.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.engine import DegenerateModelError, RemainingGain, run_em, search

@@ -1,4 +1,4 @@
-"""The mixture of any family as a model: its contract, enumeration, published values."""
+"""The label that is independent of others: contract, enumeration, published values."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,16 @@ from emlearn.distributions import (
     Product,
 )
 from emlearn.kernels import softmax as _softmax
-from emlearn.mixture import _finite_data
-from emlearn.mixture._finite_data import Distinct, Observations, find_distinct, worth_merging
-from emlearn.mixture._finite_model import FiniteMixtureModel, FiniteMixtureParams
-from emlearn.mixture._finite_start import RandomStart, RowsStart
+from emlearn.latent import LabelModel, LabelParams, MixtureLaw, MixtureParams, Observations
+from emlearn.latent.data import Distinct, group_copies, hash_rows, worth_merging
+from emlearn.latent.starts import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
 
 N = 240
 
 
-def take(observed, index):
-    labels = observed.labels
-    return Observations(observed.X[index], None if labels is None else labels[index])
+def model_of(family, n_components=2, start=RowsStart(), **law):  # noqa: B008
+    return LabelModel(MixtureLaw(n_components, **law), family, start)
 
 
 def two_groups(kind, holes=0.0):
@@ -61,39 +59,31 @@ MODELS = {
 }
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(_finite_data, "_BLOCK_ROWS", (50, 50))
-
-
 @pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name, labelled, small_blocks):
+    small_blocks(50)
     family, kind, holes = MODELS[name]
     X, side = two_groups(kind, holes)
     rng = np.random.default_rng(1)
     labels = np.where(rng.random(N) < 0.2, side, -1) if labelled else None
-    model = FiniteMixtureModel(
-        family=family,
-        n_components=2,
-        draw=RowsStart(),
-        weight_alpha=0.3,
-        unlabelled_weight=0.5 if labelled else 1.0,
-    )
+    model = model_of(family, alpha=0.3, unlabelled_weight=0.5 if labelled else 1.0)
+    assert len(model.prepare(Observations(X, labels)).blocks) > 1
     check_latent_variable_model(
         model,
         Observations(X, labels),
         sample_weight=rng.uniform(0.5, 2.0, N),
-        take=take,
+        take=Observations.take,
         max_iter=20_000,
     )
 
 
 @pytest.mark.parametrize("holes", [0.0, 0.1])
 def test_contract_of_sparse_rows(holes, small_blocks):
+    small_blocks(50)
     X, _ = two_groups("words", holes)
-    model = FiniteMixtureModel(family=Multinomial(), n_components=2, draw=RandomStart())
-    check_latent_variable_model(model, Observations(csr_array(X)), take=take,
+    model = model_of(Multinomial(), start=RandomStart())
+    check_latent_variable_model(model, Observations(csr_array(X)), take=Observations.take,
                                 sample_weight=np.ones(N))  # fmt: skip
 
 
@@ -103,13 +93,11 @@ def test_objective_by_enumeration():
     rng = np.random.default_rng(2)
     weight = rng.uniform(0.0, 2.0, N)
     labels = np.where(rng.random(N) < 0.3, side, -1)
-    model = FiniteMixtureModel(
-        family=Poisson(alpha=0.0), n_components=2, draw=RowsStart(), unlabelled_weight=0.25
-    )
+    model = model_of(Poisson(alpha=0.0), unlabelled_weight=0.25)
     data = model.prepare(Observations(X, labels), weight)
     params = model.initialize(data, rng)
     rate = params.components.mean
-    joint = poisson.logpmf(X[:, None], rate).sum(axis=2) + np.log(params.weights)
+    joint = poisson.logpmf(X[:, None], rate).sum(axis=2) + np.log(params.law.weights)
     density = np.where(
         labels < 0, 0.25 * logsumexp(joint, axis=1), joint[np.arange(N), np.maximum(labels, 0)]
     )
@@ -120,7 +108,7 @@ def test_objective_by_enumeration():
     mass = (posterior.T * weight * np.where(labels < 0, 0.25, 1.0)).T
     statistics, _ = model.e_step(model.blocks(data)[0], model.precompute(params))
     new = model.m_step(statistics, params)
-    assert_allclose(new.weights, mass.sum(axis=0) / mass.sum())
+    assert_allclose(new.law.weights, mass.sum(axis=0) / mass.sum())
     assert_allclose(new.components.mean, mass.T @ X / mass.sum(axis=0)[:, None])
 
 
@@ -129,14 +117,14 @@ def test_london_deaths(reference):
     table = reference("discrete")["london_deaths"]
     X = np.array(table["deaths"], float)[:, None]
     days = np.array(table["days"], float)
-    model = FiniteMixtureModel(family=Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    model = model_of(Poisson(alpha=0.0))
     data = model.prepare(Observations(X), days)
     for case in table["plain_em_maps"]:
         weights = np.array(case["start"]["weights"])
         components = model.initialize(data, np.random.default_rng(0)).components
         components = components._replace(mean=np.array(case["start"]["rates"], float)[:, None])
         params, n_maps, change = (
-            FiniteMixtureParams(weights, components, data.column_spec),
+            LabelParams(MixtureParams(weights), components, data.column_spec),
             0,
             np.inf,
         )
@@ -146,19 +134,19 @@ def test_london_deaths(reference):
             change = np.linalg.norm(
                 np.append(
                     new.components.mean - params.components.mean,
-                    (new.weights - params.weights)[0],
+                    (new.law.weights - params.law.weights)[0],
                 )
             )
             params, n_maps = new, n_maps + 1
         assert abs(n_maps - case["maps"]) <= 1
-        assert_allclose(params.weights, table["weights"], atol=1e-4)
+        assert_allclose(params.law.weights, table["weights"], atol=1e-4)
         assert_allclose(params.components.mean[:, 0], table["rates"], atol=1e-4)
 
 
 def test_limit_is_that_of_the_reference(reference):
     table = reference("discrete")["london_deaths"]
     X = np.array(table["deaths"], float)[:, None]
-    model = FiniteMixtureModel(family=Poisson(alpha=0.0), n_components=2, draw=RowsStart())
+    model = model_of(Poisson(alpha=0.0))
     data = model.prepare(Observations(X), np.array(table["days"], float))
     params = model.initialize(data, np.random.default_rng(0))
     # The likelihood is flat: its digits end long before those of the parameters.
@@ -167,7 +155,7 @@ def test_limit_is_that_of_the_reference(reference):
         params = model.m_step(statistics, params)
     order = np.argsort(params.components.mean[:, 0])
     assert log_likelihood == pytest.approx(table["log_likelihood"], abs=1e-8)
-    assert_allclose(params.weights[order], table["weights"], atol=1e-6)
+    assert_allclose(params.law.weights[order], table["weights"], atol=1e-6)
     assert_allclose(params.components.mean[order, 0], table["rates"], atol=1e-6)
 
 
@@ -178,7 +166,7 @@ def test_copies_are_merged_and_nothing_changes():
     X, side = two_groups("codes", 0.05)
     X = X[:, :2]
     labels = np.where(np.arange(N) < 40, side, -1)
-    model = FiniteMixtureModel(family=Categorical(), n_components=2, draw=RowsStart())
+    model = model_of(Categorical())
     data = model.prepare(Observations(X, labels))
     assert len(data.weight) < N / 2
     assert data.weight.sum() == N
@@ -189,6 +177,10 @@ def test_copies_are_merged_and_nothing_changes():
     order = np.lexsort(np.nan_to_num(np.column_stack([data.X, data.labels]), nan=9.0).T[::-1])
     assert_array_equal(data.weight[order], counts)
     assert len(data.weight) == len(distinct)
+
+
+def find_distinct(X, weight, labels):
+    return group_copies(hash_rows(X, labels), weight)
 
 
 def test_distinct_rows():
@@ -216,7 +208,7 @@ def test_starts_do_not_depend_on_order_or_copies(draw):
     X, _ = two_groups("real")
     counts = np.random.default_rng(1).integers(1, 3, N)
     order = np.random.default_rng(2).permutation(counts.sum())
-    model = FiniteMixtureModel(family=Gaussian(), n_components=3, draw=draw)
+    model = model_of(Gaussian(), 3, draw)
     starts = [
         model.initialize(model.prepare(Observations(rows), weight), np.random.default_rng(0))
         for rows, weight in ((X, counts.astype(float)), (np.repeat(X, counts, axis=0)[order], None))

@@ -1,4 +1,4 @@
-"""The hidden Markov model as a model: its contract with the engine, for every family."""
+"""The label that forms a Markov chain: the contract with the engine, for every family."""
 
 from itertools import pairwise
 
@@ -11,11 +11,16 @@ from scipy import stats
 
 from emlearn.distributions import Bernoulli, Categorical, Gaussian, Mixture, Poisson, Product
 from emlearn.engine import DegenerateModelError
-from emlearn.hmm import _data
-from emlearn.hmm._data import Observations
-from emlearn.hmm._model import Distribution, make_model
-from emlearn.hmm._sequences import Sequences
-from emlearn.hmm._start import RandomStart, RowsStart
+from emlearn.latent import (
+    ChainLaw,
+    ChainParams,
+    LabelModel,
+    Observations,
+    Probabilities,
+    Sequences,
+)
+from emlearn.latent.chain import law as chain_law
+from emlearn.latent.starts import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
 
 TRANSMAT = np.array([[0.85, 0.15], [0.3, 0.7]])
@@ -55,24 +60,23 @@ def observe(draw_chains):
         }[kind].astype(float)
         X[rng.random(X.shape) < missing] = np.nan
         labels = np.where(rng.random(n) < labelled, states, -1) if labelled else None
-        return Observations(X, Sequences.of_lengths(np.asarray(lengths)), labels)
+        return Observations(X, labels, Sequences.of_lengths(np.asarray(lengths)))
 
     return observe
 
 
 def model_of(family, n_states=2, variant="plain", draw=RowsStart()):  # noqa: B008
-    excess = 0.7 if variant == "priors" else 0.0
+    alpha = 0.7 if variant == "priors" else 0.0
     moves = None
     if variant == "left-right":
         moves = np.triu(np.ones((n_states, n_states)))
         moves /= moves.sum(axis=1, keepdims=True)
-    return make_model(
+    law = ChainLaw(
         n_states,
-        family,
-        draw,
-        Distribution(None, np.full(n_states, excess)),
-        Distribution(moves, np.full((n_states, n_states), excess)),
+        Probabilities(None, np.full(n_states, alpha)),
+        Probabilities(moves, np.full((n_states, n_states), alpha)),
     )
+    return LabelModel(law, family, draw)
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +86,22 @@ def score_by_enumeration(enumerate_paths):
     def score_by_enumeration(model, params, observed, sample_weight):
         """Log-likelihood from all paths, with the densities of the family row by row."""
         family, column_spec = model.family, params.column_spec
-        joint = np.zeros((model.n_states, observed.sequences.n_rows))
+        joint = np.zeros((model.n_components, observed.sequences.n_rows))
         precomputed = family.precompute(params.components, column_spec)
         for t in range(joint.shape[1]):
-            density = np.zeros((model.n_states, 1))
+            density = np.zeros((model.n_components, 1))
             family.log_density(
                 family.encode(observed.X[t : t + 1], column_spec), precomputed, density
             )
             joint[:, t] = density[:, 0]
         if observed.labels is not None:
             known = observed.labels >= 0
-            joint[(observed.labels != np.arange(model.n_states)[:, None]) & known] = -np.inf
+            joint[(observed.labels != np.arange(model.n_components)[:, None]) & known] = -np.inf
         edges = observed.sequences.edges
         values = [
-            enumerate_paths(joint[:, begin:end], params.startprob, params.transmat).log_likelihood
+            enumerate_paths(
+                joint[:, begin:end], params.law.startprob, params.law.transmat
+            ).log_likelihood
             for begin, end in pairwise(edges)
         ]
         weight = np.ones(len(values)) if sample_weight is None else sample_weight
@@ -106,8 +112,8 @@ def score_by_enumeration(enumerate_paths):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_contract(name, variant, monkeypatch, observe, score_by_enumeration):
-    monkeypatch.setattr(_data, "_BLOCK_ROWS", (40, 60))
+def test_contract(name, variant, small_blocks, observe, score_by_enumeration):
+    small_blocks(50)
     family, kind = FAMILIES[name]
     lengths = np.random.default_rng(1).integers(1, 6, size=70)
     missing = 0.2 if variant == "missing" else 0.0
@@ -127,8 +133,8 @@ def test_contract(name, variant, monkeypatch, observe, score_by_enumeration):
     )
 
 
-def test_contract_in_numpy(recursions, monkeypatch, observe, score_by_enumeration):
-    monkeypatch.setattr(_data, "_BLOCK_ROWS", (40, 60))
+def test_contract_in_numpy(recursions, small_blocks, observe, score_by_enumeration):
+    small_blocks(50)
     lengths = np.random.default_rng(1).integers(1, 6, size=50)
     check_latent_variable_model(
         model_of(Gaussian("full")),
@@ -139,13 +145,13 @@ def test_contract_in_numpy(recursions, monkeypatch, observe, score_by_enumeratio
     )
 
 
-def test_long_sequences_are_taken_in_parts(monkeypatch, observe):
+def test_long_sequences_are_taken_in_parts(small_blocks, observe):
     """The same statistics, however a sequence is divided."""
     observed = observe("real", [400, 3, 90])
     model = model_of(Gaussian("full"))
     whole = model.prepare(observed)
     params = model.initialize(whole, np.random.default_rng(0))
-    monkeypatch.setattr(_data, "_BLOCK_ROWS", (32, 32))
+    small_blocks(32)
     divided = model.prepare(observed)
     assert len(whole.blocks) == 1
     assert len(divided.blocks) > 1
@@ -154,9 +160,9 @@ def test_long_sequences_are_taken_in_parts(monkeypatch, observe):
     expected = model.e_step(whole.blocks[0], working)
     found = [model.e_step(block, working) for block in divided.blocks]
     assert_allclose(sum(value for _, value in found), expected[1], rtol=1e-12)
-    for name in ("start", "transition"):
-        total = sum(getattr(statistics, name) for statistics, _ in found)
-        assert_allclose(total, getattr(expected[0], name), rtol=1e-10)
+    for name in ("start", "transition", "visits"):
+        total = sum(getattr(statistics.law, name) for statistics, _ in found)
+        assert_allclose(total, getattr(expected[0].law, name), rtol=1e-10)
     second = sum(statistics.components.second for statistics, _ in found)
     assert_allclose(second, expected[0].components.second, rtol=1e-10)
 
@@ -177,7 +183,7 @@ def problems(draw):
     labels = np.where(rng.random(n) < 0.2, rng.integers(n_states, size=n), -1)
     variant = draw(st.sampled_from(["plain", "priors"]))
     model = model_of(Poisson(), n_states, variant, RandomStart())
-    return model, Observations(X, Sequences.of_lengths(np.array(lengths)), labels), rng
+    return model, Observations(X, labels, Sequences.of_lengths(np.array(lengths))), rng
 
 
 def steps(model, data, params, n_steps=4):
@@ -199,8 +205,8 @@ def test_objective_never_decreases(problem):
     data = model.prepare(observed)
     objectives, params = steps(model, data, model.initialize(data, rng), 8)
     assert (np.diff(objectives) >= -1e-10 * np.abs(objectives[1:])).all()
-    assert_allclose(params.startprob.sum(), 1.0)
-    assert_allclose(params.transmat.sum(axis=1), 1.0)
+    assert_allclose(params.law.startprob.sum(), 1.0)
+    assert_allclose(params.law.transmat.sum(axis=1), 1.0)
 
 
 @given(problems())
@@ -215,21 +221,21 @@ def test_weight_is_copies_and_order_does_not_matter(problem):
     found, end = steps(model, data, params)
     expected, other_end = steps(model, model.prepare(observed.take(copies)), params)
     assert_allclose(found, expected, rtol=1e-10)
-    assert_allclose(end.transmat, other_end.transmat, rtol=0, atol=1e-9)
+    assert_allclose(end.law.transmat, other_end.law.transmat, rtol=0, atol=1e-9)
 
 
 # ---- the chain -------------------------------------------------------------------------
 
 
-def test_distribution():
+def test_probabilities():
     before = np.array([[0.5, 0.5], [0.2, 0.8]])
-    free = Distribution(None, np.zeros((2, 2)))
-    found = free.estimate(np.array([[3.0, 1.0], [0.0, 0.0]]), before)
+    free = Probabilities(None, np.zeros((2, 2)))
+    found = free.m_step(np.array([[3.0, 1.0], [0.0, 0.0]]), before)
     assert_allclose(found, [[0.75, 0.25], [0.2, 0.8]])
     assert free.log_prior(before) == 0.0
     assert free.n_parameters() == 2
-    fixed = Distribution(np.array([[0.5, 0.5], [0.0, 1.0]]), np.ones((2, 2)))
-    found = fixed.estimate(np.array([[3.0, 1.0], [0.0, 0.0]]), before)
+    fixed = Probabilities(np.array([[0.5, 0.5], [0.0, 1.0]]), np.ones((2, 2)))
+    found = fixed.m_step(np.array([[3.0, 1.0], [0.0, 0.0]]), before)
     assert_allclose(found, [[4 / 6, 2 / 6], [0.0, 1.0]])
     dirichlet = stats.dirichlet([2.0, 2.0])
     a, b = np.array([[0.3, 0.7], [0.0, 1.0]]), np.array([[0.6, 0.4], [0.0, 1.0]])
@@ -243,39 +249,41 @@ def test_a_state_that_is_never_visited_stays_as_it_was(observe):
     data = model.prepare(observe("real", [20, 20]))
     params = model.initialize(data, np.random.default_rng(0))
     moves = np.array([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0], [0.2, 0.3, 0.5]])
-    params = params._replace(startprob=np.array([0.5, 0.5, 0.0]), transmat=moves)
+    params = params._replace(law=ChainParams(np.array([0.5, 0.5, 0.0]), moves))
     statistics, _ = model.e_step(data.blocks[0], model.precompute(params))
     after = model.m_step(statistics, params)
-    assert_allclose(after.transmat[2], moves[2])
+    assert_allclose(after.law.transmat[2], moves[2])
     assert_allclose(after.components.mean[2], params.components.mean[2])
     assert_allclose(after.components.covariance[2], params.components.covariance[2])
-    assert after.startprob[2] == 0.0
-    assert_allclose(model.idle_states(data, after), [2])
+    assert after.law.startprob[2] == 0.0
+    assert statistics.law.visits[2] == 0.0
+    assert (statistics.law.visits[:2] > 0.0).all()
 
 
 def test_labels_that_no_path_agrees_with_are_told():
     model = model_of(Poisson(), 2, "left-right")
     X, lengths = np.ones((6, 1)), np.array([2, 2, 2])
     labels = np.array([0, 1, -1, -1, 1, 0])
-    data = model.prepare(Observations(X, Sequences.of_lengths(lengths), labels))
+    data = model.prepare(Observations(X, labels, Sequences.of_lengths(lengths)))
     params = model.initialize(data, np.random.default_rng(0))
     with pytest.raises(DegenerateModelError, match=r"sequence 2 .*no path"):
         model.e_step(data.blocks[0], model.precompute(params))
 
 
 def test_subset_takes_whole_sequences(monkeypatch, observe):
-    monkeypatch.setattr(_data, "_SUBSET_ROWS", 50)
-    monkeypatch.setattr(_data, "_SUBSET_ROWS_PER_STATE", 1)
+    monkeypatch.setattr(chain_law, "SUBSET_ROWS", 50)
+    monkeypatch.setattr(chain_law, "_SUBSET_ROWS_PER_STATE", 1)
     model = model_of(Gaussian("full"))
     data = model.prepare(observe("real", np.arange(1, 30)))
     part = model.subset(data, np.random.default_rng(0))
-    lengths = part.observed.sequences.lengths
+    lengths = part.sequences.lengths
     assert 50 <= lengths.sum() <= 100
-    assert_allclose(lengths, part.origin + 1)
-    for s, origin in enumerate(part.origin):
-        here = part.observed.sequences.select(np.array([s]))[1]
+    origins = np.concatenate([block.origin for block in part.blocks])
+    assert_allclose(lengths, origins + 1)
+    for s, origin in enumerate(origins):
+        here = part.sequences.select(np.array([s]))[1]
         there = np.flatnonzero(np.repeat(np.arange(29), np.arange(1, 30)) == origin)
-        assert_allclose(part.given_rows[here], there)
+        assert_allclose(part.origin[here], there)
     assert model.subset(part, np.random.default_rng(0)) is None
     assert model.subset(model.prepare(observe("real", [500])), np.random.default_rng(0)) is None
 
@@ -285,7 +293,7 @@ def test_perturbing_splits_a_state(observe):
     data = model.prepare(observe("real", [30, 40]))
     params = model.initialize(data, np.random.default_rng(0))
     changed = model.perturb(data, params, np.random.default_rng(1))
-    assert_allclose(changed.transmat.sum(axis=1), 1.0)
+    assert_allclose(changed.law.transmat.sum(axis=1), 1.0)
     working = model.precompute(changed)
     assert np.isfinite(model.e_step(data.blocks[0], working)[1])
     alone = model_of(Gaussian("full"), 1)
@@ -301,7 +309,7 @@ def test_perturbing_splits_a_state(observe):
     data = ordered.prepare(partly)
     params = ordered.initialize(data, np.random.default_rng(0))
     changed = ordered.perturb(data, params, np.random.default_rng(0))
-    assert ((changed.transmat == 0.0) == (params.transmat == 0.0)).all()
+    assert ((changed.law.transmat == 0.0) == (params.law.transmat == 0.0)).all()
 
 
 def test_perturbing_mends_what_a_poor_optimum_has_wrong():
@@ -310,7 +318,7 @@ def test_perturbing_mends_what_a_poor_optimum_has_wrong():
     states = np.repeat(rng.integers(3, size=60), 5)
     X = rng.normal(10.0 * states, 1.0)[:, None]
     model = model_of(Gaussian("full"), 3)
-    data = model.prepare(Observations(X, Sequences.of_lengths(np.array([300]))))
+    data = model.prepare(Observations(X, None, Sequences.of_lengths(np.array([300]))))
     wrong = np.stack([states == 0, states == 0, states > 0]) * rng.uniform(0.5, 1.0, (3, 300))
     components = model.family.start(data.rows, wrong, data.column_spec, rng)
     params = model.initialize(data, rng)._replace(components=components)

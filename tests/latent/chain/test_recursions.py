@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from emlearn.hmm import _chain
-from emlearn.hmm._chain import most_probable_paths, smooth
-from emlearn.hmm._log_space import smooth_careful
-from emlearn.hmm._sequences import Sequences
+from emlearn.latent.chain import recursions as _recursions
+from emlearn.latent.chain.log_space import forward_backward_log
+from emlearn.latent.chain.recursions import forward_backward, viterbi
+from emlearn.latent.chain.sequences import Sequences
 
 LENGTHS = np.array([4, 1, 5, 2, 5, 1, 3])
 
@@ -39,7 +39,7 @@ def check(recursions, enumerate_paths):
 def _check(enumerate_paths, joint, sequences, startprob, transmat, rtol=1e-11):
     weight = np.linspace(0.5, 2.0, len(sequences))
     smoothed = joint.copy()
-    found = smooth(smoothed, sequences, startprob, transmat, weight)
+    found = forward_backward(smoothed, sequences, startprob, transmat, weight)
     start = transition = 0.0
     for s, w in enumerate(weight):
         rows = slice(sequences.edges[s], sequences.edges[s + 1])
@@ -54,7 +54,7 @@ def _check(enumerate_paths, joint, sequences, startprob, transmat, rtol=1e-11):
     assert_allclose(found.start, start, rtol=0, atol=rtol)
     assert_allclose(found.transition, transition, rtol=0, atol=10 * rtol)
     possible = np.isfinite(found.log_likelihood)
-    path, score = most_probable_paths(joint, sequences, startprob, transmat)
+    path, score = viterbi(joint, sequences, startprob, transmat)
     with np.errstate(divide="ignore"):
         log_start, log_move = np.log(startprob), np.log(transmat)
     for s in np.flatnonzero(possible):
@@ -87,7 +87,7 @@ def test_scaling_loses_what_logarithms_keep(check):
     args = Sequences.of_lengths(np.array([12])), np.array([0.5, 0.5]), np.eye(2)
     check(joint, *args)
     smoothed = joint.copy()
-    smooth(smoothed, *args)
+    forward_backward(smoothed, *args)
     assert_allclose(smoothed[1], 1.0)
 
 
@@ -119,7 +119,7 @@ def test_impossible_sequences(check):
 def test_invalid_densities_are_told(bad, recursions):
     joint, sequences, startprob, transmat = problem(3)
     joint[1, 7] = bad
-    found = smooth(joint, sequences, startprob, transmat)
+    found = forward_backward(joint, sequences, startprob, transmat)
     assert_array_equal(np.isnan(found.log_likelihood), np.arange(len(sequences)) == 2)
     assert np.isfinite(found.transition).all()
 
@@ -131,22 +131,22 @@ def test_long_sequences_agree_with_logarithms(lengths, scale, recursions):
     joint, sequences, startprob, transmat = problem(3, scale, lengths=np.array(lengths))
     weight = np.linspace(0.5, 2.0, len(sequences))
     expected = np.ascontiguousarray(joint.T)
-    value, pairs = smooth_careful(expected, sequences, startprob, transmat, weight)
+    value, pairs = forward_backward_log(expected, sequences, startprob, transmat, weight)
     smoothed = joint.copy()
-    found = smooth(smoothed, sequences, startprob, transmat, weight)
+    found = forward_backward(smoothed, sequences, startprob, transmat, weight)
     assert_allclose(found.log_likelihood, value, rtol=1e-12)
     assert_allclose(smoothed, expected.T, rtol=0, atol=1e-8)
     assert_allclose(found.transition, pairs.sum(axis=0), rtol=1e-8)
     assert_allclose(found.start, expected[sequences.first].sum(axis=0), rtol=1e-8)
 
 
-@pytest.mark.skipif(_chain.compiled is None, reason="there are no compiled kernels")
+@pytest.mark.skipif(_recursions.compiled is None, reason="there are no compiled kernels")
 @pytest.mark.parametrize("lengths", [[3000], [40] * 30, [700, 5, 1, 1, 2, 300]])
 def test_compiled_and_numpy_find_the_same_paths(lengths, monkeypatch):
     joint, sequences, startprob, transmat = problem(4, lengths=np.array(lengths))
-    compiled = most_probable_paths(joint, sequences, startprob, transmat)
-    monkeypatch.setattr(_chain, "compiled", None)
-    in_numpy = most_probable_paths(joint, sequences, startprob, transmat)
+    compiled = viterbi(joint, sequences, startprob, transmat)
+    monkeypatch.setattr(_recursions, "compiled", None)
+    in_numpy = viterbi(joint, sequences, startprob, transmat)
     assert_array_equal(compiled[0], in_numpy[0])
     assert_allclose(compiled[1], in_numpy[1], rtol=1e-12)
 
@@ -156,18 +156,18 @@ def test_ties_go_to_the_lower_states(recursions):
     even = np.full(3, 1.0 / 3.0)
     for lengths in ([8], [3, 5]):
         sequences = Sequences.of_lengths(np.array(lengths))
-        path, _ = most_probable_paths(joint, sequences, even, np.tile(even, (3, 1)))
+        path, _ = viterbi(joint, sequences, even, np.tile(even, (3, 1)))
         assert_array_equal(path, 0)
 
 
 def test_sequences_do_not_influence_each_other(recursions):
     joint, sequences, startprob, transmat = problem(3, 50.0)
     together = joint.copy()
-    found = smooth(together, sequences, startprob, transmat)
+    found = forward_backward(together, sequences, startprob, transmat)
     for s in range(len(sequences)):
         rows = slice(sequences.edges[s], sequences.edges[s + 1])
         alone = np.ascontiguousarray(joint[:, rows])
         own = Sequences.of_lengths(sequences.lengths[s : s + 1])
-        single = smooth(alone, own, startprob, transmat)
+        single = forward_backward(alone, own, startprob, transmat)
         assert_allclose(alone, together[:, rows], rtol=0, atol=1e-14)
         assert_allclose(single.log_likelihood, found.log_likelihood[s], rtol=1e-14)
