@@ -310,7 +310,7 @@ class Categorical(Family):
         if self.n_levels is not None:
             declared = np.broadcast_to(np.asarray(self.n_levels, np.intp), given.shape[1])
         else:
-            possible = given.any(axis=0)
+            possible = np.asarray(given.any(axis=0))
             declared = given.shape[2] - possible[:, ::-1].argmax(axis=1)
         return make_spec([np.arange(float(n)) for n in declared])
 

@@ -133,6 +133,30 @@ class CallableStart:
 # ---- of rows that are points ------------------------------------------------------------
 
 
+def _sample_points(
+    model: LabelModel, data: LabelData, rng: np.random.Generator
+) -> tuple[Index, Array, Array]:
+    """Distinct rows, their weights and points, in an order that the units do not change."""
+    rows, weight = data.sample(model.n_components, rng)
+    points = model.family.points(data.X[rows], data.column_spec)
+    order = np.lexsort(points.T)
+    return rows[order], weight[order], points[order]
+
+
+@dataclass(frozen=True)
+class RandomPointsStart:
+    """Random responsibilities of rows that are points, which their units do not change."""
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """See `Initializer`."""
+        rows, weight, _ = _sample_points(model, data, rng)
+        responsibilities = rng.exponential(size=(model.n_components, len(rows)))
+        responsibilities /= responsibilities.sum(axis=0)
+        if data.labels is not None:
+            responsibilities = with_labels(responsibilities, data.labels[rows])
+        return model.from_responsibilities(data, responsibilities * weight, rng, rows)
+
+
 @dataclass(frozen=True)
 class NearestStart:
     """Rows are given to the nearest of some centers.
@@ -147,10 +171,7 @@ class NearestStart:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
-        rows, weight = data.sample(model.n_components, rng)
-        points = model.family.points(data.X[rows], data.column_spec)
-        order = np.lexsort(points.T)
-        rows, weight, points = rows[order], weight[order], points[order]
+        rows, weight, points = _sample_points(model, data, rng)
         K = model.n_components
         size = min(K, len(points))
         labels = nearest(points, self.centers(points, weight, size, rng))
@@ -213,6 +234,6 @@ STARTS: dict[str, Initializer] = {"rows": RowsStart(), "random": RandomStart()}
 POINT_STARTS: dict[str, Initializer] = {
     "kmeans": NearestStart(kmeans_centers),
     "k-means++": NearestStart(kmeans_seeds),
-    "random": RandomStart(),
+    "random": RandomPointsStart(),
     "random_from_data": NearestStart(random_rows),
 }

@@ -164,13 +164,21 @@ def summarize_columns(
     largest = np.where(empty, 0.0, np.maximum(np.abs(lowest), np.abs(highest)))
     # Rounding of the values themselves is no spread.
     resolution = 4.0 * float(np.finfo(X.dtype).eps) * largest
-    spread = np.maximum(highest / 2 - center / 2, center / 2 - lowest / 2) * 2
-    constant = empty | (lowest == highest) | (highest / 2 - lowest / 2 <= resolution / 2)
-    center = np.where(constant & ~empty, lowest, center).astype(X.dtype).astype(np.float64)
     with np.errstate(over="ignore"):
-        unit = np.where(constant, 1.0, _power_of_two(np.where(constant, 1.0, spread)))
+        spread = np.maximum(highest / 2 - center / 2, center / 2 - lowest / 2) * 2
+    constant = empty | (lowest == highest) | (highest / 2 - lowest / 2 <= resolution / 2)
+    center = np.where(constant & ~empty, lowest, center)
+    unit = np.where(constant, 1.0, _power_of_two(np.where(constant, 1.0, spread)))
+    total = np.where(empty, 1.0, weight)
+    mean = _column_residuals(X, sample_weight, center, unit) / total
+    exact = center
+    with np.errstate(over="ignore"):
+        center = (exact + mean * unit).astype(X.dtype).astype(np.float64)
+    center = np.where(np.isfinite(center), center, exact)
+    # What rounding the center leaves of the mean is no spread.
+    left = np.where(constant, 0.0, (exact - center) / unit + mean)
     square = _column_squares(X, sample_weight, center, unit)
-    deviation = np.sqrt(square / np.where(empty, 1.0, weight))
+    deviation = np.sqrt(np.maximum(square / total - np.square(left), 0.0))
     deviation[constant] = 0.0
     info = np.finfo(X.dtype)
     exponent = np.log2(unit) + np.log2(np.where(deviation > 0.0, deviation, 1.0))
@@ -219,10 +227,25 @@ def _column_squares(
         compiled.column_squares(X, sample_weight, center, unit, square)
         return square
     for rows in row_chunks(n_rows, n_columns):
-        part = (X[rows].astype(np.float64) - center) / unit
+        part = X[rows].astype(np.float64) / unit - center / unit
         w = _weights(sample_weight, rows)
         square += (np.where(np.isnan(part), 0.0, part) ** 2 * w).sum(axis=0)
     return square
+
+
+def _column_residuals(
+    X: NDArray[np.floating], sample_weight: Array | None, center: Array, unit: Array
+) -> Array:
+    """Weighted sums of (x - center) / unit."""
+    n_rows, n_columns = X.shape
+    total, offset = np.zeros(n_columns), center / unit
+    for rows in row_chunks(n_rows, n_columns):
+        part = X[rows].astype(np.float64) / unit - offset
+        absent = np.isnan(part)
+        if absent.any():
+            part[absent] = 0.0
+        total += part.sum(axis=0) if sample_weight is None else sample_weight[rows] @ part
+    return total
 
 
 def _weights(sample_weight: Array | None, rows: slice) -> Array:
@@ -232,5 +255,6 @@ def _weights(sample_weight: Array | None, rows: slice) -> Array:
 
 
 def _power_of_two(values: Array) -> Array:
-    powers: Array = np.exp2(np.round(np.log2(values)))
+    largest = float(np.finfo(np.float64).maxexp - 1)
+    powers: Array = np.exp2(np.minimum(np.round(np.log2(values)), largest))
     return powers

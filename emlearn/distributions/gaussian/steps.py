@@ -179,19 +179,19 @@ class GaussianPrecomputed:
     def _finite(self, density: Array, rows: Array) -> Array:
         """Densities of rows too far away to tell how far: by their direction.
 
-        They get the lowest density there is, in the proportions of rows that lie in the same
+        Their densities are in the proportions of rows that lie in the same
         direction, far enough that the distances of the components matter little.
         """
         info = np.finfo(density.dtype)
         # So low that no sum over rows overflows.
         lowest = float(info.min) * float(info.eps)
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = density.sum(dtype=np.float64)
-        if total > lowest:
+        # Components with one covariance differ by less than squares of large distances keep.
+        limit = -1.0 / float(info.eps) if self.structure.is_shared else lowest
+        if density.min() > limit:
             return density
-        far = np.flatnonzero(~(density.min(axis=0) > lowest))
-        if not far.size:
-            return density
+        far = np.flatnonzero(~(density.min(axis=0) > limit))
+        nearest = density[:, far].max(axis=0)
+        nearest = np.where(nearest > lowest, nearest, lowest)
         direction = rows[far].astype(np.float64)
         direction[np.isnan(direction)] = 0.0
         largest = np.abs(direction).max(axis=1, keepdims=True)
@@ -205,7 +205,7 @@ class GaussianPrecomputed:
         )
         joint = np.empty((len(self.means), len(far)))
         bound.log_density(RowBlock(direction, unit, None, Workspace()), joint, common=True)
-        density[:, far] = joint / joint.max(axis=0) * lowest
+        density[:, far] = joint / joint.max(axis=0) * nearest
         return density
 
     # ---- statistics -------------------------------------------------------------------
