@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from emlearn._compat import Interval, StrOptions
+from emlearn._warnings import warn_user
 from emlearn.engine import (
     ACCELERATORS,
     PLANS,
@@ -138,7 +138,7 @@ class EMFitting(BaseEstimator):
         self.restarts_ = found.restarts
 
     def _report_convergence(self, best: EMResult) -> None:
-        """Warn, from three calls up, if the best run did not converge."""
+        """Warn if the best run did not converge."""
         if best.converged or self.max_iter == 0:
             return
         reason = f"{best.message}. {self._singularity_advice()}"
@@ -151,10 +151,9 @@ class EMFitting(BaseEstimator):
                 f"max_iter={self.max_iter} iterations were not enough{left}. Increase "
                 "max_iter, or increase tol if that accuracy is not needed,"
             )
-        warnings.warn(
+        warn_user(
             f"Best performing initialization did not converge; {reason} or use fewer components.",
             ConvergenceWarning,
-            stacklevel=4,
         )
 
 

@@ -31,6 +31,9 @@ class Geometric(ExponentialFamily):
     def parameter(self, mean):
         return 1.0 / (1.0 + mean)
 
+    def mean_of(self, parameter):
+        return 1.0 / parameter - 1.0
+
     def draw(self, mean, rng):
         return rng.geometric(1.0 / (1.0 + mean)) - 1
 

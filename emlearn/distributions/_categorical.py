@@ -121,7 +121,7 @@ class Categorical(Family):
     >>> answers = np.array([[0, 0, 1]] * 20 + [[2, 1, 0]] * 10 + [[2, 1, np.nan]] * 10)
     >>> classes = FiniteMixtureEM(2, family=Categorical(alpha=0.1), random_state=0).fit(answers)
     >>> classes.component_params_["probability"].shape
-    (2, 3, 3)
+    (2, 3, 2)
     >>> classes.predict(answers[[0, 25, 35]]) == classes.predict(answers[25:26])
     array([False,  True,  True])
     """

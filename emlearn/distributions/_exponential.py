@@ -246,6 +246,14 @@ class ExponentialFamily(Family):
         given = read_parameter(public, self.name, 2)
         mean = np.asarray(self.mean_of(given), np.float64)
         with np.errstate(all="ignore"):
+            back = np.asarray(self.parameter(mean))
+        if not np.allclose(back, given, rtol=1e-6, atol=1e-300):
+            raise ValueError(
+                f"{self.name} cannot be read back: {type(self).__name__} changes the mean in "
+                "`parameter`, so it has to define `mean_of`, which undoes that; or a value is "
+                "outside the domain."
+            )
+        with np.errstate(all="ignore"):
             valid = (
                 np.isfinite(self.natural(mean)).all()
                 and (

@@ -33,8 +33,8 @@ class Product(Family):
 
     >>> from emlearn.distributions import Gaussian, find_family
     >>> product = find_family([("poisson", ["visits"]), (Gaussian("diag"), slice(1, 3))])
-    >>> product.at_columns(["visits", "age", "height"], 3).parts
-    ((Poisson(alpha=0.01), (0,)), (Gaussian(covariance_type='diag', alpha=0.01), (1, 2)))
+    >>> product.at_columns(["visits", "age", "height"], 3).parts  # doctest: +ELLIPSIS
+    ((Poisson(alpha=0.01), (0,)), (Gaussian(covariance_type='diag', ...), (1, 2)))
     """
 
     parts: tuple[tuple[Family, Any], ...]

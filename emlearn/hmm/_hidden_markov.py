@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn._warnings import warn_user
 from emlearn.data import (
     check_one_for_each_row,
     check_responsibilities,
@@ -316,11 +316,10 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         self.startprob_, self.transmat_ = params.law
         self.component_params_ = family.to_public(params.components, params.column_spec)
         if unvisited.size:
-            warnings.warn(
+            warn_user(
                 f"State(s) {unvisited.tolist()} were not visited: fewer than n_components="
                 f"{n} describe the data. Use fewer.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         self._report_convergence(found.best)
         return self

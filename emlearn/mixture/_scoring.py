@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
@@ -20,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from emlearn._warnings import warn_user
 from emlearn.data import read_weight
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
@@ -62,11 +62,10 @@ def warn_of_empty(estimator: Any, n_components: int) -> None:
     """Warn of components that lost all their rows."""
     empty = np.flatnonzero(estimator.weights_ == 0.0)
     if empty.size:
-        warnings.warn(
+        warn_user(
             f"Component(s) {empty.tolist()} lost all rows and were given weight 0: fewer "
             f"than n_components={n_components} describe the data. Use fewer.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 

@@ -311,8 +311,11 @@ def test_unseen_codes():
     assert_allclose(probability[:, 0, 2], 1.0 / (share.sum(axis=1) + 3.0))
     with pytest.raises(ValueError, match=r"Column 1 of X has codes up to 2.*n_levels=2"):
         Categorical(n_levels=2).column_spec(X)
-    with pytest.raises(ValueError, match=r"Column 1 of X has codes up to 1000000.*OrdinalEncoder"):
-        Categorical().column_spec(np.array([[0, 1e6], [1, 0]]))
+    # Levels are those seen, whatever their codes; one between them is none.
+    spec = Categorical().column_spec(np.array([[0, 1e6], [1, 0], [3, 0]]))
+    assert [own.tolist() for own in Categorical().levels(spec)] == [[0, 1, 3], [0, 1e6]]
+    with pytest.raises(ValueError, match="row 0, column 0.*one of the codes seen in fit"):
+        Categorical(unseen="error").encode(np.array([[2.0, 0.0]]), spec)
     with pytest.raises(ValueError, match="unseen must be"):
         Categorical(unseen="ignore")
 

@@ -17,7 +17,7 @@ def with_value(X, value):
 @pytest.mark.parametrize(
     ("rows", "error", "message"),
     [
-        (lambda X: with_value(X, np.nan), ValueError, "NaN.*does not take missing values"),
+        (lambda X: np.c_[X, np.full(len(X), np.nan)], ValueError, "Column . of X has no observed"),
         (lambda X: with_value(X, np.inf), ValueError, "infinity"),
         (lambda X: with_value(X, -np.inf), ValueError, "infinity"),
         (lambda X: [["a", "b"], ["c", "d"]], ValueError, "could not convert string"),

@@ -168,11 +168,12 @@ class GaussianPrecomputed:
 
     def _pattern_density(self, block: PatternBlock) -> Array:
         out = np.empty((len(self.means), len(block.rows)))
+        diagonal = np.broadcast_to(self.factor.precision_diagonal, self.means.shape)
         with np.errstate(over="ignore", invalid="ignore"):
             for k, component in enumerate(self.components):
                 out[k] = log_densities(block, component, condition(block, component))
                 if self.ridge is not None:
-                    level = self.ridge * self.factor.precision_diagonal[k]
+                    level = self.ridge * diagonal[k]
                     out[k] -= 0.5 * (~block.missing @ level)
         return out
 
