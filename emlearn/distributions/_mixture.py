@@ -64,7 +64,6 @@ class Mixture(Family):
     Two classes, each of two kinds of rows, where the classes of the rows are known:
 
     >>> import numpy as np
-    from numpy.typing import ArrayLike
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Mixture, Poisson
     >>> counts = np.array([[1], [20], [2], [21], [9], [40], [8], [41]] * 5)

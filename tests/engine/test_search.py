@@ -224,7 +224,7 @@ def test_large_data_are_explored_in_part():
 
 
 def test_searches_that_arrive_at_the_same_optimum_are_stopped():
-    X = overlapping(1000)
+    X = overlapping(1500)
     settings = {"init_params": "search", "search": "fast", "random_state": 0, "accelerate": None}
     mixture = GaussianMixtureEM(3, n_init=6, max_iter=10_000, **settings).fit(X)
     by_status = {}
