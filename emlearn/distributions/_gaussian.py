@@ -155,7 +155,7 @@ class Gaussian(Family):
         """
         X = _as_floats(X)
         by_column = self.structure.scales_by_column
-        total, constant, variance, scaling = summarize_columns(X, weight, by_column=by_column)
+        total, _, variance, scaling = summarize_columns(X, weight, by_column=by_column)
         empty = np.flatnonzero(total == 0.0)
         if empty.size:
             raise ValueError(

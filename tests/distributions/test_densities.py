@@ -314,7 +314,7 @@ def test_unseen_codes():
     # Levels are those seen, whatever their codes; one between them is none.
     spec = Categorical().column_spec(np.array([[0, 1e6], [1, 0], [3, 0]]))
     assert [own.tolist() for own in Categorical().levels(spec)] == [[0, 1, 3], [0, 1e6]]
-    with pytest.raises(ValueError, match="row 0, column 0.*one of the codes seen in fit"):
+    with pytest.raises(ValueError, match=r"row 0, column 0.*one of the codes seen in fit"):
         Categorical(unseen="error").encode(np.array([[2.0, 0.0]]), spec)
     with pytest.raises(ValueError, match="unseen must be"):
         Categorical(unseen="ignore")

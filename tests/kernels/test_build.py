@@ -127,7 +127,8 @@ def test_clang_on_windows_takes_the_arguments():
     for arguments in run.stdout.splitlines():
         driver = subprocess.run(
             ["clang", "--driver-mode=cl", "--target=x86_64-pc-windows-msvc", "-Werror", "-###",
-             "/nologo", "/O2", "/W3", "/MD", *arguments.split(), "/c", "emlearn/kernels/src/base.c"],
+             "/nologo", "/O2", "/W3", "/MD", *arguments.split(), "/c",
+             "emlearn/kernels/src/base.c"],
             # A path from the root would look like an option to this driver.
             cwd=ROOT, capture_output=True, text=True,
         )  # fmt: skip

@@ -37,7 +37,7 @@ from emlearn.kernels import compiled
 
 Array = NDArray[Any]
 
-# Responsibilities below this change no sum in double precision.
+# Responsibilities below this part of the largest change no sum in double precision.
 _NEGLIGIBLE = 1e-20
 
 
@@ -235,7 +235,7 @@ class WhitenedBound(NamedTuple):
 def _responsible(responsibilities: Array) -> Iterator[Array | None]:
     """For each component the rows that matter to it, or None where most of them do."""
     for row in responsibilities:
-        keep = np.flatnonzero(row > _NEGLIGIBLE)
+        keep = np.flatnonzero(row > _NEGLIGIBLE * row.max(initial=0.0))
         yield keep if 2 * len(keep) < len(row) else None
 
 

@@ -50,6 +50,7 @@ class PatternTable(NamedTuple):
         return self.part(0, len(self.mask) - n_empty)
 
     def part(self, first: int, last: int) -> PatternTable:
+        """Some of the patterns, with their rows."""
         edges = self.edges[first : last + 1]
         return PatternTable(
             self.order[edges[0] : edges[-1]], edges - edges[0], self.mask[first:last]
