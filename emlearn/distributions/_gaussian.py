@@ -291,19 +291,15 @@ class Gaussian(Family):
             return params
         shape = first.shape
         shift = first / np.where(filled, weight, 1.0)[:, None] * filled[:, None]
-        added = np.zeros(shape)
+        total, about = weight, shift
+        ridge = np.zeros(shape[1]) if column_spec.ridge is None else column_spec.ridge
         if self.alpha > 0.0:
-            added += self.alpha * column_spec.variance
-        if column_spec.ridge is not None:
-            added += weight[:, None] * column_spec.ridge
-        if added.any():
+            added = self.alpha * column_spec.variance + weight[:, None] * ridge
             second = second + self._pseudorows(added)
-        total = weight + self.alpha
-        # Scatter about the new means, the pseudo-rows being about them already.
-        about = shift
-        if self.alpha > 0.0:
+            ridge = np.zeros(shape[1])
+            # Scatter about the new means, the pseudo-rows being about them already.
+            total = weight + self.alpha
             about = shift * np.sqrt(weight / total)[:, None]
-        ridge = np.zeros(shape[1])
         if self.alpha > 0.0 or filled.all():
             covariance = structure.estimate(total, about, second, ridge)
         else:
