@@ -19,7 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import GaussianMixtureEM
 from emlearn.datasets import load_old_faithful
-from emlearn.distributions.gaussian.incomplete import IncompleteFactors, IncompleteGaussian
+from emlearn.distributions.gaussian.incomplete import FactorAnalysis
+from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.engine import ACCELERATORS, RemainingGain, find_accelerator, run_em
 
 METHODS = [None, *ACCELERATORS]
@@ -80,9 +81,9 @@ def problems(quick):
             yield name, of_mixture(X, k, structure)
     for seed in range(1 if quick else 3):
         X = incomplete(seed, 300, 10, 0.4)
-        yield f"normal, 40 % missing, data {seed}", of_model(IncompleteGaussian(), X)
+        yield f"normal, 40 % missing, data {seed}", of_model(OneGaussian(), X)
         X = factors(seed, 300, 12, 3)
-        yield f"factor analysis, 3 of 12, data {seed}", of_model(IncompleteFactors(3), X)
+        yield f"factor analysis, 3 of 12, data {seed}", of_model(FactorAnalysis(3), X)
 
 
 def geometric_mean(values):

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.prior import CovariancePrior, in_layout
+from emlearn.distributions.gaussian.published import read_published
 from emlearn.distributions.gaussian.rows import (
     GaussianRows,
     cut,
@@ -31,10 +33,10 @@ from emlearn.engine.workspace import Workspace
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
 RELATIVE_RIDGE = 1e-6
 # Nats of a row's log-density that may be lost to cancellation for speed, by precision.
-_ACCEPTED_LOSS = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-3}
-_KAPPA = {kind: loss / float(np.finfo(str(kind)).eps) for kind, loss in _ACCEPTED_LOSS.items()}
-# A component with less than this of the rows keeps its parameters.
-_EMPTY = 10.0 * float(np.finfo(np.float64).eps)
+_KAPPA = {
+    np.dtype(kind): loss / float(np.finfo(kind).eps)
+    for kind, loss in ((np.float64, 1e-10), (np.float32, 1e-3))
+}
 
 
 class GaussianSpec(NamedTuple):
@@ -49,8 +51,8 @@ class GaussianSpec(NamedTuple):
     deviation : ndarray of shape (n_features,)
         Standard deviations, or one for all where the columns have a common scale: the units
         in which accelerators measure, so that those of the data do not matter.
-    ridge : ndarray of shape (n_features,) or None
-        Variance added to each column, in scaled coordinates.
+    prior : CovariancePrior
+        Prior of each covariance, in scaled coordinates.
     floor : float
         Smallest standard deviation, in scaled coordinates, that is not rounding.
     """
@@ -58,7 +60,7 @@ class GaussianSpec(NamedTuple):
     scaling: ColumnScaling
     variance: Array
     deviation: Array
-    ridge: Array | None
+    prior: CovariancePrior
     floor: float
 
 
@@ -170,9 +172,9 @@ class Gaussian(Family):
         deviation = np.sqrt(known)
         if not by_column:
             deviation = np.full_like(deviation, np.sqrt(known.mean()))
-        ridge = self._ridge(variance, scaling)
+        prior = CovariancePrior(self.alpha, known, self._ridge(variance, scaling))
         floor = 64.0 * float(np.finfo(X.dtype).eps)
-        return GaussianSpec(scaling, known, deviation, ridge, floor)
+        return GaussianSpec(scaling, known, deviation, prior, floor)
 
     def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
         """The ridge in scaled coordinates.
@@ -236,19 +238,10 @@ class Gaussian(Family):
         factor = self.structure.factor(covariance, mean.shape[1], column_spec.floor)
         return GaussianParams(mean, covariance, factor)
 
-    def _pseudorows(self, variance: Array) -> Array:
-        """Sums of squares of uncorrelated columns, (n_components, n_features), in the layout."""
-        if self.structure.is_diagonal:
-            return self.structure.from_kernel(variance)
-        n_components, d = variance.shape
-        matrices = np.zeros((n_components, d, d))
-        matrices[:, range(d), range(d)] = variance
-        return self.structure.from_kernel(matrices)
-
     def pooled(self, n_components: int, column_spec: GaussianSpec) -> GaussianParams:
         """Mean and variances of the columns."""
         shape = (n_components, len(column_spec.variance))
-        second = self._pseudorows(np.broadcast_to(column_spec.variance, shape).copy())
+        second = in_layout(self.structure, np.tile(column_spec.variance, (n_components, 1)))
         weight, zero = np.ones(n_components), np.zeros(shape)
         covariance = self.structure.estimate(weight, zero, second, zero[0])
         return self._params(zero, covariance, column_spec)
@@ -256,7 +249,7 @@ class Gaussian(Family):
     def precompute(self, params: GaussianParams, column_spec: GaussianSpec) -> GaussianPrecomputed:
         """See `Family`."""
         return GaussianPrecomputed(
-            self.structure, *params, column_spec.ridge, column_spec.scaling, _KAPPA
+            self.structure, *params, column_spec.prior.ridge, column_spec.scaling, _KAPPA
         )
 
     def log_density(self, rows: GaussianRows, precomputed: GaussianPrecomputed, out: Array) -> None:
@@ -285,36 +278,14 @@ class Gaussian(Family):
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
     ) -> GaussianParams:
         """Mode: scatter, ridge and pseudo-rows divided by rows and pseudo-rows."""
-        structure, (weight, first, second) = self.structure, statistics
-        filled = weight > _EMPTY * weight.sum()
-        if self.alpha == 0.0 and not filled.any():
-            return params
-        shape = first.shape
-        shift = first / np.where(filled, weight, 1.0)[:, None] * filled[:, None]
-        total, about = weight, shift
-        ridge = np.zeros(shape[1]) if column_spec.ridge is None else column_spec.ridge
-        if self.alpha > 0.0:
-            added = self.alpha * column_spec.variance + weight[:, None] * ridge
-            second = second + self._pseudorows(added)
-            ridge = np.zeros(shape[1])
-            # Scatter about the new means, the pseudo-rows being about them already.
-            total = weight + self.alpha
-            about = shift * np.sqrt(weight / total)[:, None]
-        if self.alpha > 0.0 or filled.all():
-            covariance = structure.estimate(total, about, second, ridge)
-        else:
-            covariance = structure.estimate_alive(
-                filled, total, about, second, ridge, params.covariance
-            )
+        shift, covariance = column_spec.prior.estimate(
+            self.structure, statistics, params.covariance
+        )
         return self._params(params.mean + shift, covariance, column_spec)
 
     def log_prior(self, params: GaussianParams, column_spec: GaussianSpec) -> float:
         """See `Family`."""
-        if self.alpha == 0.0:
-            return 0.0
-        factor = params.factor
-        excess = factor.log_det + factor.precision_diagonal @ column_spec.variance
-        return -0.5 * self.alpha * float(np.broadcast_to(excess, len(params.mean)).sum())
+        return column_spec.prior.log_density(self.structure, params.factor, params.mean.shape)
 
     # ---- for the user -----------------------------------------------------------------
 
@@ -337,38 +308,33 @@ class Gaussian(Family):
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec, fitted: Any = None
     ) -> GaussianParams:
-        """See `Family`. In the place of "covariance" there may be "precision_cholesky".
+        """See `Family`. Covariances may be given in one of three forms.
 
-        Where both are given they have to be those of the same covariances; densities are
-        then as exact as the factors are.
+        These are "covariance", "precision" (its inverse) and "precision_cholesky" (the upper
+        triangular P with precision = P P'). Where there are several they have to be those of
+        the same covariances, and densities are as exact as "precision_cholesky" is.
         """
-        mean, covariance, root = self._read(public)
-        n_components, n_features = mean.shape
-        scale = column_spec.scaling.scale
-        structure = self.structure
-        scaled = column_spec.scaling.to_scaled(mean)
+        mean, covariance, root = read_published(public, self.structure)
+        scale, structure = column_spec.scaling.scale, self.structure
         if covariance is not None:
             covariance = structure.rescale(covariance, 1.0 / scale)
-        if root is None:
+        if root is not None:
+            root = structure.rescale_cholesky(root, 1.0 / scale)
+            factor = structure.factor_from_cholesky(root, mean.shape)
+        else:
             assert covariance is not None
             try:
-                factor = structure.factor(covariance, n_features, 0.0)
+                factor = structure.factor(covariance, mean.shape[1], 0.0)
             except DegenerateModelError as error:
-                raise ValueError(
-                    f"{error}: covariances must be symmetric and positive definite."
-                ) from None
-        else:
-            shape = (n_components, n_features)
-            root = structure.rescale_cholesky(root, 1.0 / scale)
-            factor = structure.factor_from_cholesky(root, shape)
-            if covariance is None:
-                precision = structure.precision(root)
-                covariance = structure.covariance_from_precision(precision, n_features)
-        return GaussianParams(scaled, covariance, factor)
+                raise ValueError(f"{error} to working precision.") from None
+        if covariance is None:
+            precision = structure.precision(factor.precision_cholesky)
+            covariance = structure.covariance_from_precision(precision, mean.shape[1])
+        return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:
         """Coordinates in which published parameters are of moderate size; without a ridge."""
-        mean, covariance, root = self._read(public)
+        mean, covariance, root = read_published(public, self.structure)
         if root is not None:
             # Squares of precisions may be beyond the range of float64 before they are scaled.
             width = self.structure.conditional_deviation(root, mean.shape)
@@ -386,50 +352,7 @@ class Gaussian(Family):
         spread = np.where(spread > 0.0, spread, 1.0)
         scaling = ColumnScaling(center, np.exp2(np.round(np.log2(spread))))
         one = np.ones_like(spread)
-        return GaussianSpec(scaling, one, one, None, 0.0)
-
-    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, Array | None, Array | None]:
-        """Means, covariances and precision factors, checked, in the units of the data."""
-        if "mean" not in public:
-            raise ValueError('The parameters of Gaussian components need "mean".')
-        mean = np.asarray(public["mean"], np.float64)
-        if mean.ndim != 2 or not np.isfinite(mean).all():
-            raise ValueError(
-                "mean must be finite and have shape (n_components, n_features), got shape "
-                f"{mean.shape}."
-            )
-        shape = self.structure.shape(*mean.shape)
-        covariance, root = (
-            self._read_matrices(public, name, shape, len(mean))
-            for name in ("covariance", "precision_cholesky")
-        )
-        if covariance is None and root is None:
-            raise ValueError('The parameters of Gaussian components need "covariance".')
-        if covariance is not None and covariance.ndim > 1 and not self.structure.is_diagonal:
-            size = np.sqrt(np.abs(np.einsum("...ii->...i", covariance)))
-            allowed = 1e-6 * size[..., :, None] * size[..., None, :]
-            if not (np.abs(covariance - np.swapaxes(covariance, -1, -2)) <= allowed).all():
-                raise ValueError("covariance must be symmetric.")
-        return mean, covariance, root
-
-    def _read_matrices(
-        self, public: Mapping[str, ArrayLike], name: str, shape: tuple[int, ...], n: int
-    ) -> Array | None:
-        if name not in public:
-            return None
-        array = np.asarray(public[name], np.float64)
-        if self.structure.is_shared and array.shape == (n, *shape):
-            if (array != array[0]).any():
-                raise ValueError(f'{name} of components must be equal with "tied" covariances.')
-            array = array[0]
-        if array.shape != shape:
-            raise ValueError(
-                f"{name} must have shape {shape} with covariance_type="
-                f"{self.covariance_type!r}, got {array.shape}."
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite.")
-        return array
+        return GaussianSpec(scaling, one, one, CovariancePrior(), 0.0)
 
     def sample(
         self,

@@ -13,17 +13,16 @@ from sklearn.utils import check_random_state
 from emlearn._compat import validate_params
 from emlearn._warnings import warn_user
 from emlearn.data import check_marker, column_label, read_table, read_weight
-from emlearn.distributions.gaussian.incomplete import (
+from emlearn.distributions.gaussian.incomplete import ConditionalFactors
+from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
     ColumnSummary,
-    FactorParams,
     summarize_columns,
 )
 from emlearn.engine import History, Iteration, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
-from emlearn.impute._fitting import Outcome, Settings, fit_model
-from emlearn.impute._known import Fitted
+from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
 from emlearn.impute._published import PublishedModel
 
 Array = NDArray[np.float64]
@@ -93,7 +92,8 @@ class FittedByEM(PublishedModel):
                 self._require_success(outcome)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         self._publish_indicator(table)
-        self._publish_parameters(columns.scaling.center, varying, outcome)
+        fitted = None if outcome is None else outcome.fitted
+        self._publish_parameters(columns.scaling.center, varying, fitted)
         self._publish_run(outcome, total)
         notices = self._notices_of_columns(empty)
         return notices if outcome is None else notices + self._notices(outcome, varying)
@@ -122,7 +122,7 @@ class FittedByEM(PublishedModel):
             _print_iteration if self.verbose else None,
         )
 
-    def _warm_start(self, varying: NDArray[np.intp]) -> Fitted | None:
+    def _warm_start(self, varying: NDArray[np.intp]) -> Conditional | None:
         """Published parameters, if they are of the kind and the columns now asked for."""
         if not hasattr(self, "means_"):
             return None
@@ -153,7 +153,7 @@ class FittedByEM(PublishedModel):
             self.indicator_ = indicator.fit(table)
 
     def _publish_parameters(
-        self, center: Array, varying: NDArray[np.intp], outcome: Outcome | None
+        self, center: Array, varying: NDArray[np.intp], fitted: Conditional | None
     ) -> None:
         """Parameters in the units of the data, for the columns of the output."""
         kept = self._kept
@@ -162,23 +162,21 @@ class FittedByEM(PublishedModel):
             if name in vars(self):
                 delattr(self, name)
         weights, means = np.ones(1), np.empty((1, 0))
-        if outcome is not None:
-            weights, means = outcome.fitted.mixture()
+        if fitted is not None:
+            weights, means = fitted.weights, fitted.means
         self.weights_ = np.array(weights)
         self.means_ = np.repeat(center[kept][None], weights.size, axis=0)
         self.means_[:, place] = means
         if self.n_factors is not None:
             self.loadings_ = np.zeros((kept.size, self.n_factors))
             self.noise_variances_ = np.zeros(kept.size)
-            if outcome is not None:
-                params: FactorParams = outcome.fitted.params
-                scale = outcome.fitted.scaling.scale
-                self.loadings_[place] = params.loadings * scale[:, None]
-                self.noise_variances_[place] = params.noise * scale * scale
+            if isinstance(fitted, ConditionalFactors):
+                self.loadings_[place] = fitted.loadings
+                self.noise_variances_[place] = fitted.noise
         else:
             self._covariances = np.zeros((weights.size, kept.size, kept.size))
-            if outcome is not None:
-                self._covariances[:, place[:, None], place] = outcome.fitted.covariances()
+            if fitted is not None:
+                self._covariances[:, place[:, None], place] = fitted.covariances
 
     def _publish_run(self, outcome: Outcome | None, total_weight: float) -> None:
         self.restarts_: tuple[Any, ...] = ()
@@ -191,7 +189,7 @@ class FittedByEM(PublishedModel):
             self.n_iter_, self.history_ = best.n_iter, best.history.as_arrays()
             self.converged_ = best.converged
             self.lower_bound_ = best.objective / total_weight
-            self.log_likelihood_ = best.objective - outcome.fitted.model.log_prior(best.params)
+            self.log_likelihood_ = best.objective - outcome.log_prior
         objectives = self.history_["objective"] / total_weight
         self.lower_bounds_ = [float(value) for value in objectives[1:]]
 

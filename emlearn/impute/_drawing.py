@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.impute._bounds import Bounds
-from emlearn.impute._known import Fitted
+from emlearn.impute._fitting import Conditional
 
 Floats = NDArray[np.floating]
 
@@ -16,13 +16,13 @@ _REDRAWS = 10
 
 
 def fill_draws(
-    fitted: Fitted, rows: Floats, out: Floats, bounds: Bounds | None, rng: np.random.Generator
+    fitted: Conditional, rows: Floats, out: Floats, bounds: Bounds | None, rng: np.random.Generator
 ) -> None:
     """Put draws from the conditional distribution, within the bounds, into `out`.
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : ConditionalGaussians or ConditionalFactors
         The model.
     rows, out : ndarray of shape (n_rows, n_features)
         Rows with NaN where an entry is missing, and a copy of them.
@@ -31,8 +31,7 @@ def fill_draws(
     rng : numpy.random.Generator
         Source of the draws.
     """
-    model, params, scaling = fitted
-    model.fill_draws(params, scaling, rows, out, rng)
+    fitted.fill_draws(rows, out, rng)
     if bounds is None:
         return
     missing = np.isnan(rows)
@@ -41,9 +40,9 @@ def fill_draws(
         if outside.size == 0:
             return
         again = rows[outside]
-        model.fill_draws(params, scaling, rows[outside], again, rng)
+        fitted.fill_draws(rows[outside], again, rng)
         out[outside] = again
         outside = outside[bounds.violated(again, missing[outside])]
     again = rows[outside]
-    model.fill_draws_within(params, scaling, rows[outside], bounds.low, bounds.high, again, rng)
+    fitted.fill_draws_within(rows[outside], bounds.low, bounds.high, again, rng)
     out[outside] = again

@@ -23,7 +23,8 @@ from emlearn.engine import ACCELERATORS
 from emlearn.impute._base import FittedByEM
 from emlearn.impute._bounds import Bounds, read_bounds
 from emlearn.impute._drawing import fill_draws
-from emlearn.impute._known import Fitted, Known, conditioning
+from emlearn.impute._fitting import Conditional
+from emlearn.impute._known import Known, conditioning
 from emlearn.impute._published import NOT_FITTED
 
 Array = NDArray[np.float64]
@@ -305,8 +306,8 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     def _fill(self, known: Known, rows: Floats, out: Floats, what: str) -> None:
         """Let the model fill the varying columns of `out`, and constants fill the others."""
 
-        def fill(fitted: Fitted, part: Floats, target: Floats) -> None:
-            getattr(fitted.model, what)(fitted.params, fitted.scaling, part, target)
+        def fill(fitted: Conditional, part: Floats, target: Floats) -> None:
+            getattr(fitted, what)(part, target)
 
         spread = what == "fill_deviations"
         self._fill_by(known, rows, out, fill, np.zeros_like(known.constants) if spread else None)
@@ -316,7 +317,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         rng = np.random.default_rng(seed)
         limits = None if bounds is None else bounds.take(known.varying)
 
-        def fill(fitted: Fitted, part: Floats, target: Floats) -> None:
+        def fill(fitted: Conditional, part: Floats, target: Floats) -> None:
             fill_draws(fitted, part, target, limits, rng)
 
         self._fill_by(known, rows, out, fill)
@@ -326,7 +327,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         known: Known,
         rows: Floats,
         out: Floats,
-        fill: Callable[[Fitted, Floats, Floats], None],
+        fill: Callable[[Conditional, Floats, Floats], None],
         constants: Array | None = None,
     ) -> None:
         varying = known.varying
@@ -392,9 +393,8 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         rows = self._keep(self._read_table(X, reset=False))
         if known.fitted is None:
             return np.zeros(rows.shape[0])
-        model, params, scaling = known.fitted
         with conditioning():
-            density: Array = model.log_density(params, scaling, rows[:, known.varying])
+            density: Array = known.fitted.log_density(rows[:, known.varying])
         density[np.isnan(density)] = -np.inf
         return density
 

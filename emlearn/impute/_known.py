@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete import (
-    ColumnScaling,
+    ConditionalFactors,
+    ConditionalGaussians,
     FactorParams,
-    GaussianParams,
-    IncompleteFactors,
-    IncompleteGaussian,
 )
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.threads import blas_limited
 
@@ -40,25 +39,6 @@ def conditioning() -> Iterator[None]:
         ) from None
 
 
-class Fitted(NamedTuple):
-    """A model, its parameters and the units they are in."""
-
-    model: Any
-    params: Any
-    scaling: ColumnScaling
-
-    def mixture(self) -> tuple[Array, Array]:
-        """Weights and means in the units of the data."""
-        weights, means = self.model.mixture(self.params)
-        return weights, self.scaling.to_units(means)
-
-    def covariances(self) -> Array:
-        """Covariances of the components in the units of the data."""
-        scale = self.scaling.scale
-        covariances: Array = self.model.covariances(self.params) * scale[:, None] * scale
-        return covariances
-
-
 class Known(NamedTuple):
     """Parameters as `transform` uses them.
 
@@ -68,13 +48,13 @@ class Known(NamedTuple):
         Mean of each column, which is what a constant column is imputed with.
     varying : ndarray of shape (n_varying,)
         Columns that are not constant.
-    fitted : Fitted or None
+    fitted : ConditionalGaussians, ConditionalFactors or None
         Model of these columns; None if there are none.
     """
 
     constants: Array
     varying: NDArray[np.intp]
-    fitted: Fitted | None
+    fitted: ConditionalGaussians | ConditionalFactors | None
 
 
 def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
@@ -118,18 +98,14 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
     middle = center[varying]
     spread = np.sqrt(weights @ deviations**2 + weights @ (means - middle) ** 2)
     scaling = ColumnScaling(middle, _power_of_two(spread))
-    params = GaussianParams(
-        weights,
-        np.ascontiguousarray((means - scaling.center) / scaling.scale),
-        np.ascontiguousarray(covariances / scaling.scale[:, None] / scaling.scale),
-    )
+    covariances = np.ascontiguousarray(covariances / scaling.scale[:, None] / scaling.scale)
     try:
-        np.linalg.cholesky(params.covariances)
-    except np.linalg.LinAlgError:
+        fitted = ConditionalGaussians.at(weights, scaling.to_scaled(means), covariances, scaling)
+    except DegenerateModelError:
         raise ValueError(
             "covariances_ must be positive definite in the columns that are not constant."
         ) from None
-    return Known(center, varying, Fitted(IncompleteGaussian(K), params, scaling))
+    return Known(center, varying, fitted)
 
 
 def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
@@ -169,7 +145,7 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
         np.ascontiguousarray(loadings[varying] / scaling.scale[:, None]),
         noise[varying] / scaling.scale / scaling.scale,
     )
-    return Known(center, varying, Fitted(IncompleteFactors(loadings.shape[1]), params, scaling))
+    return Known(center, varying, ConditionalFactors.at(params, scaling))
 
 
 def read_weights(weights: Any, n_components: int) -> Array:

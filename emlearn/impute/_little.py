@@ -13,12 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from emlearn._compat import Interval, StrOptions, validate_parameter_constraints
 from emlearn._warnings import warn_user
 from emlearn.data import column_label
-from emlearn.distributions.gaussian.incomplete import (
-    ColumnScaling,
-    PatternTable,
-    find_patterns,
-    summarize_columns,
-)
+from emlearn.distributions.gaussian.incomplete import PatternTable, find_patterns
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._fitting import Outcome, fit_model
@@ -147,13 +143,14 @@ _CONSTRAINTS = {"alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, 
 
 
 def _statistic(rows: Array, patterns: PatternTable, outcome: Outcome) -> float:
-    params = outcome.fitted.params
+    assert outcome.fitted is not None
+    mean, covariance = outcome.best.params
     statistic = 0.0
     for i, mask in enumerate(patterns.mask):
         observed = np.flatnonzero(~mask)
         members = patterns.order[patterns.edges[i] : patterns.edges[i + 1]]
-        gap = rows[members].mean(axis=0)[observed] - params.means[0, observed]
-        within = params.covariances[0][np.ix_(observed, observed)]
+        gap = rows[members].mean(axis=0)[observed] - mean[observed]
+        within = covariance[np.ix_(observed, observed)]
         statistic += members.size * float(gap @ np.linalg.solve(within, gap))
     return statistic
 
@@ -186,7 +183,7 @@ def _check_fit(outcome: Outcome, labels: list[str], *, maximum_likelihood: bool)
             "are too few rows for the number of columns, or columns depend on each other "
             "exactly. Leave columns out, or set alpha='auto'."
         )
-    covariance = best.params.covariances[0]
+    covariance = best.params.covariance
     deviation = np.sqrt(np.diagonal(covariance))
     values, vectors = np.linalg.eigh(covariance / deviation[:, None] / deviation)
     if maximum_likelihood and values[0] < _SINGULAR:

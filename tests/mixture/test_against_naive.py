@@ -11,7 +11,7 @@ from emlearn import GaussianMixtureEM
 from emlearn import kernels as compiled
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian import steps
-from emlearn.distributions.gaussian.forms import CentredForm, CompiledForm, MomentForm
+from emlearn.distributions.gaussian.forms import CenteredForm, CompiledForm, MomentForm
 from emlearn.distributions.gaussian.structures import STRUCTURES as BY_NAME
 from emlearn.latent import LabelModel, MixtureLaw, Observations
 from emlearn.latent.starts import GivenStart
@@ -77,7 +77,7 @@ def test_the_kernels_agree(naive, covariance_type, ridge, weighted, monkeypatch)
     model = LabelModel(MixtureLaw(3), family, GivenStart(resp))
     data = model.prepare(Observations(X), weight if weighted else None)
     params = model.initialize(data, np.random.default_rng(0))
-    forms = [MomentForm(structure), CentredForm(structure)]
+    forms = [MomentForm(structure), CenteredForm(structure)]
     if compiled.compiled is not None:
         forms.append(CompiledForm(structure))
     outcome = []

@@ -1,4 +1,4 @@
-"""Blocks of rows, features-major, centred and scaled."""
+"""Blocks of rows, features-major, centered and scaled."""
 
 from __future__ import annotations
 

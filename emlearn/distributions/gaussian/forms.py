@@ -1,7 +1,7 @@
 """The ways to compute Gaussian log-densities and their sufficient statistics.
 
-*Compiled form.* Where the compiled kernels are at hand: rows are centred at the mean of a
-component, as in the centred form below, in one pass over a chunk that stays in the cache.
+*Compiled form.* Where the compiled kernels are at hand: rows are centered at the mean of a
+component, as in the centered form below, in one pass over a chunk that stays in the cache.
 It is the fastest and as accurate as any. The others are made of operations of numpy.
 
 *Moment form.* With the features phi(x) = [1, x, second moments of x], the log-densities
@@ -15,7 +15,7 @@ product makes its scatter about the center of the data. Both do half the work of
 products, which makes it the faster form for many features or few components. It cancels
 as the moment form does.
 
-*Centred form.* Rows are centred at the mean of the component before they are whitened,
+*Centered form.* Rows are centered at the mean of the component before they are whitened,
 and scatter is taken about that mean. It loses no digits to the position or the narrowness
 of a component, and is the slowest.
 
@@ -26,7 +26,7 @@ and the whitened form take theirs about 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,10 @@ class GaussianStatistics(NamedTuple):
 class Bound(Protocol):
     """A form bound to the parameters of one E-step."""
 
+    def plus(self, constants: Array) -> Self:
+        """The same with constants (n_components,) added to the log-densities."""
+        ...
+
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """Log-densities (n_components, n_rows) of a block in scaled coordinates.
 
@@ -84,14 +88,15 @@ def _shift(
 ) -> GaussianStatistics:
     """Statistics about the origin, moved to the means."""
     weight, first, second = statistics
-    if structure.is_diagonal:
-        change = means * (weight[:, None] * means - 2.0 * first)
-    else:
-        cross = first[:, :, None] * means[:, None, :]
-        change = weight[:, None, None] * (means[:, :, None] * means[:, None, :])
-        change -= cross + cross.transpose(0, 2, 1)
     moved = first - weight[:, None] * means
-    return GaussianStatistics(weight, moved, second + structure.from_kernel(change))
+    if structure.is_shared:
+        change = means.T @ moved + first.T @ means
+        return GaussianStatistics(weight, moved, second - change)
+    if structure.is_diagonal:
+        change = means * (moved + first)
+    else:
+        change = means[:, :, None] * moved[:, None, :] + first[:, :, None] * means[:, None, :]
+    return GaussianStatistics(weight, moved, second - structure.from_kernel(change))
 
 
 class MomentForm(NamedTuple):
@@ -124,11 +129,17 @@ class MomentBound(NamedTuple):
     theta: Array
     factor: CovarianceFactor
 
+    def plus(self, constants: Array) -> MomentBound:
+        """See `Bound`."""
+        theta = self.theta.copy()
+        theta[:, 0] += constants
+        return self._replace(theta=theta)
+
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """See `Bound`."""
         np.matmul(self.theta, moment_features(block, self.structure), out=out)
         if common and not self.structure.n_moments(block.rows.shape[1]):
-            z = block.workspace.array("centred", block.rows.shape[::-1], block.dtype)
+            z = block.workspace.array("centered", block.rows.shape[::-1], block.dtype)
             np.copyto(z, block.scaled())
             out -= 0.5 * self.structure.squared_distance(z, self.factor, 0)
 
@@ -192,6 +203,10 @@ class WhitenedBound(NamedTuple):
     whitening: Array
     constants: Array
 
+    def plus(self, constants: Array) -> WhitenedBound:
+        """See `Bound`."""
+        return self._replace(constants=self.constants + constants)
+
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """See `Bound`; nothing is left out.
 
@@ -239,16 +254,16 @@ def _responsible(responsibilities: Array) -> Iterator[Array | None]:
         yield keep if 2 * len(keep) < len(row) else None
 
 
-class CentredForm(NamedTuple):
+class CenteredForm(NamedTuple):
     """See the module's text."""
 
     structure: CovarianceStructure
 
     def bind(
         self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
-    ) -> CentredBound:
+    ) -> CenteredBound:
         """Means and factors in the precision of the blocks."""
-        return CentredBound(
+        return CenteredBound(
             self.structure,
             means.astype(dtype, copy=False),
             factor._replace(precision_cholesky=factor.precision_cholesky.astype(dtype, copy=False)),
@@ -260,18 +275,22 @@ class CentredForm(NamedTuple):
         return statistics
 
 
-class CentredBound(NamedTuple):
-    """Centred form with means and factors."""
+class CenteredBound(NamedTuple):
+    """Centered form with means and factors."""
 
     structure: CovarianceStructure
     means: Array
     factor: CovarianceFactor
     constants: Array
 
+    def plus(self, constants: Array) -> CenteredBound:
+        """See `Bound`."""
+        return self._replace(constants=self.constants + constants)
+
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """See `Bound`; nothing is left out."""
         x = block.scaled()
-        z = block.workspace.array("centred", x.shape, x.dtype)
+        z = block.workspace.array("centered", x.shape, x.dtype)
         for k, mean in enumerate(self.means):
             np.subtract(x, mean[:, None], out=z)
             np.multiply(self.structure.squared_distance(z, self.factor, k), -0.5, out=out[k])
@@ -290,7 +309,7 @@ class CentredBound(NamedTuple):
         for k, keep in enumerate(_responsible(responsibilities)):
             root = np.sqrt(responsibilities[k])
             if keep is None:
-                z = block.workspace.array("centred", x.shape, x.dtype)
+                z = block.workspace.array("centered", x.shape, x.dtype)
                 np.subtract(x, self.means[k][:, None], out=z)
             else:
                 z = np.take(x, keep, axis=1)
@@ -327,6 +346,10 @@ class CompiledBound(NamedTuple):
     root: Array
     constants: Array
 
+    def plus(self, constants: Array) -> CompiledBound:
+        """See `Bound`."""
+        return self._replace(constants=self.constants + constants)
+
     def _arguments(self, block: RowBlock) -> tuple[Any, ...]:
         # Powers of two: their inverses are exact.
         center, scale = block.scaling.center.astype(np.float64), 1.0 / block.scaling.scale
@@ -350,26 +373,24 @@ class CompiledBound(NamedTuple):
         compiled.gaussian_moments(*self._arguments(block), shares, weight, first, second)
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
-    def expect(
-        self, block: RowBlock, row_weight: Array | None, log_weights: Array
-    ) -> tuple[GaussianStatistics, float]:
-        """Statistics under the responsibilities of the mixture, and its log-likelihood."""
+    def expect(self, block: RowBlock, row_weight: Array | None) -> tuple[GaussianStatistics, float]:
+        """Statistics under the responsibilities of the mixture, and its log-likelihood.
+
+        The logarithms of the mixing proportions are in the constants.
+        """
         weight, first, second = self._sums()
-        *others, constants = self._arguments(block)
-        value = compiled.gaussian_step(
-            *others, constants + log_weights, row_weight, weight, first, second
-        )
+        value = compiled.gaussian_step(*self._arguments(block), row_weight, weight, first, second)
         return GaussianStatistics(weight, first, self.structure.from_kernel(second)), value
 
 
-Form = MomentForm | WhitenedForm | CentredForm | CompiledForm
+Form = MomentForm | WhitenedForm | CenteredForm | CompiledForm
 
 # Above it, matrices no longer stay in the cache, and the products of BLAS are faster.
 _LARGEST_COMPILED = 256
 
 
 def compiled_pays(structure: CovarianceStructure, n_features: int) -> bool:
-    """Whether there are compiled kernels, and they are the fastest where rows are centred."""
+    """Whether there are compiled kernels, and they are the fastest where rows are centered."""
     return compiled is not None and (structure.is_diagonal or n_features <= _LARGEST_COMPILED)
 
 
@@ -396,7 +417,7 @@ def choose_form(
     # Magnitude of the terms that cancel in the moment form; columns have variance 1.
     kappa = n_features * float((factor.precision_diagonal * (1.0 + np.square(means))).max())
     if not kappa < largest_kappa:
-        return CompiledForm(structure) if compiled else CentredForm(structure)
+        return CompiledForm(structure) if compiled else CenteredForm(structure)
     if structure.prefers_whitening(n_components, n_features):
         return WhitenedForm(structure)
     return MomentForm(structure)

@@ -46,6 +46,9 @@ _BLOCK_ROWS = (1024, 16384)
 _BLOCK_NANOSECONDS = 3e5
 _COMPILED_NANOSECONDS = 2e5
 _COMPILED_BLOCKS = 32
+# The observed form ends with products of matrices for each block; so many rows for each
+# feature cost some ten times more.
+_OBSERVED_FORM_ROWS = 8
 
 
 class MissingRows(NamedTuple):
@@ -89,6 +92,8 @@ class GaussianRows:
     patterns : tuple of RowBlock
         The other rows with missing entries, grouped by pattern; their `order` is their
         positions.
+    empty_at : ndarray or None
+        Positions of the rows with nothing observed.
     """
 
     X: Array
@@ -97,16 +102,29 @@ class GaussianRows:
     complete_at: Index | slice | None
     missing: MissingRows | None = None
     patterns: tuple[PatternBlock, ...] = ()
+    empty_at: Index | None = None
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.X)
 
-    @property
-    def all_complete(self) -> bool:
-        """Whether no row has missing entries."""
-        return self.complete_at is None
+    def complete_part(self, values: Array) -> Array:
+        """Values (..., n_rows) of the complete rows, contiguous."""
+        if self.complete_at is None:
+            return values
+        return np.ascontiguousarray(values[..., self.complete_at])
+
+
+def find_missing(X: Array) -> NDArray[np.bool_] | None:
+    """Where entries are missing; None if none is."""
+    # A sum is a single pass, and NaN if any entry is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        may_have = np.isnan(X.sum())
+    if not may_have:
+        return None
+    absent = np.isnan(X)
+    return absent if absent.any() else None
 
 
 def encode(
@@ -126,25 +144,15 @@ def encode(
         complete = RowBlock(X[complete_at], scaling, None, workspace)
     few = n_features if structure.is_diagonal else n_features // 2
     few = few if compiled is not None else 0
-    ends = np.searchsorted(n_missing, [1, few + 1, n_features])
-    ends[1] = min(ends[1], ends[2])
-    missing = _missing_rows(X, table.part(ends[0], ends[1]), scaling)
-    rest = table.part(max(ends[0], ends[1]), ends[2])
-    patterns = (
-        block for portion in sorted_rows(X, scaling, rest) for block in row_blocks(portion, scaling)
+    first, empty = np.searchsorted(n_missing, [1, n_features])
+    split = min(max(first, int(np.searchsorted(n_missing, few + 1))), empty)
+    rest = sorted_rows(X, scaling, table.part(split, empty))
+    patterns = tuple(block for chunk in rest for block in row_blocks(chunk, scaling))
+    missing = _missing_rows(X, table.part(first, split), scaling)
+    empty_at = table.part(empty, len(n_missing)).order
+    return GaussianRows(
+        X, scaling, complete, complete_at, missing, patterns, empty_at if empty_at.size else None
     )
-    return GaussianRows(X, scaling, complete, complete_at, missing, tuple(patterns))
-
-
-def find_missing(X: Array) -> NDArray[np.bool_] | None:
-    """Which entries are missing; None if none is."""
-    # A sum is a single pass, and NaN if any entry is.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = X.sum()
-    if not np.isnan(total):
-        return None
-    absent = np.isnan(X)
-    return absent if absent.any() else None
 
 
 def _as_slice(positions: Index) -> Index | slice:
@@ -181,34 +189,46 @@ def cut(
     structure: CovarianceStructure,
     n_components: int,
 ) -> list[GaussianRows]:
-    """Blocks of rows; of small complete data, what an E-step derives from them is kept."""
-    X, scaling = rows.X, rows.scaling
-    n_rows, n_features = X.shape
+    """Blocks of rows; of small data, what an E-step derives from complete rows is kept."""
+    n_rows, n_features = rows.X.shape
     workspace = Workspace()
-    if not rows.all_complete:
-        return [encode(X[part], scaling, structure, workspace) for part in slices]
     plain = compiled_pays(structure, n_features) and structure.n_moments(n_features) > 0
     width, by_moments = _width(structure, n_components, n_features)
-    resident = X.nbytes <= _RESIDENT_BYTES and not plain
-    with_features = resident and by_moments and width * n_rows * X.itemsize <= _FEATURE_BYTES
+    resident = rows.X.nbytes <= _RESIDENT_BYTES and not plain
+    features = width * n_rows * rows.X.itemsize <= _FEATURE_BYTES
     blocks = []
     for part in slices:
-        own = None if weight is None else weight[part]
-        block = RowBlock(X[part], scaling, own, workspace)
-        if resident:
-            x = np.empty((1 + n_features, block.n_rows), X.dtype)
-            block = replace(block, resident=block.augment(x))
-        if with_features:
-            block = replace(block, features=moment_features(block, structure).copy())
-        if by_moments and structure.n_moments(n_features) == 0:
-            z = block.scaled().astype(np.float64, copy=False)
-            block = replace(block, scatter=(z if own is None else z * own) @ z.T)
-        blocks.append(GaussianRows(X[part], scaling, block, None))
+        block = encode(rows.X[part], rows.scaling, structure, workspace)
+        if block.complete is not None:
+            own = None if weight is None else block.complete_part(weight[part])
+            complete = replace(block.complete, weight=own)
+            if resident:
+                complete = _keep(complete, structure, by_moments and features)
+            if by_moments and structure.n_moments(n_features) == 0:
+                complete = replace(complete, scatter=_scatter(complete))
+            block = replace(block, complete=complete)
+        blocks.append(block)
     return blocks
 
 
+def _keep(block: RowBlock, structure: CovarianceStructure, features: bool) -> RowBlock:
+    """A block that keeps its rows in scaled coordinates, and their features."""
+    x = np.empty((1 + block.rows.shape[1], block.n_rows), block.dtype)
+    block = replace(block, resident=block.augment(x))
+    if not features:
+        return block
+    return replace(block, features=moment_features(block, structure).copy())
+
+
+def _scatter(block: RowBlock) -> Array:
+    """Weighted sum of x x' in scaled coordinates."""
+    z = block.scaled().astype(np.float64, copy=False)
+    scatter: Array = (z if block.weight is None else z * block.weight) @ z.T
+    return scatter
+
+
 def slices_of_rows(X: Array, structure: CovarianceStructure, n_components: int) -> list[slice]:
-    """Where to cut the rows: a function of the shape of the problem alone."""
+    """Where to cut the rows: a function of the shape of the problem and what is missing alone."""
     n_rows, n_features = X.shape
     if compiled_pays(structure, n_features) and structure.n_moments(n_features) > 0:
         # Measured. Threads meet at no lock here, but a block needs memory of its own.
@@ -222,8 +242,19 @@ def slices_of_rows(X: Array, structure: CovarianceStructure, n_components: int) 
         # Measured: about 12 ns for an exponential and 0.3 ns for a feature.
         nanoseconds = n_rows * n_components * (12.0 + 0.3 * width)
         n_blocks = max(-(-n_rows // rows), min(8, int(nanoseconds / _BLOCK_NANOSECONDS)), 1)
+    if not structure.is_diagonal and _lacks_much(X):
+        n_blocks = min(n_blocks, max(n_rows // (_OBSERVED_FORM_ROWS * n_features), 1))
     edges = [int(edge) for edge in np.linspace(0, n_rows, n_blocks + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _lacks_much(X: Array) -> bool:
+    """Whether there are rows that lack more than half, for the observed form."""
+    absent = find_missing(X)
+    if absent is None:
+        return False
+    n_missing = absent.sum(axis=1)
+    return bool(((n_missing > X.shape[1] // 2) & (n_missing < X.shape[1])).any())
 
 
 def _width(structure: CovarianceStructure, n_components: int, n_features: int) -> tuple[int, bool]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.blocks import RowBlock
 from emlearn.distributions.gaussian.forms import (
-    CentredForm,
     CompiledBound,
     Form,
     GaussianStatistics,
@@ -19,7 +18,7 @@ from emlearn.distributions.gaussian.forms import (
 )
 from emlearn.distributions.gaussian.incomplete.conditioning import (
     Component,
-    Moments,
+    Conditioned,
     accumulate,
     complete_moments,
     condition,
@@ -27,7 +26,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     make_component,
 )
 from emlearn.distributions.gaussian.incomplete.patterns import RowBlock as PatternBlock
-from emlearn.distributions.gaussian.rows import GaussianRows, MissingRows
+from emlearn.distributions.gaussian.rows import GaussianRows, MissingRows, encode
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.structures import CovarianceFactor, CovarianceStructure
 from emlearn.engine import DegenerateModelError
@@ -38,8 +37,10 @@ from emlearn.kernels.softmax import to_responsibilities
 Array = NDArray[Any]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-# In units of the spread of the components; its square is exact to a hundredth of a nat.
+# In units of the scale; the square is exact to a hundredth of a nat.
 _FAR = 1e7
+# Log-densities below which a row is looked at again, by precision of the rows.
+_FAR_DENSITY = {np.dtype(np.float64): -0.5 * _FAR**2, np.dtype(np.float32): -1e5}
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,10 @@ class GaussianPrecomputed:
         halves = self.factor.log_det + d * _LOG_2PI
         if self.ridge is not None:
             halves = halves + self.factor.precision_diagonal @ self.ridge
-        found: Array = self.scaling.log_jacobian - 0.5 * np.broadcast_to(halves, len(self.means))
-        return found
+        # Of shared covariances there is one, for all components.
+        constants = np.full(len(self.means), self.scaling.log_jacobian)
+        constants -= 0.5 * halves
+        return constants
 
     @cached_property
     def precision(self) -> Array | None:
@@ -98,6 +101,11 @@ class GaussianPrecomputed:
             make_component(mean, self.structure.matrix(self.covariances, k, d))
             for k, mean in enumerate(self.means)
         )
+
+    @cached_property
+    def _ridge_levels(self) -> Array:
+        """Twice what the ridge takes off the log-density for each column observed."""
+        return np.broadcast_to(self.ridge * self.factor.precision_diagonal, self.means.shape)
 
     @cached_property
     def _forms(self) -> dict[Any, tuple[Form, Any]]:
@@ -120,34 +128,40 @@ class GaussianPrecomputed:
 
     def log_density(self, rows: GaussianRows, out: Array) -> None:
         """Add the log-densities of rows to `out`, of shape (n_components, n_rows)."""
-        if rows.complete is not None:
-            density = self._complete_density(rows.complete)
-            if rows.complete_at is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            density = self._density(rows)
+            if density.min() > _FAR_DENSITY[rows.X.dtype]:
                 out += density
-            else:
-                out[:, rows.complete_at] += density
+                return
+            far, replaced = self._far_rows(rows, density)
+            replaced += out[:, far]
+            out += density
+            out[:, far] = replaced
+
+    def _density(self, rows: GaussianRows) -> Array:
+        """Log-densities; not finite where the distance of a row is beyond the range of floats."""
+        if rows.complete is not None and rows.complete_at is None:
+            return self._complete_density(rows.complete)
+        density = np.zeros((len(self.means), rows.n_rows))
+        if rows.complete is not None:
+            density[:, rows.complete_at] = self._complete_density(rows.complete)
         if rows.missing is not None:
-            out[:, rows.missing.at] += self._finite(
-                self._missing_density(rows.missing), rows.missing.rows
-            )
+            density[:, rows.missing.at] = self._missing_density(rows.missing)
         for block in rows.patterns:
-            out[:, block.order] += self._finite(self._pattern_density(block), rows.X[block.order])
+            density[:, block.order] = self._pattern_density(block, self._condition(block))
+        return density
 
     def _complete_density(self, block: RowBlock) -> Array:
         shape = (len(self.means), block.n_rows)
         density = block.workspace.array("density", shape, block.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.form(block)[1].log_density(block, density, common=True)
-        return self._finite(density, block.rows)
+        self.form(block)[1].log_density(block, density, common=True)
+        return density
 
     def _missing_density(self, rows: MissingRows) -> Array:
         out = np.empty((len(self.means), len(rows.rows)))
-        if (
-            compiled.gaussian_missing_log_density(
-                *self._kernel_arguments(rows, self.constants), out, *self._conditioning(rows)
-            )
-            is None
-        ):
+        arguments = self._kernel_arguments(rows, self.constants)
+        log_density = compiled.gaussian_missing_log_density
+        if log_density(*arguments, out, *self._conditioning(rows)) is None:
             raise _singular()
         out += rows.level
         return out
@@ -166,48 +180,49 @@ class GaussianPrecomputed:
     def _conditioning(self, rows: MissingRows) -> tuple[Any, ...]:
         return (self.precision, *rows.patterns, self.ridge)
 
-    def _pattern_density(self, block: PatternBlock) -> Array:
+    def _condition(self, block: PatternBlock) -> list[Conditioned]:
+        """Rows filled under each component; valid until asked again in this thread."""
+        return [condition(block, part, k) for k, part in enumerate(self.components)]
+
+    def _pattern_density(self, block: PatternBlock, conditioned: list[Conditioned]) -> Array:
         out = np.empty((len(self.means), len(block.rows)))
-        diagonal = np.broadcast_to(self.factor.precision_diagonal, self.means.shape)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for k, component in enumerate(self.components):
-                out[k] = log_densities(block, component, condition(block, component))
-                if self.ridge is not None:
-                    level = self.ridge * diagonal[k]
-                    out[k] -= 0.5 * (~block.missing @ level)
+        for k, (component, rows) in enumerate(zip(self.components, conditioned, strict=True)):
+            out[k] = log_densities(block, component, rows)
+            if self.ridge is not None:
+                out[k] -= 0.5 * (~block.missing @ self._ridge_levels[k])
         return out
 
-    def _finite(self, density: Array, rows: Array) -> Array:
-        """Densities of rows too far away to tell how far: by their direction.
+    def _far_rows(self, rows: GaussianRows, density: Array) -> tuple[Array, Array]:
+        """Rows far from all components, and their log-densities again, with care.
 
-        Their densities are in the proportions of rows that lie in the same
-        direction, far enough that the distances of the components matter little.
+        Beyond a distance, where squares have lost the differences between the components or
+        overflow, these differences are those of a row nearer by in the same direction. The
+        densities stay finite, such that no sum over rows overflows.
         """
-        info = np.finfo(density.dtype)
-        # So low that no sum over rows overflows.
-        lowest = float(info.min) * float(info.eps)
-        # Components with one covariance differ by less than squares of large distances keep.
-        limit = -1.0 / float(info.eps) if self.structure.is_shared else lowest
-        if density.min() > limit:
-            return density
-        far = np.flatnonzero(~(density.min(axis=0) > limit))
-        nearest = density[:, far].max(axis=0)
-        nearest = np.where(nearest > lowest, nearest, lowest)
-        direction = rows[far].astype(np.float64)
-        direction[np.isnan(direction)] = 0.0
-        largest = np.abs(direction).max(axis=1, keepdims=True)
-        direction /= np.where(largest > 0.0, largest, 1.0)
-        direction /= self.scaling.scale
-        largest = np.abs(direction).max(axis=1, keepdims=True)
-        direction *= _FAR / np.where(largest > 0.0, largest, 1.0)
-        unit = ColumnScaling(np.zeros_like(self.scaling.center), np.ones_like(self.scaling.scale))
-        bound = CentredForm(self.structure).bind(
-            self.means, self.factor, self.constants, np.float64
-        )
-        joint = np.empty((len(self.means), len(far)))
-        bound.log_density(RowBlock(direction, unit, None, Workspace()), joint, common=True)
-        density[:, far] = joint / joint.max(axis=0) * nearest
-        return density
+        far = np.flatnonzero(~(density.max(axis=0) > _FAR_DENSITY[rows.X.dtype]))
+        X = rows.X[far].astype(np.float64)
+        found = density[:, far].astype(np.float64)
+        if rows.X.dtype != np.float64:
+            found = self._density(encode(X, self.scaling, self.structure, Workspace()))
+        distance = np.fmax.reduce(np.abs(self.scaling.to_scaled(X)), axis=1)
+        beyond = np.flatnonzero(~((distance <= _FAR) & np.isfinite(found).all(axis=0)))
+        if beyond.size:
+            info = np.finfo(rows.X.dtype)
+            lowest = float(info.min) * float(info.eps)
+            level = np.fmax(np.fmax.reduce(found[:, beyond], axis=0), lowest)
+            nearer = self._density(self._nearer(X[beyond]))
+            nearer = np.maximum(nearer, np.finfo(np.float64).min)
+            found[:, beyond] = nearer / nearer.max(axis=0) * level
+        return far, found
+
+    def _nearer(self, X: Array) -> GaussianRows:
+        """Rows in the directions of others, at the distance where precision ends."""
+        center, scale = self.scaling
+        largest = np.maximum(_largest(X), np.abs(center).max())
+        direction = (X / largest - center / largest) / scale
+        direction *= _FAR / _largest(direction)
+        points = self.scaling.to_units(direction)
+        return encode(points, self.scaling, self.structure, Workspace())
 
     # ---- statistics -------------------------------------------------------------------
 
@@ -217,17 +232,27 @@ class GaussianPrecomputed:
         Where there is a ridge, its part for the missing entries is taken off: the M-step
         adds it for all rows.
         """
-        total = None
+        parts = []
         if rows.complete is not None:
-            own = responsibilities
-            if rows.complete_at is not None:
-                own = np.ascontiguousarray(responsibilities[:, rows.complete_at])
-            total = self._complete_statistics(rows.complete, own)
+            own = rows.complete_part(responsibilities)
+            parts.append(self._complete_statistics(rows.complete, own))
         if rows.missing is not None:
-            total = _add(total, self._missing_statistics(rows.missing, responsibilities))
+            own = np.ascontiguousarray(responsibilities[:, rows.missing.at], np.float64)
+            parts.append(self._missing_statistics(rows.missing, own))
         for block in rows.patterns:
-            total = _add(total, self._pattern_statistics(block, responsibilities))
-        return self._no_statistics() if total is None else total
+            own = responsibilities[:, block.order].astype(np.float64, copy=False)
+            parts.append(self._pattern_statistics(block, own, self._condition(block)))
+        return self._sum(parts)
+
+    def _sum(self, parts: list[GaussianStatistics]) -> GaussianStatistics:
+        if len(parts) == 1:
+            return parts[0]
+        K, d = self.means.shape
+        second = self.structure.new_scatter(K, d)
+        none = GaussianStatistics(np.zeros(K), np.zeros((K, d)), second)
+        return GaussianStatistics(
+            *(sum(part[1:], part[0]) for part in zip(none, *parts, strict=True))
+        )
 
     def _complete_statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
         form, bound = self.form(block)
@@ -240,26 +265,22 @@ class GaussianPrecomputed:
         return np.empty(K), np.empty((K, d)), np.empty(second)
 
     def _missing_statistics(self, rows: MissingRows, responsibilities: Array) -> GaussianStatistics:
-        own = np.ascontiguousarray(responsibilities[:, rows.at], np.float64)
         weight, first, second = self._sums()
         arguments = self._kernel_arguments(rows, self.constants)
-        if (
-            compiled.gaussian_missing_moments(
-                *arguments, own, weight, first, second, *self._conditioning(rows)
-            )
-            is None
-        ):
+        moments = compiled.gaussian_missing_moments
+        conditioning = self._conditioning(rows)
+        if moments(*arguments, responsibilities, weight, first, second, *conditioning) is None:
             raise _singular()
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
     def _pattern_statistics(
-        self, block: PatternBlock, responsibilities: Array
+        self, block: PatternBlock, responsibilities: Array, conditioned: list[Conditioned]
     ) -> GaussianStatistics:
         weight, first, second = self._sums()
         d = self.means.shape[1]
         for k, component in enumerate(self.components):
-            own = responsibilities[k, block.order].astype(np.float64, copy=False)
-            part: Moments = accumulate(block, component, condition(block, component), own)
+            own = responsibilities[k]
+            part = accumulate(block, component, conditioned[k], own)
             weight[k], first[k], matrix = complete_moments(part, component.covariance)
             if self.ridge is not None:
                 matrix[np.diag_indices(d)] -= self.ridge * (own @ block.missing)
@@ -279,85 +300,71 @@ class GaussianPrecomputed:
 
         Rows with nothing observed have the mixing proportions, and no other statistics.
         """
-        total, value = None, 0.0
-        empty = rows.n_rows
+        # Finite, so that an empty component times 0 is 0.
+        log_weights = np.maximum(log_weights, float(np.finfo(rows.X.dtype).min) / 4.0)
+        if rows.complete is not None and rows.complete_at is None:
+            total, value = self._expect_complete(rows.complete, log_weights, weight, workspace)
+            return total.weight, total, value
+        found = []
         if rows.complete is not None:
-            own = weight
-            if rows.complete_at is not None and weight is not None:
-                own = np.ascontiguousarray(weight[rows.complete_at])
-            total, value = self._expect_complete(rows.complete, log_weights, own, workspace)
-            empty -= rows.complete.n_rows
+            own = None if weight is None else rows.complete_part(weight)
+            found.append(self._expect_complete(rows.complete, log_weights, own, workspace))
         if rows.missing is not None:
-            found, part = self._expect_missing(rows.missing, log_weights, weight)
-            total, value = _add(total, found), value + part
-            empty -= len(rows.missing.at)
+            own = _chosen(weight, rows.missing.at)
+            found.append(self._expect_missing(rows.missing, log_weights, own))
         for block in rows.patterns:
-            found, part = self._expect_patterns(block, log_weights, weight)
-            total, value = _add(total, found), value + part
-            empty -= len(block.order)
-        if total is None:
-            total = self._no_statistics()
+            own = _chosen(weight, block.order)
+            found.append(self._expect_patterns(block, log_weights, own))
+        total = self._sum([statistics for statistics, _ in found])
         totals = total.weight
-        if empty:
-            absent = np.isnan(rows.X).all(axis=1)
-            amount = float(absent.sum()) if weight is None else float(weight[absent].sum())
+        if rows.empty_at is not None:
+            amount = len(rows.empty_at) if weight is None else weight[rows.empty_at].sum()
             totals = totals + amount * np.exp(log_weights)
-        return totals, total, value
-
-    def _no_statistics(self) -> GaussianStatistics:
-        shape = self.means.shape
-        return GaussianStatistics(
-            np.zeros(shape[0]), np.zeros(shape), self.structure.new_scatter(*shape)
-        )
+        return totals, total, sum(value for _, value in found)
 
     def _expect_complete(
         self, block: RowBlock, log_weights: Array, weight: Array | None, workspace: Workspace
     ) -> tuple[GaussianStatistics, float]:
         form, bound = self.form(block)
+        bound = bound.plus(log_weights)
         if isinstance(bound, CompiledBound):
-            finite = np.maximum(log_weights, float(np.finfo(block.dtype).min) / 4.0)
-            return bound.expect(block, weight, finite)
+            return bound.expect(block, weight)
         joint = workspace.array("log_joint", (len(self.means), block.n_rows), block.dtype)
         bound.log_density(block, joint, common=False)
-        joint += log_weights[:, None].astype(joint.dtype)
         value = to_responsibilities(joint, weight) + bound.common_total(block)
         return form.about_means(bound.statistics(block, joint), self.means), value
 
     def _expect_missing(
         self, rows: MissingRows, log_weights: Array, weight: Array | None
     ) -> tuple[GaussianStatistics, float]:
-        own = None if weight is None else np.ascontiguousarray(weight[rows.at])
         totals, first, second = self._sums()
-        constants = self.constants + np.maximum(log_weights, float(np.finfo(np.float64).min) / 4)
+        arguments = self._kernel_arguments(rows, self.constants + log_weights)
         value = compiled.gaussian_missing_step(
-            *self._kernel_arguments(rows, constants),
-            own,
-            totals,
-            first,
-            second,
-            *self._conditioning(rows),
+            *arguments, weight, totals, first, second, *self._conditioning(rows)
         )
         if value is None:
             raise _singular()
-        value += rows.level.sum() if own is None else own @ rows.level
+        value += rows.level.sum() if weight is None else weight @ rows.level
         return GaussianStatistics(totals, first, self.structure.from_kernel(second)), float(value)
 
     def _expect_patterns(
         self, block: PatternBlock, log_weights: Array, weight: Array | None
     ) -> tuple[GaussianStatistics, float]:
-        joint = self._pattern_density(block)
+        conditioned = self._condition(block)
+        joint = self._pattern_density(block, conditioned)
         joint += log_weights[:, None]
-        own = None if weight is None else np.ascontiguousarray(weight[block.order])
-        value = to_responsibilities(joint, own)
-        responsibilities = np.empty((len(joint), block.order.max() + 1))
-        responsibilities[:, block.order] = joint
-        return self._pattern_statistics(block, responsibilities), value
+        value = to_responsibilities(joint, weight)
+        return self._pattern_statistics(block, joint, conditioned), value
 
 
-def _add(left: GaussianStatistics | None, right: GaussianStatistics) -> GaussianStatistics:
-    if left is None:
-        return right
-    return GaussianStatistics(*(a + b for a, b in zip(left, right, strict=True)))
+def _chosen(weight: Array | None, at: Array) -> Array | None:
+    return None if weight is None else np.ascontiguousarray(weight[at])
+
+
+def _largest(rows: Array) -> Array:
+    """Largest magnitude of what is observed of each row, as a column; 1 for 0."""
+    largest = np.nanmax(np.abs(rows), axis=1, keepdims=True)
+    return np.where(largest > 0.0, largest, 1.0)
 
 
 def _singular() -> DegenerateModelError:

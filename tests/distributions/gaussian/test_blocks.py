@@ -32,8 +32,8 @@ def test_moments_of_scaled_columns(offset, scale, weighted):
     assert_allclose(np.average(z, axis=0, weights=weight), 0.0, atol=0.3)
     assert (variance > 0.4).all()
     assert (variance < 2.1).all()
-    centred = z - np.average(z, axis=0, weights=weight)
-    assert_allclose(variance, np.average(centred**2, axis=0, weights=weight), rtol=1e-7)
+    centered = z - np.average(z, axis=0, weights=weight)
+    assert_allclose(variance, np.average(centered**2, axis=0, weights=weight), rtol=1e-7)
     assert_allclose(scaling.to_units(z), X, rtol=1e-15, atol=1e-15 * np.abs(X).max())
 
 

@@ -12,7 +12,7 @@ from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine.workspace import Workspace
 
-FORMS = ["MomentForm", "CentredForm"] + ["CompiledForm"] * (compiled.compiled is not None)
+FORMS = ["MomentForm", "CenteredForm"] + ["CompiledForm"] * (compiled.compiled is not None)
 CASES = [(name, form) for name in sorted(STRUCTURES) for form in FORMS] + [("full", "WhitenedForm")]
 ACCURATE = [form for form in FORMS if form != "MomentForm"]
 
@@ -115,7 +115,7 @@ def test_statistics_add_up_over_blocks(name, form):
 
 @pytest.mark.parametrize("form", ACCURATE)
 @pytest.mark.parametrize("name", sorted(STRUCTURES))
-def test_centred_rows_keep_the_digits_of_a_narrow_component(name, form):
+def test_centered_rows_keep_the_digits_of_a_narrow_component(name, form):
     """1e-7 wide, 3 away from the origin: of the moment form nothing would be left."""
     rng = np.random.default_rng(0)
     structure = STRUCTURES[name]

@@ -1,21 +1,17 @@
-"""Gaussians fitted to rows with missing entries: patterns, conditioning, models."""
+"""Gaussians given rows with missing entries: patterns, conditioning, filling."""
 
-from emlearn.distributions.gaussian.incomplete.factors import FactorParams, IncompleteFactors
-from emlearn.distributions.gaussian.incomplete.normal import GaussianParams, IncompleteGaussian
+from emlearn.distributions.gaussian.incomplete.factor_filling import ConditionalFactors
+from emlearn.distributions.gaussian.incomplete.factors import FactorAnalysis, FactorParams
+from emlearn.distributions.gaussian.incomplete.filling import ConditionalGaussians
 from emlearn.distributions.gaussian.incomplete.patterns import PatternTable, find_patterns
-from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior, automatic_strength
-from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_columns
+from emlearn.distributions.gaussian.incomplete.strength import automatic_strength
 
 __all__ = [
-    "ColumnScaling",
-    "ColumnSummary",
-    "CovariancePrior",
+    "ConditionalFactors",
+    "ConditionalGaussians",
+    "FactorAnalysis",
     "FactorParams",
-    "GaussianParams",
-    "IncompleteFactors",
-    "IncompleteGaussian",
     "PatternTable",
     "automatic_strength",
     "find_patterns",
-    "summarize_columns",
 ]

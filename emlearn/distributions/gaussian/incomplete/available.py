@@ -39,10 +39,9 @@ def available_moments(blocks: Sequence[RowBlock], n_columns: int) -> AvailableMo
     product, count, square = (np.zeros((n_columns, n_columns)) for _ in range(3))
     for block in blocks:
         seen = (~block.missing).astype(np.float64)
-        rows = block.rows * np.sqrt(block.weight)[:, None]
-        product += rows.T @ rows
-        square += (rows * rows).T @ seen
-        seen *= (block.share * np.sqrt(block.weight))[:, None]
+        product += block.rows.T @ block.rows
+        square += (block.rows * block.rows).T @ seen
+        seen *= block.sqrt_weight[:, None]
         count += seen.T @ seen
     variance = np.diagonal(product) / np.maximum(np.diagonal(count), np.finfo(float).tiny)
     scale = np.sqrt(square * square.T)
@@ -52,7 +51,9 @@ def available_moments(blocks: Sequence[RowBlock], n_columns: int) -> AvailableMo
     return AvailableMoments(variance, correlation, count)
 
 
-def start_covariance(available: AvailableMoments, share: float, rng: np.random.Generator) -> Array:
+def start_covariance(
+    available: AvailableMoments, shrinkage: float, rng: np.random.Generator
+) -> Array:
     """Positive definite covariance near the available pairs, perturbed at random.
 
     The perturbation is there to leave saddle points: at a start with too much symmetry EM
@@ -63,7 +64,7 @@ def start_covariance(available: AvailableMoments, share: float, rng: np.random.G
     ----------
     available : AvailableMoments
         From `available_moments`.
-    share : float
+    shrinkage : float
         Shrinkage of the correlations towards 0, in [0, 1].
     rng : numpy.random.Generator
         Source of the perturbation.
@@ -72,7 +73,7 @@ def start_covariance(available: AvailableMoments, share: float, rng: np.random.G
     size = 0.02 / (1.0 - 0.98 * rng.random())
     noise = rng.standard_normal((d + 2, d))
     noise /= np.sqrt((noise * noise).sum(axis=0))
-    correlation = (1.0 - share) * available.correlation
+    correlation = (1.0 - shrinkage) * available.correlation
     np.fill_diagonal(correlation, 1.0)
     correlation = (1.0 - size) * correlation + size * (noise.T @ noise)
     values, vectors = np.linalg.eigh(correlation)

@@ -14,53 +14,52 @@ from emlearn.distributions.gaussian.incomplete.patterns import SortedRows
 
 Array = NDArray[np.float64]
 
-# Condensing a pattern costs some ten microseconds; a row costs each E-step some
+# Compressing a pattern costs some ten microseconds; a row costs each E-step some
 # nanoseconds, and some more for each pair of columns.
 _COST_OF_PATTERN = 50_000
 _COST_OF_ROW = 50
 
 
-def condense(portion: SortedRows) -> SortedRows:
-    """Condense the patterns where it pays; the row numbers of the result mean nothing."""
-    n_rows = np.diff(portion.edges)
-    n_columns = portion.rows.shape[1]
-    n_observed = n_columns - portion.mask.sum(axis=1)
+def compress_patterns(chunk: SortedRows) -> SortedRows:
+    """Compress the patterns where it pays; the row numbers of the result mean nothing."""
+    n_rows = np.diff(chunk.edges)
+    n_columns = chunk.rows.shape[1]
+    n_observed = n_columns - chunk.mask.sum(axis=1)
     saved = (n_rows - n_observed - 1) * (n_columns**2 + _COST_OF_ROW)
     chosen = np.flatnonzero(saved > _COST_OF_PATTERN)
     if chosen.size == 0:
-        return portion
-    rows, share = [], []
+        return chunk
+    rows, sqrt_weight = [], []
     done = 0
     for index in chosen:
-        start, stop = portion.edges[index : index + 2]
-        rows.append(portion.rows[done:start])
-        share.append(portion.share[done:start])
-        few, few_shares = _condense(
-            portion.rows[start:stop], portion.share[start:stop], ~portion.mask[index]
+        start, stop = chunk.edges[index : index + 2]
+        rows.append(chunk.rows[done:start])
+        sqrt_weight.append(chunk.sqrt_weight[done:start])
+        few, few_weights = _compress(
+            chunk.rows[start:stop], chunk.sqrt_weight[start:stop], ~chunk.mask[index]
         )
         rows.append(few)
-        share.append(few_shares)
+        sqrt_weight.append(few_weights)
         done = stop
-    rows.append(portion.rows[done:])
-    share.append(portion.share[done:])
+    rows.append(chunk.rows[done:])
+    sqrt_weight.append(chunk.sqrt_weight[done:])
     n_rows[chosen] = n_observed[chosen] + 1
     edges = np.concatenate(([0], np.cumsum(n_rows)))
-    shares = np.concatenate(share)
+    weights = np.concatenate(sqrt_weight)
     return SortedRows(
         np.concatenate(rows),
-        shares,
-        np.ones(shares.size),
-        np.zeros(shares.size, dtype=np.intp),
+        weights,
+        np.zeros(weights.size, dtype=np.intp),
         edges,
-        portion.mask,
+        chunk.mask,
     )
 
 
-def _condense(rows: Array, share: Array, observed: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The mean and a square root of the scatter of rows of one pattern, and their shares."""
+def _compress(rows: Array, sqrt_weight: Array, observed: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Mean and square root of the scatter of rows of one pattern, and roots of their weights."""
     columns = np.flatnonzero(observed)
-    weight = share @ share
-    mean = (share @ rows) / weight
+    weight = sqrt_weight @ sqrt_weight
+    mean = (sqrt_weight @ rows) / weight
     square = rows.T @ rows
     scatter = (square - weight * np.outer(mean, mean))[np.ix_(columns, columns)]
     # About as much as rounding, so that there is a root also where columns are dependent.
@@ -70,6 +69,6 @@ def _condense(rows: Array, share: Array, observed: NDArray[np.bool_]) -> tuple[A
     few = np.zeros((columns.size + 1, rows.shape[1]))
     few[0] = mean * np.sqrt(weight)
     few[1:, columns] = np.linalg.cholesky(scatter).T
-    few_shares = np.zeros(columns.size + 1)
-    few_shares[0] = np.sqrt(weight)
-    return few, few_shares
+    few_weights = np.zeros(columns.size + 1)
+    few_weights[0] = np.sqrt(weight)
+    return few, few_weights

@@ -60,7 +60,7 @@ class Component(NamedTuple):
     log_det: float
 
 
-class Hidden(NamedTuple):
+class ConditionalCovariances(NamedTuple):
     """Weighted sums of the inverses of blocks.
 
     Attributes
@@ -86,28 +86,28 @@ class Conditioned(NamedTuple):
         Log-determinants of the covariances of the observed columns.
     distance : ndarray of shape (n_rows - n_precision,)
         Squared distances of the rows in the observed form.
-    hidden : Hidden or None
+    covariances : ConditionalCovariances or None
         Sums of inverses for the rows as they are, if asked for.
     """
 
     deviation: Array
     log_det: Array
     distance: Array
-    hidden: Hidden | None
+    covariances: ConditionalCovariances | None
 
 
 class Moments(NamedTuple):
     """Sums over rows from which the M-step follows; additive.
 
-    `outer_*` belong to the rows in the observed form. Completed by `complete_moments`.
+    `observed_*` belong to the rows in the observed form. Completed by `complete_moments`.
     """
 
     weight: Array
     first: Array
     second: Array
-    outer_weight: Array
-    outer_first: Array
-    outer: Array
+    observed_weight: Array
+    observed_first: Array
+    observed_second: Array
 
 
 def make_component(mean: Array, covariance: Array) -> Component:
@@ -139,7 +139,7 @@ def whiten(covariance: Array) -> tuple[Array, float]:
 
 
 def condition(
-    block: RowBlock, component: Component, slot: int = 0, *, hidden: bool = False
+    block: RowBlock, component: Component, slot: int = 0, *, covariances: bool = False
 ) -> Conditioned:
     """Fill the rows of a block under a component.
 
@@ -152,36 +152,36 @@ def condition(
     slot : int, default=0
         The deviations returned live in a workspace of the thread: a second call with the
         same slot overwrites them.
-    hidden : bool, default=False
+    covariances : bool, default=False
         Whether the sums of inverses are wanted.
     """
     n = block.n_precision
     deviation = _deviate(block, component.mean, _workspace(("deviation", slot), block.rows.shape))
-    sums = _no_inverses(component) if hidden else None
-    near, far = block.precision, block.observed
-    log_det = np.empty(near.edges.size + far.edges.size - 2)
-    log_det_near, log_det_far = np.split(log_det, [near.edges.size - 1])
+    sums = _no_inverses(component) if covariances else None
+    precision, observed = block.precision, block.observed
+    log_det = np.empty(precision.edges.size + observed.edges.size - 2)
+    log_det_precision, log_det_observed = np.split(log_det, [precision.edges.size - 1])
     distance = np.empty(0)
     if n:
         product = _workspace(("product", 0), deviation.shape)[:n]
         np.matmul(deviation[:n], component.precision, out=product)
-        log_det_near[:] = component.log_det + solve_blocks(
+        log_det_precision[:] = component.log_det + solve_blocks(
             component.precision,
-            near,
+            precision,
             product,
             deviation[:n],
             factor=-1.0,
-            weights=block.counts[: near.edges.size - 1] if hidden else None,
+            weights=block.counts[: precision.edges.size - 1] if covariances else None,
             target=sums.precision if sums else None,
         )
     if n < deviation.shape[0]:
         given = deviation[n:].copy()
-        log_det_far[:] = solve_blocks(
+        log_det_observed[:] = solve_blocks(
             component.covariance,
-            far,
+            observed,
             deviation,
             deviation,
-            weights=block.counts[near.edges.size - 1 :] if hidden else None,
+            weights=block.counts[precision.edges.size - 1 :] if covariances else None,
             target=sums.observed if sums else None,
         )
         distance = np.einsum("ij,ij->i", given, deviation[n:])
@@ -191,16 +191,18 @@ def condition(
 def _deviate(block: RowBlock, mean: Array, out: Array) -> Array:
     """Rows minus the mean, 0 where an entry is missing."""
     if compiled is not None:
-        compiled.center_observed(block.rows, block.share, block.missing, mean, out)
+        compiled.center_observed(block.rows, block.sqrt_weight, block.missing, mean, out)
     else:
-        np.multiply(block.share[:, None], mean, out=out)
+        np.multiply(block.sqrt_weight[:, None], mean, out=out)
         np.subtract(block.rows, out, out=out)
         np.copyto(out, 0.0, where=block.missing)
     return out
 
 
-def _no_inverses(component: Component) -> Hidden:
-    return Hidden(np.zeros_like(component.covariance), np.zeros_like(component.covariance))
+def _no_inverses(component: Component) -> ConditionalCovariances:
+    return ConditionalCovariances(
+        np.zeros_like(component.covariance), np.zeros_like(component.covariance)
+    )
 
 
 def filled_deviation(block: RowBlock, deviation: Array, component: Component) -> Array:
@@ -220,32 +222,32 @@ def log_densities(block: RowBlock, component: Component, rows: Conditioned) -> A
     np.matmul(rows.deviation[:n], component.whitener, out=product)
     distance = np.concatenate((np.einsum("ij,ij->i", product, product), rows.distance))
     level = block.per_row(block.constants - 0.5 * rows.log_det)
-    density: Array = level * block.share**2 - 0.5 * distance
+    density: Array = level * block.sqrt_weight**2 - 0.5 * distance
     return density
 
 
 def expect(block: RowBlock, component: Component) -> tuple[Moments, float]:
     """Moments of the filled rows and the log-likelihood, all rows of one Gaussian."""
-    rows = condition(block, component, hidden=True)
-    moments = _sum_rows(block, rows.deviation, block.share)
+    rows = condition(block, component, covariances=True)
+    moments = _sum_rows(block, rows.deviation, block.sqrt_weight)
     value = _log_likelihood(block, component, rows, moments.second)
-    assert rows.hidden is not None
-    return _with_hidden(moments, rows.hidden), value
+    assert rows.covariances is not None
+    return _with_covariances(moments, rows.covariances), value
 
 
 def accumulate(block: RowBlock, component: Component, rows: Conditioned, weight: Array) -> Moments:
     """Moments of the filled rows, each with a weight; overwrites what is in `rows`."""
     root = np.sqrt(weight)
     rows.deviation[...] *= root[:, None]
-    share = root * block.share
-    hidden = _no_inverses(component)
-    counts = share * share
+    sqrt_weight = root * block.sqrt_weight
+    covariances = _no_inverses(component)
+    counts = sqrt_weight * sqrt_weight
     for matrix, blocks, target in (
-        (component.precision, block.precision, hidden.precision),
-        (component.covariance, block.observed, hidden.observed),
+        (component.precision, block.precision, covariances.precision),
+        (component.covariance, block.observed, covariances.observed),
     ):
         solve_blocks(matrix, blocks, weights=blocks.per_pattern(counts), target=target)
-    return _with_hidden(_sum_rows(block, rows.deviation, share), hidden)
+    return _with_covariances(_sum_rows(block, rows.deviation, sqrt_weight), covariances)
 
 
 def _log_likelihood(
@@ -263,25 +265,26 @@ def _log_likelihood(
     return float(level - 0.5 * (terms.sum() + rows.distance.sum()))
 
 
-def _sum_rows(block: RowBlock, deviation: Array, share: Array) -> Moments:
+def _sum_rows(block: RowBlock, deviation: Array, sqrt_weight: Array) -> Moments:
     """Moments without conditional covariances."""
     n = block.n_precision
-    near, far = deviation[:n], deviation[n:]
-    outer_weight = share[n:] @ share[n:]
-    outer = far.T @ far if far.shape[0] else np.zeros((deviation.shape[1],) * 2)
+    precise, others = deviation[:n], deviation[n:]
+    observed_weight = sqrt_weight[n:] @ sqrt_weight[n:]
+    observed_second = others.T @ others if others.shape[0] else np.zeros((deviation.shape[1],) * 2)
     return Moments(
-        np.asarray(share[:n] @ share[:n] + outer_weight),
-        share[:n] @ near,
-        near.T @ near,
-        np.asarray(outer_weight),
-        share[n:] @ far,
-        outer,
+        np.asarray(sqrt_weight[:n] @ sqrt_weight[:n] + observed_weight),
+        sqrt_weight[:n] @ precise,
+        precise.T @ precise,
+        np.asarray(observed_weight),
+        sqrt_weight[n:] @ others,
+        observed_second,
     )
 
 
-def _with_hidden(moments: Moments, hidden: Hidden) -> Moments:
+def _with_covariances(moments: Moments, covariances: ConditionalCovariances) -> Moments:
     return moments._replace(
-        second=moments.second + hidden.precision, outer=moments.outer - hidden.observed
+        second=moments.second + covariances.precision,
+        observed_second=moments.observed_second - covariances.observed,
     )
 
 
@@ -291,11 +294,12 @@ def complete_moments(moments: Moments, covariance: Array) -> tuple[float, Array,
     `moments` are sums over all blocks for one component, taken at `covariance`.
     """
     first, second = moments.first, moments.second
-    if moments.outer_weight > 0.0:
-        first = first + covariance @ moments.outer_first
-        second = second + moments.outer_weight * covariance
-        second += covariance @ moments.outer @ covariance
-    return float(moments.weight), first, second
+    if moments.observed_weight > 0.0:
+        first = first + covariance @ moments.observed_first
+        second = second + moments.observed_weight * covariance
+        second += covariance @ moments.observed_second @ covariance
+    # Symmetric to the last bit: near to singular the mean of two roundings is the better one.
+    return float(moments.weight), first, 0.5 * (second + second.T)
 
 
 _local = threading.local()

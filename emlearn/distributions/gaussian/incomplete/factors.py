@@ -8,19 +8,14 @@ an iteration costs n d k^2 + n k^3.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.batched import invert
-from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior
-from emlearn.distributions.gaussian.incomplete.truncated import (
-    Candidate,
-    draw_within,
-    equal_shapes,
-)
+from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 
@@ -95,7 +90,7 @@ class FactorStatistics(NamedTuple):
     outer: Array
 
 
-class Factors(NamedTuple):
+class FactorPosterior(NamedTuple):
     """Posterior of the factors of some rows, and the log-density of the rows."""
 
     mean: Array
@@ -104,16 +99,16 @@ class Factors(NamedTuple):
 
 
 @dataclass(frozen=True)
-class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStatistics]):
+class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatistics]):
     """Factor analysis by maximum likelihood or posterior mode from incomplete rows.
 
     Parameters
     ----------
     n_factors : int
         Rank of the common part of the covariance.
-    prior : CovariancePrior, default=None
+    prior : CovariancePrior, default=CovariancePrior()
         Pseudo-rows in which the columns are uncorrelated with each other and with the
-        factors; None is maximum likelihood.
+        factors: their variances are those of the target. The default is maximum likelihood.
 
     References
     ----------
@@ -122,7 +117,7 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
     """
 
     n_factors: int
-    prior: CovariancePrior | None = None
+    prior: CovariancePrior = field(default=CovariancePrior())
 
     def prepare(
         self,
@@ -137,7 +132,7 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
         if sample_weight is not None:
             used &= sample_weight > 0.0
         weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-        blocks = tuple(_cut(X, scaling, np.flatnonzero(used), weight))
+        blocks = tuple(cut_rows(X, scaling, np.flatnonzero(used), weight))
         return FactorData(scaling, blocks, float(weight[used].sum()))
 
     def blocks(self, data: FactorData) -> Sequence[FactorBlock]:
@@ -173,11 +168,7 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
 
     def precompute(self, params: FactorParams) -> FactorWorking:
         """See `LatentVariableModel`."""
-        if not (np.isfinite(params.noise).all() and (params.noise > 0.0).all()):
-            raise DegenerateModelError("the noise of a column has variance 0")
-        scaled = params.loadings / params.noise[:, None]
-        products = (scaled[:, :, None] * params.loadings[:, None, :]).reshape(scaled.shape[0], -1)
-        return FactorWorking(params, scaled, products)
+        return precompute(params)
 
     def e_step(self, block: FactorBlock, params: FactorWorking) -> tuple[FactorStatistics, float]:
         """Moments of the factors for each column; see `LatentVariableModel`."""
@@ -198,7 +189,7 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
     def m_step(self, statistics: FactorStatistics, params: FactorParams) -> FactorParams:
         """Regress each column on the factors; see `LatentVariableModel`."""
         d, k = params.loadings.shape
-        strength, variance = self.prior or (0.0, np.ones(d))
+        strength, variance = self._pseudo_rows(d)
         outer = statistics.outer.reshape(d, k + 1, k + 1).copy()
         outer[:, range(k), range(k)] += strength
         try:
@@ -210,11 +201,14 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
         noise = (np.maximum(rest, 0.0) + strength * variance) / (statistics.weight + strength)
         return FactorParams(params.mean + slope[:, k], slope[:, :k], noise)
 
+    def _pseudo_rows(self, n_features: int) -> tuple[float, Array]:
+        """Number of pseudo-rows, and the variances of their columns."""
+        target = self.prior.target
+        return self.prior.strength, np.ones(n_features) if target is None else target
+
     def log_prior(self, params: FactorParams) -> float:
         """Log-density of the pseudo-rows up to a constant; see `LatentVariableModel`."""
-        if self.prior is None:
-            return 0.0
-        strength, variance = self.prior
+        strength, variance = self._pseudo_rows(len(params.noise))
         square = variance + (params.loadings**2).sum(axis=1)
         return float(
             -0.5 * strength * (np.log(params.noise / variance) + square / params.noise - 1.0).sum()
@@ -233,113 +227,19 @@ class IncompleteFactors(LatentVariableModel[FactorData, FactorParams, FactorStat
             raise DegenerateModelError("the noise of a column is 0 or infinite")
         return FactorParams(vector[:d], vector[d : d + d * k].reshape(d, k), noise)
 
-    def mixture(self, params: FactorParams) -> tuple[Array, Array]:
-        """Weight and mean as of a mixture of one component, in the units of the scaling."""
-        return np.ones(1), params.mean[None]
 
-    def covariances(self, params: FactorParams) -> Array:
-        """The covariance, as of a mixture of one component, in the units of the scaling."""
-        return (params.loadings @ params.loadings.T + np.diag(params.noise))[None]
-
-    def log_density(self, params: FactorParams, scaling: ColumnScaling, X: Floats) -> Array:
-        """Log-density of what is observed of each row, in the units of the data."""
-        working = self.precompute(params)
-        everything = np.arange(X.shape[0])
-        parts = [
-            _infer(block, working).log_density
-            for block in _cut(X, scaling, everything, np.ones(X.shape[0]))
-        ]
-        return np.concatenate([np.zeros(0), *parts])
-
-    def fill_means(
-        self, params: FactorParams, scaling: ColumnScaling, X: Floats, out: Floats
-    ) -> None:
-        """Put conditional means into `out` where `X` is missing, in the units of the data."""
-        for rows, _, factors in self._visit(params, scaling, X):
-            values = factors.mean @ params.loadings.T + params.mean
-            _write(rows, scaling.to_units(values), X, out)
-
-    def fill_deviations(
-        self, params: FactorParams, scaling: ColumnScaling, X: Floats, out: Floats
-    ) -> None:
-        """Put conditional standard deviations into `out` where `X` is missing."""
-        d, k = params.loadings.shape
-        products = (params.loadings[:, :, None] * params.loadings[:, None, :]).reshape(d, -1)
-        for rows, _, factors in self._visit(params, scaling, X):
-            common = factors.covariance.reshape(-1, k * k) @ products.T
-            _write(rows, np.sqrt(common + params.noise) * scaling.scale, X, out)
-
-    def fill_draws(
-        self,
-        params: FactorParams,
-        scaling: ColumnScaling,
-        X: Floats,
-        out: Floats,
-        rng: np.random.Generator,
-    ) -> None:
-        """Put draws from the conditional distribution into `out` where `X` is missing."""
-        for rows, block, factors in self._visit(params, scaling, X):
-            common = _draw_normal(factors.mean, factors.covariance, rng) @ params.loadings.T
-            own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
-            _write(rows, scaling.to_units(common + own + params.mean), X, out)
-
-    def fill_draws_within(
-        self,
-        params: FactorParams,
-        scaling: ColumnScaling,
-        X: Floats,
-        low: Array,
-        high: Array,
-        out: Floats,
-        rng: np.random.Generator,
-    ) -> None:
-        """Put draws within the bounds of the columns into `out` where `X` is missing.
-
-        First the bounded entries, given those observed, then the factors given both.
-        """
-        low, high = (low - scaling.center) / scaling.scale, (high - scaling.center) / scaling.scale
-        limited = np.isfinite(low) | np.isfinite(high)
-        for rows, block, factors in self._visit(params, scaling, X):
-            common = _draw_normal(factors.mean, factors.covariance, rng)
-            own = rng.standard_normal(block.rows.shape) * np.sqrt(params.noise)
-            values = common @ params.loadings.T + own + params.mean
-            for part, columns, n_bounded in equal_shapes(~block.seen & limited, limited):
-                if n_bounded == 0:
-                    continue
-                here = (part[:, None], columns)
-                loadings = params.loadings[columns]
-                across = loadings @ factors.covariance[part]
-                covariance = across @ loadings.transpose(0, 2, 1)
-                covariance[:, range(n_bounded), range(n_bounded)] += params.noise[columns]
-                precision: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
-                mean = np.einsum("rbk,rk->rb", loadings, factors.mean[part]) + params.mean[columns]
-                candidate = Candidate(
-                    np.zeros(part.size),
-                    mean,
-                    precision,
-                    np.asarray(np.linalg.cholesky(precision), dtype=np.float64),
-                )
-                drawn = draw_within([candidate], low[columns], high[columns], n_bounded, rng)
-                # The factors move with them as the regression on them says.
-                gap = np.einsum("rbc,rc->rb", precision, drawn - values[here])
-                values[part] += np.einsum("rbk,rb->rk", across, gap) @ params.loadings.T
-                values[here] = drawn
-            _write(rows, scaling.to_units(values), X, out)
-
-    def _visit(
-        self, params: FactorParams, scaling: ColumnScaling, X: Floats
-    ) -> Iterator[tuple[NDArray[np.intp], FactorBlock, Factors]]:
-        """Rows with something missing, with the posterior of their factors."""
-        working = self.precompute(params)
-        incomplete = np.flatnonzero(np.isnan(X).any(axis=1))
-        done = 0
-        for block in _cut(X, scaling, incomplete, np.ones(X.shape[0])):
-            rows = incomplete[done : done + block.rows.shape[0]]
-            done += rows.size
-            yield rows, block, _infer(block, working)
+def precompute(params: FactorParams) -> FactorWorking:
+    """Products of the loadings that the posterior of the factors needs."""
+    if not (np.isfinite(params.noise).all() and (params.noise > 0.0).all()):
+        raise DegenerateModelError("the noise of a column has variance 0")
+    scaled = params.loadings / params.noise[:, None]
+    products = (scaled[:, :, None] * params.loadings[:, None, :]).reshape(scaled.shape[0], -1)
+    return FactorWorking(params, scaled, products)
 
 
-def infer_factors(rows: Array, seen: Array, constant: Array, working: FactorWorking) -> Factors:
+def infer_factors(
+    rows: Array, seen: Array, constant: Array, working: FactorWorking
+) -> FactorPosterior:
     """Posterior of the factors given the observed entries, by Woodbury's identity.
 
     Parameters
@@ -363,24 +263,20 @@ def infer_factors(rows: Array, seen: Array, constant: Array, working: FactorWork
     rest = (rows - mean @ params.loadings.T) * seen
     distance = rest * rest @ (1.0 / params.noise) + np.einsum("ij,ij->i", mean, mean)
     log_density = constant - 0.5 * (seen @ np.log(params.noise) + log_det + distance)
-    return Factors(mean, np.ascontiguousarray(covariance.transpose(2, 0, 1)), log_density)
+    return FactorPosterior(mean, np.ascontiguousarray(covariance.transpose(2, 0, 1)), log_density)
 
 
-def _draw_normal(mean: Array, covariance: Array, rng: np.random.Generator) -> Array:
-    noise = rng.standard_normal((*mean.shape, 1))
-    drawn: Array = mean + (np.linalg.cholesky(covariance) @ noise)[:, :, 0]
-    return drawn
-
-
-def _infer(block: FactorBlock, working: FactorWorking) -> Factors:
+def infer_block(block: FactorBlock, working: FactorWorking) -> FactorPosterior:
+    """Posterior of the factors of the rows of a block."""
     seen = block.seen.astype(np.float64)
     rows = (block.rows - working.params.mean) * seen
     return infer_factors(rows, seen, block.constant, working)
 
 
-def _cut(
+def cut_rows(
     X: Floats, scaling: ColumnScaling, chosen: NDArray[np.intp], weight: Array
 ) -> Iterator[FactorBlock]:
+    """Blocks of the chosen rows of a table."""
     log_scale = np.log(scaling.scale)
     step = max(16, min(2048, _BLOCK_ENTRIES // max(1, X.shape[1])))
     for start in range(0, chosen.size, step):
@@ -389,9 +285,3 @@ def _cut(
         seen = ~np.isnan(part)
         constant = -0.5 * _LOG_2PI * seen.sum(axis=1) - seen @ log_scale
         yield FactorBlock(scaling.standardize(part), seen, weight[rows], constant)
-
-
-def _write(rows: NDArray[np.intp], values: Array, X: Floats, out: Floats) -> None:
-    missing = np.isnan(X[rows])
-    row, column = np.nonzero(missing)
-    out[rows[row], column] = values[missing]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     condition,
     filled_deviation,
     log_densities,
+    make_component,
     whiten,
 )
 from emlearn.distributions.gaussian.incomplete.patterns import (
@@ -40,127 +42,187 @@ Floats = NDArray[np.floating]
 _SLAB_ENTRIES = 1 << 21
 
 
-def fill_means(
-    X: Floats,
-    scaling: ColumnScaling,
-    log_weights: Array,
-    components: Sequence[Component],
-    out: Floats,
-) -> None:
-    """Put the conditional means into the missing entries of `out`, a copy of `X`."""
+class ConditionalGaussians(NamedTuple):
+    """A mixture of Gaussians given what is observed of rows.
 
-    def fill(block: RowBlock) -> None:
-        rows, share = _condition_all(block, log_weights, components)
-        mean = np.zeros(block.rows.shape)
-        for r, row, part in zip(share, rows, components, strict=True):
-            value = filled_deviation(block, row.deviation, part)
-            value += part.mean
-            if len(components) > 1:
-                value *= r[:, None]
-                mean += value
-            else:
-                mean = value
-        scaling.restore_missing(mean, block.order, block.missing, out)
-
-    _for_each_block(fill, _blocks(X, scaling, incomplete=True))
-
-
-def fill_deviations(
-    X: Floats,
-    scaling: ColumnScaling,
-    log_weights: Array,
-    components: Sequence[Component],
-    out: Floats,
-) -> None:
-    """Put the conditional standard deviations into `out` where `X` is missing."""
-
-    def fill(block: RowBlock) -> None:
-        rows, share = _condition_all(block, log_weights, components)
-        mean, square = np.zeros(block.rows.shape), np.zeros(block.rows.shape)
-        spread = np.zeros(block.rows.shape)
-        for r, row, part in zip(share, rows, components, strict=True):
-            mean += r[:, None] * (row.deviation + part.mean)
-            square += r[:, None] * _conditional_variance(block, part)
-        for r, row, part in zip(share, rows, components, strict=True):
-            spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
-        spread += square
-        units = scaling._replace(center=np.zeros_like(scaling.center))
-        units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
-
-    _for_each_block(fill, _blocks(X, scaling, incomplete=True, precision_only=True))
-
-
-def fill_draws(
-    X: Floats,
-    scaling: ColumnScaling,
-    log_weights: Array,
-    components: Sequence[Component],
-    out: Floats,
-    rng: np.random.Generator,
-) -> None:
-    """Put draws from the conditional distribution into the missing entries of `out`.
-
-    A row minus a draw from the whole normal distribution is filled, and the draw added: no
-    conditional covariance is factorized, so that nearly singular ones do no harm.
+    Attributes
+    ----------
+    scaling : ColumnScaling
+        Units of the components.
+    weights : ndarray of shape (n_components,)
+        Weights of the components.
+    components : tuple of Component
+        The Gaussians.
     """
-    factors = [np.linalg.cholesky(part.covariance) for part in components]
 
-    def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
-        block, source = task
-        label = _draw_labels(block, log_weights, components, source)
-        value = np.zeros(block.rows.shape)
-        for k, part in enumerate(components):
-            own = label == k
-            draw = source.standard_normal(block.rows.shape) @ factors[k].T
-            shifted = block._replace(rows=np.where(block.missing, 0.0, block.rows - draw))
-            rest = filled_deviation(block, condition(shifted, part).deviation, part)
-            value[own] = (rest + draw + part.mean)[own]
-        scaling.restore_missing(value, block.order, block.missing, out)
+    scaling: ColumnScaling
+    weights: Array
+    components: tuple[Component, ...]
 
-    blocks = _blocks(X, scaling, incomplete=True)
-    _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+    @classmethod
+    def at(
+        cls, weights: Array, means: Array, covariances: Array, scaling: ColumnScaling
+    ) -> ConditionalGaussians:
+        """Conditional distributions at parameters in the units of the scaling.
 
+        Raises
+        ------
+        DegenerateModelError
+            If a covariance is not positive definite.
+        """
+        means, covariances = map(np.ascontiguousarray, (means, covariances))
+        return cls(scaling, weights, tuple(map(make_component, means, covariances)))
 
-def fill_draws_within(
-    X: Floats,
-    scaling: ColumnScaling,
-    log_weights: Array,
-    components: Sequence[Component],
-    low: Array,
-    high: Array,
-    out: Floats,
-    rng: np.random.Generator,
-) -> None:
-    """Put draws within the bounds of the columns into the missing entries of `out`."""
-    low, high = (low - scaling.center) / scaling.scale, (high - scaling.center) / scaling.scale
-    limited = np.isfinite(low) | np.isfinite(high)
+    @property
+    def log_weights(self) -> Array:
+        """Logarithms of the weights; finite."""
+        logarithms: Array = np.log(np.maximum(self.weights, np.finfo(np.float64).tiny))
+        return logarithms
 
-    def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
-        block, source = task
-        conditioned, share = _condition_all(block, log_weights, components)
-        with np.errstate(divide="ignore"):
-            log_share = np.log(share)
-        means = [
-            filled_deviation(block, row.deviation, part) + part.mean
-            for row, part in zip(conditioned, components, strict=True)
-        ]
-        value = np.zeros(block.rows.shape)
-        for rows, columns, n_bounded in equal_shapes(block.missing, limited):
-            here = (rows[:, None], columns)
-            value[here] = draw_within(
-                [
-                    _candidate(part, r[rows], mean[here], columns)
-                    for part, r, mean in zip(components, log_share, means, strict=True)
-                ],
-                low[columns],
-                high[columns],
-                n_bounded,
-                source,
-            )
-        scaling.restore_missing(value, block.order, block.missing, out)
+    @property
+    def means(self) -> Array:
+        """Means in the units of the data, (n_components, n_features)."""
+        return self.scaling.to_units(np.array([part.mean for part in self.components]))
 
-    blocks = _blocks(X, scaling, incomplete=True)
-    _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+    @property
+    def covariances(self) -> Array:
+        """Covariances in the units of the data, (n_components, n_features, n_features)."""
+        scale = self.scaling.scale
+        covariances: Array = np.array([part.covariance for part in self.components])
+        return covariances * scale[:, None] * scale
+
+    def log_density(self, X: Floats) -> Array:
+        """Log-density of what is observed of each row, in the units of the data."""
+        density = np.zeros(X.shape[0])
+
+        def evaluate(block: RowBlock) -> None:
+            joint = [log_densities(block, part, condition(block, part)) for part in self.components]
+            density[block.order] = np.logaddexp.reduce(np.array(joint) + self.log_weights[:, None])
+
+        _for_each_block(evaluate, _blocks(X, self.scaling))
+        return density
+
+    def fill_means(self, X: Floats, out: Floats) -> None:
+        """Put the conditional means into the missing entries of `out`, a copy of `X`."""
+
+        def fill(block: RowBlock) -> None:
+            rows, probabilities = self._condition_all(block)
+            mean = np.zeros(block.rows.shape)
+            for r, row, part in zip(probabilities, rows, self.components, strict=True):
+                value = filled_deviation(block, row.deviation, part)
+                value += part.mean
+                if len(self.components) > 1:
+                    value *= r[:, None]
+                    mean += value
+                else:
+                    mean = value
+            self.scaling.restore_missing(mean, block.order, block.missing, out)
+
+        _for_each_block(fill, _blocks(X, self.scaling, incomplete=True))
+
+    def fill_deviations(self, X: Floats, out: Floats) -> None:
+        """Put the conditional standard deviations into `out` where `X` is missing."""
+
+        def fill(block: RowBlock) -> None:
+            rows, probabilities = self._condition_all(block)
+            mean, square = np.zeros(block.rows.shape), np.zeros(block.rows.shape)
+            spread = np.zeros(block.rows.shape)
+            for r, row, part in zip(probabilities, rows, self.components, strict=True):
+                mean += r[:, None] * (row.deviation + part.mean)
+                square += r[:, None] * _conditional_variance(block, part)
+            for r, row, part in zip(probabilities, rows, self.components, strict=True):
+                spread += r[:, None] * (row.deviation + part.mean - mean) ** 2
+            spread += square
+            units = self.scaling._replace(center=np.zeros_like(self.scaling.center))
+            units.restore_missing(np.sqrt(spread), block.order, block.missing, out)
+
+        _for_each_block(fill, _blocks(X, self.scaling, incomplete=True, precision_only=True))
+
+    def fill_draws(self, X: Floats, out: Floats, rng: np.random.Generator) -> None:
+        """Put draws from the conditional distribution into the missing entries of `out`.
+
+        A row minus a draw from the whole normal distribution is filled, and the draw added: no
+        conditional covariance is factorized, so that nearly singular ones do no harm.
+        """
+        factors = [np.linalg.cholesky(part.covariance) for part in self.components]
+
+        def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
+            block, source = task
+            label = self._draw_labels(block, source)
+            value = np.zeros(block.rows.shape)
+            for k, part in enumerate(self.components):
+                own = label == k
+                draw = source.standard_normal(block.rows.shape) @ factors[k].T
+                shifted = block._replace(rows=np.where(block.missing, 0.0, block.rows - draw))
+                rest = filled_deviation(block, condition(shifted, part).deviation, part)
+                value[own] = (rest + draw + part.mean)[own]
+            self.scaling.restore_missing(value, block.order, block.missing, out)
+
+        blocks = _blocks(X, self.scaling, incomplete=True)
+        _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+    def fill_draws_within(
+        self, X: Floats, low: Array, high: Array, out: Floats, rng: np.random.Generator
+    ) -> None:
+        """Put draws within the bounds of the columns into the missing entries of `out`."""
+        low, high = (
+            (low - self.scaling.center) / self.scaling.scale,
+            (high - self.scaling.center) / self.scaling.scale,
+        )
+        limited = np.isfinite(low) | np.isfinite(high)
+
+        def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
+            block, source = task
+            conditioned, probabilities = self._condition_all(block)
+            with np.errstate(divide="ignore"):
+                log_probabilities = np.log(probabilities)
+            means = [
+                filled_deviation(block, row.deviation, part) + part.mean
+                for row, part in zip(conditioned, self.components, strict=True)
+            ]
+            value = np.zeros(block.rows.shape)
+            for rows, columns, n_bounded in equal_shapes(block.missing, limited):
+                here = (rows[:, None], columns)
+                value[here] = draw_within(
+                    [
+                        _candidate(part, r[rows], mean[here], columns)
+                        for part, r, mean in zip(
+                            self.components, log_probabilities, means, strict=True
+                        )
+                    ],
+                    low[columns],
+                    high[columns],
+                    n_bounded,
+                    source,
+                )
+            self.scaling.restore_missing(value, block.order, block.missing, out)
+
+        blocks = _blocks(X, self.scaling, incomplete=True)
+        _for_each_block(fill, ((block, source) for block in blocks for source in rng.spawn(1)))
+
+    def _condition_all(self, block: RowBlock) -> tuple[list[Conditioned], Array]:
+        """Rows under each component, and the probabilities of the components."""
+        rows = [condition(block, part, k) for k, part in enumerate(self.components)]
+        if len(rows) == 1:
+            return rows, np.ones((1, block.order.size))
+        joint = np.array(
+            [log_densities(block, p, r) for p, r in zip(self.components, rows, strict=True)]
+        )
+        joint += self.log_weights[:, None]
+        # A row so far out that its distance overflows says nothing about its component.
+        joint[:, ~np.isfinite(joint).all(axis=0)] = self.log_weights[:, None]
+        joint -= np.logaddexp.reduce(joint)
+        return rows, np.exp(joint)
+
+    def _draw_labels(self, block: RowBlock, rng: np.random.Generator) -> NDArray[np.intp]:
+        if len(self.components) == 1:
+            return np.zeros(block.order.size, dtype=np.intp)
+        _, probabilities = self._condition_all(block)
+        edges = np.cumsum(probabilities, axis=0)
+        label: NDArray[np.intp] = (rng.random(block.order.size) * edges[-1] > edges[:-1]).sum(
+            axis=0
+        )
+        return label
 
 
 def _candidate(
@@ -180,49 +242,6 @@ def _root(component: Component, precision: Array, columns: NDArray[np.intp]) -> 
         upper = np.asarray(np.linalg.qr(whitener.transpose(0, 2, 1), mode="r"))
         sign = np.where(np.einsum("bii->bi", upper) < 0.0, -1.0, 1.0)
         return np.asarray((upper * sign[:, :, None]).transpose(0, 2, 1))
-
-
-def log_density(
-    X: Floats, scaling: ColumnScaling, log_weights: Array, components: Sequence[Component]
-) -> Array:
-    """Log-density of what is observed of each row, in the units of the data."""
-    density = np.zeros(X.shape[0])
-
-    def evaluate(block: RowBlock) -> None:
-        joint = [log_densities(block, part, condition(block, part)) for part in components]
-        density[block.order] = np.logaddexp.reduce(np.array(joint) + log_weights[:, None])
-
-    _for_each_block(evaluate, _blocks(X, scaling))
-    return density
-
-
-def _condition_all(
-    block: RowBlock, log_weights: Array, components: Sequence[Component]
-) -> tuple[list[Conditioned], Array]:
-    """Rows under each component, and the probabilities of the components."""
-    rows = [condition(block, part, k) for k, part in enumerate(components)]
-    if len(rows) == 1:
-        return rows, np.ones((1, block.order.size))
-    joint = np.array([log_densities(block, p, r) for p, r in zip(components, rows, strict=True)])
-    joint += log_weights[:, None]
-    # A row so far out that its distance overflows says nothing about its component.
-    joint[:, ~np.isfinite(joint).all(axis=0)] = log_weights[:, None]
-    joint -= np.logaddexp.reduce(joint)
-    return rows, np.exp(joint)
-
-
-def _draw_labels(
-    block: RowBlock,
-    log_weights: Array,
-    components: Sequence[Component],
-    rng: np.random.Generator,
-) -> NDArray[np.intp]:
-    if len(components) == 1:
-        return np.zeros(block.order.size, dtype=np.intp)
-    _, share = _condition_all(block, log_weights, components)
-    edges = np.cumsum(share, axis=0)
-    label: NDArray[np.intp] = (rng.random(block.order.size) * edges[-1] > edges[:-1]).sum(axis=0)
-    return label
 
 
 def _conditional_variance(block: RowBlock, component: Component) -> Array:
@@ -250,8 +269,8 @@ def _blocks(
     for rows in _slabs(X):
         table = find_patterns(np.isnan(X[rows]))
         table = table.incomplete() if incomplete else table
-        for portion in sorted_rows(X[rows], scaling, table):
-            for block in row_blocks(portion, scaling, precision_only=precision_only):
+        for chunk in sorted_rows(X[rows], scaling, table):
+            for block in row_blocks(chunk, scaling, precision_only=precision_only):
                 yield block._replace(order=block.order + rows.start)
 
 

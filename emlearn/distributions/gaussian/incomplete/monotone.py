@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.patterns import RowBlock
-from emlearn.distributions.gaussian.incomplete.prior import CovariancePrior
+from emlearn.distributions.gaussian.prior import CovariancePrior
 
 Array = NDArray[np.float64]
 
 
 def monotone_estimate(
-    blocks: Sequence[RowBlock], prior: CovariancePrior | None
+    blocks: Sequence[RowBlock], prior: CovariancePrior
 ) -> tuple[Array, Array] | None:
     """Mean and covariance of maximum likelihood or posterior mode, if patterns are nested.
 
@@ -29,7 +29,7 @@ def monotone_estimate(
     ----------
     blocks : sequence of RowBlock
         The rows, with their weights in them, by number of missing entries.
-    prior : CovariancePrior or None
+    prior : CovariancePrior
         Its pseudo-rows are complete, and so belong to each regression.
 
     Returns
@@ -52,12 +52,15 @@ def monotone_estimate(
     d = order.size
     levels: dict[int, Array] = {}
     for block, mask in zip(blocks, masks, strict=True):
-        rows = np.column_stack((block.share, block.rows[:, order]))
+        rows = np.column_stack((block.sqrt_weight, block.rows[:, order]))
         for (start, stop), seen in zip(pairwise(block.edges), d - mask.sum(axis=1), strict=True):
             product = rows[start:stop].T @ rows[start:stop]
             levels[int(seen)] = levels.get(int(seen), 0.0) + product
-    strength, variance = prior or (0.0, np.ones(d))
-    pseudo = np.diag(np.concatenate(([0.0], strength * variance[order])))
+    strength, scatter = prior.strength, prior.scatter
+    pseudo = np.zeros((d + 1, d + 1))
+    if scatter is not None:
+        matrix = np.diag(scatter) if scatter.ndim == 1 else scatter
+        pseudo[1:, 1:] = matrix[np.ix_(order, order)]
     # Those with most columns belong to every regression, those with fewest to the first only.
     tables = list(accumulate([levels[seen] for seen in sorted(levels, reverse=True)]))
     mean, covariance = np.zeros(d), np.zeros((d, d))

@@ -18,7 +18,7 @@ Index = NDArray[np.intp]
 # Rows of a block: enough for a matrix product, few enough for the block to stay in cache.
 _BLOCK_ENTRIES = 1 << 16
 # Sorted rows that are in the making at a time, so that no second copy of the data is needed.
-_PORTION_ENTRIES = 1 << 21
+_CHUNK_ENTRIES = 1 << 21
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -50,7 +50,7 @@ class PatternTable(NamedTuple):
         return self.part(0, len(self.mask) - n_empty)
 
     def part(self, first: int, last: int) -> PatternTable:
-        """Some of the patterns, with their rows."""
+        """The rows of the patterns from `first` to before `last`."""
         edges = self.edges[first : last + 1]
         return PatternTable(
             self.order[edges[0] : edges[-1]], edges - edges[0], self.mask[first:last]
@@ -63,14 +63,12 @@ class SortedRows(NamedTuple):
     Attributes
     ----------
     rows : ndarray of shape (n_rows, n_features)
-        Standardized rows times `share`; missing entries 0.
-    share : ndarray of shape (n_rows,)
-        What of the mean is in a row: the square root of its weight, so that sums of
-        squares and products need no weights; or 0, see `condense`.
-    weight : ndarray of shape (n_rows,)
-        Weights beyond that: 1 if they are in `share`.
+        Standardized rows times `sqrt_weight`; missing entries 0.
+    sqrt_weight : ndarray of shape (n_rows,)
+        Square roots of the weights: with these in the rows, sums of squares and products need
+        no weights. 0 for a row without a mean, see `compress_patterns`.
     order : ndarray of shape (n_rows,)
-        Their row numbers in the data, unless condensed.
+        Their row numbers in the data, unless compressed.
     edges : ndarray of shape (n_patterns + 1,)
         Pattern p holds ``rows[edges[p]:edges[p + 1]]``.
     mask : ndarray of shape (n_patterns, n_features), dtype bool
@@ -78,8 +76,7 @@ class SortedRows(NamedTuple):
     """
 
     rows: Array
-    share: Array
-    weight: Array
+    sqrt_weight: Array
     order: Index
     edges: Index
     mask: NDArray[np.bool_]
@@ -90,7 +87,7 @@ class RowBlock(NamedTuple):
 
     Attributes
     ----------
-    rows, share, weight, order : ndarray
+    rows, sqrt_weight, order : ndarray
         See `SortedRows`.
     missing : ndarray of shape (n_rows, n_features), dtype bool
         Which entries are missing.
@@ -99,15 +96,14 @@ class RowBlock(NamedTuple):
     observed : Blocks
         Observed columns of the patterns in the observed form.
     counts : ndarray of shape (n_patterns,)
-        Sum of the squared shares of each pattern.
+        Sum of the weights of each pattern.
     constants : ndarray of shape (n_patterns,)
         The part of the log-density that no parameter changes: powers of 2 pi, and the
         scale of the observed columns, so that densities are those of the original units.
     """
 
     rows: Array
-    share: Array
-    weight: Array
+    sqrt_weight: Array
     order: Index
     missing: NDArray[np.bool_]
     precision: Blocks
@@ -157,10 +153,8 @@ def sorted_rows(
     scaling: ColumnScaling,
     table: PatternTable,
     sample_weight: Array | None = None,
-    *,
-    weigh: bool = False,
 ) -> Iterator[SortedRows]:
-    """Standardized rows by pattern, a portion of the data at a time.
+    """Standardized rows by pattern, a chunk of the data at a time.
 
     Parameters
     ----------
@@ -172,60 +166,53 @@ def sorted_rows(
         Patterns of the rows of `X` to take.
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights; None means 1 each.
-    weigh : bool, default=False
-        Put the weights into the rows.
     """
-    step = max(1, _PORTION_ENTRIES // max(1, X.shape[1]))
+    step = max(1, _CHUNK_ENTRIES // max(1, X.shape[1]))
     for start in range(0, table.order.size, step):
         order = table.order[start : start + step]
         first, last = np.searchsorted(table.edges, (start, start + order.size - 1), side="right")
         edges = np.clip(table.edges[first - 1 : last + 1], start, start + order.size) - start
-        share = np.ones(order.size)
-        weight = share if sample_weight is None else sample_weight[order]
-        if weigh:
-            weight, share = share, np.sqrt(weight)
-        rows = scaling.standardize(X, order, share)
-        yield SortedRows(rows, share, weight, order, edges, table.mask[first - 1 : last])
+        weight = np.ones(order.size) if sample_weight is None else sample_weight[order]
+        sqrt_weight = np.sqrt(weight)
+        rows = scaling.standardize(X, order, sqrt_weight)
+        yield SortedRows(rows, sqrt_weight, order, edges, table.mask[first - 1 : last])
 
 
 def row_blocks(
-    portion: SortedRows, scaling: ColumnScaling, *, precision_only: bool = False
+    chunk: SortedRows, scaling: ColumnScaling, *, precision_only: bool = False
 ) -> Iterator[RowBlock]:
     """Cut sorted rows into blocks.
 
     Parameters
     ----------
-    portion : SortedRows
+    chunk : SortedRows
         The rows.
     scaling : ColumnScaling
         Their units.
     precision_only : bool, default=False
         Use the precision form also where more columns are missing than observed.
     """
-    n_rows, n_columns = portion.rows.shape
+    n_rows, n_columns = chunk.rows.shape
     limit = n_columns if precision_only else n_columns // 2
     largest = max(min(_BLOCK_ENTRIES // max(1, n_columns), 4096), min(n_columns, 4096))
-    constants = -0.5 * _LOG_2PI * (~portion.mask).sum(axis=1) - ~portion.mask @ np.log(
-        scaling.scale
-    )
-    n_missing = portion.mask.sum(axis=1)
+    constants = -0.5 * _LOG_2PI * (~chunk.mask).sum(axis=1) - ~chunk.mask @ np.log(scaling.scale)
+    n_missing = chunk.mask.sum(axis=1)
     cuts = np.linspace(0, n_rows, -(-n_rows // largest) + 1).astype(np.intp)
     for start, stop in pairwise(cuts):
-        first, last = np.searchsorted(portion.edges, (start, stop - 1), side="right")
+        first, last = np.searchsorted(chunk.edges, (start, stop - 1), side="right")
         here = slice(first - 1, last)
-        edges = np.clip(portion.edges[first - 1 : last + 1], start, stop) - start
-        mask, count = portion.mask[here], n_missing[here]
+        edges = np.clip(chunk.edges[first - 1 : last + 1], start, stop) - start
+        mask, count = chunk.mask[here], n_missing[here]
         split = int(np.searchsorted(count, limit, side="right"))
-        share = portion.share[start:stop]
+        sqrt_weight = chunk.sqrt_weight[start:stop]
         yield RowBlock(
-            portion.rows[start:stop],
-            share,
-            portion.weight[start:stop],
-            portion.order[start:stop],
+            chunk.rows[start:stop],
+            sqrt_weight,
+            chunk.order[start:stop],
             np.repeat(mask, np.diff(edges), axis=0),
             _blocks(mask[:split], edges[: split + 1]),
             _blocks(~mask[split:], edges[split:]),
-            np.add.reduceat(share * share, edges[:-1]),
+            np.add.reduceat(sqrt_weight * sqrt_weight, edges[:-1]),
             constants[here],
         )
 

@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
-from emlearn.distributions.gaussian.incomplete import (
-    CovariancePrior,
-    IncompleteFactors,
-    IncompleteGaussian,
-)
+from emlearn.distributions.gaussian.incomplete import FactorAnalysis
+from emlearn.distributions.gaussian.prior import CovariancePrior
+from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.testing import check_latent_variable_model
+
+A = np.random.default_rng(8).normal(size=(4, 9))
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        IncompleteGaussian(),
-        IncompleteGaussian(prior=CovariancePrior(2.0, np.ones(4))),
-        IncompleteGaussian(2, CovariancePrior(1.0, np.ones(4))),
-        IncompleteFactors(1, CovariancePrior(1.0, np.ones(4))),
+        OneGaussian(),
+        OneGaussian(CovariancePrior(2.0, np.ones(4))),
+        OneGaussian(CovariancePrior(2.0, A @ A.T / 9, None, np.full(4, 0.1))),
+        FactorAnalysis(1, CovariancePrior(1.0, np.ones(4))),
     ],
-    ids=["ml", "map", "mixture", "factors"],
+    ids=["ml", "map", "matrix", "factors"],
 )
 def test_contract(model):
     rng = np.random.default_rng(0)

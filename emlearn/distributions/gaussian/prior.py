@@ -1,0 +1,159 @@
+"""The prior of covariances: pseudo-rows, and a ridge."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.structures import CovarianceFactor, CovarianceStructure
+
+Array = NDArray[np.float64]
+
+# A component with less than this of the rows is empty.
+_EMPTY = 10.0 * float(np.finfo(np.float64).eps)
+
+
+class CovariancePrior(NamedTuple):
+    """Prior of each covariance, conjugate to the rows.
+
+    With strength nu, the scatter of the pseudo-rows ``P = nu T + C``, and ridge L, the
+    covariances maximize, for scatter S and weight N of the rows of a component,
+
+        -(N / 2) log|Sigma| - tr(inv(Sigma) (S + N L)) / 2
+        -(nu / 2) log|Sigma| - tr(inv(Sigma) P) / 2
+
+    which, for covariances without constraints, is at ``(S + N L + P) / (N + nu)``. The second
+    line is an inverse Wishart density: nu pseudo-rows, centered at the mean of the component,
+    whose scatter is P. The ridge belongs to the rows: each has the factor
+    ``exp(-L_j K_jj / 2)``, with ``K = inv(Sigma)``, for each column j observed. So it grows with
+    the weight of a component and changes the responsibilities, which pseudo-rows do not; and
+    it adds nothing where nothing is observed.
+
+    Attributes
+    ----------
+    strength : float, default=0.0
+        Number of pseudo-rows, nu; 0 is maximum likelihood.
+    target : ndarray of shape (n_features,) or (n_features, n_features), default=None
+        T, the variances or the covariance of the pseudo-rows, in scaled coordinates.
+    ridge : ndarray of shape (n_features,), default=None
+        L, the variance of noise that is added to what is observed, in scaled coordinates.
+    constant : ndarray of the shape of `target`, default=None
+        C, a part of the scatter that does not scale with the strength.
+    """
+
+    strength: float = 0.0
+    target: Array | None = None
+    ridge: Array | None = None
+    constant: Array | None = None
+
+    @property
+    def scatter(self) -> Array | None:
+        """Scatter of the pseudo-rows, P: variances, or a matrix; None without any."""
+        parts = [] if self.constant is None else [self.constant]
+        if self.strength > 0.0 and self.target is not None:
+            parts.append(self.strength * self.target)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        if parts[0].ndim == parts[1].ndim:
+            return parts[0] + parts[1]
+        return sum((np.diag(part) if part.ndim == 1 else part for part in parts), np.zeros(()))
+
+    def estimate(
+        self, structure: CovarianceStructure, statistics: GaussianStatistics, before: Array
+    ) -> tuple[Array, Array]:
+        """M-step: how far the means move, and the covariances.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        statistics : GaussianStatistics
+            Statistics about the means.
+        before : ndarray
+            Covariances at which they were taken, which a component without rows keeps where
+            there are no pseudo-rows.
+
+        Returns
+        -------
+        shift : ndarray of shape (n_components, n_features)
+            What to add to the means.
+        covariances : ndarray
+            Covariances, in the layout of the structure.
+        """
+        weight, first, second = statistics
+        filled = weight > _EMPTY * weight.sum()
+        all_filled = bool(filled.all())
+        if all_filled:
+            shift = first / weight[:, None]
+        else:
+            shift = np.where(filled[:, None], first, 0.0) / np.where(filled, weight, 1.0)[:, None]
+        scatter = self.scatter
+        if scatter is None:
+            ridge = np.zeros(first.shape[1]) if self.ridge is None else self.ridge
+            if all_filled:
+                return shift, structure.estimate(weight, shift, second, ridge)
+            if not filled.any():
+                return shift, before
+            return shift, structure.estimate_alive(filled, weight, shift, second, ridge, before)
+        # The pseudo-rows are about the new means already, and without a ridge.
+        about = shift * np.sqrt(weight / (weight + self.strength))[:, None]
+        second = second + in_layout(structure, self._added(weight, scatter))
+        return shift, structure.estimate(
+            weight + self.strength, about, second, np.zeros(first.shape[1])
+        )
+
+    def _added(self, weight: Array, scatter: Array) -> Array:
+        """Scatter of pseudo-rows and ridge for each component: (K, d), or (K, d, d)."""
+        added = scatter[None]
+        if self.ridge is not None:
+            ridge: Array = weight[:, None] * self.ridge
+            added = added + (
+                ridge if scatter.ndim == 1 else ridge[:, :, None] * np.eye(len(scatter))
+            )
+        return np.broadcast_to(added, (len(weight), *scatter.shape))
+
+    def log_density(
+        self, structure: CovarianceStructure, factor: CovarianceFactor, shape: tuple[int, int]
+    ) -> float:
+        """Log-density of covariances, without the ridge: at most 0, which is at P / nu.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        factor : CovarianceFactor
+            Their factorization.
+        shape : tuple of int
+            Numbers of components and of features.
+        """
+        scatter = self.scatter
+        if scatter is None:
+            return 0.0
+        n_components, n_features = shape
+        if scatter.ndim == 2 and not structure.is_diagonal:
+            root = structure.kernel_root(factor, shape)
+            trace = np.einsum("kij,kij->k", root, scatter @ root)
+            log_det = float(np.linalg.slogdet(scatter)[1])
+        else:
+            variances = np.diagonal(scatter) if scatter.ndim == 2 else scatter
+            trace = factor.precision_diagonal @ variances
+            log_det = float(np.log(variances).sum())
+        excess = trace
+        if self.strength > 0.0:
+            level = log_det - n_features * (np.log(self.strength) - 1.0)
+            excess = trace + self.strength * (factor.log_det - level)
+        return -0.5 * float(np.broadcast_to(excess, n_components).sum())
+
+
+def in_layout(structure: CovarianceStructure, scatter: Array) -> Array:
+    """Scatters, (n_components, n_features) or of matrices, in the layout of a structure."""
+    if structure.is_diagonal:
+        if scatter.ndim == 3:
+            scatter = np.diagonal(scatter, axis1=1, axis2=2)
+        return structure.from_kernel(scatter)
+    if scatter.ndim == 2:
+        scatter = scatter[:, :, None] * np.eye(scatter.shape[1])
+    return structure.from_kernel(scatter)
