@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
+from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.impute import MissingDataImputerEM
+from emlearn.impute._mixture import mixture_model
 
 nan = np.nan
 
@@ -290,3 +292,16 @@ def test_bad_hyperparameters():
         MissingDataImputerEM(alpha=-1.0).fit(X)
     with pytest.raises(ValueError, match="row 1 has weight"):
         MissingDataImputerEM().fit(X, sample_weight=[1.0, -1.0] * 10)
+
+
+@pytest.mark.parametrize("n_components", [2, 5])
+def test_the_prior_of_a_mixture_expects_clusters(n_components):
+    """Pseudo-rows as wide as so many cells of equal volume, not as the whole columns."""
+    X = np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 10.0, 100.0]
+    X[np.random.default_rng(1).random(X.shape) < 0.2] = np.nan
+    X = X[~np.isnan(X).all(axis=1)]
+    available = OneGaussian().prepare(X).available
+    spec = mixture_model(n_components, 1.0, available).family.column_spec(X)
+    variances = spec.prior.target * spec.scaling.scale**2
+    assert_allclose(variances, np.nanvar(X, axis=0) * n_components ** (-2.0 / 3.0), rtol=1e-9)
+    assert spec.prior.strength == 1.0

@@ -188,8 +188,9 @@ def test_blocks_add_up_and_order_does_not_matter(kernels, name, rate):
     weight = np.random.default_rng(0).gamma(2.0, size=len(X))
     log_weights = np.log([0.2, 0.3, 0.5])
 
-    def total(X, weight, slices):
-        blocks = family.cut(family.encode(X, spec), weight, slices, 3)
+    def total(X, weight, slices, cut=True):
+        every = family.encode(X, spec)
+        blocks = family.cut(every, weight, slices, 3) if cut else [every]
         parts = [
             family.expect(block, log_weights, block.n_rows, weight[part], precomputed, Workspace())
             for block, part in zip(blocks, slices, strict=True)
@@ -198,7 +199,7 @@ def test_blocks_add_up_and_order_does_not_matter(kernels, name, rate):
             sum(part[1][i] for part in parts) for i in (1, 2)
         ]
 
-    whole = total(X, weight, [slice(0, len(X))])
+    whole = total(X, weight, [slice(0, len(X))], cut=False)
     order = family.order(X)
     assert (order is None) == (rate == 0.0)
     cuts = [0, 100, 101, 640, 700]
@@ -305,6 +306,43 @@ def test_a_row_is_scored_alike_near_and_just_beyond_the_end_of_precision():
     out = np.zeros((3, 2))
     family.log_density(family.encode(edge, spec), precomputed, out)
     assert_allclose(out[:, 0] / out[0, 0], out[:, 1] / out[0, 1], rtol=1e-5)
+    assert_allclose(out[:, 1] / out[:, 0], (1.001 / 0.999) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_distances_of_single_precision_are_taken_in_double(name):
+    """Squares of 1e4 have lost the differences between components in single precision."""
+    X = (table(100, 3, 0.0) - 1e4) / np.logspace(0, 2, 3)
+    X[50] = 0.0
+    family, spec, _, params = problem(name, X.astype(np.float32))
+    precomputed = family.precompute(params, spec)
+    far = (1e4 * np.random.default_rng(0).normal(size=(50, 3))).astype(np.float32)
+    single, double = np.zeros((3, 50)), np.zeros((3, 50))
+    family.log_density(family.encode(far, spec), precomputed, single)
+    family.log_density(family.encode(far.astype(np.float64), spec), precomputed, double)
+    assert_allclose(single, double, rtol=1e-13)
+
+
+def test_rows_are_split_by_how_much_they_lack():
+    """Few missing: the kernels; many: the observed form, in blocks that are worth it."""
+    X = np.random.default_rng(0).normal(size=(2000, 100))
+    X[500:1000, :50] = np.nan
+    X[1000:1500, :51] = np.nan
+    X[1999] = np.nan
+    for name in ALL:
+        family = Gaussian(name)
+        encoded = family.encode(X, family.column_spec(X))
+        assert encoded.complete.n_rows == 999
+        assert_array_equal(encoded.empty_at, [1999])
+        few = 0 if encoded.missing is None else len(encoded.missing.at)
+        many = sum(len(block.order) for block in encoded.patterns)
+        diagonal = family.structure.is_diagonal
+        expected = 0 if compiled is None else 1000 if diagonal else 500
+        assert (few, many) == (expected, 1000 - expected)
+        most = max(part.stop - part.start for part in family.slices(X, 3))
+        least = min(part.stop - part.start for part in family.slices(X, 3))
+        assert most - least <= 1
+        assert diagonal or least >= 8 * 100
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -186,6 +186,15 @@ def test_every_pattern_of_four_columns():
     assert_allclose(out, scaling.to_units(filled), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.usefixtures("all_kernels")
+@pytest.mark.parametrize("rate", [0.3, 0.7])
+def test_covariances_are_symmetric_to_the_last_bit(rate):
+    X = holes(200, 7, rate)
+    X = X[~np.isnan(X).all(axis=1)]
+    new, _ = em_step(X, None, random_params(1, 7))
+    assert_array_equal(new.covariances[0], new.covariances[0].T)
+
+
 @pytest.mark.parametrize("constant", [False, True])
 def test_compressed_rows_and_rows_agree(constant, monkeypatch):
     rng = np.random.default_rng(0)
