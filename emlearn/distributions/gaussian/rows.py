@@ -47,8 +47,8 @@ _BLOCK_NANOSECONDS = 3e5
 _COMPILED_NANOSECONDS = 2e5
 _COMPILED_BLOCKS = 32
 # The observed form ends with products of matrices for each block; so many rows for each
-# feature cost some ten times more.
-_OBSERVED_FORM_ROWS = 8
+# feature cost much more.
+_OBSERVED_FORM_ROWS = 16
 
 
 class MissingRows(NamedTuple):

@@ -19,6 +19,7 @@ from emlearn.distributions.gaussian.forms import (
 from emlearn.distributions.gaussian.incomplete.conditioning import (
     Component,
     Conditioned,
+    Moments,
     accumulate,
     complete_moments,
     condition,
@@ -239,9 +240,12 @@ class GaussianPrecomputed:
         if rows.missing is not None:
             own = np.ascontiguousarray(responsibilities[:, rows.missing.at], np.float64)
             parts.append(self._missing_statistics(rows.missing, own))
+        moments = []
         for block in rows.patterns:
             own = responsibilities[:, block.order].astype(np.float64, copy=False)
-            parts.append(self._pattern_statistics(block, own, self._condition(block)))
+            moments.append(self._pattern_moments(block, own, self._condition(block)))
+        if moments:
+            parts.append(self._complete_moments(moments))
         return self._sum(parts)
 
     def _sum(self, parts: list[GaussianStatistics]) -> GaussianStatistics:
@@ -273,17 +277,25 @@ class GaussianPrecomputed:
             raise _singular()
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
-    def _pattern_statistics(
+    def _pattern_moments(
         self, block: PatternBlock, responsibilities: Array, conditioned: list[Conditioned]
-    ) -> GaussianStatistics:
-        weight, first, second = self._sums()
-        d = self.means.shape[1]
+    ) -> list[Moments]:
+        """Moments of a block for each component."""
+        found = []
         for k, component in enumerate(self.components):
             own = responsibilities[k]
             part = accumulate(block, component, conditioned[k], own)
-            weight[k], first[k], matrix = complete_moments(part, component.covariance)
             if self.ridge is not None:
-                matrix[np.diag_indices(d)] -= self.ridge * (own @ block.missing)
+                part.second[np.diag_indices(len(self.ridge))] -= self.ridge * (own @ block.missing)
+            found.append(part)
+        return found
+
+    def _complete_moments(self, parts: list[list[Moments]]) -> GaussianStatistics:
+        """Statistics from the moments of blocks; products of matrices, once for all of them."""
+        weight, first, second = self._sums()
+        for k, component in enumerate(self.components):
+            total = Moments(*(sum(x[1:], x[0]) for x in zip(*(p[k] for p in parts), strict=True)))
+            weight[k], first[k], matrix = complete_moments(total, component.covariance)
             second[k] = np.diagonal(matrix) if self.structure.is_diagonal else matrix
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
@@ -312,9 +324,8 @@ class GaussianPrecomputed:
         if rows.missing is not None:
             own = _chosen(weight, rows.missing.at)
             found.append(self._expect_missing(rows.missing, log_weights, own))
-        for block in rows.patterns:
-            own = _chosen(weight, block.order)
-            found.append(self._expect_patterns(block, log_weights, own))
+        if rows.patterns:
+            found.append(self._expect_patterns(rows.patterns, log_weights, weight))
         total = self._sum([statistics for statistics, _ in found])
         totals = total.weight
         if rows.empty_at is not None:
@@ -348,13 +359,16 @@ class GaussianPrecomputed:
         return GaussianStatistics(totals, first, self.structure.from_kernel(second)), float(value)
 
     def _expect_patterns(
-        self, block: PatternBlock, log_weights: Array, weight: Array | None
+        self, blocks: tuple[PatternBlock, ...], log_weights: Array, weight: Array | None
     ) -> tuple[GaussianStatistics, float]:
-        conditioned = self._condition(block)
-        joint = self._pattern_density(block, conditioned)
-        joint += log_weights[:, None]
-        value = to_responsibilities(joint, weight)
-        return self._pattern_statistics(block, joint, conditioned), value
+        moments, value = [], 0.0
+        for block in blocks:
+            conditioned = self._condition(block)
+            joint = self._pattern_density(block, conditioned)
+            joint += log_weights[:, None]
+            value += to_responsibilities(joint, _chosen(weight, block.order))
+            moments.append(self._pattern_moments(block, joint, conditioned))
+        return self._complete_moments(moments), value
 
 
 def _chosen(weight: Array | None, at: Array) -> Array | None:

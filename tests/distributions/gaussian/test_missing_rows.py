@@ -342,7 +342,7 @@ def test_rows_are_split_by_how_much_they_lack():
         most = max(part.stop - part.start for part in family.slices(X, 3))
         least = min(part.stop - part.start for part in family.slices(X, 3))
         assert most - least <= 1
-        assert diagonal or least >= 8 * 100
+        assert diagonal or least >= 16 * 100
 
 
 @pytest.mark.parametrize("name", ALL)
