@@ -28,6 +28,8 @@ _TOL = 1e-12
 _MAX_ITER = 10_000
 # Correlations whose smallest eigenvalue is below this leave no digits to a distance.
 _SINGULAR = 1e-10
+# Pseudo-rows with which a singular fit ends, and what is left of a dependent direction then.
+_WEAK = 1e-6
 # Of the degrees of freedom that the statistic has, how many the rows within patterns must
 # have for a p-value at all, and for one without a warning.
 _TOO_FEW = 0.1
@@ -131,9 +133,15 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
         return LittleTestResult(0.0, 0, 1.0, n_observed.size)
     _check_rows(patterns, n_observed, df)
     scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
-    with blas_limited():
-        outcome = fit_model(table, None, scaling, reader._settings(), 0, None)
     labels = [column_label(reader, int(i)) for i in varying]
+    settings = reader._settings()
+    with blas_limited():
+        outcome = fit_model(table, None, scaling, settings, 0, None)
+        if alpha == 0.0 and not _usable(outcome):
+            # Rounding decides whether a singular fit ends at all; a weak prior shows why not.
+            weak = fit_model(table, None, scaling, settings._replace(alpha=_WEAK), 0, None)
+            if _usable(weak):
+                _refuse_dependent(weak, labels, _WEAK)
     _check_fit(outcome, labels, maximum_likelihood=outcome.alpha == 0.0)
     statistic = _statistic(scaling.standardize(table), patterns, outcome)
     return LittleTestResult(statistic, df, float(chi2.sf(statistic, df)), n_observed.size)
@@ -174,26 +182,37 @@ def _check_rows(patterns: PatternTable, n_observed: NDArray[Any], df: int) -> No
         )
 
 
+def _usable(outcome: Outcome) -> bool:
+    return outcome.best.params is not None and outcome.best.status.usable
+
+
+def _refuse_dependent(outcome: Outcome, labels: list[str], smallest: float) -> None:
+    """Refuse correlations with an eigenvalue below a bound; names the columns involved."""
+    covariance = outcome.best.params.covariance
+    deviation = np.sqrt(np.diagonal(covariance))
+    values, vectors = np.linalg.eigh(covariance / deviation[:, None] / deviation)
+    if values[0] >= smallest:
+        return
+    size = np.abs(vectors[:, 0])
+    involved = [labels[i] for i in np.flatnonzero(size > 0.1 * size.max())]
+    raise ValueError(
+        "Little's test needs a maximum-likelihood covariance that is not singular, but "
+        f"columns depend on each other exactly: {', '.join(involved)}. Leave one of them "
+        "out, or set alpha='auto'."
+    )
+
+
 def _check_fit(outcome: Outcome, labels: list[str], *, maximum_likelihood: bool) -> None:
     """Refuse a covariance that is singular to working precision."""
     best = outcome.best
-    if best.params is None or not best.status.usable:
+    if not _usable(outcome):
         raise ValueError(
             f"Little's test needs the maximum-likelihood covariance, but {best.message}: there "
             "are too few rows for the number of columns, or columns depend on each other "
             "exactly. Leave columns out, or set alpha='auto'."
         )
-    covariance = best.params.covariance
-    deviation = np.sqrt(np.diagonal(covariance))
-    values, vectors = np.linalg.eigh(covariance / deviation[:, None] / deviation)
-    if maximum_likelihood and values[0] < _SINGULAR:
-        size = np.abs(vectors[:, 0])
-        involved = [labels[i] for i in np.flatnonzero(size > 0.1 * size.max())]
-        raise ValueError(
-            "Little's test needs a maximum-likelihood covariance that is not singular, but "
-            f"columns depend on each other exactly: {', '.join(involved)}. Leave one of them "
-            "out, or set alpha='auto'."
-        )
+    if maximum_likelihood:
+        _refuse_dependent(outcome, labels, _SINGULAR)
     if best.status is Status.MAX_ITER:
         warn_user(
             "The maximum-likelihood estimate was not reached; the statistic of Little's test may "
