@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 Array = NDArray[Any]
 
@@ -71,8 +72,14 @@ def sparse_block(X: Any) -> Any:
     if not is_pandas(X) or not X.shape[1]:
         return None
     zeros = [getattr(dtype, "fill_value", None) == 0 for dtype in X.dtypes]
-    sparse = hasattr(X, "sparse") and all(zeros)
-    return X.sparse.to_coo().tocsr() if sparse else None
+    if not (hasattr(X, "sparse") and all(zeros)):
+        return None
+    # pandas' own conversion refuses versions of scipy that are older than it.
+    columns = [X.iloc[:, j].array for j in range(X.shape[1])]
+    rows = [column.sp_index.to_int_index().indices for column in columns]
+    values = np.concatenate([np.asarray(column.sp_values) for column in columns])
+    starts = np.cumsum([0, *map(len, rows)])
+    return csc_array((values, np.concatenate(rows), starts), shape=X.shape).tocsr()
 
 
 def repeated_name(X: Any) -> Any:
