@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.workspace import Workspace
 from emlearn.kernels.softmax import to_responsibilities
 
@@ -280,6 +281,19 @@ class Family(ABC):
     def public_names(self) -> tuple[str, ...]:
         """Names of the parameters in what `to_public` returns."""
         raise NotImplementedError(f"{type(self).__name__} does not define public_names.")
+
+    def shape_of(self, public: Mapping[str, Any]) -> tuple[int, int]:
+        """Numbers of components and of features that published parameters describe.
+
+        The default reads the first of the `public_names`, of shape (n_components, n_features,
+        ...).
+
+        Raises
+        ------
+        ValueError
+            If it is missing, or has less than two dimensions; names it.
+        """
+        return shape_of_parameter(public, self.public_names[0])
 
     def from_public(self, public: Mapping[str, Any], column_spec: Any, fitted: Any = None) -> Any:
         """Parameters from what `to_public` returns, for rows encoded with a column spec.

@@ -198,12 +198,19 @@ class Mixture(Family):
         """See `Family`."""
         return ("weight", *self.family.public_names)
 
-    def _parts_of(self, public: Mapping[str, ArrayLike], size: int) -> dict[str, Array]:
+    def _parts_of(
+        self, public: Mapping[str, ArrayLike], shape: tuple[int, ...]
+    ) -> dict[str, Array]:
         """The parameters of the parts, their first axis running over all parts."""
         parts = {}
         for name in self.family.public_names:
             value = np.asarray(public[name])
-            parts[name] = value.reshape(size, *value.shape[2:])
+            if value.shape[:2] != shape:
+                raise ValueError(
+                    f"{name} must have the first two axes of weight, {shape}, got shape "
+                    f"{value.shape}."
+                )
+            parts[name] = value.reshape(shape[0] * shape[1], *value.shape[2:])
         return parts
 
     def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
@@ -211,7 +218,12 @@ class Mixture(Family):
         missing = [name for name in self.family.public_names if name not in public]
         if missing:
             raise ValueError(f"The parameters of the components need {missing[0]!r}.")
-        return weight, self._parts_of(public, weight.size)
+        return weight, self._parts_of(public, weight.shape)
+
+    def shape_of(self, public: Mapping[str, ArrayLike]) -> tuple[int, int]:
+        """See `Family`."""
+        weight, parts = self._read(public)
+        return len(weight), self.family.shape_of(parts)[1]
 
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None

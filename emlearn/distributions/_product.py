@@ -26,6 +26,8 @@ class Product(Family):
     parts : tuple of (Family, columns)
         The families, each with the columns that it describes: a name or position, a list
         of these, or a slice of positions. Columns of no part are ignored.
+    n_features : int, default=None
+        Number of columns of the rows, which estimators find out.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Product(Family):
     """
 
     parts: tuple[tuple[Family, Any], ...]
+    n_features: int | None = None
 
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
@@ -60,7 +63,7 @@ class Product(Family):
         twice = sorted({j for j in taken if taken.count(j) > 1})
         if twice:
             raise ValueError(f"Columns {twice} of X belong to more than one family.")
-        return Product(tuple(parts))
+        return Product(tuple(parts), n_features)
 
     def _each(self, method: str, *values: Any) -> tuple[Any, ...]:
         """Results of a method of the families at their parts of the values."""
@@ -166,6 +169,25 @@ class Product(Family):
             for (family, _), keys in zip(self.parts, self._names(), strict=True)
         )
 
+    def shape_of(self, public: Mapping[str, ArrayLike]) -> tuple[int, int]:
+        """See `Family`."""
+        if self.n_features is None:
+            raise ValueError(
+                "the parameters of a list of families do not tell the number of features; pass "
+                "n_features."
+            )
+        shapes: tuple[tuple[int, int], ...] = self._each("shape_of", self._publics(public))
+        for (family, columns), (_, width) in zip(self.parts, shapes, strict=True):
+            if len(columns) != width:
+                raise ValueError(
+                    f"the parameters of {family!r} describe {width} columns, but it is for "
+                    f"{len(columns)}."
+                )
+        n_components = sorted({n for n, _ in shapes})
+        if len(n_components) > 1:
+            raise ValueError(f"the parameters of the parts describe {n_components} components.")
+        return n_components[0], self.n_features
+
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: tuple[Any, ...], fitted: Any = None
     ) -> tuple[Any, ...]:
@@ -187,7 +209,7 @@ class Product(Family):
     ) -> Array:
         """See `Family`. Columns of no part are NaN."""
         drawn = self._each("sample", params, column_spec, self._all(labels), self._all(rng))
-        width = 1 + max(j for _, columns in self.parts for j in columns)
+        width = self.n_features or 1 + max(j for _, columns in self.parts for j in columns)
         rows = np.full((len(labels), width), np.nan)
         for (_, columns), values in zip(self.parts, drawn, strict=True):
             rows[:, list(columns)] = values

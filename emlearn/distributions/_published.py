@@ -22,17 +22,37 @@ def read_parameter(public: Mapping[str, ArrayLike], name: str, ndim: int) -> Arr
     ValueError
         If it is missing, has another number of dimensions, or an entry is not finite.
     """
-    if name not in public:
-        raise ValueError(f"The parameters of the components need {name!r}; got {sorted(public)}.")
-    try:
-        array = np.asarray(public[name], np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    array = _numbers(public, name)
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite.")
     return array
+
+
+def shape_of_parameter(public: Mapping[str, ArrayLike], name: str) -> tuple[int, int]:
+    """The first two axes of a published parameter: components and features.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, or has less than two dimensions.
+    """
+    shape = _numbers(public, name).shape
+    if len(shape) < 2:
+        raise ValueError(f"{name} must have shape (n_components, n_features, ...), got {shape}.")
+    return shape[0], shape[1]
+
+
+def _numbers(public: Mapping[str, ArrayLike], name: str) -> Array:
+    if name not in public:
+        raise ValueError(
+            f"The parameters of the components need {name!r}; got {sorted(map(str, public))}."
+        )
+    try:
+        return np.asarray(public[name], np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
 
 
 def read_probabilities(public: Mapping[str, ArrayLike], name: str, ndim: int) -> Array:

@@ -31,20 +31,19 @@ from emlearn.hmm._reading import check_probabilities, read_probabilities
 from emlearn.latent import (
     ChainLaw,
     ChainParams,
-    Emissions,
     LabelModel,
     LabelParams,
     Observations,
     Sequences,
 )
 from emlearn.latent.law import EMPTY
-from emlearn.latent.scoring import features_of
+from emlearn.latent.published import PublishedComponents
 from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 
 Array = NDArray[Any]
 
 
-class HiddenMarkovEM(ChainDecoding, EMFitting):
+class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
     Rows follow each other in time. Each belongs to a hidden state; the states form a
@@ -209,6 +208,12 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
         **FITTING_CONSTRAINTS,
     }
+
+    _model_attributes: ClassVar[tuple[str, ...]] = (
+        "startprob_",
+        "transmat_",
+        "component_params_",
+    )
 
     def __init__(
         self,
@@ -398,12 +403,7 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
 
     def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
         """Parameters of the fit before, for the rows of this one."""
-        if (self.family_, len(self.startprob_)) != (family, self.n_components_):
-            raise ValueError(
-                "With warm_start=True the fit goes on from the last one, which had another "
-                "family or n_components. Set warm_start=False to start anew."
-            )
-        components = family.from_public(self.component_params_, column_spec, self._fitted_spec)
+        components = self._last_components(family, column_spec)
         return LabelParams(self._chain(), components, column_spec)
 
     def _accelerator(self) -> str | None:
@@ -487,37 +487,27 @@ class HiddenMarkovEM(ChainDecoding, EMFitting):
         >>> model.predict([[0], [1], [12], [8]])
         array([0, 0, 1, 1])
         """
-        startprob = np.asarray(startprob, np.float64)
-        model = cls(len(np.atleast_1d(startprob)), family=family, **hyperparameters)
-        public = {name: np.asarray(value) for name, value in component_params.items()}
-        if n_features is None:
-            n_features = features_of(public)
-        model.family_ = model._given_family().at_columns(None, n_features)
-        model.n_features_in_ = n_features
-        model.n_components_ = len(np.atleast_1d(startprob))
-        model._fitted_spec = None
-        model.startprob_ = startprob
-        model.transmat_ = np.asarray(transmat, np.float64)
-        model.component_params_ = public
-        model._chain()
-        model._emissions()
-        return model
-
-    def _emissions(self) -> Emissions:
-        return Emissions.at(
-            self.family_, self.component_params_, self._fitted_spec, len(self.startprob_)
+        return cls._of_known(
+            {"startprob_": startprob, "transmat_": transmat},
+            component_params,
+            n_features,
+            family=family,
+            **hyperparameters,
         )
+
+    def _n_labels(self) -> int:
+        return len(self._chain().startprob)
 
     def _chain(self) -> ChainParams:
         """The published probabilities, checked."""
-        n = len(self.startprob_)
+        n = max(np.size(self.startprob_), 1)
         return ChainParams(
             check_probabilities(self.startprob_, (n,), "startprob_"),
             check_probabilities(self.transmat_, (n, n), "transmat_"),
         )
 
     def _n_parameters(self) -> int:
-        n = len(self.startprob_)
+        n = self._n_labels()
         start = read_probabilities(self.startprob_init, 0.0, (n,), "startprob")
         moves = read_probabilities(self.transmat_init, 0.0, (n, n), "transmat")
         return start.n_parameters() + moves.n_parameters() + self._emissions().n_parameters()

@@ -16,16 +16,6 @@ from emlearn.engine.threads import available_threads, blas_limited, limit_openmp
 Array = NDArray[Any]
 
 
-def features_of(public: Mapping[str, Array]) -> int:
-    """Number of features that published parameters describe."""
-    widths = {value.shape[1] for value in public.values() if value.ndim >= 2}
-    if len(widths) != 1:
-        raise ValueError(
-            "The number of features cannot be told from component_params; pass n_features."
-        )
-    return int(widths.pop())
-
-
 @dataclass(frozen=True)
 class Emissions:
     """A family at the parameters that an estimator publishes.
@@ -42,27 +32,46 @@ class Emissions:
         How rows are encoded.
     n_components : int
         Number of components.
+    n_features : int
+        Number of features.
     """
 
     family: Family
     params: Any
     column_spec: Any
     n_components: int
+    n_features: int
 
     @classmethod
     def at(
-        cls, family: Family, public: Mapping[str, Any], fitted_spec: Any, n_components: int
+        cls,
+        family: Family,
+        public: Mapping[str, Any],
+        fitted_spec: Any,
+        n_components: int,
+        n_features: int | None = None,
     ) -> Emissions:
         """Emissions at parameters in the units of the data; see `Family.from_public`.
 
         Raises
         ------
         ValueError
-            If a parameter is not valid; names it.
+            If a parameter is not valid, which is named, or they describe another number of
+            components or features.
         """
+        n_described, width = family.shape_of(public)
+        if n_described != n_components:
+            raise ValueError(
+                f"the parameters describe {n_described} components, but there are {n_components}."
+            )
+        n_features = width if n_features is None else n_features
+        if width != n_features:
+            raise ValueError(
+                f"the parameters describe {width} features, but there are {n_features}."
+            )
         column_spec = family.spec_of(public, fitted_spec)
         params = family.from_public(public, column_spec)
-        return cls(family, params, column_spec, n_components)
+        return cls(family, params, column_spec, n_components, n_features)
 
     def map(
         self, X: Any, out: Array, reduce: Callable[[Array], Array], log_weights: Array | None = None
@@ -80,6 +89,10 @@ class Emissions:
         log_weights : ndarray of shape (n_components,), default=None
             Added to the log-densities.
         """
+        if X.shape[1] != self.n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but the parameters describe {self.n_features}."
+            )
         precomputed = self.family.precompute(self.params, self.column_spec)
         start = np.zeros(self.n_components) if log_weights is None else log_weights
 

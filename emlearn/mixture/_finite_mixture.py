@@ -22,14 +22,13 @@ from emlearn.distributions import FAMILIES, Family, find_family
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
-    Emissions,
     LabelModel,
     LabelParams,
     MixtureLaw,
     MixtureParams,
     Observations,
 )
-from emlearn.latent.scoring import features_of
+from emlearn.latent.published import PublishedComponents
 from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 from emlearn.mixture._scoring import (
     MixtureScoring,
@@ -41,7 +40,7 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 
-class FiniteMixtureEM(MixtureScoring, EMFitting):
+class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
     Latent class analysis, mixtures of Poisson counts, documents in topics, Gaussian
@@ -195,6 +194,8 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         **FITTING_CONSTRAINTS,
     }
 
+    _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -324,12 +325,7 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
 
     def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
         """Parameters of the fit before, for the rows of this one."""
-        if (self.family_, len(self.weights_)) != (family, self.n_components_):
-            raise ValueError(
-                "With warm_start=True the fit goes on from the last one, which had another "
-                "family or n_components. Set warm_start=False to start anew."
-            )
-        components = family.from_public(self.component_params_, column_spec, self._fitted_spec)
+        components = self._last_components(family, column_spec)
         return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
 
     def _accelerator(self) -> str | None:
@@ -405,28 +401,18 @@ class FiniteMixtureEM(MixtureScoring, EMFitting):
         >>> mixture.predict([[0], [6]])
         array([0, 1])
         """
-        weights = np.asarray(weights, np.float64)
-        mixture = cls(len(np.atleast_1d(weights)), family=family, **hyperparameters)
-        public = {name: np.asarray(value) for name, value in component_params.items()}
-        if n_features is None:
-            n_features = features_of(public)
-        mixture.family_ = find_family(family).at_columns(None, n_features)
-        mixture.n_features_in_ = n_features
-        mixture.n_components_ = len(np.atleast_1d(weights))
-        mixture._fitted_spec = None
-        mixture.weights_ = weights
-        mixture.component_params_ = public
-        read_weights(mixture)
-        mixture._emissions()
-        return mixture
-
-    def _emissions(self) -> Emissions:
-        return Emissions.at(
-            self.family_, self.component_params_, self._fitted_spec, len(self.weights_)
+        return cls._of_known(
+            {"weights_": weights}, component_params, n_features, family=family, **hyperparameters
         )
 
+    def _given_family(self) -> Family:
+        return find_family(self.family)
+
+    def _n_labels(self) -> int:
+        return len(read_weights(self))
+
     def _n_parameters(self) -> int:
-        return len(self.weights_) - 1 + self._emissions().n_parameters()
+        return self._n_labels() - 1 + self._emissions().n_parameters()
 
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes were known.

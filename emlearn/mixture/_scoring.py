@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._warnings import warn_user
-from emlearn.data import read_weight
+from emlearn.data import as_numbers, read_weight
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
 from emlearn.latent.law import log_weights
@@ -37,10 +37,12 @@ def read_weights(estimator: Any) -> Array:
     Raises
     ------
     ValueError
-        If they are negative, not finite, or do not sum to one.
+        If they are no vector, negative, not finite, or do not sum to one.
     """
-    weights = np.asarray(estimator.weights_, np.float64)
-    if weights.ndim != 1 or not (np.isfinite(weights).all() and (weights >= 0.0).all()):
+    weights = as_numbers(estimator.weights_, "weights_")
+    if weights.ndim != 1 or not weights.size:
+        raise ValueError(f"weights_ must have shape (n_components,), got shape {weights.shape}.")
+    if not (np.isfinite(weights).all() and (weights >= 0.0).all()):
         raise ValueError(f"weights_ must be finite numbers >= 0, got {weights!r}.")
     if abs(weights.sum() - 1.0) > _SUM_TOLERANCE:
         raise ValueError(f"weights_ must sum to 1, got a sum of {weights.sum():.6g}.")
@@ -178,7 +180,7 @@ class MixtureScoring(
             row_log_density(joint)
             return joint.T
 
-        responsibilities = np.empty((X.shape[0], len(self.weights_)), X.dtype)
+        responsibilities = np.empty((X.shape[0], len(read_weights(self))), X.dtype)
         return self._map(X, responsibilities, reduce)
 
     def transform(self, X: ArrayLike) -> Array:

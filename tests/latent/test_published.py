@@ -1,0 +1,316 @@
+"""The published attributes are the model, of mixtures and of hidden Markov models."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+from scipy.special import logsumexp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from emlearn import FiniteMixtureEM, HiddenMarkovEM
+from emlearn.distributions import Gaussian, Mixture, Poisson
+
+BOTH = pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+LAW = {
+    FiniteMixtureEM: {"weights_": [0.3, 0.7]},
+    HiddenMarkovEM: {"startprob_": [0.3, 0.7], "transmat_": [[0.9, 0.1], [0.4, 0.6]]},
+}
+RATES = {"rate": [[1.0, 2.0], [7.0, 5.0]]}
+METHODS = ["predict", "predict_proba", "score", "score_samples", "aic", "bic"]
+
+
+def known(cls, component_params=RATES, family="poisson", **settings):
+    law = {name.rstrip("_"): value for name, value in LAW[cls].items()}
+    return cls.from_parameters(**law, component_params=component_params, family=family, **settings)
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    side = rng.integers(2, size=(80, 1))
+    return rng.poisson(np.where(side, [7.0, 5.0], [1.0, 2.0])).astype(float)
+
+
+def log_likelihood(model, X, density):
+    """By hand: of a mixture of rows, or of one sequence, going forward step by step."""
+    if isinstance(model, FiniteMixtureEM):
+        return float(logsumexp(density + np.log(model.weights_), axis=1).sum())
+    with np.errstate(divide="ignore"):
+        start, move = np.log(model.startprob_), np.log(model.transmat_)
+    state = start + density[0]
+    for row in density[1:]:
+        state = logsumexp(state[:, None] + move, axis=0) + row
+    return float(logsumexp(state))
+
+
+def poisson_density(X, rate):
+    return stats.poisson.logpmf(X[:, None], np.asarray(rate)).sum(axis=2)
+
+
+@BOTH
+def test_known_parameters_need_no_fit(cls, X):
+    model = known(cls, random_state=0)
+    expected = log_likelihood(model, X, poisson_density(X, RATES["rate"]))
+    assert model.score(X) * len(X) == pytest.approx(expected, rel=1e-12)
+    assert model.n_components == model.n_components_ == 2
+    assert model.n_features_in_ == 2
+    rows, labels = model.sample(4000)
+    assert rows.shape == (4000, 2)
+    assert_allclose(rows[labels == 1].mean(axis=0), [7.0, 5.0], atol=0.2)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    with pytest.raises(NotFittedError):
+        clone(model).predict(X)
+
+
+@BOTH
+def test_what_is_given_is_copied(cls, X):
+    rates = np.array(RATES["rate"])
+    model = known(cls, {"rate": rates})
+    before = model.score(X)
+    rates[:] = 1.0
+    assert model.score(X) == before
+
+
+@BOTH
+def test_attributes_that_are_set_are_honored(cls, X):
+    """Anew and in place, after a fit and without one, as of a model of these parameters."""
+    expected = known(cls)
+    fitted = cls(2, family="poisson", init_params="rows", random_state=0).fit(X[::-1] + 1.0)
+    bare = cls(2, family="poisson")
+    inside = cls(2, family="poisson", init_params="rows", random_state=0).fit(X + 2.0)
+    for model in (fitted, bare):
+        for name, value in LAW[cls].items():
+            setattr(model, name, value)
+        model.component_params_ = RATES
+    for name, value in LAW[cls].items():
+        getattr(inside, name)[...] = value
+    inside.component_params_["rate"][...] = RATES["rate"]
+    for model in (fitted, bare, inside):
+        assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+        assert_array_equal(model.predict(X), expected.predict(X))
+        assert model.score(X) == expected.score(X)
+        assert model.bic(X) == expected.bic(X)
+        rows, labels = model.set_params(random_state=3).sample(30)
+        other_rows, other_labels = expected.set_params(random_state=3).sample(30)
+        assert_array_equal(rows, other_rows)
+        assert_array_equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "sample"])
+@BOTH
+def test_before_fit(cls, method, X):
+    argument = () if method == "sample" else (X,)
+    model = cls(2, family="poisson")
+    with pytest.raises(NotFittedError, match=f"{cls.__name__} instance is not fitted"):
+        getattr(model, method)(*argument)
+    model.component_params_ = RATES
+    first = next(iter(LAW[cls]))
+    with pytest.raises(NotFittedError, match=f"{first}.* not set.*from_parameters"):
+        getattr(model, method)(*argument)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"rate": [[1.0], [7.0]]}, "describe 1 features, but there are 2"),
+        ({"rate": [[1.0, 1.0]] * 3}, "describe 3 components, but there are 2"),
+        ({"rate": [[1.0, 1.0], [-7.0, 7.0]]}, "rate has values outside"),
+        ({"rate": [[1.0, np.nan], [7.0, 7.0]]}, "rate must be finite"),
+        ({"rate": [["a", "b"]] * 2}, "rate must be an array of numbers"),
+        ({"rate": 3.0}, r"rate must have shape \(n_components, n_features"),
+        ({"rates": [[1.0, 1.0]] * 2}, "no parameter 'rates'; its parameters are rate"),
+        ({**RATES, "mean": 3.0}, "no parameter 'mean'"),
+        ({}, "need 'rate'"),
+        ([1.0, 2.0], "must be a dict"),
+        (None, "must be a dict"),
+    ],
+)
+@BOTH
+def test_invalid_parameters_are_refused_by_name(cls, value, message, X):
+    model = cls(2, family="poisson", init_params="rows", random_state=0).fit(X)
+    model.component_params_ = value
+    for method in METHODS:
+        with pytest.raises(ValueError, match=rf"component_params_.*{message}"):
+            getattr(model, method)(X)
+    with pytest.raises(ValueError, match=rf"component_params_.*{message}"):
+        model.sample(3)
+
+
+@pytest.mark.parametrize("name", ["weights_", "startprob_", "transmat_"])
+@pytest.mark.parametrize(
+    "value", [[0.5, 0.6], [0.2, 0.3, 0.5], [1.5, -0.5], [np.nan, 1.0], "a", None, 1.0, [], [[1.0]]]
+)
+def test_invalid_probabilities_are_refused_by_name(name, value, X):
+    cls = FiniteMixtureEM if name == "weights_" else HiddenMarkovEM
+    model = known(cls)
+    setattr(model, name, value)
+    named = "transmat_|component_params_" if np.size(value) != 2 else name
+    for call in (model.predict, model.predict_proba, model.score):
+        with pytest.raises(ValueError, match=f"{name}|{named}"):
+            call(X)
+    with pytest.raises(ValueError, match=f"{name}|{named}"):
+        model.sample(3)
+
+
+@BOTH
+def test_rows_of_another_width(cls, X):
+    for model in (known(cls), cls(2, family="poisson")):
+        for name, value in LAW[cls].items():
+            setattr(model, name, value)
+        model.component_params_ = RATES
+        with pytest.raises(ValueError, match="X has 1 features"):
+            model.predict(X[:, :1])
+
+
+def test_means_and_covariances_of_states():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 4.0]
+    model = HiddenMarkovEM(2, init_params="rows", random_state=0).fit(X)
+    means, covariances = np.array([[0.0, 1.0], [3.0, 4.0]]), np.array([np.eye(2), 2.0 * np.eye(2)])
+    model.means_, model.covariances_ = means, covariances
+    density = np.stack(
+        [
+            stats.multivariate_normal.logpdf(X, m, c)
+            for m, c in zip(means, covariances, strict=True)
+        ],
+        axis=1,
+    )
+    assert model.score(X) * 80 == pytest.approx(log_likelihood(model, X, density), rel=1e-12)
+    model.means_[0] = 50.0
+    density[:, 0] = stats.multivariate_normal.logpdf(X, model.means_[0], covariances[0])
+    assert model.score(X) * 80 == pytest.approx(log_likelihood(model, X, density), rel=1e-12)
+    for name, value, message in (
+        ("means_", [[1.0, 2.0]], "describe 1 components"),
+        ("means_", np.zeros((2, 2, 2)), "mean must have 2 dimensions"),
+        ("covariances_", -covariances, "covariance of component 0 is not symmetric positive"),
+        ("covariances_", np.ones((2, 2)), r"covariance must have shape \(2, 2, 2\)"),
+    ):
+        wrong = pickle.loads(pickle.dumps(model))
+        setattr(wrong, name, value)
+        with pytest.raises(ValueError, match=message):
+            wrong.predict(X)
+    for bare in (HiddenMarkovEM(2), known(HiddenMarkovEM)):
+        with pytest.raises(AttributeError, match="means_ only once it is fitted"):
+            bare.means_ = means
+
+
+@BOTH
+def test_known_parameters_of_composed_families(cls, X):
+    rng = np.random.default_rng(0)
+    table = np.c_[X, rng.normal(size=80), rng.integers(3, size=80)]
+    params = {
+        "rate": RATES["rate"],
+        "mean": [[0.0], [1.0]],
+        "covariance": [[1.0], [4.0]],
+        "probability": [[[0.2, 0.3, 0.5]], [[0.6, 0.3, 0.1]]],
+    }
+    family = [("poisson", [0, 1]), (Gaussian("diag"), [2]), ("categorical", [3])]
+    model = known(cls, params, family, n_features=4)
+    density = poisson_density(X, RATES["rate"])
+    density += stats.norm.logpdf(table[:, 2:3], [0.0, 1.0], [1.0, 2.0])
+    density += np.log(np.array(params["probability"])[:, 0, table[:, 3].astype(int)]).T
+    expected = log_likelihood(model, table, density)
+    assert model.score(table) * 80 == pytest.approx(expected, rel=1e-12)
+    assert model.sample(5)[0].shape == (5, 4)
+    with pytest.raises(ValueError, match="pass n_features"):
+        known(cls, params, family)
+    with pytest.raises(ValueError, match="describe 2 columns, but it is for 1"):
+        known(cls, params, [("poisson", [0]), *family[1:]], n_features=4)
+    with pytest.raises(ValueError, match=r"describe \[2, 3\] components"):
+        known(cls, {**params, "rate": [[1.0, 2.0]] * 3}, family, n_features=4)
+    parts = {"weight": [[0.5, 0.5]] * 2, "rate": [[[1.0, 2.0], [3.0, 4.0]], [[9.0, 9.0]] * 2]}
+    model = known(cls, parts, Mixture(Poisson()))
+    inner = poisson_density(X, np.reshape(parts["rate"], (4, 2))).reshape(80, 2, 2)
+    expected = log_likelihood(model, X, logsumexp(inner + np.log(0.5), axis=2))
+    assert model.score(X) * 80 == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="rate must have the first two axes of weight"):
+        known(cls, {**parts, "rate": RATES["rate"]}, Mixture(Poisson()))
+
+
+# ---- a fit that goes on from them -----------------------------------------------------
+
+
+@BOTH
+def test_a_fit_goes_on_from_known_parameters(cls, X):
+    model = known(cls, warm_start=True, max_iter=0).fit(X)
+    expected = log_likelihood(model, X, poisson_density(X, RATES["rate"]))
+    assert model.log_likelihood_ == pytest.approx(expected, rel=1e-12)
+    assert_allclose(model.component_params_["rate"], RATES["rate"])
+    cold = known(cls, random_state=0).fit(X)
+    assert model.set_params(max_iter=1000).fit(X).log_likelihood_ == pytest.approx(
+        cold.log_likelihood_, rel=1e-5
+    )
+
+
+def other_rows():
+    rng = np.random.default_rng(5)
+    return np.r_[rng.normal(0, 1, (200, 2)), rng.normal(1.7, 1, (200, 2))]
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda X: X + 3.0, lambda X: X[::2], lambda X: 2.0 * X, lambda X: X[::-1] * [1e3, -1.0]],
+    ids=["shifted", "half", "scaled", "turned"],
+)
+@BOTH
+def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, change, kind):
+    """Coordinates of the first fit never meet parameters of the second."""
+    X = other_rows()
+    settings = {"family": Gaussian(kind), "random_state": 0, "init_params": "rows", "tol": 1e-9}
+    model = cls(2, warm_start=True, **settings).fit(X)
+    new = change(X)
+    model.fit(new)
+    params = model.component_params_
+    covariances = params["covariance"]
+    if kind == "spherical":
+        covariances = [value * np.eye(2) for value in covariances]
+    if kind == "diag":
+        covariances = [np.diag(value) for value in covariances]
+    density = np.stack(
+        [
+            stats.multivariate_normal.logpdf(new, m, c)
+            for m, c in zip(params["mean"], covariances, strict=True)
+        ],
+        axis=1,
+    )
+    expected = log_likelihood(model, new, density)
+    assert model.log_likelihood_ == pytest.approx(expected, rel=1e-11)
+    assert model.score(new) * len(new) == pytest.approx(expected, rel=1e-11)
+    if kind in ("full", "diag"):
+        # From where the first fit ended, which is not the start of a cold one: no worse.
+        start = cls(2, warm_start=True, **settings).fit(X)
+        cold = cls(2, **{**settings, "init_params": "search"}).fit(new)
+        assert start.fit(new).lower_bound_ <= cold.lower_bound_ + 1e-6
+
+
+@BOTH
+def test_codes_new_in_a_second_fit_are_learned(cls):
+    rng = np.random.default_rng(0)
+    side = np.repeat(rng.integers(2, size=40), 5)
+    first = np.where(rng.random((200, 3)) < 0.2, 1 - side[:, None], side[:, None]).astype(float)
+    second = first.copy()
+    second[::4, 0] = 7.0
+    settings = {"family": "categorical", "random_state": 0, "tol": 1e-9}
+    model = cls(2, warm_start=True, **settings).fit(first).fit(second)
+    assert model.component_params_["probability"].shape == (2, 3, 3)
+    assert model.log_likelihood_ == pytest.approx(200 * model.score(second), rel=1e-11)
+    cold = cls(2, **settings).fit(second)
+    assert model.lower_bound_ == pytest.approx(cold.lower_bound_, abs=1e-6)
+
+
+@BOTH
+def test_a_second_fit_of_another_model_is_refused(cls, X):
+    model = cls(2, family="poisson", warm_start=True, init_params="rows", random_state=0).fit(X)
+    for change, rows in (
+        ({"n_components": 3}, X),
+        ({"family": Poisson(alpha=2.0)}, X),
+        ({}, X[:, :1]),
+    ):
+        again = pickle.loads(pickle.dumps(model)).set_params(**change)
+        with pytest.raises(ValueError, match="warm_start=True"):
+            again.fit(rows)
