@@ -228,7 +228,7 @@ def test_known_parameters_of_composed_families(cls, X):
     expected = log_likelihood(model, X, logsumexp(inner + np.log(0.5), axis=2))
     assert model.score(X) * 80 == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="rate must have the first two axes of weight"):
-        known(cls, {**parts, "rate": RATES["rate"]}, Mixture(Poisson()))
+        known(cls, {**parts, "rate": [[1.0, 2.0]] * 3}, Mixture(Poisson()))
 
 
 # ---- a fit that goes on from them -----------------------------------------------------
@@ -253,17 +253,21 @@ def other_rows():
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize(
-    "change",
-    [lambda X: X + 3.0, lambda X: X[::2], lambda X: 2.0 * X, lambda X: X[::-1] * [1e3, -1.0]],
-    ids=["shifted", "half", "scaled", "turned"],
+    ("name", "change"),
+    [
+        ("shifted", lambda X: X + 3.0),
+        ("scaled", lambda X: 2.0 * X),
+        ("half", lambda X: X[::2]),
+        ("turned", lambda X: X[::-1] * [1e3, -1.0]),
+    ],
 )
 @BOTH
-def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, change, kind):
+def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, name, change, kind):
     """Coordinates of the first fit never meet parameters of the second."""
     X = other_rows()
     settings = {"family": Gaussian(kind), "random_state": 0, "init_params": "rows", "tol": 1e-9}
     model = cls(2, warm_start=True, **settings).fit(X)
-    new = change(X)
+    first, new = model.log_likelihood_, change(X)
     model.fit(new)
     params = model.component_params_
     covariances = params["covariance"]
@@ -281,11 +285,11 @@ def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, change, kind):
     expected = log_likelihood(model, new, density)
     assert model.log_likelihood_ == pytest.approx(expected, rel=1e-11)
     assert model.score(new) * len(new) == pytest.approx(expected, rel=1e-11)
-    if kind in ("full", "diag"):
-        # From where the first fit ended, which is not the start of a cold one: no worse.
-        start = cls(2, warm_start=True, **settings).fit(X)
-        cold = cls(2, **{**settings, "init_params": "search"}).fit(new)
-        assert start.fit(new).lower_bound_ <= cold.lower_bound_ + 1e-6
+    if name == "scaled" or (name == "shifted" and cls is FiniteMixtureEM):
+        # From the last parameters EM comes to the same optimum in the new coordinates. (A chain
+        # does not come back to a state that it has left for good.)
+        first -= 400 * 2 * np.log(np.ptp(new) / np.ptp(X))
+        assert model.log_likelihood_ == pytest.approx(first, abs=1e-4)
 
 
 @BOTH
