@@ -64,6 +64,9 @@ class Family(ABC):
     accepts_sparse: ClassVar[bool] = False
     #: Whether the values are codes or counts: integers >= 0.
     is_discrete: ClassVar[bool] = False
+    #: Whether `start` draws rows at random. It is then given distinct rows in an order of their
+    #: own, so that neither the order of X nor copies in the place of weights change the draw.
+    draws_rows: ClassVar[bool] = False
 
     def at_columns(self, names: Sequence[str] | None, n_features: int) -> Family:
         """The family for rows with these columns; those that take all rows are it themselves.

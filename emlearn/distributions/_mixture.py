@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,6 +89,8 @@ class Mixture(Family):
     def is_discrete(self) -> bool:  # type: ignore[override]
         """Whether the family of the parts is."""
         return self.family.is_discrete
+
+    draws_rows: ClassVar[bool] = True
 
     @property
     def has_vector(self) -> bool:

@@ -48,6 +48,11 @@ class Product(Family):
         return all(family.is_discrete for family, _ in self.parts)
 
     @property
+    def draws_rows(self) -> bool:  # type: ignore[override]
+        """Whether a part does."""
+        return any(family.draws_rows for family, _ in self.parts)
+
+    @property
     def has_vector(self) -> bool:
         """Whether all parts have one."""
         return all(family.has_vector for family, _ in self.parts)

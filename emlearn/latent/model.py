@@ -114,10 +114,26 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         rows : ndarray of shape (n_rows,), default=None
             Positions of the rows; None means all.
         """
-        encoded = data.rows if rows is None else self.family.take(data.rows, rows)
-        components = self.family.start(encoded, responsibilities, data.column_spec, rng)
+        if rows is None:
+            components = self.start_components(data, responsibilities, rng)
+        else:
+            encoded = self.family.take(data.rows, rows)
+            components = self.family.start(encoded, responsibilities, data.column_spec, rng)
         law = self.law.start(responsibilities, data)
         return LabelParams(law, components, data.column_spec)
+
+    def start_components(
+        self, data: LabelData, responsibilities: Array, rng: np.random.Generator
+    ) -> Any:
+        """Parameters of components, however many, from responsibilities times weight."""
+        rows = data.rows
+        if self.family.draws_rows:
+            first, group, _ = data.distinct
+            rows = self.family.take(rows, first)
+            responsibilities = np.stack(
+                [np.bincount(group, own, len(first)) for own in responsibilities]
+            )
+        return self.family.start(rows, responsibilities, data.column_spec, rng)
 
     def precompute(self, params: LabelParams) -> Precomputed:
         """Logarithms and factorizations, once for each E-step."""
@@ -198,7 +214,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         if data.labels is not None:
             weight = data.row_weight
             changed = with_labels(changed / weight, data.labels) * weight
-        components = self.family.start(data.rows, changed, data.column_spec, rng)
+        components = self.start_components(data, changed, rng)
         return LabelParams(self.law.restart(changed, data), components, data.column_spec)
 
     def subset(

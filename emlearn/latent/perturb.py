@@ -82,7 +82,7 @@ def split_component(
     center = int(first[rng.choice(len(first), p=chance / chance.sum())])
     split = home[center]
     seed = seed_responsibilities(center, data, 1) * data.row_weight
-    around = model.family.start(data.rows, seed[None], data.column_spec, rng)
+    around = model.start_components(data, seed[None], rng)
     near = np.zeros((1, data.n_rows))
     model.family.log_density(data.rows, model.family.precompute(around, data.column_spec), near)
     upper = _in_upper_half(near[0] - density[split], changed[split])

@@ -74,6 +74,7 @@ def test_contract(name, labelled, small_blocks):
         Observations(X, labels),
         sample_weight=rng.uniform(0.5, 2.0, N),
         take=Observations.take,
+        random_state=1,
         max_iter=20_000,
     )
 
