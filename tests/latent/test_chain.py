@@ -20,6 +20,7 @@ from emlearn.latent import (
     Sequences,
 )
 from emlearn.latent.chain import law as chain_law
+from emlearn.latent.chain.law import count_moves
 from emlearn.latent.starts import RandomStart, RowsStart
 from emlearn.testing import check_latent_variable_model
 
@@ -328,3 +329,45 @@ def test_perturbing_mends_what_a_poor_optimum_has_wrong():
         changed = model.perturb(data, params, rng)
         best = max(best, steps(model, data, changed, 20)[0][-1])
     assert best > poor[-1] + 50.0
+
+
+def test_moves_are_counted_of_rows_whose_responsibilities_sum_to_their_weight():
+    """By hand: each transition counts with the weight of its sequence, once."""
+    rng = np.random.default_rng(0)
+    lengths, weight = np.array([4, 1, 3]), np.array([2.0, 5.0, 0.5])
+    posterior = rng.dirichlet(np.ones(3), 8).T
+    start, moves = np.zeros(3), np.zeros((3, 3))
+    for begin, length, own in zip([0, 4, 5], lengths, weight, strict=True):
+        start += own * posterior[:, begin]
+        for t in range(begin + 1, begin + length):
+            moves += own * np.outer(posterior[:, t - 1], posterior[:, t])
+    responsibilities = posterior * np.repeat(weight, lengths)
+    found = count_moves(responsibilities, Sequences.of_lengths(lengths))
+    assert_allclose(found[0], start)
+    assert_allclose(found[1], moves)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_perturbing_leaves_known_labels_where_they_are(seed, observe):
+    """Of the rows that go to the state that is split, none is known to be of another."""
+    known = observe("real", [60, 40], labelled=0.6)
+    known = known._replace(labels=np.where(known.labels == 0, 0, -1))
+    model = model_of(Gaussian("full"), 3)
+    data = model.prepare(known)
+    params = model.initialize(data, np.random.default_rng(seed))
+    seen = []
+    restart = type(model.law).restart
+
+    class Spy(ChainLaw):
+        def restart(self, responsibilities, data):
+            seen.append(responsibilities)
+            return restart(self, responsibilities, data)
+
+    law = Spy(model.law.n_components, model.law.startprob, model.law.transmat)
+    LabelModel(law, model.family, model.initializer).perturb(
+        data, params, np.random.default_rng(seed)
+    )
+    (changed,) = seen
+    assert_allclose(changed[0, data.labels == 0], 1.0)
+    assert_allclose(changed[1:, data.labels == 0], 0.0)
+    assert_allclose(changed.sum(axis=0), 1.0)

@@ -232,3 +232,27 @@ def test_responsibilities_with_and_without_the_kernel(monkeypatch):
         found = joint.copy()
         assert _softmax.to_responsibilities(found, weight) == pytest.approx(total)
         assert_allclose(found, expected, rtol=1e-10, atol=1e-300)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_perturbing_leaves_known_labels_where_they_are(seed):
+    """The components start anew from rows among which those that are known are as they were."""
+    X, side = two_groups("counts")
+    labels = np.where((side == 0) & (np.arange(N) % 2 == 0), 0, -1)
+    model = model_of(Poisson(alpha=0.0), 3)
+    data = model.prepare(Observations(X, labels), np.linspace(0.5, 2.0, N))
+    params = model.initialize(data, np.random.default_rng(seed))
+    seen = []
+
+    class Spy(MixtureLaw):
+        def restart(self, responsibilities, data):
+            seen.append(responsibilities)
+            return super().restart(responsibilities, data)
+
+    changed = LabelModel(Spy(3), model.family, model.initializer).perturb(
+        data, params, np.random.default_rng(seed)
+    )
+    (share,) = seen
+    assert_allclose(share[0, data.labels == 0], data.weight[data.labels == 0])
+    assert_allclose(share.sum(axis=0), data.weight)
+    assert_allclose(changed.components.mean, share @ data.X / share.sum(axis=1)[:, None])
