@@ -149,7 +149,8 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
     -----
     NaN is a missing entry, which is integrated out: exact if entries are missing at
     random. Rows that are copies of each other are merged where half of the rows or more
-    are copies (dense X only), so that an iteration costs what the distinct rows do.
+    are copies (dense rows of codes or counts), so that an iteration costs what the distinct
+    rows do.
 
     With classes known of some rows, EM climbs ``sum_known w log pi_y f(x; y) +
     unlabelled_weight * sum_unknown w log sum_k pi_k f(x; k) + log prior``, after Nigam et
