@@ -318,3 +318,13 @@ def test_a_second_fit_of_another_model_is_refused(cls, X):
         again = pickle.loads(pickle.dumps(model)).set_params(**change)
         with pytest.raises(ValueError, match="warm_start=True"):
             again.fit(rows)
+
+
+@BOTH
+def test_errors_name_the_row_of_x_whatever_its_block(cls, X, small_blocks):
+    small_blocks(16)
+    model = known(cls)
+    X[61, 1] = 0.5
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"X has 0.5 in row 61, column 1"):
+            getattr(model, method)(X)
