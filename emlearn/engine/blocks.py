@@ -1,8 +1,8 @@
-"""Map the E-step over the blocks of the data, in threads where there are several, and add.
+"""The E-step over the blocks of the data, in one or several threads, and the sum.
 
-The sum is taken in an order that depends on the number of blocks alone: blocks are cut
-into at most `_N_GROUPS` runs of neighbours, each run is added from left to right, and so
-are the sums of the runs. The same bits come out for any number of threads.
+The order of summation depends only on the number of blocks. The blocks are divided into
+at most `_N_GROUPS` groups of neighbors. Each group is summed from left to right, and then
+the sums of the groups. So the result has the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _N_GROUPS = 32
 
 
 def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = operator.add) -> Any:
-    """Sum of two statistics: arrays and numbers, or tuples and dicts of them.
+    """Sum of two statistics: arrays or numbers, or tuples or dicts of them.
 
-    With ``plus=operator.iadd`` the arrays of `left` are overwritten by the sum.
+    With ``plus=operator.iadd`` the sum overwrites the arrays of `left`.
     """
     if isinstance(left, tuple):
         parts = [add_statistics(a, b, plus) for a, b in zip(left, right, strict=True)]
@@ -36,7 +36,7 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
 
 
 class BlockMapper:
-    """The E-step over all blocks; a context manager that owns the threads.
+    """The E-step over all blocks: a context manager that owns the threads.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class BlockMapper:
     data : object
         What `model.prepare` returned.
     n_threads : int, default=1
-        Threads over blocks; more than there are groups of blocks are not started.
+        Threads over groups of blocks; at most one per group is started.
     """
 
     def __init__(self, model: LatentVariableModel[Any, Any, Any], data: Any, n_threads: int = 1):
@@ -91,7 +91,7 @@ def _total(parts: Iterable[tuple[Any, float]]) -> tuple[Any, float]:
     total: Any = None
     log_likelihood = 0.0
     for count, (statistics, value) in enumerate(parts):
-        # The first sum allocates; from then on it is ours to add to in place.
+        # The first sum is a new array, to which later terms can be added in place.
         plus = operator.add if count == 1 else operator.iadd
         total = statistics if count == 0 else add_statistics(total, statistics, plus)
         log_likelihood += value

@@ -1,4 +1,4 @@
-"""Tests of convergence: each looks at the objectives so far and says whether to stop."""
+"""Convergence tests: each sees the objectives so far and says whether to stop."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ import numpy as np
 
 
 class Trace(list[float]):
-    """Objectives of a run that also know which steps led to them.
+    """Objectives of a run, with the steps that led to them.
 
     Attributes
     ----------
     steps : list of str
-        See `Iteration.step`; as many as there are objectives.
+        One for each objective; see `Iteration.step`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.steps: list[str] = []
-        self._last_jump = -1
+        self._last_accelerated = -1
 
     def add(self, objective: float, step: str) -> None:
         """Append an objective and the step that led to it."""
         if step == "accepted":
-            self._last_jump = len(self)
+            self._last_accelerated = len(self)
         self.append(objective)
         self.steps.append(step)
 
-    def jumped_within(self, n_steps: int) -> bool:
-        """Whether one of the last steps was an accelerator's."""
-        return self._last_jump >= max(0, len(self) - n_steps)
+    def accelerated_within(self, n_steps: int) -> bool:
+        """Whether an accelerator made one of the last `n_steps` steps."""
+        return self._last_accelerated >= max(0, len(self) - n_steps)
 
 
 class Check(NamedTuple):
-    """What a test of convergence found."""
+    """Verdict of a convergence test.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether to stop.
+    rate : float
+        Estimated linear rate of convergence; NaN until there are two gains.
+    remaining : float
+        Estimated gain still to come; inf until there is an estimate.
+    """
 
     converged: bool
     rate: float
@@ -45,28 +55,28 @@ class Check(NamedTuple):
 
 
 class Convergence(Protocol):
-    """A test of convergence. Stateless; asked after every iteration."""
+    """A convergence test. It has no state and is called after every iteration."""
 
     def check(self, objectives: Sequence[float], total_weight: float) -> Check:
-        """Judge the objectives of a run, the start's first.
+        """Say whether a run has converged.
 
         Parameters
         ----------
         objectives : sequence of float
-            Never decreasing beyond rounding.
+            Objectives of the run, the start first. They do not decrease, except by rounding.
         total_weight : float
             Number of observations, or the sum of their weights.
         """
         ...
 
     def rounding(self, objective: float, total_weight: float) -> float:
-        """The change of the objective that rounding errors alone can make."""
+        """Largest change of the objective that rounding errors alone can cause."""
         ...
 
 
 @dataclass(frozen=True)
 class _PerWeight:
-    """Tolerance per unit of weight, and the rounding below which nothing is measured.
+    """Tolerance per unit of weight, and the size of rounding errors.
 
     Parameters
     ----------
@@ -80,14 +90,16 @@ class _PerWeight:
     precision: float = float(np.finfo(np.float64).eps)
 
     def rounding(self, objective: float, total_weight: float) -> float:
-        """Some units in the last place of the sum of the log-densities and of their terms."""
+        """Sixteen times `noise`."""
         return 16.0 * self.noise(objective, total_weight)
 
     def noise(self, objective: float, total_weight: float) -> float:
-        """The gain below which there is none.
+        """Gain that cannot be told from rounding errors.
 
-        Errors at neighbouring parameters are much alike, so that this is less than what
-        a fall may come from. Where it is too little, a fall ends the run soon.
+        It is one unit in the last place of the objective and of the terms it is summed
+        from. Rounding errors at neighboring parameters are similar, so this limit on
+        gains is lower than the limit on decreases, `rounding`. If it is too low in some
+        case, a decrease soon ends the run.
         """
         return self.precision * (abs(objective) + 16.0 * total_weight)
 
@@ -96,8 +108,8 @@ class _PerWeight:
 class GainBelow(_PerWeight):
     """Stop when the last gain is below `tol` per unit of weight.
 
-    This is the usual test. It stops too early where EM is slow: with a rate of 0.999
-    the gain still to come is a thousand times the last one.
+    This is the usual test. It stops too early where EM is slow: at a rate of 0.999 the
+    gain still to come is a thousand times the last gain.
     """
 
     def check(self, objectives: Sequence[float], total_weight: float) -> Check:
@@ -105,7 +117,7 @@ class GainBelow(_PerWeight):
         remaining, rate = _estimate(objectives)
         if len(objectives) < 2:
             return Check(False, rate, remaining)
-        if _jumped(objectives):
+        if _is_accelerated(objectives):
             return Check(False, rate, remaining)
         limit = max(self.tol * total_weight, self.noise(objectives[-1], total_weight))
         return Check(objectives[-1] - objectives[-2] <= limit, rate, remaining)
@@ -113,15 +125,15 @@ class GainBelow(_PerWeight):
 
 @dataclass(frozen=True)
 class RemainingGain(_PerWeight):
-    """Stop when what is estimated still to be gained is below `tol` per unit of weight.
+    """Stop when the estimated remaining gain is below `tol` per unit of weight.
 
-    Gains of EM shrink geometrically near its limit. With rate rho and last gain g, the
-    gain still to come is g rho / (1 - rho) (Aitken). The test is met when that is below
-    `tol`, or when the gain itself cannot be told from noise.
+    Near its limit, the gains of EM shrink geometrically. With rate rho and last gain g,
+    the gain still to come is g rho / (1 - rho) (Aitken). The test is met when this is
+    below `tol`, or when the last gain cannot be told from rounding errors.
 
-    Jumps of an accelerator do not shrink so. In an accelerated run, g and rho are those
-    of the plain steps between the jumps, and those of whole cycles of steps and jumps;
-    the larger of the two estimates counts.
+    The gains of accelerated steps do not shrink in this way. In an accelerated run there
+    are two estimates: one from the plain EM steps between the accelerated ones, and one
+    from whole cycles of steps. The larger one counts.
 
     References
     ----------
@@ -137,20 +149,20 @@ class RemainingGain(_PerWeight):
         if len(objectives) < 2:
             return Check(False, rate, remaining)
         noise = self.noise(objectives[-1], total_weight)
-        if not _jumped(objectives) and objectives[-1] - objectives[-2] <= noise:
+        if not _is_accelerated(objectives) and objectives[-1] - objectives[-2] <= noise:
             return Check(True, rate, min(remaining, noise))
         return Check(remaining <= self.tol * total_weight, rate, remaining)
 
 
-# Gains that are looked at, and of an accelerated run the iterations that are one cycle.
+# Gains that an estimate uses, and iterations in one cycle of an accelerator.
 _WINDOW = 10
 _CYCLE = 4
 
 
-def _jumped(objectives: Sequence[float]) -> bool:
-    """Whether the last step was a proposal of an accelerator.
+def _is_accelerated(objectives: Sequence[float]) -> bool:
+    """Whether the last step was an accelerator's.
 
-    Then a small gain says little: a proposal only has to be no loss.
+    A small gain then means nothing: a proposal only has to gain something.
     """
     return isinstance(objectives, Trace) and objectives.steps[-1] == "accepted"
 
@@ -161,15 +173,15 @@ class _Estimate(NamedTuple):
 
 
 def _estimate(objectives: Sequence[float]) -> _Estimate:
-    """Remaining gain, and the rate of convergence that it was found with.
+    """Remaining gain, and the rate of convergence it is computed from.
 
-    Of several rates the largest is taken: early in a run, and after each jump of an
-    accelerator, the rates grow towards that of the slowest direction, which the estimate
-    must not forget. Of plain EM the last two are enough.
+    The largest of several rates counts. Early in a run, and after each accelerated step,
+    the rates grow toward the rate of the slowest direction. Plain EM needs only the last
+    two.
     """
     if len(objectives) < 3:
         return _Estimate(float("inf"), float("nan"))
-    if not (isinstance(objectives, Trace) and objectives.jumped_within(_WINDOW)):
+    if not (isinstance(objectives, Trace) and objectives.accelerated_within(_WINDOW)):
         marks = objectives[-4:]
         gains = [after - before for before, after in pairwise(marks)]
         return _geometric(gains[-1], max(_ratio(b, a) for a, b in pairwise(gains)))
@@ -180,7 +192,7 @@ def _estimate(objectives: Sequence[float]) -> _Estimate:
 
 
 def _by_steps(gains: Sequence[float], plain: Sequence[bool]) -> _Estimate:
-    """From pairs of successive steps of plain EM, and the last of these steps."""
+    """Estimate from pairs of successive plain EM steps and the gain of the last one."""
     rates = [
         _ratio(gain, before)
         for before, gain, first, second in zip(gains, gains[1:], plain, plain[1:], strict=False)
@@ -193,9 +205,9 @@ def _by_steps(gains: Sequence[float], plain: Sequence[bool]) -> _Estimate:
 
 
 def _by_cycles(objectives: Sequence[float]) -> _Estimate:
-    """From the gains of the last cycles of an accelerator, whatever their steps were.
+    """Estimate from the gains of the last cycles of an accelerator.
 
-    Single gains of an accelerated run are too uneven to be extrapolated.
+    Gains of single steps are too uneven to extrapolate.
     """
     marks = objectives[::-_CYCLE][:4]
     if len(marks) < 4:
@@ -213,7 +225,7 @@ def _ratio(gain: float, before: float) -> float:
 
 
 def _geometric(gain: float, rate: float) -> _Estimate:
-    """What follows a gain if all further ones shrink at the rate."""
+    """Sum of all later gains, if each is `rate` times the one before."""
     if gain <= 0.0:
         return _Estimate(0.0, 0.0)
     return _Estimate(gain * rate / (1.0 - rate) if rate < 1.0 else float("inf"), rate)

@@ -1,9 +1,9 @@
-"""Where to start the long run: many short runs, then changes of the best of them.
+"""The search for a start of the long run: short runs, then perturbations of the best.
 
-EM ends at the optimum whose basin it starts in. Short runs from many starts tell good
-basins from bad ones at a small part of the cost of full runs. What the best of them
-still has wrong mostly is local, such as two components where one would do and one where
-two are needed; a model that offers `perturb` can mend that from where it is.
+EM ends at an optimum close to its start. Short runs from many starts tell good starts
+from bad ones at a small part of the cost of full runs. The errors of the best short run
+are mostly local: two components where one is enough, and one where two are needed. A
+model that has `perturb` can correct them without starting again.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Model = LatentVariableModel[Any, Any, Any]
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How much to search for the global optimum before the long run.
+    """How long to search for the global optimum before the long run.
 
     Parameters
     ----------
     n_starts : int, default=10
         Short runs.
     start_steps : int, default=10
-        EM steps of each.
+        EM steps of each short run.
     n_perturbations : int, default=60
-        Perturbations of the best, for models that offer them.
+        Perturbations of the best short run, for models that have them.
     perturbation_steps : int, default=12
-        EM steps of each.
+        EM steps after each perturbation.
     patience : int, default=15
-        Perturbations in a row without a success after which no more are tried.
+        The search ends after this many perturbations in a row without improvement.
     budget : int or None, default=None
-        E-steps after which the search ends, whatever is left to do. None is no limit.
+        The search begins no run after this many E-steps. None means no limit.
 
     References
     ----------
@@ -57,7 +57,7 @@ class SearchPlan:
     budget: int | None = None
 
     def within(self, budget: int) -> SearchPlan:
-        """The same proportions of short runs and perturbations, for another budget."""
+        """Plan for a budget of E-steps: a quarter for the starts, the rest for perturbations."""
         n_starts = int(np.clip(budget / (4 * self.start_steps), 1, 4 * self.n_starts))
         return replace(
             self, n_starts=n_starts, n_perturbations=budget, patience=budget, budget=budget
@@ -72,17 +72,17 @@ PLANS: dict[str, SearchPlan] = {
 
 
 def find_plan(search: str | int | SearchPlan) -> SearchPlan:
-    """Plan of a name, or for a budget in E-steps; a plan itself is returned as it is.
+    """Plan with the given name or for the given budget of E-steps.
 
     Parameters
     ----------
     search : {"fast", "default", "thorough"}, int or SearchPlan
-        What an estimator was given.
+        Name of a plan, budget of E-steps, or a plan, which is returned unchanged.
 
     Raises
     ------
     ValueError
-        If there is no plan of that name, or the budget is not positive.
+        If no plan has that name, or if the budget is below 1.
     """
     if isinstance(search, SearchPlan):
         return search
@@ -95,16 +95,16 @@ def find_plan(search: str | int | SearchPlan) -> SearchPlan:
 
 
 class Exploration(NamedTuple):
-    """What the search before the long run found.
+    """Result of the search before the long run.
 
     Attributes
     ----------
     best : EMResult
-        The best short run.
+        The best run.
     n_e_steps : int
         E-steps spent.
     n_runs : int
-        Short runs begun, perturbations included.
+        Number of runs, from starts and from perturbations.
     """
 
     best: EMResult
@@ -121,14 +121,14 @@ def explore(
     convergence: Convergence,
     n_threads: int = 1,
 ) -> Exploration:
-    """Short runs from many starts, then perturbations of the best as long as they pay.
+    """Run EM briefly from many starts, then perturb the best run while that improves it.
 
-    A short run is stopped early once it is hopeless: if even its last gain, repeated in
-    all its remaining steps, would not lift it above the best. This also ends the runs
-    that repeat another or return to an optimum already found, since they come to it from
-    below with ever smaller gains.
+    A short run ends early when it cannot win: when its last gain, repeated in all its
+    remaining steps, would not take it above the best run. This also ends runs that
+    approach an optimum already found, because they come from below with ever smaller
+    gains.
 
-    Large data of which the model offers a part are explored on that part.
+    If the model offers a part of large data (`subset`), the search uses that part.
 
     Parameters
     ----------
@@ -137,18 +137,18 @@ def explore(
     data : object
         What `model.prepare` returned.
     plan : SearchPlan
-        How much to search.
+        How long to search.
     rng : Generator
         Source of all randomness.
     convergence : Convergence
-        When a short run has converged.
+        Convergence test of the runs.
     n_threads : int, default=1
         Threads over the blocks of the data.
 
     Returns
     -------
     found : Exploration
-        The best run has `Status.FAILED` only if every run failed.
+        Its best run has `Status.FAILED` only if every run failed.
     """
     part = model.subset(data, rng)
     data = data if part is None else part
@@ -176,7 +176,7 @@ def _failed(message: str) -> EMResult:
 
 @dataclass
 class _Search:
-    """The best so far, and what it has cost."""
+    """The best run so far, and the cost of the search."""
 
     model: Model
     data: Any
@@ -191,14 +191,15 @@ class _Search:
         return self.plan.budget is not None and self.n_e_steps >= self.plan.budget
 
     def attempt(self, start: Any, n_steps: int) -> bool:
-        """One short run; whether it is the best so far."""
+        """Run EM from a start for `n_steps`; whether this is the best run so far."""
         target = self.best.objective
 
-        def hopeless(n_iter: int, iteration: Iteration) -> bool:
-            # Gains that still grow say nothing yet.
-            left = n_steps - n_iter
-            shrinks = n_iter >= 2 and iteration.rate < 1.0
-            return shrinks and iteration.objective + left * iteration.gain <= target
+        def cannot_win(n_iter: int, iteration: Iteration) -> bool:
+            # Gains that still grow do not bound later ones.
+            remaining_steps = n_steps - n_iter
+            gains_shrink = n_iter >= 2 and iteration.rate < 1.0
+            bound = iteration.objective + remaining_steps * iteration.gain
+            return gains_shrink and bound <= target
 
         try:
             params = start()
@@ -211,7 +212,7 @@ class _Search:
                 params,
                 convergence=self.convergence,
                 max_iter=n_steps,
-                callback=hopeless,
+                callback=cannot_win,
                 n_threads=self.n_threads,
             )
         self.n_e_steps += run.n_e_steps

@@ -1,4 +1,4 @@
-"""The EM loop: the only one in the package."""
+"""The EM loop, the only one in the package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Callback = Callable[[int, Iteration], "bool | None"]
 
 
 class _State(NamedTuple):
-    """Parameters with the statistics and the objective taken at them."""
+    """Parameters, and the statistics and objective at these parameters."""
 
     params: Any
     statistics: Any
@@ -42,7 +42,7 @@ def run_em(
     callback: Callback | None = None,
     n_threads: int = 1,
 ) -> EMResult:
-    """Run EM from given parameters until the convergence test is met.
+    """Run EM from given parameters until it converges.
 
     Parameters
     ----------
@@ -51,27 +51,27 @@ def run_em(
     data : object
         What `model.prepare` returned.
     params : object
-        Where to start.
+        Parameters to start from.
     convergence : Convergence
-        When to stop.
+        Convergence test.
     max_iter : int
         Largest number of iterations (M-steps).
     accelerator : Accelerator, default=None
-        Proposes steps longer than EM's; None is plain EM.
+        Proposes longer steps than EM. None means plain EM.
     callback : callable, default=None
-        Called as ``callback(n_iter, iteration)`` for the start and after each iteration;
-        a true return value stops the run.
+        Called as ``callback(n_iter, iteration)`` at the start and after each iteration.
+        The run stops if it returns a true value.
     n_threads : int, default=1
-        Threads over the blocks of the data. The result has the same bits for any number.
+        Threads over the blocks of the data. The result does not depend on it.
 
     Returns
     -------
     result : EMResult
-        Its parameters are the best seen, and its objective was evaluated at them.
+        The best parameters of the run, and the objective at these parameters.
     """
     weight = model.total_weight(data)
     run = accelerator.start() if accelerator is not None else None
-    settles = getattr(run, "settles", None)
+    wants_em_step = getattr(run, "wants_em_step", None)
     vectorize = _Vectorizer(model, required=run is not None)
     history: list[Iteration] = []
     trace = Trace()
@@ -94,19 +94,19 @@ def run_em(
         params, objective = (None, -np.inf) if state is None else (state.params, state.objective)
         return EMResult(params, objective, status, message, History(history), n_e_steps)
 
-    with blas_limited(), BlockMapper(model, data, n_threads) as expect:
+    with blas_limited(), BlockMapper(model, data, n_threads) as e_step:
 
         def evaluate(params: Any) -> _State:
             nonlocal n_e_steps
             n_e_steps += 1
-            statistics, log_likelihood = expect(params)
+            statistics, log_likelihood = e_step(params)
             objective = log_likelihood + model.log_prior(params)
             if not np.isfinite(objective):
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
         def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
-            """Ask the accelerator; its proposal is None if rejected or if there is none."""
+            """Accepted proposal of the accelerator, or None; and the kind of step."""
             if run is None or vectors is None:
                 return None, "em"
             vector = run.propose(*vectors)
@@ -116,10 +116,11 @@ def run_em(
             if np.isfinite(vector).all():
                 with suppress(DegenerateModelError):
                     trial = evaluate(model.from_vector(vector, image))
-                    if settles is not None and settles(state.objective - trial.objective):
+                    loss = state.objective - trial.objective
+                    if wants_em_step is not None and wants_em_step(loss):
                         trial = evaluate(model.m_step(trial.statistics, trial.params))
             accepted = trial is not None and trial.objective > state.objective
-            run.judge(accepted)
+            run.update(accepted)
             return (trial, "accepted") if accepted else (None, "rejected")
 
         try:
@@ -142,8 +143,8 @@ def run_em(
                         return end(Status.CONVERGED)
                     return end(
                         Status.STALLED,
-                        f"the objective fell by {loss:.3g}, more than rounding explains "
-                        f"({rounding:.3g}); the parameters before are kept",
+                        f"the objective fell by {loss:.3g}, which is more than rounding explains "
+                        f"({rounding:.3g}); the parameters before the fall are kept",
                     )
                 state = new
                 converged = record(state.objective, step, norm)
@@ -159,7 +160,8 @@ def run_em(
 class _Vectorizer:
     """Vector forms of parameters and of their image under the EM map.
 
-    The image of one step mostly is the parameters of the next, so the last is kept.
+    The image of one step usually becomes the parameters of the next, so its vector is
+    kept.
     """
 
     def __init__(self, model: LatentVariableModel[Any, Any, Any], required: bool):
@@ -169,7 +171,7 @@ class _Vectorizer:
         self._absent = False
 
     def __call__(self, params: Any, image: Any) -> _Vectors:
-        """Both vectors; None if the model has no vector form and none is required."""
+        """Both vectors, or None if the model has no vector form and none is required."""
         if self._absent:
             return None
         known, vector = self._last

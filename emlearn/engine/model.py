@@ -15,27 +15,28 @@ StatsT = TypeVar("StatsT")
 
 
 class DegenerateModelError(ArithmeticError):
-    """A model cannot continue from where it is, for example at a singular covariance.
+    """A model cannot continue, for example because a covariance is singular.
 
-    Models raise it from `initialize`, `precompute`, `e_step` or `m_step`. The engine
-    ends that run with the status `Status.FAILED`; other restarts go on.
+    Models raise it in `initialize`, `precompute`, `e_step`, `m_step` or `from_vector`. The
+    engine ends the run with the status `Status.FAILED` (or rejects the proposal, in
+    `from_vector`); other runs continue.
     """
 
 
 class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
-    """A latent-variable model, as the engine sees it.
+    """A latent-variable model: what the engine needs to fit it.
 
-    A model is a stateless object: it holds hyperparameters only. Data, parameters and
-    statistics are values that it receives and returns, and it changes none of them.
-    Parameters can be of any type. Statistics are an array, a number, or a tuple, named
-    tuple or dict of these; the engine adds them over the blocks of the data.
+    A model has no state; it holds only hyperparameters. It receives and returns data,
+    parameters and statistics, and never modifies them. Parameters can be of any type.
+    Statistics are an array, a number, or a tuple, named tuple or dict of these; the
+    engine adds them over the blocks of the data.
 
-    Four methods are the model: `prepare`, `initialize`, `e_step` and `m_step`. The
-    others have defaults which suit most models.
+    A model must define four methods: `prepare`, `initialize`, `e_step` and `m_step`. The
+    others have defaults that suit most models.
 
     See Also
     --------
-    emlearn.testing.check_latent_variable_model : Tests a model against this contract.
+    emlearn.testing.check_latent_variable_model : Tests that a model keeps this contract.
 
     References
     ----------
@@ -46,101 +47,102 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
 
     @abstractmethod
     def prepare(self, X: Any, sample_weight: NDArray[Any] | None = None) -> DataT:
-        """Bring observations into the form that the E-step reads; once for each fit.
+        """Convert observations to the form that the E-step reads; called once per fit.
 
         Parameters
         ----------
         X : object
-            Observations, already validated by the caller.
+            Observations, validated by the caller.
         sample_weight : ndarray of shape (n_samples,), default=None
-            Weight of each observation; weight w means w copies. None means 1 each.
+            Weight of each observation; weight w means w copies. None means weights of 1.
 
         Returns
         -------
         data : object
-            Whatever the other methods need.
+            What the other methods need.
         """
 
     @abstractmethod
     def initialize(self, data: DataT, rng: np.random.Generator) -> ParamsT:
-        """Starting parameters. All randomness comes from `rng`."""
+        """Parameters to start from. All random numbers come from `rng`."""
 
     @abstractmethod
     def e_step(self, block: Any, params: Any) -> tuple[StatsT, float]:
         """Expected sufficient statistics and log-likelihood of one block.
 
-        Both must be additive: those of the data are the sums over its blocks.
+        Both must be additive: their values for the data are the sums over the blocks.
 
         Parameters
         ----------
         block : object
             One of `blocks(data)`.
         params : object
-            What `precompute` returned; the parameters themselves unless overridden.
+            What `precompute` returned: by default, the parameters.
         """
 
     @abstractmethod
     def m_step(self, statistics: StatsT, params: ParamsT) -> ParamsT:
-        """Parameters that maximise the expected complete-data objective.
+        """Parameters that maximize the expected complete-data objective.
 
         Parameters
         ----------
         statistics : object
-            Sum of the statistics of all blocks.
+            Sum of the statistics over all blocks.
         params : object
             The parameters at which the statistics were taken.
         """
 
     def log_prior(self, params: ParamsT) -> float:
-        """Log prior density up to a constant; 0 for maximum likelihood."""
+        """Log prior density, up to a constant; 0 means maximum likelihood."""
         return 0.0
 
     def precompute(self, params: ParamsT) -> Any:
-        """Functions of the parameters that every block needs; once for each E-step."""
+        """Functions of the parameters that every block needs; called once per E-step."""
         return params
 
     def blocks(self, data: DataT) -> Sequence[Any]:
-        """Independent parts of the data. The engine may work on them in threads.
+        """Independent parts of the data, on which the engine can work in threads.
 
-        The division must depend on the data alone. A block should be worth some hundred
-        microseconds of work; data smaller than that should be one block.
+        The division must depend only on the data. The E-step of a block should take at
+        least some hundred microseconds; smaller data should be one block.
         """
         return (data,)
 
     def total_weight(self, data: DataT) -> float:
-        """Sum of the weights of the observations: tolerances are per unit of weight."""
+        """Sum of the weights of the observations; tolerances are per unit of weight."""
         return 1.0
 
     def perturb(self, data: DataT, params: ParamsT, rng: np.random.Generator) -> ParamsT | None:
-        """Parameters changed at random so that EM may reach another, better optimum.
+        """Random change of the parameters from which EM may reach a better optimum.
 
-        The search for the global optimum runs a few EM steps from there and keeps them
-        if they lead higher. None, the default, is that no such change is known.
+        The search for the global optimum takes a few EM steps from the result and keeps
+        it if the objective becomes higher. None, the default, means that the model has no
+        perturbations.
         """
         return None
 
     def subset(self, data: DataT, rng: np.random.Generator) -> DataT | None:
-        """A random part of large data on which starts can be compared at less cost.
+        """Random part of large data, on which starts can be compared at less cost.
 
-        Parameters fitted to the part have to be parameters for the whole. None, the
-        default, is that the data are small enough, or cannot be divided.
+        Parameters fitted to the part must be valid for the whole. None, the default,
+        means that the search uses all data.
         """
         return None
 
     def to_vector(self, params: ParamsT) -> NDArray[np.float64]:
-        """Parameters as an unconstrained vector, in which accelerators extrapolate."""
+        """Parameters as an unconstrained vector, in which accelerators can extrapolate."""
         raise NotImplementedError(
             f"{type(self).__name__} has no vector form, so it cannot be accelerated; "
             "define to_vector and from_vector."
         )
 
     def from_vector(self, vector: NDArray[np.float64], like: ParamsT) -> ParamsT:
-        """Parameters from `to_vector`'s form, of the shapes of `like`.
+        """Inverse of `to_vector`; the parameters have the shapes of `like`.
 
         Raises
         ------
         DegenerateModelError
-            If the vector is no valid parameter; the engine then rejects the proposal.
+            If no valid parameters have this vector. The engine then rejects the proposal.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no vector form, so it cannot be accelerated; "

@@ -1,4 +1,4 @@
-"""Several starts of EM, in parallel, of which the best is kept."""
+"""Several runs of EM, in parallel; the best is kept."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Model = LatentVariableModel[Any, Any, Any]
 
 
 class Restart(NamedTuple):
-    """What became of one start.
+    """Record of the run from one start.
 
     Attributes
     ----------
     objective : float
-        Log-likelihood + log prior where the run ended; -inf if it never began.
+        Log-likelihood + log prior at the end of the run; -inf if it did not begin.
     status : str
         Value of the run's `Status`.
     n_iter : int
@@ -35,11 +35,11 @@ class Restart(NamedTuple):
     n_e_steps : int
         Number of E-steps.
     seed : tuple of int
-        Key of the run's stream of random numbers below the seed of the search.
+        `spawn_key` of the run's seed: with the seed of the search it gives the random numbers.
     message : str
-        Why it failed; empty otherwise.
+        Why the run failed or stalled; empty otherwise.
     n_short_runs : int
-        Short runs that the start was chosen from; their E-steps are counted above.
+        Number of short runs in the search for the start; `n_e_steps` includes theirs.
     """
 
     objective: float
@@ -53,7 +53,17 @@ class Restart(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best of several runs, and a record of each."""
+    """The best of several runs, and a record of each.
+
+    Attributes
+    ----------
+    best : EMResult
+        The best run.
+    best_index : int
+        Its position in `restarts`.
+    restarts : tuple of Restart
+        One record for each seed.
+    """
 
     best: EMResult
     best_index: int
@@ -73,12 +83,12 @@ def search(
     plan: SearchPlan | None = None,
     start: Any = None,
 ) -> SearchResult:
-    """Run EM from one start for each seed and keep the highest objective.
+    """Run EM from one start for each seed and keep the run with the highest objective.
 
-    A run that fails is recorded and the others go on. Of several searches (`plan`) the one
-    that found the best start is finished first, and others that are seen to arrive at the
-    same optimum are stopped: they have the status `Status.MERGED`. The result does not depend on
-    `n_jobs`, the joblib backend, or the number of threads.
+    A failed run is recorded and the others continue. With a `plan`, the run from the best
+    start is finished first. Later runs that approach the same optimum are stopped and have
+    the status `Status.MERGED`. The result does not depend on `n_jobs`, the joblib backend,
+    or the number of threads.
 
     Parameters
     ----------
@@ -89,7 +99,7 @@ def search(
     seeds : sequence of SeedSequence
         One for each start.
     convergence : Convergence
-        When to stop.
+        Convergence test.
     max_iter : int
         Largest number of iterations of each run.
     accelerator : Accelerator, default=None
@@ -97,23 +107,30 @@ def search(
     callback : callable, default=None
         See `run_em`.
     n_jobs : int, default=None
-        Starts that run at the same time, as in joblib; threads unless
-        `joblib.parallel_config` says otherwise. Threads are not used for data of one
-        block, where they would take longer.
+        Number of runs at the same time, as in joblib; in threads unless
+        `joblib.parallel_config` selects another backend. Data of one block are run without
+        threads, because threads would take longer.
     plan : SearchPlan, default=None
-        How each start is searched for; None takes what `model.initialize` returns.
+        How to search for each start. None means one call of `model.initialize`.
+    start : object, default=None
+        Parameters that every run starts from, instead of a search.
 
     Returns
     -------
     result : SearchResult
-        `best` is the run with the highest objective among those that did not fail, the
-        earliest of equals; if all failed, the first of them.
+        `best` is the run with the highest objective among those that did not fail, and
+        the first of several equal ones. If all failed, it is the first run.
+
+    Raises
+    ------
+    ValueError
+        If there are no seeds.
     """
     if not seeds:
-        raise ValueError("search needs at least one seed: there is one start for each")
+        raise ValueError("search needs at least one seed; it runs EM once for each")
     n_workers = min(effective_n_jobs(n_jobs), len(seeds))
-    if n_workers > 1 and len(model.blocks(data)) == 1 and _threads_are_meant():
-        # Steps on small data are mostly Python, for which threads would only queue.
+    if n_workers > 1 and len(model.blocks(data)) == 1 and _uses_threads():
+        # Steps on small data are mostly Python code, which threads cannot run in parallel.
         n_workers = 1
     n_threads = max(1, available_threads() // max(1, n_workers))
     settings: dict[str, Any] = {
@@ -140,7 +157,7 @@ def search(
         if leader is None or len(seeds) == 1:
             runs = each(_finish, starts, model, data, settings)
         else:
-            # Alone, so that what the others are compared with does not depend on n_jobs.
+            # Alone, so that the others have the same objective to compare with for any n_jobs.
             first = _finish(leader, model, data, {**settings, "n_threads": available_threads()})
             others = [start for start in starts if start is not leader]
             known = first.objective if first.converged else None
@@ -163,14 +180,14 @@ def search(
     return SearchResult(runs[best], best, records)
 
 
-def _threads_are_meant() -> bool:
-    """Whether joblib would use threads; not if `parallel_config` has chosen processes."""
+def _uses_threads() -> bool:
+    """Whether joblib would use threads; `parallel_config` can select processes instead."""
     backend, _ = get_active_backend(prefer="threads")
     return bool(getattr(backend, "uses_threads", False))
 
 
 class _Start(NamedTuple):
-    """Where a run begins, and what it took to find out; `failure` if there is no start."""
+    """Start of a run and the cost of finding it; `failure` if there is none."""
 
     params: Any
     objective: float
@@ -204,48 +221,50 @@ def _begin(
 def _finish(
     start: _Start, model: Model, data: Any, settings: dict[str, Any], known: float | None = None
 ) -> EMResult:
-    """The long run; stopped where it comes to an optimum whose objective is known."""
+    """The long run; it stops if it approaches an optimum whose objective is known."""
     if start.failure is not None:
         return replace(start.failure, n_e_steps=start.n_e_steps)
-    arrival = None
+    same_optimum = None
     if known is not None:
-        arrival = _Arrival(known, model.total_weight(data), settings["callback"])
-        settings = {**settings, "callback": arrival}
+        same_optimum = SameOptimum(known, model.total_weight(data), settings["callback"])
+        settings = {**settings, "callback": same_optimum}
     with blas_limited():
         run = run_em(model, data, start.params, **settings)
-    merged = arrival is not None and arrival.seen and run.status is Status.STOPPED
-    status = Status.MERGED if merged else run.status
+    merged = same_optimum is not None and same_optimum.reached
+    stopped = run.status is Status.STOPPED
+    status = Status.MERGED if merged and stopped else run.status
     return replace(run, status=status, n_e_steps=run.n_e_steps + start.n_e_steps)
 
 
-class _Arrival:
-    """Callback that stops a run on its way to an optimum already found.
+class SameOptimum:
+    """Callback that stops a run when it approaches an optimum already found.
 
-    That is where the objective it is estimated to end at has agreed with the known one
-    several times. Estimates are looked at only where little is left to gain: far from an
-    optimum they are not to be trusted.
+    The objective that the run is estimated to end at then agrees with the known one in
+    several iterations in a row. Estimates count only when little gain remains, because
+    far from an optimum they are unreliable.
     """
 
-    little = 1e-4  # nats per unit of weight
-    agreement = 0.1  # of what is left to gain
-    times = 3
+    max_remaining = 1e-4  # nats per unit of weight
+    tolerance = 0.1  # as a fraction of the remaining gain
+    n_required = 3
 
     def __init__(self, known: float, total_weight: float, callback: Callback | None):
         self.known = known
-        self.limit = self.little * total_weight
+        self.limit = self.max_remaining * total_weight
         self.callback = callback
         self.n_agreed = 0
 
     @property
-    def seen(self) -> bool:
-        """Whether the run was on its way there."""
-        return self.n_agreed >= self.times
+    def reached(self) -> bool:
+        """Whether the run approached the known optimum."""
+        return self.n_agreed >= self.n_required
 
     def __call__(self, n_iter: int, iteration: Iteration) -> bool:
-        left = iteration.remaining
-        agrees = left <= self.limit and (
-            abs(iteration.objective + left - self.known) <= self.agreement * left
+        """Whether to stop: the run approaches the known optimum, or `callback` says so."""
+        remaining = iteration.remaining
+        agrees = remaining <= self.limit and (
+            abs(iteration.objective + remaining - self.known) <= self.tolerance * remaining
         )
         self.n_agreed = self.n_agreed + 1 if agrees else 0
-        asked = self.callback is not None and bool(self.callback(n_iter, iteration))
-        return asked or self.seen
+        stop_asked = self.callback is not None and bool(self.callback(n_iter, iteration))
+        return stop_asked or self.reached

@@ -1,4 +1,4 @@
-"""What a run of EM returns."""
+"""The result of a run of EM."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 class Status(Enum):
     """How a run ended.
 
-    `CONVERGED` and `MAX_ITER` say it; `FAILED`: the model could not go on; `STALLED`: a step
-    lowered the objective; `STOPPED`: a callback asked for it; `MERGED`: the run was seen to
-    arrive at an optimum that another start had found.
+    `CONVERGED`: the convergence test was met. `MAX_ITER`: the largest number of iterations
+    was reached. `FAILED`: the model could not continue. `STALLED`: a step lowered the
+    objective by more than rounding explains. `STOPPED`: the callback stopped the run.
+    `MERGED`: the run approached an optimum that another run had already found.
     """
 
     CONVERGED = "converged"
@@ -27,33 +28,33 @@ class Status(Enum):
 
     @property
     def usable(self) -> bool:
-        """Whether the parameters of the run may be published."""
+        """Whether the run has parameters that can be used."""
         return self is not Status.FAILED
 
 
 class Iteration(NamedTuple):
-    """One line of a run's history.
+    """One entry of the history of a run.
 
     Attributes
     ----------
     objective : float
         Log-likelihood + log prior at the parameters after this iteration.
     gain : float
-        Increase of the objective over the iteration before; NaN for the start.
+        Increase of the objective in this iteration; NaN for the start.
     rate : float
         Estimated linear rate of convergence; NaN until there are two gains.
     remaining : float
-        Estimate of what the objective still has to gain; inf until there is one.
+        Estimated gain still to come; inf until there is an estimate.
     e_steps : int
         E-steps spent so far, rejected proposals included.
     step : str
-        Where the parameters came from: "start", "em", or the accelerator's "accepted"
-        or "rejected" (the plain EM step was then taken); "kept" where the step lowered
-        the objective by rounding and the parameters before were kept.
+        Origin of the parameters: "start"; "em", a plain EM step; "accepted", a proposal
+        of the accelerator; "rejected", the plain EM step after a rejected proposal; or
+        "kept", the parameters before, because the step lowered the objective.
     step_norm : float
-        Length of the EM step from the parameters before, in the coordinates of
-        `to_vector`: how far these were from a fixed point, whatever step was then
-        taken. NaN for the start, and for models without a vector form.
+        Length of the EM step from the parameters before this iteration, in the
+        coordinates of `to_vector`, also if another step was taken. It is 0 at a fixed
+        point. NaN for the start and for models without a vector form.
     """
 
     objective: float
@@ -66,12 +67,12 @@ class Iteration(NamedTuple):
 
 
 class History(tuple[Iteration, ...]):
-    """The iterations of a run, the start first."""
+    """The iterations of a run, beginning with the start."""
 
     __slots__ = ()
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
-        """One array for each field of `Iteration`."""
+        """One array for each field of `Iteration`, by name."""
         columns = zip(*self, strict=True) if self else ((),) * len(Iteration._fields)
         return {
             name: np.asarray(column)
@@ -81,23 +82,23 @@ class History(tuple[Iteration, ...]):
 
 @dataclass(frozen=True)
 class EMResult:
-    """Outcome of one run of EM.
+    """Result of one run of EM.
 
     Attributes
     ----------
     params : object
-        Parameters at which `objective` was evaluated; None if the run failed before
-        its first E-step ended.
+        Parameters at which `objective` was evaluated; None if the run failed in its
+        first E-step or before.
     objective : float
-        Log-likelihood + log prior at `params`; -inf where `params` is None.
+        Log-likelihood + log prior at `params`; -inf if `params` is None.
     status : Status
         How the run ended.
     message : str
-        Why it failed or stalled; empty otherwise.
+        Why the run failed or stalled; empty otherwise.
     history : History
         One entry for the start and one for each iteration.
     n_e_steps : int
-        Number of E-steps, those included whose outcome was not kept.
+        Number of E-steps, including those of rejected proposals.
     """
 
     params: Any

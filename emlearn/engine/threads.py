@@ -1,11 +1,12 @@
-"""How many threads the engine may use, and keeping BLAS from adding its own.
+"""The number of threads the engine may use, and a limit on the threads of BLAS.
 
-Threads work on blocks of data, so each of their matrix products runs single-threaded.
-That is the faster division of labour, and the results do not depend on the number of
-threads of the BLAS library.
+The engine's threads work on blocks of the data, and each matrix product runs in a single
+thread. This is faster than threads inside each product, and the results do not depend on
+the number of threads of the BLAS library.
 
-The limit of a BLAS library belongs to the process, that of OpenMP to the calling thread.
-So the first to ask for it and the last to leave set the former, and everyone the latter.
+The limit of a BLAS library applies to the whole process, the limit of OpenMP to the
+calling thread. So the first caller to enter sets the BLAS limit and the last to leave
+restores it, while every caller sets the OpenMP limit for itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def _controller() -> Any:
-    # Looking for the loaded libraries takes milliseconds, longer than a small fit.
+    # Finding the loaded libraries takes milliseconds, longer than a small fit.
     return ThreadpoolController()
 
 
@@ -31,10 +32,10 @@ def _openmp() -> Any:
 
 
 class _BlasLimit:
-    """A process-wide limit of one thread, shared by those who are inside it.
+    """A limit of one BLAS thread for the whole process, shared by all who enter it.
 
-    The limits of the libraries are global, so two threads that each set and restored
-    them would undo each other's. The first to enter sets the limit, the last restores.
+    The limit is global, so two threads that both set and restored it would undo each
+    other's setting. The first to enter sets it and the last to leave restores it.
     """
 
     def __init__(self) -> None:
@@ -70,9 +71,9 @@ _limit = _BlasLimit()
 
 @contextmanager
 def blas_limited() -> Iterator[None]:
-    """BLAS and OpenMP libraries run single-threaded inside; may be nested and shared.
+    """Context in which BLAS and OpenMP run in a single thread; may be nested and shared.
 
-    The limit of OpenMP is that of the calling thread: see `limit_openmp_of_thread`.
+    The limit of OpenMP applies to the calling thread only: see `limit_openmp_of_thread`.
     """
     allowed = available_threads()
     with _openmp().limit(limits=1):
@@ -84,29 +85,29 @@ def blas_limited() -> Iterator[None]:
 
 
 def limit_openmp_of_thread() -> None:
-    """Run OpenMP single-threaded in this thread for good: an initializer for thread pools."""
+    """Limit OpenMP to one thread in this thread, for good: an initializer of thread pools."""
     _openmp().limit(limits=1)
 
 
 def available_threads() -> int:
-    """Threads that BLAS was allowed before the engine limited it.
+    """Number of threads that BLAS could use before the engine limited it.
 
-    Thus `OMP_NUM_THREADS`, `threadpoolctl.threadpool_limits`, the CPU affinity and the
-    limits that joblib sets in its worker processes are all respected.
+    So `OMP_NUM_THREADS`, `threadpoolctl.threadpool_limits`, the CPU affinity and the
+    limits that joblib sets in its worker processes all apply.
     """
     return _limit.allowed()
 
 
 def _release_control() -> None:
-    # From 3.8 threadpoolctl lets only one thread at a time, the first, limit OpenBLAS and
-    # ignores the others. Our last thread to leave is not always the first to have entered.
+    # Since 3.8, threadpoolctl lets only the first thread limit OpenBLAS and ignores the
+    # others. The last thread to leave here need not be the first that entered.
     for library in _controller().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)
 
 
 def _blas_threads(controller: Any) -> int:
-    # Where the BLAS is not known to threadpoolctl, as Accelerate, OpenMP's number will do.
+    # threadpoolctl does not know every BLAS (Accelerate, for one); OpenMP then has to do.
     for api in ("blas", "openmp"):
         libraries = [lib for lib in controller.lib_controllers if lib.user_api == api]
         if libraries:

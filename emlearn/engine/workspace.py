@@ -12,9 +12,9 @@ Array = NDArray[Any]
 
 
 class Workspace(threading.local):
-    """Scratch arrays that a thread uses again for every block.
+    """Scratch arrays that a thread reuses for every block.
 
-    Fresh large arrays cost a page fault for every 4 KB, often more than the arithmetic.
+    A new large array costs a page fault for every 4 KB, often more than the arithmetic.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Workspace(threading.local):
         return Workspace, ()
 
     def array(self, name: str, shape: tuple[int, int], dtype: Any) -> Array:
-        """Uninitialised C-contiguous array; one for each name, valid until asked again."""
+        """Uninitialized C-contiguous array, valid until the next call with the same name."""
         size = shape[0] * shape[1]
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size or buffer.dtype != dtype:

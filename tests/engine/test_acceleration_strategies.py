@@ -133,7 +133,7 @@ def test_automatic_wastes_no_more_than_a_sixth():
 
     rates = (0.99,)
     plain = solve(None, rates, max_iter=5000)
-    misled = solve(Automatic(near=Misled(), far=Misled()), rates, max_iter=5000)
+    misled = solve(Automatic(quasi_newton=Misled(), squarem=Misled()), rates, max_iter=5000)
     assert "rejected" in {line.step for line in misled.history}
     assert misled.n_iter == plain.n_iter
     assert misled.n_e_steps <= 1.2 * plain.n_e_steps

@@ -45,7 +45,7 @@ class Spy:
     def propose(self, point, image):
         self.point, self.image = point, image
 
-    def judge(self, accepted):
+    def update(self, accepted):
         raise AssertionError("nothing was proposed")
 
 

@@ -28,7 +28,7 @@ class Proposer:
     def propose(self, point, image):
         return self.function(point, image)
 
-    def judge(self, accepted):
+    def update(self, accepted):
         self.verdicts.append(accepted)
 
 

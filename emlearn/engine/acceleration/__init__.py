@@ -1,8 +1,8 @@
-"""Accelerators: strategies that propose longer steps than EM's, and their names."""
+"""Accelerators: strategies that propose longer steps than EM, and their names."""
 
 from emlearn.engine.acceleration.anderson import Anderson
 from emlearn.engine.acceleration.automatic import Automatic
-from emlearn.engine.acceleration.contract import Accelerator, AcceleratorRun, SettlingRun
+from emlearn.engine.acceleration.contract import Accelerator, AcceleratorRun, WantsEMStep
 from emlearn.engine.acceleration.names import ACCELERATORS, find_accelerator
 from emlearn.engine.acceleration.quasi_newton import QuasiNewton
 from emlearn.engine.acceleration.squarem import Squarem
@@ -14,7 +14,7 @@ __all__ = [
     "Anderson",
     "Automatic",
     "QuasiNewton",
-    "SettlingRun",
     "Squarem",
+    "WantsEMStep",
     "find_accelerator",
 ]

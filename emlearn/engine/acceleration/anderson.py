@@ -13,18 +13,19 @@ from emlearn.engine.acceleration.contract import Vector
 class Anderson:
     """Damped Anderson acceleration with restarts.
 
-    The last iterates are combined so that the combination of their EM steps is shortest,
-    with a penalty on the coefficients that fades as proposals are accepted; the memory
-    is emptied when it is full. Every iteration proposes, at one E-step each.
+    A proposal is the combination of the last iterates whose combined EM step is shortest.
+    A penalty on the coefficients (the damping) fades as proposals are accepted, and the
+    memory is cleared when it is full. There is a proposal in every iteration, at the cost
+    of one E-step.
 
     Parameters
     ----------
     max_order : int, default=10
-        Largest number of iterates to combine; no more than half of the parameters.
+        Largest number of iterates to combine; never more than half the number of parameters.
     damping_base : float, default=1.2
-        Base of the logistic curve by which the damping fades.
+        Base of the logistic curve that the damping follows.
     damping_delay : float, default=25
-        Accepted proposals after which half of the damping is gone.
+        Number of accepted proposals after which the damping is half gone.
 
     References
     ----------
@@ -38,7 +39,7 @@ class Anderson:
     damping_delay: float = 25.0
 
     def start(self) -> AndersonRun:
-        """Memory for one run."""
+        """New memory for one run."""
         return AndersonRun(self)
 
 
@@ -65,19 +66,19 @@ class AndersonRun:
         if not self._moves:
             return None
         moves, changes = np.stack(self._moves), np.stack(self._changes)
-        share = _damped_least_squares(changes, step, self._kept_share())
-        return image - share @ (moves + changes)
+        coefficients = _damped_least_squares(changes, step, self._kept_fraction())
+        return image - coefficients @ (moves + changes)
 
-    def judge(self, accepted: bool) -> None:
-        """See `AcceleratorRun.judge`."""
+    def update(self, accepted: bool) -> None:
+        """See `AcceleratorRun.update`."""
         if accepted:
             self._n_accepted += 1
         else:
-            # The damping grows again where the linear picture of the map was wrong.
+            # A rejection shows that the map is not linear here, so the damping grows again.
             self._n_accepted = max(self._n_accepted - self.settings.max_order, 0)
 
-    def _kept_share(self) -> float:
-        """Squared norm of the damped coefficients relative to that of the undamped."""
+    def _kept_fraction(self) -> float:
+        """Squared norm of the damped coefficients as a fraction of the undamped ones'."""
         settings = self.settings
         return 1.0 / (1.0 + settings.damping_base ** (settings.damping_delay - self._n_accepted))
 
@@ -88,29 +89,32 @@ class AndersonRun:
 
 
 def _damped_least_squares(rows: Vector, target: Vector, kept: float) -> Vector:
-    """Ridge coefficients of `target` on `rows` with `kept` of their squared norm.
+    """Coefficients of the ridge regression of `target` on `rows`.
+
+    The ridge is chosen so that their squared norm is a given fraction of the squared norm
+    of the least squares coefficients.
 
     Parameters
     ----------
     rows : ndarray of shape (order, n_parameters)
         The regressors.
     target : ndarray of shape (n_parameters,)
-        What they are to explain.
+        The response.
     kept : float
-        Squared norm of the coefficients relative to that of least squares, in (0, 1).
+        The fraction, in (0, 1).
     """
-    left, singular, right = np.linalg.svd(rows, full_matrices=False)
+    u, singular, vt = np.linalg.svd(rows, full_matrices=False)
     usable = singular > singular[0] * len(target) * np.finfo(np.float64).eps
-    left, singular, right = left[:, usable], singular[usable], right[usable]
+    u, singular, vt = u[:, usable], singular[usable], vt[usable]
     if not len(singular):
         return np.zeros(len(rows))
-    projection = right @ target
+    projection = vt @ target
     wanted = kept * np.square(projection / singular).sum()
-    # The norm falls with the ridge; bisection on its logarithm finds it to 1 %.
+    # The norm decreases with the ridge. Bisection finds the logarithm of the ridge to 0.01.
     low, high = np.log(singular[-1] ** 2) - 20.0, np.log(singular[0] ** 2) + 20.0
     while high - low > 0.01:
         middle = 0.5 * (low + high)
-        shares = projection * singular / (np.square(singular) + np.exp(middle))
-        low, high = (middle, high) if np.square(shares).sum() > wanted else (low, middle)
-    shares = projection * singular / (np.square(singular) + np.exp(low))
-    return left @ shares
+        coefficients = projection * singular / (np.square(singular) + np.exp(middle))
+        low, high = (middle, high) if np.square(coefficients).sum() > wanted else (low, middle)
+    coefficients = projection * singular / (np.square(singular) + np.exp(low))
+    return u @ coefficients

@@ -1,4 +1,4 @@
-"""Plain EM first, and acceleration where the observed rate says that it pays."""
+"""Plain EM first, and acceleration once EM is slow."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from emlearn.engine.acceleration.squarem import Squarem, SquaremRun
 
 @dataclass(frozen=True)
 class Automatic:
-    """Start as plain EM; accelerate once its steps shrink slowly.
+    """Start as plain EM, and accelerate once the EM steps shrink slowly.
 
-    Near a fixed point the quasi-Newton method needs the fewest E-steps. Further away its
-    proposals often are rejected, and those of SQUAREM seldom. So SQUAREM proposes for some
-    cycles, then the former until it is rejected, then SQUAREM again: for more cycles each
-    time in a row.
+    Near a fixed point the quasi-Newton method needs the fewest E-steps. Elsewhere its
+    proposals are often rejected, and those of SQUAREM seldom. So SQUAREM makes the first
+    proposals, then the quasi-Newton method until one of its proposals is rejected, then
+    SQUAREM again, and so on. With each rejection in a row, SQUAREM gets twice as many
+    proposals as the time before.
 
     Parameters
     ----------
     slow_rate : float, default=0.8
-        Ratio of the lengths of successive EM steps above which EM is slow.
+        EM is slow when a step is longer than this fraction of the step before.
     patience : int, default=4
-        Steps in a row that have to be slow before the first proposal.
-    largest_waste : float, default=1/6
-        Largest share of rejected proposals among the E-steps. Above it EM goes on alone,
-        so that no more than 1.2 times the E-steps of its iterations are spent.
+        Number of slow steps in a row before the first proposal.
+    max_rejected_fraction : float, default=1/6
+        Largest fraction of the E-steps that rejected proposals may take. There are no
+        proposals while one more rejection could exceed it. So a run takes at most 1.2
+        times as many E-steps as it would without the rejected ones.
     n_cycles : int, default=6
-        Proposals of SQUAREM at first and after a rejection; twice as many after the next.
-    near : QuasiNewton
-        Proposes near a fixed point.
-    far : Squarem
-        Proposes elsewhere.
+        Number of proposals of SQUAREM at first and after a rejection.
+    quasi_newton : QuasiNewton
+        Settings of the quasi-Newton method.
+    squarem : Squarem
+        Settings of SQUAREM.
     """
 
     slow_rate: float = 0.8
     patience: int = 4
-    largest_waste: float = 1.0 / 6.0
+    max_rejected_fraction: float = 1.0 / 6.0
     n_cycles: int = 6
-    near: QuasiNewton = field(default_factory=QuasiNewton)
-    far: Squarem = field(default_factory=Squarem)
+    quasi_newton: QuasiNewton = field(default_factory=QuasiNewton)
+    squarem: Squarem = field(default_factory=Squarem)
 
     def start(self) -> AutomaticRun:
-        """Memory for one run."""
+        """New memory for one run."""
         return AutomaticRun(
             self,
-            self.near.start(),
-            self.far.start(),
-            _Pace(self),
-            _Turns(self.n_cycles, self.n_cycles),
+            self.quasi_newton.start(),
+            self.squarem.start(),
+            _SlowStart(self),
+            _Schedule(self.n_cycles, self.n_cycles),
         )
 
 
@@ -60,57 +62,57 @@ class AutomaticRun:
     """Memory of one run."""
 
     settings: Automatic
-    _near: QuasiNewtonRun
-    _far: SquaremRun
-    _pace: _Pace
-    _turns: _Turns
+    _quasi_newton: QuasiNewtonRun
+    _squarem: SquaremRun
+    _slow_start: _SlowStart
+    _schedule: _Schedule
     _n_e_steps: int = 0
-    _n_wasted: int = 0
-    _tried: int = 0
+    _n_rejected: int = 0
+    _n_tried: int = 0
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
         """See `AcceleratorRun.propose`."""
         self._n_e_steps += 1
-        is_secant = self._near.observe(point, image)
-        if not self._pace.is_slow(point, image) or not self._affordable():
+        is_secant = self._quasi_newton.observe(point, image)
+        if not self._slow_start.is_over(point, image) or not self._can_afford_rejection():
             return None
-        if self._turns.is_far:
-            return self._far.propose(point, image)
-        return self._near.extrapolate(point, image) if is_secant else None
+        if self._schedule.is_squarem:
+            return self._squarem.propose(point, image)
+        return self._quasi_newton.extrapolate(point, image) if is_secant else None
 
-    def settles(self, loss: float) -> bool:
-        """See `SettlingRun.settles`."""
-        proposer = self._far if self._turns.is_far else self._near
-        settles = proposer.settles(loss)
-        self._tried = 1 + settles
-        return settles
+    def wants_em_step(self, loss: float) -> bool:
+        """See `WantsEMStep.wants_em_step`."""
+        proposer = self._squarem if self._schedule.is_squarem else self._quasi_newton
+        wanted = proposer.wants_em_step(loss)
+        self._n_tried = 1 + wanted
+        return wanted
 
-    def judge(self, accepted: bool) -> None:
-        """See `AcceleratorRun.judge`."""
-        # A proposal that was settled and accepted is two iterations in one.
-        self._n_e_steps += self._tried - accepted
+    def update(self, accepted: bool) -> None:
+        """See `AcceleratorRun.update`."""
+        # `propose` has counted the E-step of the iteration; an accepted proposal takes no other.
+        self._n_e_steps += self._n_tried - accepted
         if not accepted:
-            self._n_wasted += self._tried
-        self._tried = 0
-        if self._turns.is_far:
-            self._far.judge(accepted)
-        self._turns.judge(accepted)
+            self._n_rejected += self._n_tried
+        self._n_tried = 0
+        if self._schedule.is_squarem:
+            self._squarem.update(accepted)
+        self._schedule.update(accepted)
 
-    def _affordable(self) -> bool:
-        """Whether one more rejection, of a proposal that was settled, would be within the limit."""
-        allowed = self.settings.largest_waste * (self._n_e_steps + 2)
-        return self._n_wasted + 2 <= allowed
+    def _can_afford_rejection(self) -> bool:
+        """Whether a rejection after two more E-steps would be within the limit."""
+        allowed = self.settings.max_rejected_fraction * (self._n_e_steps + 2)
+        return self._n_rejected + 2 <= allowed
 
 
 @dataclass
-class _Pace:
-    """Whether EM is slow; once it was, it always is."""
+class _SlowStart:
+    """Plain EM at first; it is over once EM has been slow for `patience` steps in a row."""
 
     settings: Automatic
     _n_slow: int = 0
     _last: float = np.inf
 
-    def is_slow(self, point: Vector, image: Vector) -> bool:
+    def is_over(self, point: Vector, image: Vector) -> bool:
         if self._n_slow < self.settings.patience:
             length = float(np.linalg.norm(image - point))
             slow = length > self.settings.slow_rate * self._last
@@ -120,22 +122,22 @@ class _Pace:
 
 
 @dataclass
-class _Turns:
-    """Which of the two accelerators proposes next."""
+class _Schedule:
+    """Which of the two accelerators makes the next proposal."""
 
     _n_cycles: int
-    _left: int
+    _n_squarem: int
     _n_rejected: int = 0
 
     @property
-    def is_far(self) -> bool:
-        return self._left > 0
+    def is_squarem(self) -> bool:
+        return self._n_squarem > 0
 
-    def judge(self, accepted: bool) -> None:
-        if self.is_far:
-            self._left -= 1
+    def update(self, accepted: bool) -> None:
+        if self.is_squarem:
+            self._n_squarem -= 1
         elif accepted:
             self._n_rejected = 0
         else:
-            self._left = self._n_cycles * 2 ** min(self._n_rejected, 4)
+            self._n_squarem = self._n_cycles * 2 ** min(self._n_rejected, 4)
             self._n_rejected += 1

@@ -1,13 +1,13 @@
-"""The place of an accelerator in the loop.
+"""The contract between the loop and an accelerator.
 
-An accelerator never sees the model: it is told the vector forms of the last parameters
-and of their image under the EM map, and may propose another vector. The loop guards it:
-a proposal that is no valid parameter, or whose objective is lower than the one before,
-is rejected and the plain EM step taken instead. So no accelerator can break the
-monotonicity of EM; a bad one only wastes E-steps.
+An accelerator does not know the model. It receives the vector forms of the current
+parameters and of their image under the EM map, and can propose another vector. The loop
+rejects a proposal that is not a valid parameter or does not raise the objective, and
+takes the plain EM step instead. So the objective never decreases, whatever an accelerator
+proposes; a bad accelerator only wastes E-steps.
 
-Every proposal costs one E-step, from which its objective and its own image under the EM
-map both follow; a rejected one costs that of the plain step besides.
+A proposal costs one E-step, which gives both its objective and the statistics for the
+next M-step. A rejected proposal costs one E-step more than plain EM.
 """
 
 from __future__ import annotations
@@ -24,48 +24,44 @@ class AcceleratorRun(Protocol):
     """The memory of an accelerator during one run."""
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
-        """Next vector to try, or None for the plain EM step.
+        """Vector to try next, or None for the plain EM step.
 
         Parameters
         ----------
         point : ndarray of shape (n_parameters,)
-            Where the last E-step was taken. Not to be written to.
+            The current parameters. Must not be modified.
         image : ndarray of shape (n_parameters,)
-            What the EM map makes of it. Not to be written to.
+            Their image under the EM map. Must not be modified.
         """
         ...
 
-    def judge(self, accepted: bool) -> None:
-        """Told after each proposal whether it was accepted."""
+    def update(self, accepted: bool) -> None:
+        """Learn whether the last proposal was accepted; called after each proposal."""
         ...
 
 
-class SettlingRun(AcceleratorRun, Protocol):
-    """One whose proposals may be judged after an EM step from them.
+class WantsEMStep(AcceleratorRun, Protocol):
+    """A run that may want an EM step from a proposal before the loop accepts or rejects it.
 
-    The loop asks every run that has this method.
-
-    An extrapolation that is right in the slow directions of EM can be wrong in the quick
-    ones. One EM step mends that, where otherwise the proposal would be lost.
+    An extrapolation can be good in the directions where EM is slow and bad in the others.
+    One EM step corrects the latter, and saves a proposal that would be rejected. The loop
+    calls `wants_em_step` if a run has it.
     """
 
-    def settles(self, loss: float) -> bool:
-        """Whether to take an EM step from the proposal before it is judged.
-
-        Asked after every evaluation of a proposal.
+    def wants_em_step(self, loss: float) -> bool:
+        """Whether to take an EM step from the proposal; called after its E-step.
 
         Parameters
         ----------
         loss : float
-            By how much the objective is lower at the proposal than at the point; negative
-            where it is higher.
+            Objective at the current parameters minus objective at the proposal.
         """
         ...
 
 
 class Accelerator(Protocol):
-    """A way to accelerate EM: immutable settings that start a fresh memory per run."""
+    """A way to accelerate EM: immutable settings, from which each run gets its own memory."""
 
     def start(self) -> AcceleratorRun:
-        """Memory for one run."""
+        """New memory for one run."""
         ...

@@ -1,4 +1,4 @@
-"""Accelerators by the names that estimators take."""
+"""The names of the accelerators."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ACCELERATORS: dict[str, Accelerator] = {
 
 
 def find_accelerator(accelerate: str | Accelerator | None) -> Accelerator | None:
-    """Accelerator of a name; None, and an accelerator itself, are returned as they are.
+    """Accelerator with the given name.
 
     Parameters
     ----------
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"}, Accelerator or None
-        What an estimator was given.
+        Name of an accelerator. An accelerator or None is returned unchanged.
 
     Raises
     ------
     ValueError
-        If there is no accelerator of that name.
+        If no accelerator has that name.
     """
     if not isinstance(accelerate, str):
         return accelerate

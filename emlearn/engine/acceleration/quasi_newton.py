@@ -14,15 +14,15 @@ from emlearn.engine.acceleration.contract import Vector
 class QuasiNewton:
     """Quasi-Newton method of Zhou, Alexander and Lange for fixed points.
 
-    Each pair of successive EM steps u, v is a secant of the EM map: it takes a change u
-    of the parameters into a change v. The smallest matrix that agrees with the last
-    secants stands for the derivative of the map in a Newton step to its fixed point.
-    One cycle is two E-steps.
+    Each pair of successive EM steps u, v is a secant of the EM map: the map takes a change
+    u of the parameters to a change v. The smallest matrix that agrees with the last
+    secants approximates the derivative of the map in a Newton step to its fixed point.
+    A cycle takes two E-steps.
 
     Parameters
     ----------
     n_secants : int, default=3
-        Secants to keep.
+        Number of secants to keep.
 
     References
     ----------
@@ -33,7 +33,7 @@ class QuasiNewton:
     n_secants: int = 3
 
     def start(self) -> QuasiNewtonRun:
-        """Memory for one run."""
+        """New memory for one run."""
         return QuasiNewtonRun(deque(maxlen=self.n_secants))
 
 
@@ -47,22 +47,22 @@ class QuasiNewtonRun:
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
         """See `AcceleratorRun.propose`."""
-        fresh = self.observe(point, image)
-        if self._wait or not fresh:
+        is_secant = self.observe(point, image)
+        if self._wait or not is_secant:
             self._wait = False
             return None
         return self.extrapolate(point, image)
 
-    def settles(self, loss: float) -> bool:
-        """See `SettlingRun.settles`."""
+    def wants_em_step(self, loss: float) -> bool:
+        """See `WantsEMStep.wants_em_step`."""
         return loss > 0.0
 
-    def judge(self, accepted: bool) -> None:
-        """See `AcceleratorRun.judge`."""
+    def update(self, accepted: bool) -> None:
+        """See `AcceleratorRun.update`."""
         self._wait = not accepted
 
     def observe(self, point: Vector, image: Vector) -> bool:
-        """Take in one EM step; whether it followed another, and so made a secant."""
+        """Record an EM step; whether it followed another one, so that the two are a secant."""
         step, before = image - point, self._last
         self._last = (image, step)
         if before is None or not np.array_equal(before[0], point):
@@ -71,13 +71,15 @@ class QuasiNewtonRun:
         return True
 
     def extrapolate(self, point: Vector, image: Vector) -> Vector | None:
-        """Newton step to the fixed point; None until there are enough secants."""
+        """Newton step to the fixed point, or None while there are too few secants."""
         if len(self._secants) < (self._secants.maxlen or 1):
             return None
         change = np.stack([u for u, _ in self._secants])
         mapped = np.stack([v for _, v in self._secants])
         try:
-            share = np.linalg.solve(change @ change.T - change @ mapped.T, change @ (image - point))
+            coefficients = np.linalg.solve(
+                change @ change.T - change @ mapped.T, change @ (image - point)
+            )
         except np.linalg.LinAlgError:
             return None
-        return image + share @ mapped
+        return image + coefficients @ mapped

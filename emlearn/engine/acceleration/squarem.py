@@ -13,18 +13,17 @@ from emlearn.engine.acceleration.contract import Vector
 class Squarem:
     """Squared iterative method with the third step length of Varadhan and Roland.
 
-    Two EM steps show how the steps shrink; the third iteration jumps to where steps
-    shrinking so would lead. A plain EM step from there removes what the jump added in
-    directions that EM settles quickly. So a cycle is three E-steps, and needs no memory
-    beyond two vectors.
+    Two EM steps show how fast the steps shrink, and the method extrapolates from them. A
+    plain EM step follows, which reduces the error in directions where EM is fast. A cycle
+    takes three E-steps and keeps two vectors.
 
     Parameters
     ----------
     first_limit : float, default=4
-        Largest step length of the first jump; 1 is that of EM.
+        Largest step length of the first proposal; EM has step length 1.
     growth : float, default=4
-        Factor by which the limit grows when an accepted jump has reached it, and
-        shrinks when a jump is rejected.
+        Factor by which the limit grows after an accepted proposal at the limit. After a
+        rejection the limit becomes the rejected step length divided by this factor.
 
     References
     ----------
@@ -37,7 +36,7 @@ class Squarem:
     growth: float = 4.0
 
     def start(self) -> SquaremRun:
-        """Memory for one run."""
+        """New memory for one run."""
         return SquaremRun(self, limit=self.first_limit)
 
 
@@ -49,13 +48,13 @@ class SquaremRun:
     limit: float
     _step: Vector | None = None
     _length: float = 1.0
-    _settle: bool = field(default=False)
-    _settled: bool = False
+    _em_step_is_due: bool = field(default=False)
+    _em_step_was_taken: bool = False
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
         """See `AcceleratorRun.propose`."""
-        if self._settle:
-            self._settle = False
+        if self._em_step_is_due:
+            self._em_step_is_due = False
             return None
         first, second = self._step, image - point
         if first is None:
@@ -75,16 +74,16 @@ class SquaremRun:
         start = point - first
         return start + 2.0 * length * first + length * length * bend
 
-    def settles(self, loss: float) -> bool:
-        """See `SettlingRun.settles`."""
-        self._settled = loss > 0.0
-        return self._settled
+    def wants_em_step(self, loss: float) -> bool:
+        """See `WantsEMStep.wants_em_step`."""
+        self._em_step_was_taken = loss > 0.0
+        return self._em_step_was_taken
 
-    def judge(self, accepted: bool) -> None:
-        """See `AcceleratorRun.judge`."""
+    def update(self, accepted: bool) -> None:
+        """See `AcceleratorRun.update`."""
         growth = self.settings.growth
         if not accepted:
             self.limit = max(self._length / growth, 1.0)
         elif self._length >= self.limit:
             self.limit *= growth
-        self._settle = accepted and not self._settled
+        self._em_step_is_due = accepted and not self._em_step_was_taken
