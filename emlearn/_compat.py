@@ -5,6 +5,9 @@ No other module imports them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -16,7 +19,20 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import validate_data
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+try:  # scikit-learn 1.9
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
+except ImportError:
+    _with_callbacks = None
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in where scikit-learn has no callbacks."""
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
@@ -25,7 +41,16 @@ __all__ = [
     "validate_data",
     "validate_parameter_constraints",
     "validate_params",
+    "with_callbacks",
 ]
+
+
+def with_callbacks(method: Method) -> Method:
+    """Let scikit-learn's callbacks clean up after a method, whether it fails or not."""
+    if _with_callbacks is None:
+        return method
+    managed: Method = _with_callbacks(method)
+    return managed
 
 
 def validate_params(estimator: BaseEstimator) -> None:

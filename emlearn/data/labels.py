@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
 from emlearn.data.values import is_absent
-from emlearn.latent.labels import UNKNOWN
 
 Array = NDArray[Any]
+
+#: Label of a row whose component or state is not known.
+UNKNOWN = -1
 
 _ADVICE = "Use use_labels=False if y does not hold the labels of rows."
 _LARGEST_EXACT = 2.0**53

@@ -10,11 +10,13 @@ from emlearn.engine.acceleration import (
     Squarem,
     find_accelerator,
 )
-from emlearn.engine.blocks import BlockMapper, add_statistics
+from emlearn.engine.blocks import BlockMapper, Mapper, Threads, add_statistics
 from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain
+from emlearn.engine.estimator import EMEstimator, Fit
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.progress import Observer, StopSignal
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
 
@@ -28,11 +30,15 @@ __all__ = [
     "BlockMapper",
     "Convergence",
     "DegenerateModelError",
+    "EMEstimator",
     "EMResult",
+    "Fit",
     "GainBelow",
     "History",
     "Iteration",
     "LatentVariableModel",
+    "Mapper",
+    "Observer",
     "QuasiNewton",
     "RemainingGain",
     "Restart",
@@ -40,6 +46,8 @@ __all__ = [
     "SearchResult",
     "Squarem",
     "Status",
+    "StopSignal",
+    "Threads",
     "add_statistics",
     "explore",
     "find_accelerator",

@@ -8,11 +8,14 @@ the sums of the groups. So the result has the same bits for any number of thread
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, repeat
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,8 +38,67 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     return plus(left, right)
 
 
+class Mapper(Protocol):
+    """Evaluates a function at the groups of blocks: in threads, processes or on a cluster.
+
+    A mapper decides where the work is done, not how it is divided: the groups and the order
+    of the sums do not depend on it, so the result has the same bits for all mappers.
+    """
+
+    def over(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+    ) -> AbstractContextManager[Callable[[Any], Sequence[Any]]]:
+        """Bring the items to the workers, once for each run.
+
+        Parameters
+        ----------
+        function : callable
+            Called as ``function(item, shared)``. It can be pickled if the model can.
+        items : sequence
+            Groups of blocks.
+
+        Returns
+        -------
+        context : context manager
+            Its value is called once for each E-step, as ``each(shared)``, and returns
+            ``[function(item, shared) for item in items]``, in this order.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Mapper that works in threads of this process; with one thread, in the caller's.
+
+    Parameters
+    ----------
+    n_threads : int, default=1
+        Number of threads; at most one for each item is started.
+    """
+
+    n_threads: int = 1
+
+    @contextmanager
+    def over(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+    ) -> Iterator[Callable[[Any], Sequence[Any]]]:
+        """See `Mapper.over`."""
+        n_threads = min(self.n_threads, len(items))
+        if n_threads < 2:
+            yield lambda shared: [function(item, shared) for item in items]
+            return
+        pool = ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread)
+        try:
+            yield lambda shared: list(pool.map(function, items, repeat(shared)))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+ONE_THREAD = Threads()
+
+
 class BlockMapper:
-    """The E-step over all blocks: a context manager that owns the threads.
+    """The E-step over all blocks; a context manager, as mappers may own workers.
 
     Parameters
     ----------
@@ -44,31 +106,22 @@ class BlockMapper:
         The model.
     data : object
         What `model.prepare` returned.
-    n_threads : int, default=1
-        Threads over groups of blocks; at most one per group is started.
+    mapper : Mapper, default=Threads(1)
+        Where the groups of blocks are worked on.
     """
 
-    def __init__(self, model: LatentVariableModel[Any, Any, Any], data: Any, n_threads: int = 1):
-        self.model = model
-        self.groups = _group(model.blocks(data))
-        n_threads = min(n_threads, len(self.groups))
-        self._pool = (
-            ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread)
-            if n_threads > 1
-            else None
-        )
+    def __init__(
+        self, model: LatentVariableModel[Any, Any, Any], data: Any, mapper: Mapper = ONE_THREAD
+    ):
+        self._model = model
+        self._context = mapper.over(partial(_sum_group, model), _group(model.blocks(data)))
 
     def __call__(self, params: Any) -> tuple[Any, float]:
         """Statistics and log-likelihood of all blocks at `params`."""
-        working = self.model.precompute(params)
-        run = map if self._pool is None else self._pool.map
-        sums = list(run(self._sum_group, self.groups, [working] * len(self.groups)))
-        return _total(sums)
-
-    def _sum_group(self, group: Sequence[Any], working: Any) -> tuple[Any, float]:
-        return _total(self.model.e_step(block, working) for block in group)
+        return _total(self._each(self._model.precompute(params)))
 
     def __enter__(self) -> BlockMapper:
+        self._each = self._context.__enter__()
         return self
 
     def __exit__(
@@ -77,8 +130,13 @@ class BlockMapper:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._context.__exit__(kind, error, traceback)
+
+
+def _sum_group(
+    model: LatentVariableModel[Any, Any, Any], group: Sequence[Any], working: Any
+) -> tuple[Any, float]:
+    return _total(model.e_step(block, working) for block in group)
 
 
 def _group(blocks: Sequence[Any]) -> list[Sequence[Any]]:

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emlearn.engine.blocks import ONE_THREAD, Mapper
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.progress import StopSignal
 from emlearn.engine.result import EMResult, History, Iteration, Status
 
 Model = LatentVariableModel[Any, Any, Any]
@@ -119,7 +121,8 @@ def explore(
     rng: np.random.Generator,
     *,
     convergence: Convergence,
-    n_threads: int = 1,
+    mapper: Mapper = ONE_THREAD,
+    stop: StopSignal | None = None,
 ) -> Exploration:
     """Run EM briefly from many starts, then perturb the best run while that improves it.
 
@@ -142,8 +145,10 @@ def explore(
         Source of all randomness.
     convergence : Convergence
         Convergence test of the runs.
-    n_threads : int, default=1
-        Threads over the blocks of the data.
+    mapper : Mapper, default=Threads(1)
+        See `run_em`.
+    stop : StopSignal, default=None
+        Ends the exploration when it is set.
 
     Returns
     -------
@@ -152,7 +157,7 @@ def explore(
     """
     part = model.subset(data, rng)
     data = data if part is None else part
-    search = _Search(model, data, plan, convergence, n_threads)
+    search = _Search(model, data, plan, convergence, mapper, stop or StopSignal())
     for _ in range(plan.n_starts):
         if search.is_over():
             break
@@ -182,13 +187,15 @@ class _Search:
     data: Any
     plan: SearchPlan
     convergence: Convergence
-    n_threads: int
+    mapper: Mapper
+    stop: StopSignal
     best: EMResult = field(default_factory=lambda: _failed("no run was begun"))
     n_e_steps: int = 0
     n_runs: int = 0
 
     def is_over(self) -> bool:
-        return self.plan.budget is not None and self.n_e_steps >= self.plan.budget
+        spent = self.plan.budget is not None and self.n_e_steps >= self.plan.budget
+        return spent or self.stop()
 
     def attempt(self, start: Any, n_steps: int) -> bool:
         """Run EM from a start for `n_steps`; whether this is the best run so far."""
@@ -199,7 +206,7 @@ class _Search:
             remaining_steps = n_steps - n_iter
             gains_shrink = n_iter >= 2 and iteration.rate < 1.0
             bound = iteration.objective + remaining_steps * iteration.gain
-            return gains_shrink and bound <= target
+            return (gains_shrink and bound <= target) or self.stop()
 
         try:
             params = start()
@@ -213,7 +220,7 @@ class _Search:
                 convergence=self.convergence,
                 max_iter=n_steps,
                 callback=cannot_win,
-                n_threads=self.n_threads,
+                mapper=self.mapper,
             )
         self.n_e_steps += run.n_e_steps
         self.n_runs += 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine.acceleration import Accelerator
-from emlearn.engine.blocks import BlockMapper
+from emlearn.engine.blocks import ONE_THREAD, BlockMapper, Mapper
 from emlearn.engine.convergence import Convergence, Trace
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
 from emlearn.engine.result import EMResult, History, Iteration, Status
@@ -40,7 +40,7 @@ def run_em(
     max_iter: int,
     accelerator: Accelerator | None = None,
     callback: Callback | None = None,
-    n_threads: int = 1,
+    mapper: Mapper = ONE_THREAD,
 ) -> EMResult:
     """Run EM from given parameters until it converges.
 
@@ -61,8 +61,8 @@ def run_em(
     callback : callable, default=None
         Called as ``callback(n_iter, iteration)`` at the start and after each iteration.
         The run stops if it returns a true value.
-    n_threads : int, default=1
-        Threads over the blocks of the data. The result does not depend on it.
+    mapper : Mapper, default=Threads(1)
+        Where the blocks of the data are worked on. The result does not depend on it.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def run_em(
         params, objective = (None, -np.inf) if state is None else (state.params, state.objective)
         return EMResult(params, objective, status, message, History(history), n_e_steps)
 
-    with blas_limited(), BlockMapper(model, data, n_threads) as e_step:
+    with blas_limited(), BlockMapper(model, data, mapper) as e_step:
 
         def evaluate(params: Any) -> _State:
             nonlocal n_e_steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -112,6 +112,26 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Sum of the weights of the observations; tolerances are per unit of weight."""
         return 1.0
 
+    def n_parameters(self, params: ParamsT) -> int:
+        """Number of free parameters; by default the length of the vector form, 0 without one."""
+        return len(self.to_vector(params)) if self.has_vector else 0
+
+    def candidates(self, data: DataT, rng: np.random.Generator) -> Iterator[ParamsT]:
+        """Starting parameters of several kinds, the most promising first, without end.
+
+        A search takes as many as it needs. By default they come from `initialize`.
+        """
+        while True:
+            yield self.initialize(data, rng)
+
+    def ranking_penalty(self, params: ParamsT, statistics: StatsT) -> float:
+        """What a search subtracts from the objective before it compares candidates.
+
+        It keeps a search from optima that a model reaches only by fitting very few
+        observations. The objective of a run is not affected. 0 by default.
+        """
+        return 0.0
+
     def perturb(self, data: DataT, params: ParamsT, rng: np.random.Generator) -> ParamsT | None:
         """Random change of the parameters from which EM may reach a better optimum.
 
@@ -121,13 +141,21 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return None
 
-    def subset(self, data: DataT, rng: np.random.Generator) -> DataT | None:
+    def subset(
+        self, data: DataT, rng: np.random.Generator, size: int | None = None
+    ) -> DataT | None:
         """Random part of large data, on which starts can be compared at less cost.
 
-        Parameters fitted to the part must be valid for the whole. None, the default,
-        means that the search uses all data.
+        Parameters fitted to the part must be valid for the whole. The part has about `size`
+        observations, or as many as the model thinks enough. None, the default, means that
+        the search uses all data.
         """
         return None
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether the parameters have a vector form, which acceleration needs."""
+        return type(self).to_vector is not LatentVariableModel.to_vector
 
     def to_vector(self, params: ParamsT) -> NDArray[np.float64]:
         """Parameters as an unconstrained vector, in which accelerators can extrapolate."""

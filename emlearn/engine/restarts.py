@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,10 +12,12 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from emlearn.engine.acceleration import Accelerator
+from emlearn.engine.blocks import Mapper, Threads
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.exploration import SearchPlan, explore
-from emlearn.engine.loop import Callback, run_em
+from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.progress import Observer, Observers, StopSignal
 from emlearn.engine.result import EMResult, History, Iteration, Status
 from emlearn.engine.threads import available_threads, blas_limited
 
@@ -78,7 +81,9 @@ def search(
     convergence: Convergence,
     max_iter: int,
     accelerator: Accelerator | None = None,
-    callback: Callback | None = None,
+    observers: Sequence[Observer] | None = None,
+    stop: StopSignal | None = None,
+    mapper: Mapper | None = None,
     n_jobs: int | None = None,
     plan: SearchPlan | None = None,
     start: Any = None,
@@ -104,8 +109,14 @@ def search(
         Largest number of iterations of each run.
     accelerator : Accelerator, default=None
         See `run_em`.
-    callback : callable, default=None
-        See `run_em`.
+    observers : sequence of Observer, default=None
+        One for each run, told of its beginning, its iterations and its end. It can stop the
+        search.
+    stop : StopSignal, default=None
+        Stops all runs when it is set. An interruption, such as Ctrl-C, sets it.
+    mapper : Mapper, default=None
+        Where each run works on the blocks of the data. None divides the threads that BLAS
+        may use among the runs.
     n_jobs : int, default=None
         Number of runs at the same time, as in joblib; in threads unless
         `joblib.parallel_config` selects another backend. Data of one block are run without
@@ -132,38 +143,37 @@ def search(
     if n_workers > 1 and len(model.blocks(data)) == 1 and _uses_threads():
         # Steps on small data are mostly Python code, which threads cannot run in parallel.
         n_workers = 1
-    n_threads = max(1, available_threads() // max(1, n_workers))
-    settings: dict[str, Any] = {
-        "convergence": convergence,
-        "max_iter": max_iter,
-        "accelerator": accelerator,
-        "callback": callback,
-        "n_threads": n_threads,
-    }
+    alone = mapper or Threads(available_threads())
+    shared = mapper or Threads(max(1, available_threads() // max(1, n_workers)))
+    stop = stop or StopSignal()
+    observers = observers or [Observers(())] * len(seeds)
     pool = None if n_workers == 1 else Parallel(n_jobs=n_jobs, prefer="threads")
 
-    def each(function: Callable[..., Any], items: Sequence[Any], *shared: Any) -> list[Any]:
+    def each(function: Callable[..., Any], items: Sequence[Any], *common: Any) -> list[Any]:
         if pool is None or len(items) < 2:
-            return [function(item, *shared) for item in items]
-        found: list[Any] = pool(delayed(function)(item, *shared) for item in items)
+            return [function(item, *common) for item in items]
+        found: list[Any] = pool(delayed(function)(item, *common) for item in items)
         return found
 
-    with blas_limited():
+    settings = {"convergence": convergence, "max_iter": max_iter, "accelerator": accelerator}
+    with blas_limited(), _stopping_on_error(stop):
         if start is not None:
             starts = [_Start(start, -np.inf, 0, 0) for _ in seeds]
         else:
-            starts = each(_begin, seeds, model, data, plan, convergence, n_threads)
-        leader = None if plan is None else max(starts, key=lambda start: start.objective)
+            starts = each(_begin, seeds, model, data, plan, convergence, shared, stop)
+        pairs = list(zip(starts, observers, strict=True))
+        leader = None if plan is None else max(pairs, key=lambda pair: pair[0].objective)
         if leader is None or len(seeds) == 1:
-            runs = each(_finish, starts, model, data, settings)
+            runs = each(_finish, pairs, model, data, {**settings, "mapper": shared}, stop)
         else:
             # Alone, so that the others have the same objective to compare with for any n_jobs.
-            first = _finish(leader, model, data, {**settings, "n_threads": available_threads()})
-            others = [start for start in starts if start is not leader]
+            first = _finish(leader, model, data, {**settings, "mapper": alone}, stop)
+            others = [pair for pair in pairs if pair is not leader]
             known = first.objective if first.converged else None
-            ends = iter(each(_finish, others, model, data, settings, known))
-            runs = [first if start is leader else next(ends) for start in starts]
-    usable = [i for i, run in enumerate(runs) if run.status.usable]
+            settings["mapper"] = shared
+            ends = iter(each(_finish, others, model, data, settings, stop, known))
+            runs = [first if pair is leader else next(ends) for pair in pairs]
+    usable = [i for i, run in enumerate(runs) if run.status.usable and run.params is not None]
     best = max(usable, key=lambda i: runs[i].objective, default=0)
     records = tuple(
         Restart(
@@ -196,62 +206,100 @@ class _Start(NamedTuple):
     failure: EMResult | None = None
 
 
+@contextmanager
+def _stopping_on_error(stop: StopSignal) -> Iterator[None]:
+    """Whatever ends the search, such as Ctrl-C, ends the runs in other threads too."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        stop.wait()
+        raise
+
+
+def _without_start(status: Status, message: str = "") -> _Start:
+    failure = EMResult(None, -np.inf, status, message, History(), 0)
+    return _Start(None, -np.inf, 0, 0, failure)
+
+
 def _begin(
     seed: np.random.SeedSequence,
     model: Model,
     data: Any,
     plan: SearchPlan | None,
     convergence: Convergence,
-    n_threads: int,
+    mapper: Mapper,
+    stop: StopSignal,
 ) -> _Start:
     rng = np.random.default_rng(seed)
-    with blas_limited():
+    with blas_limited(), stop.running():
+        if stop():
+            return _without_start(Status.STOPPED)
         if plan is None:
             try:
                 return _Start(model.initialize(data, rng), -np.inf, 0, 0)
             except DegenerateModelError as error:
-                failure = EMResult(None, -np.inf, Status.FAILED, str(error), History(), 0)
-                return _Start(None, -np.inf, 0, 0, failure)
-        found = explore(model, data, plan, rng, convergence=convergence, n_threads=n_threads)
+                return _without_start(Status.FAILED, str(error))
+        found = explore(model, data, plan, rng, convergence=convergence, mapper=mapper, stop=stop)
     best = found.best
     failed = None if best.status.usable else best
     return _Start(best.params, best.objective, found.n_e_steps, found.n_runs, failed)
 
 
 def _finish(
-    start: _Start, model: Model, data: Any, settings: dict[str, Any], known: float | None = None
+    pair: tuple[_Start, Observer],
+    model: Model,
+    data: Any,
+    settings: dict[str, Any],
+    stop: StopSignal,
+    known: float | None = None,
 ) -> EMResult:
     """The long run; it stops if it approaches an optimum whose objective is known."""
-    if start.failure is not None:
-        return replace(start.failure, n_e_steps=start.n_e_steps)
-    same_optimum = None
-    if known is not None:
-        same_optimum = SameOptimum(known, model.total_weight(data), settings["callback"])
-        settings = {**settings, "callback": same_optimum}
-    with blas_limited():
-        run = run_em(model, data, start.params, **settings)
-    merged = same_optimum is not None and same_optimum.reached
-    stopped = run.status is Status.STOPPED
-    status = Status.MERGED if merged and stopped else run.status
-    return replace(run, status=status, n_e_steps=run.n_e_steps + start.n_e_steps)
+    start, observer = pair
+    with blas_limited(), stop.running():
+        failure = start.failure
+        if failure is None and stop():
+            failure = EMResult(None, -np.inf, Status.STOPPED, "", History(), 0)
+        if failure is not None:
+            return replace(failure, n_e_steps=start.n_e_steps)
+        same_optimum = SameOptimum(known, model.total_weight(data))
+
+        def callback(n_iter: int, iteration: Iteration) -> bool:
+            if observer(n_iter, iteration):
+                stop.set()
+            return same_optimum(iteration) or stop()
+
+        observer.begin()
+        run = run_em(model, data, start.params, callback=callback, **settings)
+        merged = same_optimum.reached and run.status is Status.STOPPED and not stop()
+        run = replace(run, n_e_steps=run.n_e_steps + start.n_e_steps)
+        run = replace(run, status=Status.MERGED) if merged else run
+        observer.end(run)
+    return run
 
 
 class SameOptimum:
-    """Callback that stops a run when it approaches an optimum already found.
+    """Whether a run approaches an optimum already found.
 
     The objective that the run is estimated to end at then agrees with the known one in
     several iterations in a row. Estimates count only when little gain remains, because
     far from an optimum they are unreliable.
+
+    Parameters
+    ----------
+    known : float or None
+        Objective of the optimum; None if there is none.
+    total_weight : float
+        Number of observations, or the sum of their weights.
     """
 
     max_remaining = 1e-4  # nats per unit of weight
     tolerance = 0.1  # as a fraction of the remaining gain
     n_required = 3
 
-    def __init__(self, known: float, total_weight: float, callback: Callback | None):
+    def __init__(self, known: float | None, total_weight: float):
         self.known = known
         self.limit = self.max_remaining * total_weight
-        self.callback = callback
         self.n_agreed = 0
 
     @property
@@ -259,12 +307,13 @@ class SameOptimum:
         """Whether the run approached the known optimum."""
         return self.n_agreed >= self.n_required
 
-    def __call__(self, n_iter: int, iteration: Iteration) -> bool:
-        """Whether to stop: the run approaches the known optimum, or `callback` says so."""
+    def __call__(self, iteration: Iteration) -> bool:
+        """Look at one more iteration."""
+        if self.known is None:
+            return False
         remaining = iteration.remaining
         agrees = remaining <= self.limit and (
             abs(iteration.objective + remaining - self.known) <= self.tolerance * remaining
         )
         self.n_agreed = self.n_agreed + 1 if agrees else 0
-        stop_asked = self.callback is not None and bool(self.callback(n_iter, iteration))
-        return stop_asked or self.reached
+        return self.reached

@@ -11,6 +11,7 @@ restores it, while every caller sets the OpenMP limit for itself.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class _BlasLimit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
+        self._own = threading.local()
         self._limiter: Any = None
         self._allowed = 1
 
@@ -51,8 +53,10 @@ class _BlasLimit:
                 self._allowed = allowed
                 self._limiter = _controller().limit(limits=1, user_api="blas")
             self._holders += 1
+        self._own.depth = self._depth() + 1
 
     def leave(self) -> None:
+        self._own.depth = self._depth() - 1
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
@@ -65,8 +69,25 @@ class _BlasLimit:
         with self._lock:
             return self._allowed if self._holders else _blas_threads(_controller())
 
+    def after_fork(self) -> None:
+        """In a child process: the threads of the parent that held the limit are not here."""
+        self._lock = threading.Lock()
+        self._holders = self._depth()
+        if self._limiter is not None and not self._holders:
+            _release_control()
+            self._limiter.restore_original_limits()
+            self._limiter = None
+            _release_control()
+
+    def _depth(self) -> int:
+        """How often the calling thread holds the limit."""
+        depth: int = getattr(self._own, "depth", 0)
+        return depth
+
 
 _limit = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limit.after_fork)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
     """States, scores and samples of a fitted model."""
 
     @abstractmethod
-    def _read_rows(self, X: Any, *, reset: bool) -> Any:
+    def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
         """Rows as an array of the family's kind."""
 
     @abstractmethod
@@ -32,20 +32,20 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         """The family at the published parameters."""
 
     @abstractmethod
-    def _chain(self) -> ChainParams:
+    def _law_params(self) -> ChainParams:
         """The published probabilities of the chain."""
 
-    def _read(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
+    def _log_densities(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
         """Log-densities (n_components, n_rows) of rows, and the sequences they form."""
         check_is_fitted(self)
-        X = self._read_rows(X, reset=False)
+        X = self._read_rows(X)
         sequences = Sequences.of_lengths(read_lengths(lengths, X.shape[0]))
         return self._emissions().log_density(X), sequences
 
     def _smooth(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
         """Posterior probabilities, log-likelihoods of the sequences, and these."""
-        joint, sequences = self._read(X, lengths)
-        found = forward_backward(joint, sequences, *self._chain())
+        joint, sequences = self._log_densities(X, lengths)
+        found = forward_backward(joint, sequences, *self._law_params())
         return joint, found.log_likelihood, sequences
 
     def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
@@ -93,8 +93,8 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         """
         if algorithm not in _ALGORITHMS:
             raise ValueError(f"algorithm must be one of {sorted(_ALGORITHMS)}, got {algorithm!r}.")
-        joint, sequences = self._read(X, lengths)
-        score, states = _ALGORITHMS[algorithm](joint, sequences, *self._chain())
+        joint, sequences = self._log_densities(X, lengths)
+        score, states = _ALGORITHMS[algorithm](joint, sequences, *self._law_params())
         return score, self._named(states)
 
     def _named(self, states: NDArray[np.intp]) -> Array:
@@ -255,7 +255,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         sequences = Sequences.of_lengths(read_lengths(lengths, None))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         rng = np.random.default_rng(seed)
-        states = _draw_states(sequences, *self._chain(), rng)
+        states = _draw_states(sequences, *self._law_params(), rng)
         return self._emissions().sample(states, rng), self._named(states)
 
 

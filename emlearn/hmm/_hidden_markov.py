@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import (
     check_one_for_each_row,
-    check_responsibilities,
-    read_labels,
     read_lengths,
     read_table,
     read_weight,
 )
-from emlearn.distributions import FAMILIES, Family, Gaussian, find_family
+from emlearn.distributions import Family, Gaussian
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import SearchPlan, find_plan
+from emlearn.engine import Fit, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import check_probabilities, read_probabilities
@@ -32,18 +29,16 @@ from emlearn.latent import (
     ChainLaw,
     ChainParams,
     LabelModel,
-    LabelParams,
     Observations,
     Sequences,
 )
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
 from emlearn.latent.law import EMPTY
-from emlearn.latent.published import PublishedComponents
-from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 
 Array = NDArray[Any]
 
 
-class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
+class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
     Rows follow each other in time. Each belongs to a hidden state; the states form a
@@ -78,14 +73,9 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
     use_labels : bool, default=False
         Whether `y`, if given to `fit`, holds states of the rows. By default it is ignored,
         since a Pipeline passes its target to every step.
-    tol : float, default=1e-7
-        Stop when the objective still to be gained, estimated from the rate of
-        convergence, is below this many nats per row.
-    max_iter : int, default=1000
-        Largest number of iterations of each start.
-    n_init : int, default=1
-        Number of starts, or of searches, of which the one with the highest objective is
-        kept.
+    {tol}
+    {max_iter}
+    {n_init}
     init_params : str, callable or array-like, default="search"
         How to start. "rows": each state around a few consecutive rows drawn at random;
         "random": random responsibilities (all states start near the average row: slow);
@@ -95,24 +85,13 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
         rng)``, rng being a `numpy.random.Generator` and X the rows of the sequences of
         positive weight, longest first. If each state has rows that are known to be its
         own, it starts from these, whatever is chosen here.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
-        How much to search for the global optimum with ``init_params="search"``; see
-        `GaussianMixtureEM`.
-    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
-        How to take longer steps than EM where it is slow; None is plain EM. No choice
-        lowers the objective. With a family of your own that has no vector form, "auto" is
-        plain EM.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the starts and of `sample`.
-    warm_start : bool, default=False
-        Whether `fit` starts where the last fit ended, instead of from new starts.
-    verbose : int, default=0
-        1 prints the objective, 2 also the last gain and the gain still to come.
-    verbose_interval : int, default=10
-        Iterations between prints.
-    n_jobs : int, default=None
-        Starts that run at the same time; see `GaussianMixtureEM`. Groups of sequences are
-        worked on in threads in any case, as many as BLAS may use.
+    {search}
+    {accelerate}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {verbose_interval}
+    {n_jobs}
 
     Attributes
     ----------
@@ -135,27 +114,17 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
         Number of states.
     classes_ : ndarray of shape (n_classes,)
         Labels of the states, sorted; state c is that of label c. Only if some were known.
-    converged_ : bool
-        Whether the best start converged.
-    n_iter_ : int
-        Iterations of the best start.
+    {converged_}
+    {n_iter_}
     log_likelihood_ : float
         Total log-likelihood of the sequences (and of the states that were known of them),
         weighted, at the parameters returned.
-    lower_bound_ : float
-        Objective per row at the parameters returned: the log-likelihood plus the logarithm
-        of the priors, up to their constant.
-    lower_bounds_ : list of float
-        The same after each iteration.
-    history_ : dict of str to ndarray
-        For the start and each iteration: "objective" (total), "gain", "rate",
-        "remaining", "e_steps", "step", "step_norm"; see `emlearn.engine.Iteration`.
-    restarts_ : tuple of Restart
-        Objective, status, iterations and seed of every start.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had names that are strings.
+    {lower_bound_}
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -197,16 +166,12 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
+        **LABEL_CONSTRAINTS,
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "startprob_init": ["array-like", None],
         "transmat_init": ["array-like", None],
         "startprob_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
-        "use_labels": ["boolean"],
-        "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
-        **FITTING_CONSTRAINTS,
     }
 
     _model_attributes: ClassVar[tuple[str, ...]] = (
@@ -294,40 +259,65 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
             If a hyperparameter, the rows, the lengths, the states or the weights are
             invalid, or if every start failed.
         """
-        validate_params(self)
-        rows = self._read_rows(X, reset=True)
-        sequences = Sequences.of_lengths(read_lengths(lengths, rows.shape[0]))
+        rows, _ = self._read(X)
+        n_rows = rows.shape[0]
+        sequences = Sequences.of_lengths(read_lengths(lengths, n_rows))
         weight = read_weight(sample_weight, len(sequences), "sequence")
-        labels = self._note_states(y, rows.shape[0])
-        n = self.n_components_
-        names = getattr(self, "feature_names_in_", None)
-        family = self._given_family().at_columns(names, rows.shape[1])
-        law = ChainLaw(
+        check_one_for_each_row(y, n_rows, sequences=True)
+        labels = self._encode_target(y, n_rows, self.n_components)
+        family = self._family_of_columns()
+        model = LabelModel(self._law(self.n_components_), family, self._initializer(n_rows))
+        with blas_limited():
+            data = model.prepare(Observations(rows, labels, sequences), weight)
+            fit = self._run_em(
+                model,
+                data,
+                start=self._last_params(family, data.column_spec),
+                plan=self._plan(),
+                advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
+                "the family), or check y against the zeros of startprob_init and transmat_init.",
+            )
+            unvisited = self._unvisited(model, fit)
+        self.startprob_, self.transmat_ = fit.params.law
+        self._publish_components(family, fit.params)
+        if unvisited.size:
+            warn_user(
+                f"State(s) {unvisited.tolist()} were not visited: fewer than n_components="
+                f"{self.n_components_} describe the data. Use fewer.",
+                ConvergenceWarning,
+            )
+        return self._report(fit, "Use a stronger prior (alpha of the family).")
+
+    def _law(self, n: int) -> ChainLaw:
+        return ChainLaw(
             n,
             read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
             read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
-        model = LabelModel(law, family, self._initializer(rows.shape[0]))
-        with blas_limited():
-            data = model.prepare(Observations(rows, labels, sequences), weight)
-            start = self._last_params(family, data.column_spec) if self._resumes() else None
-            found = self._search(model, data, np.float64, start)
-            self._publish_run(found, model.total_weight(data))
-            params = found.best.params
-            self.log_likelihood_ = float(found.best.objective - model.log_prior(params))
-            unvisited = self._unvisited(model, data, params)
-        self.family_ = family
-        self._fitted_spec = params.column_spec
-        self.startprob_, self.transmat_ = params.law
-        self.component_params_ = family.to_public(params.components, params.column_spec)
-        if unvisited.size:
-            warn_user(
-                f"State(s) {unvisited.tolist()} were not visited: fewer than n_components="
-                f"{n} describe the data. Use fewer.",
-                ConvergenceWarning,
-            )
-        self._report_convergence(found.best)
-        return self
+
+    def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
+        return read_table(
+            self,
+            X,
+            reset=reset,
+            dtype=(np.float64,),
+            accept_sparse=self._given_family().accepts_sparse,
+            sequences=True,
+        )
+
+    def _given_family(self) -> Family:
+        family = super()._given_family()
+        if isinstance(self.family, str) and isinstance(family, Gaussian):
+            return replace(family, covariance_type=self.covariance_type)
+        return family
+
+    def _unvisited(self, model: LabelModel, fit: Fit) -> Array:
+        """States that no row is expected to be in."""
+        precomputed = model.precompute(fit.params)
+        visits = np.sum(
+            [model.posterior(block, precomputed)[1].visits for block in fit.data.blocks], axis=0
+        )
+        return np.flatnonzero(visits <= EMPTY * visits.sum())
 
     def fit_predict(
         self,
@@ -355,88 +345,6 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
             The same as ``fit(X, y, lengths).predict(X, lengths)``.
         """
         return self.fit(X, y, lengths, sample_weight).predict(X, lengths)
-
-    def _read_rows(self, X: Any, *, reset: bool) -> Any:
-        return read_table(
-            self,
-            X,
-            reset=reset,
-            dtype=(np.float64,),
-            accept_sparse=self._given_family().accepts_sparse,
-            sequences=True,
-        )
-
-    def _note_states(self, y: Any, n_rows: int) -> NDArray[np.intp] | None:
-        """States of the rows, -1 where they are not known; sets `n_components_`."""
-        check_one_for_each_row(y, n_rows, sequences=True)
-        known = None
-        if self.use_labels and y is not None:
-            known = read_labels(y, n_rows, self.n_components)
-        n_classes = 0 if known is None else len(known.classes)
-        n_components = self.n_components or max(n_classes, 1)
-        if n_classes > n_components:
-            raise ValueError(
-                f"y has {n_classes} classes, which are more than n_components="
-                f"{n_components}. Use n_components=None for one state for each class, or "
-                "use_labels=False if y does not hold states."
-            )
-        self.n_components_ = int(n_components)
-        if known is None:
-            self.__dict__.pop("classes_", None)
-            return None
-        self.classes_ = known.classes
-        return known.codes
-
-    def _given_family(self) -> Family:
-        family = find_family(self.family)
-        if isinstance(self.family, str) and isinstance(family, Gaussian):
-            return replace(family, covariance_type=self.covariance_type)
-        return family
-
-    def _initializer(self, n_samples: int) -> Initializer:
-        if isinstance(self.init_params, str):
-            return STARTS.get(self.init_params, STARTS["rows"])
-        if callable(self.init_params):
-            return CallableStart(self.init_params, check_responsibilities)
-        shape = (n_samples, self.n_components_)
-        return GivenStart(check_responsibilities(self.init_params, shape))
-
-    def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
-        """Parameters of the fit before, for the rows of this one."""
-        components = self._last_components(family, column_spec)
-        return LabelParams(self._chain(), components, column_spec)
-
-    def _accelerator(self) -> str | None:
-        family = self._given_family()
-        if family.has_vector or self.accelerate is None:
-            return self.accelerate
-        if self.accelerate != "auto":
-            raise ValueError(
-                f"accelerate={self.accelerate!r} needs a vector form of the parameters, and "
-                f"{family!r} has none. Use accelerate='auto' or None."
-            )
-        return None
-
-    def _plan(self) -> SearchPlan | None:
-        is_search = isinstance(self.init_params, str) and self.init_params == "search"
-        if self._resumes() or not is_search or self.n_components_ == 1:
-            return None
-        return find_plan(self.search)
-
-    def _unvisited(self, model: LabelModel, data: Any, params: LabelParams) -> Array:
-        """States that no row is expected to be in."""
-        precomputed = model.precompute(params)
-        visits = np.sum([model.posterior(b, precomputed)[1].visits for b in data.blocks], axis=0)
-        return np.flatnonzero(visits <= EMPTY * visits.sum())
-
-    def _advice(self) -> str:
-        return (
-            "Use fewer components, more starts (n_init), a stronger prior (alpha of the family), "
-            "or check y against the zeros of startprob_init and transmat_init."
-        )
-
-    def _singularity_advice(self) -> str:
-        return "Use a stronger prior (alpha of the family),"
 
     # ---- the published model ----------------------------------------------------------
 
@@ -496,9 +404,9 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
         )
 
     def _n_labels(self) -> int:
-        return len(self._chain().startprob)
+        return len(self._law_params().startprob)
 
-    def _chain(self) -> ChainParams:
+    def _law_params(self) -> ChainParams:
         """The published probabilities, checked."""
         n = max(np.size(self.startprob_), 1)
         return ChainParams(
@@ -507,10 +415,7 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
         )
 
     def _n_parameters(self) -> int:
-        n = self._n_labels()
-        start = read_probabilities(self.startprob_init, 0.0, (n,), "startprob")
-        moves = read_probabilities(self.transmat_init, 0.0, (n, n), "transmat")
-        return start.n_parameters() + moves.n_parameters() + self._emissions().n_parameters()
+        return self._law(self._n_labels()).n_parameters() + self._emissions().n_parameters()
 
     @property
     def means_(self) -> Array:
@@ -540,15 +445,3 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
             )
         parameter: Array = self.component_params_[name]
         return parameter
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        try:
-            family = self._given_family()
-        except ValueError:
-            return tags
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = family.accepts_sparse
-        tags.input_tags.positive_only = family.is_discrete
-        tags.input_tags.categorical = family.is_discrete
-        return tags

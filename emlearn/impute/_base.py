@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
-from sklearn.utils import check_random_state
 
-from emlearn._compat import validate_params
 from emlearn._warnings import warn_user
-from emlearn.data import check_marker, column_label, read_table, read_weight
+from emlearn.data import check_marker, column_label, read_table
 from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
     ColumnSummary,
     summarize_columns,
 )
-from emlearn.engine import History, Iteration, Status
+from emlearn.engine import EMEstimator, EMResult, History
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
@@ -40,32 +39,31 @@ class Notice(NamedTuple):
     message: str
 
 
-class FittedByEM(PublishedModel):
-    """Fits an incomplete-data model to the columns that vary and publishes it."""
+class ImputerFitting(PublishedModel, EMEstimator):
+    """Fits a model of incomplete rows to the columns that vary, and publishes it."""
 
-    def _read_and_fit(self, X: Any, sample_weight: Any) -> Floats:
+    def _fit(self, X: Any, sample_weight: Any) -> Floats:
         """Read the table, fit, and give the warnings of the fit."""
         table, weight = self._read(X, sample_weight)
         for notice in self._fit_table(table, weight):
             warn_user(notice.message, notice.category)
         return table
 
-    def _read(self, X: Any, sample_weight: Any) -> tuple[Floats, Array | None]:
-        """Check the hyperparameters and read the data."""
-        validate_params(self)
-        check_marker(self.missing_values, type(self).__name__)
+    def _read(
+        self, X: Any, sample_weight: Any = None, *, any_scale: bool = False
+    ) -> tuple[Any, Any]:
+        """Check the hyperparameters, and read the data."""
+        found = super()._read(X, sample_weight, any_scale=any_scale)
         if self.n_factors is not None and self.n_components > 1:
             raise ValueError(
                 f"n_factors={self.n_factors} needs n_components=1, got "
                 f"n_components={self.n_components}: mixtures have full covariances."
             )
-        table = self._read_table(X, reset=True)
-        weight = read_weight(sample_weight, table.shape[0])
-        names = getattr(self, "feature_names_in_", None)
-        read_bounds(self.bounds, table.shape[1], names)
-        return table, weight
+        read_bounds(self.bounds, self.n_features_in_, getattr(self, "feature_names_in_", None))
+        return found
 
-    def _read_table(self, X: Any, *, reset: bool) -> Floats:
+    def _read_rows(self, X: Any, *, reset: bool = False) -> Floats:
+        check_marker(self.missing_values, type(self).__name__)
         table: Floats = read_table(
             self, X, reset=reset, missing_values=self.missing_values, copy=True
         )
@@ -77,7 +75,6 @@ class FittedByEM(PublishedModel):
             # No copy of such a row is there, so that nothing of it may matter.
             table, weight = table[weight > 0.0], weight[weight > 0.0]
         total = float(table.shape[0] if weight is None else weight.sum())
-        entropy = int(check_random_state(self.random_state).randint(2**31 - 1))
         with blas_limited():
             columns = summarize_columns(table, weight)
             empty = columns.weight == 0.0
@@ -88,13 +85,14 @@ class FittedByEM(PublishedModel):
                 scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
                 X = table if varying.size == table.shape[1] else table[:, varying]
                 start = self._warm_start(varying) if self.warm_start else None
-                outcome = fit_model(X, weight, scaling, self._settings(), entropy, start)
-                self._require_success(outcome)
+                settings = Settings(self.n_components, self.n_factors, self.alpha)
+                run = partial(self._run, total)
+                outcome = fit_model(X, weight, scaling, settings, run, start)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         self._publish_indicator(table)
         fitted = None if outcome is None else outcome.fitted
         self._publish_parameters(columns.scaling.center, varying, fitted)
-        self._publish_run(outcome, total)
+        self._publish_alpha(outcome)
         notices = self._notices_of_columns(empty)
         return notices if outcome is None else notices + self._notices(outcome, varying)
 
@@ -109,18 +107,24 @@ class FittedByEM(PublishedModel):
                 "measure it in other units."
             )
 
-    def _settings(self) -> Settings:
-        return Settings(
-            self.n_components,
-            self.n_factors,
-            self.alpha,
-            self.tol,
-            self.max_iter,
-            self.n_init,
-            self.n_jobs,
-            self.accelerate,
-            _print_iteration if self.verbose else None,
-        )
+    def _run(self, total_weight: float, model: Any, data: Any, start: Any) -> EMResult:
+        return self._run_em(
+            model,
+            data,
+            start=start,
+            total_weight=total_weight,
+            advice="There are too few rows for the number of columns, or columns depend on each "
+            "other exactly. Keep alpha='auto', or set a larger alpha, fewer components, or "
+            "n_factors.",
+        ).best
+
+    def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
+        seeds = super()._seeds(n_starts)
+        if self.n_components == 1:
+            # One Gaussian has one optimum as a rule, and a user who gave no seed expects to
+            # find the same one twice; only further starts are random.
+            seeds[0] = np.random.SeedSequence(0)
+        return seeds
 
     def _warm_start(self, varying: NDArray[np.intp]) -> Conditional | None:
         """Published parameters, if they are of the kind and the columns now asked for."""
@@ -135,15 +139,6 @@ class FittedByEM(PublishedModel):
         return known.fitted if same_kind and same_columns else None
 
     # ---- publishing ---------------------------------------------------------------------
-
-    def _require_success(self, outcome: Outcome) -> None:
-        best = outcome.best
-        if best.params is None or not best.status.usable:
-            raise ValueError(
-                f"The model cannot be fitted: {best.message}. There are too few rows for the "
-                "number of columns, or columns depend on each other exactly; keep alpha='auto', "
-                "or set a larger alpha, fewer components, or n_factors."
-            )
 
     def _publish_indicator(self, table: Floats) -> None:
         self.indicator_ = None
@@ -178,20 +173,15 @@ class FittedByEM(PublishedModel):
             if fitted is not None:
                 self._covariances[:, place[:, None], place] = fitted.covariances
 
-    def _publish_run(self, outcome: Outcome | None, total_weight: float) -> None:
-        self.restarts_: tuple[Any, ...] = ()
+    def _publish_alpha(self, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self.alpha_ = outcome.alpha
+            return
+        # All columns are constant: there was nothing to fit.
         self.alpha_ = self.log_likelihood_ = self.lower_bound_ = 0.0
         self.n_iter_, self.converged_, self.history_ = 0, True, History().as_arrays()
-        if outcome is not None:
-            best = outcome.best
-            self.restarts_ = outcome.restarts
-            self.alpha_ = outcome.alpha
-            self.n_iter_, self.history_ = best.n_iter, best.history.as_arrays()
-            self.converged_ = best.converged
-            self.lower_bound_ = best.objective / total_weight
-            self.log_likelihood_ = best.objective - outcome.log_prior
-        objectives = self.history_["objective"] / total_weight
-        self.lower_bounds_ = [float(value) for value in objectives[1:]]
+        self.restarts_: tuple[Any, ...] = ()
+        self.lower_bounds_: list[float] = []
 
     # ---- warnings -----------------------------------------------------------------------
 
@@ -207,23 +197,10 @@ class FittedByEM(PublishedModel):
 
     def _notices(self, outcome: Outcome, varying: NDArray[np.intp]) -> list[Notice]:
         notices: list[Notice] = []
-        best = outcome.best
-        if best.status is Status.MAX_ITER:
-            remaining = best.history[-1].remaining if len(best.history) else np.inf
-            left = ""
-            if np.isfinite(remaining):
-                left = f"; an estimated {remaining:.2g} nats are still to be gained"
-            message = (
-                f"EM did not converge in max_iter={self.max_iter} iterations{left}. Set a "
-                "larger max_iter, or a larger tol if that accuracy is not needed."
-            )
-            notices.append(Notice("max_iter", ConvergenceWarning, message))
-        elif best.status is Status.STALLED:
-            message = (
-                f"EM stopped at the limit of the arithmetic: {best.message}. Columns "
-                "depend on each other almost exactly; a larger alpha helps."
-            )
-            notices.append(Notice("stalled", ConvergenceWarning, message))
+        advice = "Columns depend on each other almost exactly: increase alpha."
+        unconverged = self._unconverged(outcome.best, advice)
+        if unconverged:
+            notices.append(Notice("convergence", ConvergenceWarning, unconverged))
         if outcome.never_together.size:
             first = [
                 " and ".join(column_label(self, int(varying[i])) for i in pair)
@@ -239,10 +216,3 @@ class FittedByEM(PublishedModel):
             )
             notices.append(Notice("never together", UserWarning, message))
         return notices
-
-
-def _print_iteration(n_iter: int, iteration: Iteration) -> None:
-    print(
-        f"iteration {n_iter}: objective {iteration.objective:.6f}, "
-        f"gain {iteration.gain:.3g}, remaining {iteration.remaining:.3g}"
-    )

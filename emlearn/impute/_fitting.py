@@ -20,9 +20,7 @@ from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
-from emlearn.engine import EMResult, RemainingGain, find_accelerator, run_em, search
-from emlearn.engine.loop import Callback
-from emlearn.engine.threads import available_threads
+from emlearn.engine import EMResult
 from emlearn.impute._mixture import mixture_model
 from emlearn.latent import LabelParams, MixtureParams, Observations
 
@@ -35,18 +33,16 @@ Conditional = ConditionalGaussians | ConditionalFactors
 _ONE_ROW = 1.0
 
 
+# From a model, its data and parameters to start from (or None) to the best run of EM.
+Run = Callable[[Any, Any, Any], EMResult]
+
+
 class Settings(NamedTuple):
-    """Hyperparameters that say which model is fitted and how."""
+    """Hyperparameters that say which model is fitted."""
 
     n_components: int
     n_factors: int | None
     alpha: Any
-    tol: float
-    max_iter: int
-    n_init: int
-    n_jobs: int | None
-    accelerate: str | None
-    callback: Callback | None
 
 
 class Outcome(NamedTuple):
@@ -58,8 +54,6 @@ class Outcome(NamedTuple):
         The model; None if every run failed.
     best : EMResult
         The run it comes from.
-    restarts : tuple
-        Records of all runs.
     alpha : float
         Pseudo-rows of the prior.
     log_prior : float
@@ -70,7 +64,6 @@ class Outcome(NamedTuple):
 
     fitted: Conditional | None
     best: EMResult
-    restarts: tuple[Any, ...]
     alpha: float
     log_prior: float
     never_together: NDArray[np.intp]
@@ -106,43 +99,18 @@ def fit_model(
     sample_weight: Array | None,
     scaling: ColumnScaling,
     settings: Settings,
-    entropy: int,
-    start: Conditional | None,
+    run: Run,
+    start: Conditional | None = None,
 ) -> Outcome:
     """Fit the model that the settings ask for, from `start` if there is one."""
     kind = _one_gaussian if settings.n_components == 1 else _mixture
     kind = kind if settings.n_factors is None else _factor_analysis
     model, data, alpha, never, enter, leave = kind(X, sample_weight, scaling, settings)
-    convergence = RemainingGain(settings.tol)
-    accelerator = find_accelerator(settings.accelerate)
-    if start is not None:
-        best = run_em(
-            model,
-            data,
-            enter(start),
-            convergence=convergence,
-            max_iter=settings.max_iter,
-            accelerator=accelerator,
-            callback=settings.callback,
-            n_threads=available_threads(),
-        )
-        restarts: tuple[Any, ...] = ()
-    else:
-        found = search(
-            model,
-            data,
-            seeds=_seeds(settings, entropy),
-            convergence=convergence,
-            max_iter=settings.max_iter,
-            accelerator=accelerator,
-            callback=settings.callback,
-            n_jobs=settings.n_jobs,
-        )
-        best, restarts = found.best, found.restarts
+    best = run(model, data, None if start is None else enter(start))
     if best.params is None or not best.status.usable:
-        return Outcome(None, best, restarts, alpha, 0.0, never)
+        return Outcome(None, best, alpha, 0.0, never)
     log_prior = model.log_prior(best.params)
-    return Outcome(leave(best.params), best, restarts, alpha, log_prior, never)
+    return Outcome(leave(best.params), best, alpha, log_prior, never)
 
 
 def _one_gaussian(
@@ -218,12 +186,3 @@ def _never_together(available: AvailableMoments) -> NDArray[np.intp]:
 
 def _strength(alpha: Any, automatic: float) -> float:
     return automatic if isinstance(alpha, str) else float(alpha)
-
-
-def _seeds(settings: Settings, entropy: int) -> list[np.random.SeedSequence]:
-    seeds = np.random.SeedSequence(entropy).spawn(settings.n_init)
-    if settings.n_components == 1:
-        # One Gaussian has one optimum as a rule, and a user who gave no seed expects to
-        # find the same one twice; only further starts are random.
-        seeds[0] = np.random.SeedSequence(0)
-    return seeds

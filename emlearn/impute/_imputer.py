@@ -19,8 +19,7 @@ from emlearn.data import (
     is_nan,
     read_weight,
 )
-from emlearn.engine import ACCELERATORS
-from emlearn.impute._base import FittedByEM
+from emlearn.impute._base import ImputerFitting
 from emlearn.impute._bounds import Bounds, read_bounds
 from emlearn.impute._drawing import fill_draws
 from emlearn.impute._fitting import Conditional
@@ -31,7 +30,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
-class MissingDataImputerEM(TransformerMixin, FittedByEM):
+class MissingDataImputerEM(TransformerMixin, ImputerFitting):
     """Impute missing values by their conditional expectation under a fitted Gaussian model.
 
     The model - one multivariate normal, a mixture of them, or a factor analysis - is
@@ -53,15 +52,9 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         rows (and takes one row for a factor analysis and for each component of a mixture).
         Its influence vanishes as rows are added, and it is never 0, so that no covariance
         is singular.
-    tol : float, default=1e-6
-        Stop when the objective is estimated to have less than this still to gain, in nats
-        per row: a likelihood ratio that no sample of that size can tell from 1.
-    max_iter : int, default=1000
-        Largest number of iterations. Most data need 5 to 50; many holes, and factor
-        analysis, can need hundreds.
-    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
-        How to take longer steps than EM where it is slow; None is plain EM. No choice
-        lowers the objective.
+    {tol}
+    {max_iter}
+    {accelerate}
     n_init : int, default=1
         Number of starts, of which the best is kept. Data with few rows in common to pairs
         of columns, and mixtures, can have several optima.
@@ -81,15 +74,11 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
     keep_empty_features : bool, default=False
         Keep columns that had no observed value in fit, filled with 0; they are dropped
         otherwise.
-    random_state : int, RandomState instance or None, default=None
-        Source of the starts beyond the first (of all starts for a mixture) and of draws.
-    n_jobs : int, default=None
-        Starts that run at the same time. One start uses all threads that BLAS may use.
-        The result has the same bits for any number.
-    warm_start : bool, default=False
-        Start from the published parameters, if they are of the same columns and kind.
-    verbose : int, default=0
-        Print the objective after each iteration.
+    {random_state}
+    {n_jobs}
+    {warm_start}
+    {verbose}
+    {verbose_interval}
 
     Attributes
     ----------
@@ -107,28 +96,19 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         Mean of the model; follows from the above.
     covariance_ : ndarray of shape (n_features_out, n_features_out)
         Covariance of the model, that of the mixture if it is one; follows from the above.
-    log_likelihood_ : float
-        Log-likelihood of what is observed, at the published parameters.
-    lower_bound_ : float
-        Log-likelihood + log prior, what the fit maximized, for each unit of weight.
-    lower_bounds_ : list of float
-        The same after each iteration.
+    {log_likelihood_}
+    {lower_bound_}
+    {lower_bounds_}
     alpha_ : float
         Number of pseudo-rows of the prior that was used.
-    n_iter_ : int
-        Number of iterations of the best start.
-    converged_ : bool
-        Whether it converged.
-    history_ : dict of str to ndarray
-        Its iterations: one array for each field of `emlearn.engine.Iteration`.
-    restarts_ : tuple of emlearn.engine.Restart
-        What became of each start; empty after a warm start.
+    {n_iter_}
+    {converged_}
+    {history_}
+    {restarts_}
     indicator_ : MissingIndicator or None
         The indicator, if asked for.
-    n_features_in_ : int
-        Number of columns in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if they have any.
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -167,19 +147,11 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "accelerate": [StrOptions(set(ACCELERATORS)), None],
-        "n_init": [Interval(numbers.Integral, 1, None, closed="left")],
         "missing_values": "no_validation",
         "sample_posterior": ["boolean"],
         "bounds": "no_validation",
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
-        "random_state": ["random_state"],
-        "n_jobs": [numbers.Integral, None],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -201,6 +173,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         n_jobs: int | None = None,
         warm_start: bool = False,
         verbose: int = 0,
+        verbose_interval: int = 10,
     ):
         self.n_components = n_components
         self.n_factors = n_factors
@@ -218,6 +191,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.verbose = verbose
+        self.verbose_interval = verbose_interval
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MissingDataImputerEM:
         """Fit the model to what is observed.
@@ -243,7 +217,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             start led to a covariance that is not singular, which the default prior
             excludes.
         """
-        self._read_and_fit(X, sample_weight)
+        self._fit(X, sample_weight)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -263,7 +237,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
         X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
             The same as ``fit(X).transform(X)``.
         """
-        return self._complete(self._read_and_fit(X, sample_weight))
+        return self._complete(self._fit(X, sample_weight))
 
     def transform(self, X: Any) -> Any:
         """Impute the missing entries of rows, which need not be those of fit.
@@ -280,7 +254,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             same precision as `X`. Indicators follow if `add_indicator`.
         """
         check_is_fitted(self, msg=NOT_FITTED)
-        return self._complete(self._read_table(X, reset=False))
+        return self._complete(self._read_rows(X))
 
     def _complete(self, table: Floats) -> Floats:
         known = self._known()
@@ -370,7 +344,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             Standard deviations, 0 where an entry is observed.
         """
         known = self._known()
-        rows = self._keep(self._read_table(X, reset=False))
+        rows = self._keep(self._read_rows(X))
         out = np.zeros(rows.shape)
         self._fill(known, rows, out, "fill_deviations")
         return np.asarray(out)
@@ -390,7 +364,7 @@ class MissingDataImputerEM(TransformerMixin, FittedByEM):
             empty in fit are left out.
         """
         known = self._known()
-        rows = self._keep(self._read_table(X, reset=False))
+        rows = self._keep(self._read_rows(X))
         if known.fitted is None:
             return np.zeros(rows.shape[0])
         with conditioning():

@@ -15,9 +15,9 @@ from emlearn._warnings import warn_user
 from emlearn.data import column_label
 from emlearn.distributions.gaussian.incomplete import PatternTable, find_patterns
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
-from emlearn.engine import Status
-from emlearn.engine.threads import blas_limited
-from emlearn.impute._fitting import Outcome, fit_model
+from emlearn.engine import EMResult, RemainingGain, Status, Threads, find_accelerator, run_em
+from emlearn.engine.threads import available_threads, blas_limited
+from emlearn.impute._fitting import Outcome, Settings, fit_model
 from emlearn.impute._imputer import MissingDataImputerEM
 
 Array = NDArray[np.float64]
@@ -119,8 +119,8 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     True
     """
     validate_parameter_constraints(_CONSTRAINTS, {"alpha": alpha}, caller_name="little_mcar_test")
-    reader = MissingDataImputerEM(alpha=alpha, tol=_TOL, max_iter=_MAX_ITER)
-    table, _ = reader._read(X, None)
+    reader = MissingDataImputerEM(alpha=alpha)
+    table, _ = reader._read(X)
     columns = summarize_columns(table)
     varying = np.flatnonzero(~columns.constant)
     if varying.size == 0:
@@ -134,17 +134,29 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     _check_rows(patterns, n_observed, df)
     scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
     labels = [column_label(reader, int(i)) for i in varying]
-    settings = reader._settings()
+    settings = Settings(1, None, alpha)
     with blas_limited():
-        outcome = fit_model(table, None, scaling, settings, 0, None)
+        outcome = fit_model(table, None, scaling, settings, _run)
         if alpha == 0.0 and not _usable(outcome):
             # Rounding decides whether a singular fit ends at all; a weak prior shows why not.
-            weak = fit_model(table, None, scaling, settings._replace(alpha=_WEAK), 0, None)
+            weak = fit_model(table, None, scaling, settings._replace(alpha=_WEAK), _run)
             if _usable(weak):
                 _refuse_dependent(weak, labels, _WEAK)
     _check_fit(outcome, labels, maximum_likelihood=outcome.alpha == 0.0)
     statistic = _statistic(scaling.standardize(table), patterns, outcome)
     return LittleTestResult(statistic, df, float(chi2.sf(statistic, df)), n_observed.size)
+
+
+def _run(model: Any, data: Any, start: Any) -> EMResult:
+    return run_em(
+        model,
+        data,
+        model.initialize(data, np.random.default_rng(0)),
+        convergence=RemainingGain(_TOL),
+        max_iter=_MAX_ITER,
+        accelerator=find_accelerator("auto"),
+        mapper=Threads(available_threads()),
+    )
 
 
 _CONSTRAINTS = {"alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")]}

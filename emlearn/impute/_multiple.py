@@ -104,7 +104,7 @@ def multiple_imputation(
     sequence = np.random.SeedSequence(int(source.randint(2**31 - 1)))
     first, *seeds = sequence.spawn(int(n_imputations) + 1)
     full.set_params(random_state=int(first.generate_state(1)[0]), warm_start=False)
-    table, _ = full._read(X, None)
+    table, _ = full._read(X)
     # Of the model of all rows, a start for the others, only what it says of the data matters.
     notices = [n for n in full._fit_table(table, None) if n.category is UserWarning]
     for notice in notices:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import DomainError, Family
 from emlearn.engine.workspace import Workspace
 from emlearn.latent.chain.sequences import Sequences
-from emlearn.latent.labels import UNKNOWN, KnownLabels
+from emlearn.latent.labels import KnownLabels
 
 Array = NDArray[Any]
 Index = NDArray[np.intp]

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from emlearn.data.labels import UNKNOWN
 
-#: Label of a row whose component or state is not known.
-UNKNOWN = -1
+Array = NDArray[Any]
 
 
 class KnownLabels(NamedTuple):

@@ -231,6 +231,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """Sum of the weights of the rows."""
         return data.total_weight
 
+    @property
+    def has_vector(self) -> bool:
+        """Whether the family has a vector form."""
+        return self.family.has_vector
+
     def to_vector(self, params: LabelParams) -> NDArray[np.float64]:
         """Vector of the law, then that of the family, if it has one."""
         components = self.family.to_vector(params.components, params.column_spec)

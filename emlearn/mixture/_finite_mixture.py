@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
+from emlearn._compat import Interval
 from emlearn.data import (
-    check_responsibilities,
     classes_of,
-    read_labels,
     read_table,
-    read_weight,
 )
-from emlearn.distributions import FAMILIES, Family, find_family
-from emlearn.engine import SearchPlan, find_plan
+from emlearn.distributions import Family
+from emlearn.engine import SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
-    LabelParams,
     MixtureLaw,
     MixtureParams,
     Observations,
 )
-from emlearn.latent.published import PublishedComponents
-from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -40,7 +34,7 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 
-class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
+class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
     Latent class analysis, mixtures of Poisson counts, documents in topics, Gaussian
@@ -69,14 +63,9 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
     unlabelled_weight : float, default=1.0
         Factor on the weights of the rows whose class is unknown, where some are known.
         Below 1 keeps a great mass of them from overriding the classes; 0 leaves them out.
-    tol : float, default=1e-7
-        Stop when the objective still to be gained, estimated from the rate of
-        convergence, is below this many nats per unit of weight.
-    max_iter : int, default=1000
-        Largest number of iterations of each start.
-    n_init : int, default=1
-        Number of starts, or of searches, of which the one with the highest objective is
-        kept.
+    {tol}
+    {max_iter}
+    {n_init}
     init_params : str, callable or array-like, default="search"
         How to start. "rows": each component around a row drawn at random; "random": random
         responsibilities (all components start near the average row: slow); "search":
@@ -86,23 +75,13 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
         rng)``, rng being a `numpy.random.Generator` and X the distinct rows of positive
         weight. If each component has rows of known class, it starts from these, whatever
         is chosen here.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
-        How much to search for the global optimum with ``init_params="search"``; see
-        `GaussianMixtureEM`.
-    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
-        How to take longer steps than EM where it is slow; None is plain EM. No choice
-        lowers the objective. With a family of your own that has no vector form, "auto" is
-        plain EM.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the starts and of `sample`.
-    warm_start : bool, default=False
-        Whether `fit` starts where the last fit ended, instead of from new starts.
-    verbose : int, default=0
-        1 prints the objective, 2 also the last gain and the gain still to come.
-    verbose_interval : int, default=10
-        Iterations between prints.
-    n_jobs : int, default=None
-        Starts that run at the same time; see `GaussianMixtureEM`.
+    {search}
+    {accelerate}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {verbose_interval}
+    {n_jobs}
 
     Attributes
     ----------
@@ -118,27 +97,17 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
         Number of components.
     classes_ : ndarray of shape (n_classes,)
         Classes in `y`, sorted; component c is that of class c. Only if some were known.
-    converged_ : bool
-        Whether the best start converged.
-    n_iter_ : int
-        Iterations of the best start.
+    {converged_}
+    {n_iter_}
     log_likelihood_ : float
         Total log-likelihood of what was fitted, weighted, at the parameters returned: of
         the rows, and of the classes that are known.
-    lower_bound_ : float
-        Objective per unit of weight at the parameters returned: the log-likelihood plus
-        the logarithm of the priors, up to their constant.
-    lower_bounds_ : list of float
-        The same after each iteration.
-    history_ : dict of str to ndarray
-        For the start and each iteration: "objective" (total), "gain", "rate",
-        "remaining", "e_steps", "step", "step_norm"; see `emlearn.engine.Iteration`.
-    restarts_ : tuple of Restart
-        Objective, status, iterations and seed of every start.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had names that are strings.
+    {lower_bound_}
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -186,13 +155,9 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
+        **LABEL_CONSTRAINTS,
         "weights_alpha": [Interval(Real, 0.0, None, closed="left")],
-        "use_labels": ["boolean"],
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
-        "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
-        **FITTING_CONSTRAINTS,
     }
 
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
@@ -262,99 +227,34 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
             If a hyperparameter, the rows, the classes or the weights are invalid, or if
             every start failed.
         """
-        validate_params(self)
-        rows = self._read_rows(X, reset=True)
-        weight = read_weight(sample_weight, rows.shape[0])
-        labels = self._note_classes(y, rows)
+        rows, weight = self._read(X, sample_weight)
+        labels = self._encode_target(y, rows.shape[0])
         check_enough_rows(self.n_components_, rows, weight)
-        names = getattr(self, "feature_names_in_", None)
-        family = find_family(self.family).at_columns(names, rows.shape[1])
-        law = MixtureLaw(
-            self.n_components_, float(self.weights_alpha), float(self.unlabelled_weight)
-        )
+        family = self._family_of_columns()
+        law = MixtureLaw(self.n_components_, self.weights_alpha, self.unlabelled_weight)
         model = LabelModel(law, family, self._initializer(rows.shape[0]))
         with blas_limited():
             data = model.prepare(Observations(rows, labels), weight)
-            start = self._last_params(family, data.column_spec) if self._resumes() else None
-            found = self._search(model, data, rows.dtype, start)
-            self._publish_run(found, model.total_weight(data))
-            params = found.best.params
-            self.log_likelihood_ = float(found.best.objective - model.log_prior(params))
-        self.family_ = family
-        self._fitted_spec = params.column_spec
-        self.weights_ = params.law.weights
-        self.component_params_ = family.to_public(params.components, params.column_spec)
+            fit = self._run_em(
+                model,
+                data,
+                start=self._last_params(family, data.column_spec),
+                plan=self._plan(labels),
+                dtype=rows.dtype,
+                advice="Use fewer components, more starts (n_init), or a stronger prior (alpha "
+                "of the family).",
+            )
+        self.weights_ = fit.params.law.weights
+        self._publish_components(family, fit.params)
         warn_of_empty(self, self.n_components_)
-        self._report_convergence(found.best)
-        return self
+        return self._report(fit, "Use a stronger prior (alpha of the family).")
 
-    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+    def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
+        accept_sparse = self._given_family().accepts_sparse
         rows: Array = read_table(
-            self,
-            X,
-            reset=reset,
-            accept_sparse=find_family(self.family).accepts_sparse,
-            min_rows=2 if reset else 1,
+            self, X, reset=reset, accept_sparse=accept_sparse, min_rows=2 if reset else 1
         )
         return rows
-
-    def _note_classes(self, y: Any, X: Array) -> NDArray[np.intp] | None:
-        """Labels of the rows; sets `n_components_`, and `classes_` if some are known."""
-        known = read_labels(y, X.shape[0]) if self.use_labels and y is not None else None
-        n_classes = 0 if known is None else len(known.classes)
-        n_components = self.n_components or max(n_classes, 1)
-        if n_classes > n_components:
-            raise ValueError(
-                f"y has {n_classes} classes, which are more than n_components="
-                f"{n_components}. Use n_components=None for one component for each class, or "
-                "use_labels=False if y does not hold classes to be learned."
-            )
-        self.n_components_ = int(n_components)
-        if known is None:
-            self.__dict__.pop("classes_", None)
-            return None
-        self.classes_ = known.classes
-        return known.codes
-
-    def _initializer(self, n_samples: int) -> Initializer:
-        if isinstance(self.init_params, str):
-            return STARTS.get(self.init_params, STARTS["rows"])
-        if callable(self.init_params):
-            return CallableStart(self.init_params, check_responsibilities)
-        shape = (n_samples, self.n_components_)
-        return GivenStart(check_responsibilities(self.init_params, shape))
-
-    def _last_params(self, family: Family, column_spec: Any) -> LabelParams:
-        """Parameters of the fit before, for the rows of this one."""
-        components = self._last_components(family, column_spec)
-        return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
-
-    def _accelerator(self) -> str | None:
-        family = find_family(self.family)
-        if family.has_vector or self.accelerate is None:
-            return self.accelerate
-        if self.accelerate != "auto":
-            raise ValueError(
-                f"accelerate={self.accelerate!r} needs a vector form of the parameters, and "
-                f"{family!r} has none. Use accelerate='auto' or None."
-            )
-        return None
-
-    def _plan(self) -> SearchPlan | None:
-        is_search = isinstance(self.init_params, str) and self.init_params == "search"
-        # One component has one optimum, and where all classes are known the start is too.
-        supervised = len(getattr(self, "classes_", ())) == self.n_components_
-        if self._resumes() or not is_search or self.n_components_ == 1 or supervised:
-            return None
-        return find_plan(self.search)
-
-    def _advice(self) -> str:
-        return (
-            "Use fewer components, more starts (n_init), or a stronger prior (alpha of the family)."
-        )
-
-    def _singularity_advice(self) -> str:
-        return "Use a stronger prior (alpha of the family),"
 
     # ---- what is asked of a fitted mixture --------------------------------------------
 
@@ -406,11 +306,11 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
             {"weights_": weights}, component_params, n_features, family=family, **hyperparameters
         )
 
-    def _given_family(self) -> Family:
-        return find_family(self.family)
-
     def _n_labels(self) -> int:
         return len(read_weights(self))
+
+    def _law_params(self) -> MixtureParams:
+        return MixtureParams(read_weights(self))
 
     def _n_parameters(self) -> int:
         return self._n_labels() - 1 + self._emissions().n_parameters()
@@ -453,15 +353,3 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
         if hasattr(self, "classes_"):
             return X, classes_of(labels, self.classes_)
         return X, labels
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        try:
-            family = find_family(self.family)
-        except ValueError:
-            return tags
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = family.accepts_sparse
-        tags.input_tags.positive_only = family.is_discrete
-        tags.input_tags.categorical = family.is_discrete
-        return tags

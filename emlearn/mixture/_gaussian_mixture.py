@@ -9,13 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
-from emlearn.data import as_numbers, check_responsibilities, read_table, read_weight
+from emlearn._compat import Interval, StrOptions
+from emlearn.data import as_numbers, check_responsibilities, read_table
 from emlearn.distributions import Gaussian
 from emlearn.distributions._gaussian import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
-from emlearn.engine import SearchPlan, find_plan
+from emlearn.engine import EMEstimator, SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     Emissions,
@@ -44,7 +43,7 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 
-class GaussianMixtureEM(MixtureScoring, EMFitting):
+class GaussianMixtureEM(MixtureScoring, EMEstimator):
     """Gaussian mixture fitted by expectation-maximization.
 
     A drop-in replacement of `sklearn.mixture.GaussianMixture` that takes sample weights,
@@ -60,11 +59,7 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         matrix each, one variance each, or (EEV, as mclust names it) ellipsoids of one
         volume and shape, each with an orientation of its own. With "spherical" and "EEV"
         the units of the columns matter.
-    tol : float, default=1e-7
-        Stop when the log-likelihood still to be gained, estimated from the rate of
-        convergence, is below this many nats per unit of weight. (scikit-learn stops at
-        the last gain, which says little where EM is slow; the default of 1e-3 there
-        leaves more to be gained than this.)
+    {tol}
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
         units of the data, as in scikit-learn; "auto" is 1e-6 times the variance of each
@@ -72,8 +67,7 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         scikit-learn's default. (A constant column has no variance; it gets 1e-6.) 0 is
         pure maximum likelihood, which has no maximum where a component can shrink to
         a point. The ridge has its term in the objective; see Notes.
-    max_iter : int, default=1000
-        Largest number of iterations of each start.
+    {max_iter}
     n_init : int, default=1
         Number of starts, or of searches, of which the one with the highest objective is
         kept. That one search finds the best optimum again and again, as `restarts_` tells,
@@ -89,18 +83,8 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         n_components) gives the responsibilities themselves; so does a callable,
         ``init_params(X, n_components, rng)``, rng being a `numpy.random.Generator` and
         X the rows of positive weight.
-    search : {"fast", "default", "thorough"}, int or SearchPlan, default="default"
-        How much to search for the global optimum, with ``init_params="search"`` and
-        without `means_init`: the name of one of `emlearn.engine.PLANS`, about how many
-        E-steps to spend on each of the `n_init` searches, or a plan with numbers of your
-        own. A search is short EM runs from seeds of k-means++, of which the best is kept;
-        then random swaps: one component is moved to a random row, and stays there if a
-        few EM steps later the objective is higher. Of more than 10000 rows (or
-        more for many components) it sees a random part.
-    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
-        How to take longer steps than EM where it is slow; None is plain EM. No choice
-        lowers the objective. "auto" starts as plain EM and accelerates once its steps
-        are seen to shrink slowly; see `emlearn.engine.acceleration`.
+    {search}
+    {accelerate}
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -108,18 +92,11 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         parameters then start from the rows nearest to these means.
     precisions_init : array-like, default=None
         Inverses of the covariances to start from, in the shape of `precisions_`.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the starts and of `sample`.
-    warm_start : bool, default=False
-        Whether `fit` starts where the last fit ended, instead of from new starts.
-    verbose : int, default=0
-        1 prints the objective, 2 also the last gain and the gain still to come.
-    verbose_interval : int, default=10
-        Iterations between prints.
-    n_jobs : int, default=None
-        Starts that run at the same time (joblib; threads unless
-        `joblib.parallel_config` says otherwise). None means 1. A single start uses the
-        threads that BLAS may use. The result has the same bits for any number.
+    {random_state}
+    {warm_start}
+    {verbose}
+    {verbose_interval}
+    {n_jobs}
 
     Attributes
     ----------
@@ -136,26 +113,17 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
         Upper triangular P with precision = P P', or 1 / standard deviation.
-    converged_ : bool
-        Whether the best start converged.
-    n_iter_ : int
-        Iterations of the best start.
-    log_likelihood_ : float
-        Total log-likelihood of the rows, weighted, at the parameters returned.
+    {converged_}
+    {n_iter_}
+    {log_likelihood_}
     lower_bound_ : float
         Objective per unit of weight at the parameters returned: the log-likelihood plus
         the term of the ridge. Equal to ``score(X)`` for ``reg_covar=0``.
-    lower_bounds_ : list of float
-        The same after each iteration.
-    history_ : dict of str to ndarray
-        For the start and each iteration: "objective" (total), "gain", "rate",
-        "remaining", "e_steps", "step", "step_norm"; see `emlearn.engine.Iteration`.
-    restarts_ : tuple of Restart
-        Objective, status, iterations and seed of every start.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had names that are strings.
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+    {n_features_in_}
+    {feature_names_in_}
 
     See Also
     --------
@@ -202,7 +170,6 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
-        **FITTING_CONSTRAINTS,
     }
 
     def __init__(
@@ -274,25 +241,27 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
             If a hyperparameter, the rows or the weights are invalid, or if every start
             ended at a singular covariance.
         """
-        validate_params(self)
-        rows = self._read_rows(X, reset=True)
-        weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
         family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows))
         with blas_limited():
             data = model.prepare(Observations(rows), weight)
-            start = self._last_params(family, data.column_spec) if self._resumes() else None
-            found = self._search(model, data, rows.dtype, start)
-            self._publish_run(found, model.total_weight(data))
-            self._publish(family, found.best.params, rows.dtype)
+            fit = self._run_em(
+                model,
+                data,
+                start=self._last_params(family, data.column_spec),
+                plan=self._plan(),
+                dtype=rows.dtype,
+                advice=self._advice(),
+            )
+            self._publish(family, fit.params, rows.dtype)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         warn_of_empty(self, K)
-        self._report_convergence(found.best)
-        return self
+        return self._report(fit, "Increase reg_covar, or use fewer components.")
 
-    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+    def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)
         return rows
 
@@ -339,8 +308,10 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
             raise ValueError(f"The parameter '{name}' has entries that are not finite.")
         return array
 
-    def _last_params(self, family: Gaussian, column_spec: Any) -> LabelParams:
-        """Parameters of the fit before, for the rows of this one."""
+    def _last_params(self, family: Gaussian, column_spec: Any) -> LabelParams | None:
+        """With `warm_start`, the published parameters for the rows of a new fit."""
+        if not self._resumes():
+            return None
         K, d = int(self.n_components), self.n_features_in_
         shapes = (self.means_.shape, self.covariances_.shape)
         if shapes != ((K, d), self._structure.shape(K, d)):

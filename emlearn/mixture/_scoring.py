@@ -85,12 +85,12 @@ class MixtureScoring(
         """Number of free parameters."""
 
     @abstractmethod
-    def _read_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+    def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         """Rows as an array of the family's kind."""
 
     def _rows_to_score(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        return self._read_rows(X, reset=False)
+        return self._read_rows(X)
 
     def _map(self, X: Array, out: Array, reduce: Callable[[Array], Array]) -> Array:
         """Fill ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""

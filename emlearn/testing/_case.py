@@ -10,7 +10,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.engine import BlockMapper, DegenerateModelError, LatentVariableModel, RemainingGain
+from emlearn.engine import (
+    BlockMapper,
+    DegenerateModelError,
+    LatentVariableModel,
+    RemainingGain,
+    Threads,
+)
 
 Model = LatentVariableModel[Any, Any, Any]
 Score = Callable[[Model, Any, Any, "NDArray[Any] | None"], float]
@@ -124,6 +130,6 @@ class ModelCase:
 
 def evaluate(model: Model, data: Any, params: Any, n_threads: int = 1) -> Point:
     """E-step over all blocks."""
-    with BlockMapper(model, data, n_threads) as expect:
+    with BlockMapper(model, data, Threads(n_threads)) as expect:
         statistics, log_likelihood = expect(params)
     return Point(params, statistics, log_likelihood, log_likelihood + model.log_prior(params))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from emlearn.engine import BlockMapper, LatentVariableModel, add_statistics
+from emlearn.engine import BlockMapper, LatentVariableModel, Threads, add_statistics
 
 
 class Moments(NamedTuple):
@@ -108,7 +108,7 @@ def test_sum_over_blocks(ragged, n_blocks):
 def test_same_bits_for_any_number_of_threads(ragged, n_threads):
     found = []
     for n in (1, n_threads, n_threads):
-        with BlockMapper(Sums(), ragged, n) as expect:
+        with BlockMapper(Sums(), ragged, Threads(n)) as expect:
             found.append(expect(1.5))
     for statistics, value in found[1:]:
         assert value == found[0][1]
@@ -141,7 +141,7 @@ def test_threads_work_at_the_same_time(ragged):
             meeting.wait()
             return 0.0, 0.0
 
-    with BlockMapper(Meeting(), ragged[:2], 2) as expect:
+    with BlockMapper(Meeting(), ragged[:2], Threads(2)) as expect:
         assert expect(1.0) == (0.0, 0.0)
 
 
@@ -156,7 +156,7 @@ def test_precompute_is_asked_once_for_each_e_step(ragged):
         def e_step(self, block, params):
             return params, 0.0
 
-    with BlockMapper(Precomputing(), ragged[:10], 2) as expect:
+    with BlockMapper(Precomputing(), ragged[:10], Threads(2)) as expect:
         assert expect(1.0)[0] == 20.0
     assert asked == [1.0]
 
@@ -173,7 +173,7 @@ def test_an_error_in_a_thread_ends_the_others(ragged):
             return 0.0, 0.0
 
     threads = threading.active_count()
-    with pytest.raises(ZeroDivisionError), BlockMapper(Failing(), ragged, 2) as expect:
+    with pytest.raises(ZeroDivisionError), BlockMapper(Failing(), ragged, Threads(2)) as expect:
         expect(1.0)
     assert threading.active_count() == threads
     assert len(done) < len(ragged) - 1

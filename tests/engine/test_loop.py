@@ -13,6 +13,7 @@ from emlearn.engine import (
     GainBelow,
     RemainingGain,
     Status,
+    Threads,
     run_em,
     search,
 )
@@ -218,7 +219,7 @@ def test_interrupt_from_the_callback(london, n_threads):
             convergence=TIGHT,
             max_iter=30,
             callback=interrupt_at_two,
-            n_threads=n_threads,
+            mapper=Threads(n_threads),
         )
     assert threading.active_count() == threads
 
@@ -229,7 +230,7 @@ def test_interrupt_from_the_e_step(london, tamper, n_threads):
     data = model.prepare(london.X, london.days)
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        run_em(model, data, london.start, convergence=TIGHT, max_iter=30, n_threads=n_threads)
+        run_em(model, data, london.start, convergence=TIGHT, max_iter=30, mapper=Threads(n_threads))
     assert threading.active_count() == threads
 
 
@@ -252,7 +253,7 @@ def test_same_bits_for_any_number_of_threads(london, n_threads):
     model = london.Model(block_rows=2)
     data = model.prepare(london.X, london.days)
     results = [
-        run_em(model, data, london.start, convergence=TIGHT, max_iter=20, n_threads=n)
+        run_em(model, data, london.start, convergence=TIGHT, max_iter=20, mapper=Threads(n))
         for n in (1, n_threads)
     ]
     assert_same_history(*results)

@@ -1,12 +1,28 @@
 """Several starts: the best is kept, failures are isolated, parallelism changes nothing."""
 
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 
 import joblib
 import numpy as np
 import pytest
 
-from emlearn.engine import DegenerateModelError, RemainingGain, Status, run_em, search
+from emlearn.distributions import Gaussian
+from emlearn.engine import (
+    PLANS,
+    DegenerateModelError,
+    RemainingGain,
+    Status,
+    StopSignal,
+    Threads,
+    run_em,
+    search,
+)
+from emlearn.latent import LabelModel, MixtureLaw, Observations
+from emlearn.latent.starts import STARTS
 
 LOOSE = RemainingGain(1e-5)
 
@@ -169,7 +185,118 @@ def test_same_bits_with_processes(london):
     assert same(find(london), found)
 
 
-def test_callback_is_called_for_each_start(london):
-    starts = []
-    find(london, n=3, callback=lambda n_iter, iteration: starts.append(1) if n_iter == 0 else None)
-    assert len(starts) == 3
+class Recorder:
+    """Observer that keeps what it is told; it may ask to stop."""
+
+    def __init__(self, stop_at=None):
+        self.told = []
+        self.stop_at = stop_at
+
+    def begin(self):
+        self.told.append("begin")
+
+    def __call__(self, n_iter, iteration):
+        self.told.append(n_iter)
+        return n_iter == self.stop_at
+
+    def end(self, result):
+        self.told.append(result)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_run_has_its_observer(london, n_jobs):
+    observers = [Recorder() for _ in range(3)]
+    found = find(london, n=3, observers=observers, n_jobs=n_jobs)
+    for observer, restart in zip(observers, found.restarts, strict=True):
+        begin, *iterations, result = observer.told
+        assert begin == "begin"
+        assert iterations == list(range(restart.n_iter + 1))
+        assert result.objective == restart.objective
+
+
+def test_an_observer_can_stop_the_search(london):
+    observers = [Recorder(), Recorder(stop_at=3), Recorder()]
+    found = find(london, n=3, observers=observers, convergence=RemainingGain(0.0), max_iter=6)
+    assert [restart.status for restart in found.restarts][1:] == ["stopped", "stopped"]
+    assert [restart.n_iter for restart in found.restarts][1:] == [3, 0]
+    assert observers[2].told == []
+    assert found.best.status is not Status.STOPPED
+
+
+@pytest.mark.parametrize("plan", [None, PLANS["fast"]])
+def test_a_stop_signal_ends_all_runs(london, plan):
+    stop = StopSignal()
+
+    class Stopping(Recorder):
+        def __call__(self, n_iter, iteration):
+            if n_iter == 2:
+                stop.set()
+
+    found = find(london, n=3, observers=[Stopping() for _ in range(3)], stop=stop, plan=plan)
+    assert found.best.status is Status.STOPPED
+    assert found.best.n_iter == 2
+    assert sorted(restart.n_iter for restart in found.restarts) == [0, 0, 2]
+    assert {restart.status for restart in found.restarts} == {"stopped"}
+
+
+def test_a_stop_signal_ends_the_exploration(london):
+    stop = StopSignal()
+    stop.set()
+    found = find(london, plan=PLANS["thorough"], stop=stop)
+    assert found.best.params is None
+    assert all(restart.n_e_steps == 0 for restart in found.restarts)
+
+
+def test_an_error_in_one_thread_ends_the_others(london):
+    """As Ctrl-C does; nothing is under way when the error arrives."""
+    stop, last = StopSignal(), []
+
+    class Failing(Recorder):
+        def __call__(self, n_iter, iteration):
+            last.append(n_iter)
+            if len(last) == 40:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), joblib.parallel_config(backend="threading"):
+        find(
+            london,
+            n=4,
+            n_jobs=2,
+            stop=stop,
+            observers=[Failing() for _ in range(4)],
+            convergence=RemainingGain(0.0),
+            max_iter=10**9,
+        )
+    assert stop()
+    stop.wait()
+    ended = len(last)
+    time.sleep(0.05)
+    assert len(last) == ended
+
+
+class Processes:
+    """A mapper of a user: each E-step in worker processes."""
+
+    @contextmanager
+    def over(self, function, items):
+        with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+
+            def each(shared):
+                return [task.result() for task in [pool.submit(function, i, shared) for i in items]]
+
+            yield each
+
+
+def test_same_bits_for_another_mapper():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(0, 1, (40000, 2)), rng.normal(2, 1, (40000, 2))]
+    model = LabelModel(MixtureLaw(2), Gaussian("full"), STARTS["rows"])
+    data = model.prepare(Observations(X))
+    assert len(data.blocks) > 2
+    ends = [
+        search(model, data, seeds=seeds(2), convergence=LOOSE, max_iter=5, mapper=mapper).best
+        for mapper in (None, Threads(2), Processes())
+    ]
+    for end in ends[1:]:
+        assert end.objective == ends[0].objective
+        np.testing.assert_array_equal(model.to_vector(end.params), model.to_vector(ends[0].params))

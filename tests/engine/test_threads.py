@@ -1,14 +1,16 @@
 """The limit of one thread for BLAS and OpenMP, and what it leaves to the engine."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from types import SimpleNamespace
 
 import pytest
 import sklearn.cluster  # noqa: F401  (loads an OpenMP library)
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from emlearn.engine import BlockMapper, LatentVariableModel, threads
+from emlearn.engine import BlockMapper, LatentVariableModel, Threads, threads
 from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
 
 CONTROLLER = ThreadpoolController()
@@ -205,5 +207,49 @@ def test_openmp_is_limited_in_the_threads_of_a_mapper():
         def m_step(self, statistics, params):
             return params
 
-    with blas_limited(), BlockMapper(Asking(), range(6), 2) as expect:
+    with blas_limited(), BlockMapper(Asking(), range(6), Threads(2)) as expect:
         assert expect(None) == (6, 0.0)
+
+
+def _report(queue):
+    queue.put(limits("blas"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_fork_beside_a_fit_is_not_limited():
+    """Of a thread that fits, the child of another thread keeps nothing."""
+    before = limits("blas")
+    entered, done = threading.Event(), threading.Event()
+
+    def hold():
+        with blas_limited():
+            entered.set()
+            done.wait(TIMEOUT)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(TIMEOUT)
+    context = get_context("fork")
+    queue = context.SimpleQueue()
+    try:
+        child = context.Process(target=_report, args=(queue,))
+        child.start()
+        found = queue.get()
+        child.join(TIMEOUT)
+    finally:
+        done.set()
+        holder.join()
+    assert found == before
+    assert limits("blas") == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_fork_within_a_fit_stays_limited():
+    context = get_context("fork")
+    queue = context.SimpleQueue()
+    with blas_limited():
+        child = context.Process(target=_report, args=(queue,))
+        child.start()
+        found = queue.get()
+        child.join(TIMEOUT)
+    assert set(found) == {1}

@@ -65,7 +65,7 @@ def test_weights(weight, message):
     ("y", "message"),
     [
         (np.zeros(11), "y has 11 entries, but X has 12 rows"),
-        (np.arange(12) % 3, "y has 3 classes, which are more than n_components=2"),
+        (np.arange(12) % 3, "y has 3 classes, which is more than n_components=2"),
         ([0, 1, 0.5] + [0] * 9, "y is 0.5 in row 2"),
         ([0, 1, "a"] + [0] * 9, "labels of type int and str"),
     ],
@@ -128,13 +128,13 @@ def test_known_states_that_contradict_fixed_zeros():
     y = np.full(12, -1)
     y[[7, 8]] = [1, 0]
     settings = {"transmat_init": [[0.5, 0.5], [0.0, 1.0]], "use_labels": True, **QUICK}
-    with pytest.raises(ValueError, match=r"failed; .*sequence 1 .*known of it \(y\).*check y"):
+    with pytest.raises(ValueError, match=r"cannot be fitted: .*sequence 1 .*known of it \(y\).*check y"):
         HiddenMarkovEM(2, **settings).fit(X, y, [6, 6])
 
 
 def test_states_on_single_points_without_a_prior():
     rows = np.array([[0.0], [0.0], [0.0], [5.0], [6.0], [7.0]])
     model = HiddenMarkovEM(2, family=Gaussian(alpha=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]])
-    with pytest.raises(ValueError, match=r"failed; .*singular.*stronger prior"):
+    with pytest.raises(ValueError, match=r"cannot be fitted: .*singular.*stronger prior"):
         model.fit(rows)
     assert HiddenMarkovEM(2, init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]).fit(rows).converged_

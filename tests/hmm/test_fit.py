@@ -306,11 +306,3 @@ def test_families_without_a_vector_form_are_fitted_by_plain_em(gaussian_chains):
     assert np.isnan(model.history_["step_norm"]).all()
     with pytest.raises(ValueError, match="needs a vector form"):
         HiddenMarkovEM(2, family=Unaccelerated(), accelerate="squarem").fit(X, lengths=lengths)
-
-
-def test_printing(gaussian_chains, capsys):
-    X, lengths, _ = gaussian_chains
-    HiddenMarkovEM(2, verbose=2, verbose_interval=1, **QUICK).fit(X, lengths=lengths)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Iteration 0: objective -")
-    assert "to come" in lines[-1]

@@ -126,8 +126,8 @@ def test_same_bits_for_any_n_jobs(options):
 
 def test_pickle_warm_start_and_verbose(capsys):
     X = holes(200, 4, 0.3)
-    imputer = MissingDataImputerEM(warm_start=True, verbose=1).fit(X)
-    assert "iteration 1: objective" in capsys.readouterr().out
+    imputer = MissingDataImputerEM(warm_start=True, verbose=2, verbose_interval=1).fit(X)
+    assert "run 1 of 1, iteration 1: objective" in capsys.readouterr().out
     assert_array_equal(pickle.loads(pickle.dumps(imputer)).transform(X), imputer.transform(X))
     first = imputer.n_iter_
     assert imputer.fit(X).n_iter_ < first
@@ -254,7 +254,7 @@ def test_bounds():
 
 
 def test_convergence_warning():
-    with pytest.warns(ConvergenceWarning, match="larger max_iter"):
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter"):
         MissingDataImputerEM(max_iter=2).fit(holes(100, 5, 0.5))
 
 

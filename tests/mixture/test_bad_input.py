@@ -184,7 +184,7 @@ def test_interruptions_and_errors_of_others_pass_through(error, n_jobs, groups):
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_interrupted_while_it_runs(n_jobs, groups, monkeypatch):
-    def interrupt(line):
+    def interrupt(*line, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("builtins.print", interrupt)

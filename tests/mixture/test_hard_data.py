@@ -160,7 +160,7 @@ def test_some_starts_fail_and_the_others_go_on(groups):
 
 def test_all_starts_fail():
     X = np.repeat(np.eye(3), 5, axis=0)
-    with pytest.raises(ValueError, match=r"Each of the 4 starts.*component \d is singular.*n_init"):
+    with pytest.raises(ValueError, match=r"each of the 4 starts.*component \d is singular.*n_init"):
         GaussianMixtureEM(3, reg_covar=0, n_init=4, **START).fit(X)
 
 

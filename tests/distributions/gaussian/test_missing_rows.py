@@ -12,7 +12,7 @@ from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian import forms, rows, steps
 from emlearn.distributions.gaussian.incomplete import batched, conditioning
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import RemainingGain, run_em
+from emlearn.engine import RemainingGain, Threads, run_em
 from emlearn.engine.workspace import Workspace
 from emlearn.kernels import compiled
 from emlearn.kernels.softmax import to_responsibilities
@@ -226,7 +226,7 @@ def fitted(name, X, ridge, K=2, n_iter=60, n_threads=1, start=None):
     data = model.prepare(Observations(X))
     run = run_em(
         model, data, model.initialize(data, np.random.default_rng(0)),
-        convergence=RemainingGain(0.0), max_iter=n_iter, n_threads=n_threads,
+        convergence=RemainingGain(0.0), max_iter=n_iter, mapper=Threads(n_threads),
     )  # fmt: skip
     return family, run
 

@@ -27,7 +27,7 @@ from emlearn.distributions.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import summarize_columns
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
-from emlearn.engine import DegenerateModelError, RemainingGain, run_em, search
+from emlearn.engine import DegenerateModelError, RemainingGain, Threads, run_em, search
 from emlearn.engine.blocks import BlockMapper
 from emlearn.latent import LabelModel, LabelParams, MixtureLaw, MixtureParams, Observations
 from emlearn.latent.starts import POINT_STARTS
@@ -65,7 +65,8 @@ def em_step(X, weight, params):
         model = OneGaussian()
         data = model.prepare(X, weight)
         start = MeanCovariance(params.means[0], params.covariances[0])
-        statistics, value = BlockMapper(model, data)(start)
+        with BlockMapper(model, data) as e_step:
+            statistics, value = e_step(start)
         mean, covariance = model.m_step(statistics, start)
         return Params(np.ones(1), mean[None], covariance[None]), value
     family = Gaussian(alpha=0.0)
@@ -74,7 +75,8 @@ def em_step(X, weight, params):
     factor = family.structure.factor(params.covariances, X.shape[1], 0.0)
     components = GaussianParams(params.means, params.covariances, factor)
     start = LabelParams(MixtureParams(params.weights), components, data.column_spec)
-    statistics, value = BlockMapper(model, data)(start)
+    with BlockMapper(model, data) as e_step:
+        statistics, value = e_step(start)
     new = model.m_step(statistics, start)
     return Params(new.law.weights, new.components.mean, new.components.covariance), value
 
@@ -326,7 +328,7 @@ def test_same_bits_for_any_number_of_threads_and_vector_round_trip(model):
     data = model.prepare(X)
     start = model.initialize(data, np.random.default_rng(0))
     runs = [
-        run_em(model, data, start, convergence=RemainingGain(0.0), max_iter=5, n_threads=t)
+        run_em(model, data, start, convergence=RemainingGain(0.0), max_iter=5, mapper=Threads(t))
         for t in (1, 2, 3)
     ]
     for run in runs[1:]:
@@ -513,7 +515,8 @@ def test_likelihood_keeps_its_digits_where_columns_nearly_depend_on_each_other()
     covariance = (np.ones((4, 4)) + 1e-12 * np.eye(4)) / np.outer(scale, scale)
     params = MeanCovariance(-center / scale, covariance)
     known = as_mixture(params, data.scaling)
-    value = BlockMapper(model, data)(params)[1]
+    with BlockMapper(model, data) as e_step:
+        value = e_step(params)[1]
     assert_allclose(value, known.log_density(X).sum(), rtol=1e-9)
 
 

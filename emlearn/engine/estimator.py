@@ -1,0 +1,385 @@
+"""EMEstimator: what every estimator fitted by EM stands on, a user's own too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from emlearn._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    validate_params,
+    with_callbacks,
+)
+from emlearn._warnings import warn_user
+from emlearn.data import read_table, read_weight
+from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
+from emlearn.engine.convergence import RemainingGain
+from emlearn.engine.documentation import complete_docstring
+from emlearn.engine.exploration import PLANS, SearchPlan
+from emlearn.engine.model import LatentVariableModel
+from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
+from emlearn.engine.restarts import SearchResult, search
+from emlearn.engine.result import EMResult, Status
+from emlearn.engine.threads import blas_limited
+
+#: Error of a row's log-density, in nats, that double precision may make for speed.
+ACCEPTED_LOSS = 1e-10
+
+_FROM_ONE = Interval(Integral, 1, None, closed="left")
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "tol": [Interval(Real, 0.0, None, closed="left")],
+    "max_iter": [Interval(Integral, 0, None, closed="left")],
+    "n_init": [_FROM_ONE],
+    "search": [StrOptions(set(PLANS)), _FROM_ONE, SearchPlan],
+    "accelerate": [StrOptions(set(ACCELERATORS)), None],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "verbose": ["verbose"],
+    "verbose_interval": [_FROM_ONE],
+    "n_jobs": [_FROM_ONE, Interval(Integral, None, -1, closed="right"), None],
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit that ended well enough to be published.
+
+    Attributes
+    ----------
+    model, data : object
+        The model and what it was fitted to.
+    best : EMResult
+        The best run.
+    """
+
+    model: LatentVariableModel[Any, Any, Any]
+    data: Any
+    best: EMResult
+
+    @property
+    def params(self) -> Any:
+        """Parameters of the best run."""
+        return self.best.params
+
+
+class EMEstimator(CallbackSupportMixin, BaseEstimator):
+    """Base of estimators that are fitted by EM.
+
+    A subclass writes its constructor and `fit`, which reads the rows with `_read`, runs EM on
+    a model with `_run_em`, publishes the parameters, and warns with `_report`. All
+    hyperparameters below are optional: those that a subclass's constructor does not have
+    take their defaults.
+
+    Parameters
+    ----------
+    {tol}
+    {max_iter}
+    {n_init}
+    {accelerate}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {verbose_interval}
+    {n_jobs}
+
+    Attributes
+    ----------
+    {converged_}
+    {n_iter_}
+    {log_likelihood_}
+    {lower_bound_}
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+    {n_features_in_}
+    {feature_names_in_}
+
+    See Also
+    --------
+    emlearn.engine.LatentVariableModel : The contract of the models that it runs.
+
+    Examples
+    --------
+    Lifetimes of which some are known only to exceed a limit: an exponential distribution.
+
+    >>> import numpy as np
+    >>> from emlearn.engine import EMEstimator, LatentVariableModel
+    >>> class CensoredExponential(LatentVariableModel):
+    ...     def prepare(self, X, sample_weight=None):
+    ...         return X[:, 0], X[:, 1] > 0, sample_weight
+    ...     def total_weight(self, data):
+    ...         return float(len(data[0]))
+    ...     def initialize(self, data, rng):
+    ...         return data[0].mean()
+    ...     def e_step(self, block, mean):
+    ...         time, censored, _ = block
+    ...         expected = time + mean * censored
+    ...         log_density = -time / mean - np.where(censored, 0.0, np.log(mean))
+    ...         return np.array([len(time), expected.sum()]), log_density.sum()
+    ...     def m_step(self, statistics, mean):
+    ...         return statistics[1] / statistics[0]
+    >>> class LifetimeEM(EMEstimator):
+    ...     def __init__(self, tol=1e-9, max_iter=1000):
+    ...         self.tol = tol
+    ...         self.max_iter = max_iter
+    ...     def fit(self, X, y=None):
+    ...         rows, _ = self._read(X)
+    ...         fit = self._run_em(CensoredExponential(), CensoredExponential().prepare(rows))
+    ...         self.mean_ = fit.params
+    ...         return self._report(fit)
+    >>> X = [[1.0, 0], [2.0, 0], [4.0, 1], [3.0, 1]]
+    >>> round(float(LifetimeEM().fit(X).mean_), 3)
+    5.0
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        tol: float = 1e-7,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        accelerate: str | None = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+    ):
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.accelerate = accelerate
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Complete the docstring, and the constraints of the hyperparameters."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("_parameter_constraints", {})
+        cls._parameter_constraints = {**_CONSTRAINTS, **own}
+        complete_docstring(cls)
+
+    # ---- the parts of a fit, in the order of their use ----------------------------------
+
+    def _read(
+        self, X: Any, sample_weight: Any = None, *, any_scale: bool = False
+    ) -> tuple[Any, NDArray[np.float64] | None]:
+        """Check the hyperparameters; read the rows to fit and their weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+        any_scale : bool, default=False
+            See `emlearn.data.read_weight`.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+            The rows.
+        weight : ndarray of shape (n_samples,) or None
+            The weights.
+        """
+        validate_params(self)
+        rows = self._read_rows(X, reset=True)
+        return rows, read_weight(sample_weight, rows.shape[0], any_scale=any_scale)
+
+    def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
+        """Rows to fit (`reset`), or rows with the same columns.
+
+        A subclass that takes more than numbers and NaN passes other options to `read_table`.
+        """
+        return read_table(self, X, reset=reset)
+
+    @with_callbacks
+    def _run_em(
+        self,
+        model: LatentVariableModel[Any, Any, Any],
+        data: Any,
+        *,
+        start: Any = None,
+        plan: SearchPlan | None = None,
+        dtype: Any = np.float64,
+        total_weight: float | None = None,
+        advice: str = "Try more starts (n_init), or other rows.",
+    ) -> Fit:
+        """Run EM from all starts and publish how it went.
+
+        Parameters
+        ----------
+        model : LatentVariableModel
+            The model.
+        data : object
+            What `model.prepare` returned.
+        start : object, default=None
+            Parameters to start from, the only start; None draws `n_init` starts.
+        plan : SearchPlan, default=None
+            How each start is searched for; None takes what `model.initialize` returns.
+        dtype : dtype, default=float64
+            Precision of the rows.
+        total_weight : float, default=None
+            Weight that `lower_bound_` is a mean over; None is that of the model.
+        advice : str
+            What to do where every start fails; ends the message.
+
+        Returns
+        -------
+        fit : Fit
+            The best run. The attributes named in the class's docstring are set.
+
+        Raises
+        ------
+        ValueError
+            If every start failed.
+        """
+        seeds = self._seeds(1 if start is not None else int(self._setting("n_init")))
+        with blas_limited():
+            weight = total_weight or model.total_weight(data)
+            root = self._open_task(len(seeds))
+            observers = [
+                Observers(self._observers(root, run, len(seeds), weight))
+                for run in range(len(seeds))
+            ]
+            found = search(
+                model,
+                data,
+                seeds=seeds,
+                convergence=self._convergence(dtype),
+                max_iter=self._setting("max_iter"),
+                accelerator=find_accelerator(self._accelerator(model)),
+                observers=observers,
+                n_jobs=self._setting("n_jobs"),
+                plan=plan,
+                start=start,
+            )
+            if root is not None:
+                root.call_on_fit_task_end(estimator=self)
+        self._require_success(found, advice)
+        self._publish_run(found, weight)
+        best = found.best
+        self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
+        return Fit(model, data, best)
+
+    def _report(self, fit: Fit, advice: str = "") -> Self:
+        """Warn if the best run did not converge; return the estimator.
+
+        Parameters
+        ----------
+        fit : Fit
+            What `_run_em` returned.
+        advice : str
+            What to do about parameters at the edge of what is possible, such as a nearly
+            singular covariance.
+        """
+        message = self._unconverged(fit.best, advice)
+        if message:
+            warn_user(message, ConvergenceWarning)
+        return self
+
+    def _unconverged(self, best: EMResult, advice: str) -> str:
+        """Why a run did not converge and what to do; empty if it did, or was stopped on request."""
+        max_iter = self._setting("max_iter")
+        if best.converged or best.status is Status.STOPPED or max_iter == 0:
+            return ""
+        if best.status is not Status.MAX_ITER:
+            return f"EM did not converge: {best.message}. {advice}".rstrip()
+        remaining = best.history[-1].remaining
+        left = f"; about {remaining:.3g} nats are left to gain" if np.isfinite(remaining) else ""
+        return (
+            f"EM did not converge: max_iter={max_iter} iterations were not enough{left}. Increase "
+            "max_iter, or increase tol if that accuracy is not needed."
+        )
+
+    # ---- what they are made of ----------------------------------------------------------
+
+    def _setting(self, name: str) -> Any:
+        """A shared hyperparameter; its default where the constructor does not have it."""
+        return getattr(self, name) if hasattr(self, name) else _DEFAULTS[name]
+
+    def _resumes(self) -> bool:
+        """Whether `fit` goes on from the last one."""
+        return bool(self._setting("warm_start")) and hasattr(self, "converged_")
+
+    def _accelerator(self, model: LatentVariableModel[Any, Any, Any]) -> str | None:
+        """Name of the accelerator; plain EM stands in for "auto" where there is no vector form."""
+        name: str | None = self._setting("accelerate")
+        if name is None or model.has_vector:
+            return name
+        if name != "auto":
+            raise ValueError(
+                f"accelerate={name!r} needs a vector form of the parameters, and {model!r} "
+                "has none. Use accelerate='auto' or None."
+            )
+        return None
+
+    def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
+        root = check_random_state(self._setting("random_state")).randint(np.iinfo(np.int32).max)
+        return np.random.SeedSequence(root).spawn(n_starts)
+
+    def _convergence(self, dtype: Any) -> RemainingGain:
+        """Test of convergence that does not take noise for a gain or a fall.
+
+        `RemainingGain.rounding` is at least 256 times the precision for each row.
+        """
+        tol = self._setting("tol")
+        noise = min(tol, ACCEPTED_LOSS) / 256.0
+        return RemainingGain(tol, max(float(np.finfo(dtype).eps), noise))
+
+    def _open_task(self, n_runs: int) -> Any:
+        """Context of the fit for scikit-learn's callbacks; None where there are none."""
+        if not hasattr(self, "_skl_callbacks"):
+            return None
+        root = self._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
+        return root.call_on_fit_task_begin(estimator=self)
+
+    def _observers(self, root: Any, run: int, n_runs: int, weight: float) -> list[Observer]:
+        observers: list[Observer] = []
+        verbose = int(self._setting("verbose"))
+        if verbose:
+            interval = self._setting("verbose_interval") if verbose > 1 else None
+            observers.append(Printer(type(self).__name__, run, n_runs, weight, interval))
+        if root is not None:
+            context = root.subcontext("run", task_id=run, max_subtasks=self._setting("max_iter"))
+            observers.append(CallbackTask(self, context))
+        return observers
+
+    def _require_success(self, found: SearchResult, advice: str) -> None:
+        best = found.best
+        if best.status.usable and best.params is not None:
+            return
+        name = type(self).__name__
+        if best.status is Status.STOPPED:
+            raise ValueError(f"{name} was stopped before its first E-step ended.")
+        n_starts = len(found.restarts)
+        which = "" if n_starts == 1 else f"each of the {n_starts} starts failed, the first one as "
+        raise ValueError(f"{name} cannot be fitted: {which}{best.message}. {advice}")
+
+    def _publish_run(self, found: SearchResult, total_weight: float) -> None:
+        best = found.best
+        self.converged_ = best.converged
+        self.n_iter_ = best.n_iter
+        self.history_ = best.history.as_arrays()
+        objectives = self.history_["objective"] / total_weight
+        self.lower_bounds_ = [float(value) for value in objectives[1:]]
+        self.lower_bound_ = float(objectives[-1])
+        self.restarts_ = found.restarts
+
+
+complete_docstring(EMEstimator)
+_DEFAULTS = vars(EMEstimator())

@@ -1,0 +1,220 @@
+"""The base of estimators with a discrete latent label and a family of any kind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+
+from emlearn._compat import Interval, StrOptions
+from emlearn.data import check_responsibilities, read_labels
+from emlearn.distributions import FAMILIES, Family, find_family
+from emlearn.engine import EMEstimator, SearchPlan, find_plan
+from emlearn.latent.model import LabelParams
+from emlearn.latent.scoring import Emissions
+from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
+
+Array = NDArray[Any]
+
+#: What the hyperparameters may be that all of these estimators have.
+LABEL_CONSTRAINTS: dict[str, list[Any]] = {
+    "n_components": [Interval(Integral, 1, None, closed="left"), None],
+    "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
+    "use_labels": ["boolean"],
+    "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
+}
+
+
+class LabelEstimator(EMEstimator):
+    """An estimator with `component_params_` and parameters of the law of the label.
+
+    Scores, predictions and samples read these attributes alone, so that a change of them counts.
+    What is kept of a fit beside them is how rows are encoded.
+    """
+
+    #: The attributes that are the model.
+    _model_attributes: ClassVar[tuple[str, ...]]
+    _fitted_spec: Any = None
+
+    def _given_family(self) -> Family:
+        """The family as the hyperparameters say, not yet at the columns of X."""
+        return find_family(self.family)
+
+    def _family_of_columns(self) -> Family:
+        """The family at the columns of the rows that were read."""
+        names = getattr(self, "feature_names_in_", None)
+        return self._given_family().at_columns(names, self.n_features_in_)
+
+    def _encode_target(
+        self, y: Any, n_rows: int, n_numbers: int | None = None
+    ) -> NDArray[np.intp] | None:
+        """Labels of the rows, `UNKNOWN` where they are not known; None if none is.
+
+        Sets `n_components_`, and `classes_` if some are known.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_rows,) or None
+            Labels, ignored unless ``use_labels=True``.
+        n_rows : int
+            Number of rows.
+        n_numbers : int, default=None
+            See `emlearn.data.read_labels`.
+        """
+        known = None
+        if self.use_labels and y is not None:
+            known = read_labels(y, n_rows, n_numbers)
+        n_classes = 0 if known is None else len(known.classes)
+        n_components = self.n_components or max(n_classes, 1)
+        if n_classes > n_components:
+            raise ValueError(
+                f"y has {n_classes} classes, which is more than n_components={n_components}. "
+                "Use n_components=None for one component for each class, or use_labels=False "
+                "if y does not hold labels of the components."
+            )
+        self.n_components_ = int(n_components)
+        if known is None:
+            self.__dict__.pop("classes_", None)
+            return None
+        self.classes_ = known.classes
+        return known.codes
+
+    def _initializer(self, n_samples: int) -> Initializer:
+        if isinstance(self.init_params, str):
+            return STARTS.get(self.init_params, STARTS["rows"])
+        if callable(self.init_params):
+            return CallableStart(self.init_params, check_responsibilities)
+        shape = (n_samples, self.n_components_)
+        return GivenStart(check_responsibilities(self.init_params, shape))
+
+    def _plan(self, labels: NDArray[np.intp] | None = None) -> SearchPlan | None:
+        """How starts are searched for; None where there is nothing to search for."""
+        is_search = isinstance(self.init_params, str) and self.init_params == "search"
+        if self._resumes() or not is_search or self.n_components_ == 1:
+            return None
+        if labels is not None and len(self.classes_) == self.n_components_:
+            return None
+        return find_plan(self.search)
+
+    @abstractmethod
+    def _law_params(self) -> Any:
+        """The published parameters of the law of the label, checked."""
+
+    @abstractmethod
+    def _n_labels(self) -> int:
+        """Number of components or states that the parameters of the law describe."""
+
+    def __sklearn_is_fitted__(self) -> bool:
+        missing = [name for name in self._model_attributes if not hasattr(self, name)]
+        if missing and len(missing) < len(self._model_attributes):
+            owner = type(self).__name__
+            raise NotFittedError(
+                f"This {owner} instance is not fitted yet: of its parameters "
+                f"{', '.join(missing)} is not set. Call 'fit', set it too, or use "
+                f"{owner}.from_parameters."
+            )
+        return not missing
+
+    def _emissions(self) -> Emissions:
+        """The family at the published parameters.
+
+        Raises
+        ------
+        ValueError
+            If they are invalid, or do not agree with the other attributes.
+        """
+        public = self.component_params_
+        if not isinstance(public, Mapping):
+            raise ValueError(
+                f"component_params_ must be a dict of parameters by name, got {public!r}."
+            )
+        family = getattr(self, "family_", None)
+        n_features = getattr(self, "n_features_in_", None)
+        n_labels = self._n_labels()
+        try:
+            if family is None:
+                family = self._given_family()
+                if n_features is None:
+                    n_features = family.shape_of(public)[1]
+                family = family.at_columns(None, n_features)
+            unknown = sorted(map(str, set(public) - set(family.public_names)))
+            if unknown:
+                raise ValueError(
+                    f"{family!r} has no parameter {unknown[0]!r}; its parameters are "
+                    f"{', '.join(family.public_names)}."
+                )
+            found = Emissions.at(family, public, self._fitted_spec, n_labels, n_features)
+        except ValueError as error:
+            raise ValueError(f"component_params_: {error}") from None
+        return found
+
+    def _resumes(self) -> bool:
+        return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)
+
+    def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
+        """With `warm_start`, the published parameters for the rows of a new fit.
+
+        Raises
+        ------
+        ValueError
+            If the new fit has another family, or other numbers of components or features.
+        """
+        if not self._resumes():
+            return None
+        public = self.component_params_
+        last = (getattr(self, "family_", family), self._n_labels())
+        now = (self.n_components_, self.n_features_in_)
+        if last != (family, self.n_components_) or family.shape_of(public) != now:
+            raise ValueError(
+                "With warm_start=True the fit goes on from the last one, which had another "
+                "family, n_components or number of features. Set warm_start=False to start anew."
+            )
+        last_spec = family.spec_of(public, self._fitted_spec)
+        components = family.from_public(public, column_spec, last_spec)
+        return LabelParams(self._law_params(), components, column_spec)
+
+    def _publish_components(self, family: Family, params: LabelParams) -> None:
+        self.family_ = family
+        self._fitted_spec = params.column_spec
+        self.component_params_ = family.to_public(params.components, params.column_spec)
+
+    @classmethod
+    def _of_known(
+        cls,
+        attributes: Mapping[str, Any],
+        component_params: Mapping[str, Any],
+        n_features: int | None,
+        **hyperparameters: Any,
+    ) -> Self:
+        """An estimator with these attributes, and no fit."""
+        model = cls(**hyperparameters)
+        for name, value in attributes.items():
+            setattr(model, name, np.array(value))
+        copies: Any = component_params
+        if isinstance(component_params, Mapping):
+            copies = {name: np.array(value) for name, value in component_params.items()}
+        model.component_params_ = copies
+        if n_features is not None:
+            model.n_features_in_ = n_features
+        model.n_components_ = model._n_labels()
+        model.set_params(n_components=model.n_components_)
+        emissions = model._emissions()
+        model.n_features_in_, model.family_ = emissions.n_features, emissions.family
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        try:
+            family = self._given_family()
+        except ValueError:
+            return tags
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = family.accepts_sparse
+        tags.input_tags.positive_only = family.is_discrete
+        tags.input_tags.categorical = family.is_discrete
+        return tags

@@ -1,0 +1,322 @@
+"""EMEstimator: one layer below all estimators, and below a user's own."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
+from emlearn.engine import EMEstimator, LatentVariableModel
+from emlearn.engine.documentation import ATTRIBUTES, PARAMETERS
+from emlearn.impute import MissingDataImputerEM
+
+HAS_CALLBACKS = hasattr(EMEstimator, "set_callbacks")
+needs_callbacks = pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn has no callbacks")
+
+ESTIMATORS = {
+    "gaussian": GaussianMixtureEM(2, init_params="random", random_state=0),
+    "finite": FiniteMixtureEM(2, init_params="rows", random_state=0),
+    "markov": HiddenMarkovEM(2, init_params="rows", random_state=0),
+    "imputer": MissingDataImputerEM(2, random_state=0),
+}
+
+
+@pytest.fixture(params=ESTIMATORS)
+def estimator(request):
+    return clone(ESTIMATORS[request.param])
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    return np.r_[rng.normal(0, 1, (60, 2)), rng.normal(3, 1, (60, 2))]
+
+
+# ---- hyperparameters and their documentation ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_jobs": 0},
+        {"max_iter": -1},
+        {"n_init": 0},
+        {"tol": -1.0},
+        {"accelerate": "newton"},
+        {"random_state": "zero"},
+        {"warm_start": "yes"},
+        {"verbose": -1},
+        {"verbose_interval": 0},
+    ],
+)
+def test_shared_hyperparameters_are_checked_alike(estimator, wrong, X):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(estimator).__name__}"):
+        estimator.set_params(**wrong).fit(X)
+
+
+def test_no_iterations_publish_the_start(estimator, X):
+    estimator.set_params(max_iter=0).fit(X)
+    assert estimator.n_iter_ == 0
+    assert not estimator.converged_
+    assert estimator.lower_bounds_ == []
+    assert np.isfinite(estimator.score(X))
+
+
+def test_shared_words_stand_in_the_docstrings(estimator):
+    text = inspect.getdoc(type(estimator))
+    assert not re.search(r"^\s*\{\w+\}$", text, re.MULTILINE)
+    for name in ("tol", "max_iter", "accelerate", "n_jobs", "verbose", "verbose_interval"):
+        default = inspect.signature(type(estimator)).parameters[name].default
+        shown = f'"{default}"' if isinstance(default, str) else default
+        kind, words = PARAMETERS[name]
+        assert f"{name} : {kind}, default={shown}\n" in text
+        assert textwrap.indent(textwrap.dedent(words).strip(), "    ") in text
+    for name in ("converged_", "n_iter_", "history_", "restarts_"):
+        assert f"{name} : {ATTRIBUTES[name][0]}\n" in text
+
+
+def test_an_unknown_entry_is_an_error():
+    with pytest.raises(KeyError, match="no shared entry 'tolerance'"):
+
+        class Wrong(EMEstimator):
+            """Has a mistake.
+
+            {tolerance}
+            """
+
+
+def test_restarts_after_a_warm_start(estimator, X):
+    estimator.set_params(warm_start=True, n_init=3).fit(X)
+    assert len(estimator.restarts_) == 3
+    estimator.fit(X)
+    (restart,) = estimator.restarts_
+    assert restart.status == "converged"
+    assert restart.n_iter == estimator.n_iter_ <= 2
+
+
+# ---- an estimator of one's own -----------------------------------------------------------
+
+
+class Waiting(LatentVariableModel):
+    """Exponential waiting times, of which some are known only to exceed a limit."""
+
+    def prepare(self, X, sample_weight=None):
+        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        return X[:, 0], X[:, 1] > 0, weight
+
+    def total_weight(self, data):
+        return data[2].sum()
+
+    def initialize(self, data, rng):
+        return data[2] @ data[0] / data[2].sum()
+
+    def e_step(self, block, mean):
+        time_, censored, weight = block
+        if not mean > 0.0:
+            raise ArithmeticError
+        log_density = -time_ / mean - np.where(censored, 0.0, np.log(mean))
+        total = weight @ (time_ + mean * censored)
+        return np.array([weight.sum(), total]), weight @ log_density
+
+    def m_step(self, statistics, mean):
+        return statistics[1] / statistics[0]
+
+
+class WaitingEM(EMEstimator):
+    """Mean waiting time.
+
+    Parameters
+    ----------
+    {tol}
+    {max_iter}
+    """
+
+    def __init__(self, tol=1e-10, max_iter=1000):
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X, y=None, sample_weight=None):
+        rows, weight = self._read(X, sample_weight)
+        model = Waiting()
+        fit = self._run_em(model, model.prepare(rows, weight))
+        self.mean_ = fit.params
+        return self._report(fit)
+
+
+def test_an_own_estimator():
+    X = [[1.0, 0], [2.0, 0], [4.0, 1], [3.0, 1]]
+    own = WaitingEM().fit(X)
+    # Maximum likelihood: total time by the number of events.
+    assert own.mean_ == pytest.approx(5.0, rel=1e-4)
+    assert own.log_likelihood_ == pytest.approx(-2 * np.log(5.0) - 2.0, rel=1e-8)
+    assert own.converged_
+    assert own.n_features_in_ == 2
+    assert "tol : float, default=1e-10" in WaitingEM.__doc__
+    assert set(own.get_params()) == {"tol", "max_iter"}
+    weighted = WaitingEM().fit(X, sample_weight=[1, 2, 1, 0])
+    assert weighted.mean_ == pytest.approx(9.0 / 3.0, rel=1e-4)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=3 .* nats are left to gain") as caught:
+        WaitingEM(max_iter=3).fit(X)
+    assert caught[0].filename == __file__
+    with pytest.raises(ValueError, match="The 'tol' parameter of WaitingEM"):
+        WaitingEM(tol=-1).fit(X)
+
+
+# ---- progress ----------------------------------------------------------------------------
+
+
+def test_nothing_is_printed_by_default(estimator, X, capsys):
+    estimator.fit(X)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_line_for_each_run(estimator, X, capsys):
+    name = type(estimator).__name__
+    estimator.set_params(n_init=2, verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for run, (line, restart) in enumerate(zip(lines, estimator.restarts_, strict=True)):
+        form = (
+            rf"\[{name}\] run {run + 1} of 2: converged after {restart.n_iter} iterations, "
+            r"objective (-?\d+\.\d{6}) \((-?\d+\.\d{6}) per unit of weight\)"
+        )
+        total, each = re.fullmatch(form, line).groups()
+        assert float(total) == pytest.approx(restart.objective, abs=1e-6)
+        assert float(each) == pytest.approx(restart.objective / len(X), abs=1e-6)
+
+
+def test_lines_while_it_runs(estimator, X, capsys):
+    estimator.set_params(verbose=2, verbose_interval=3).fit(X)
+    out = capsys.readouterr().out
+    assert not re.search(r"\b(nan|inf)\b", out)
+    numbers = [int(n) for n in re.findall(r"run 1 of 1, iteration (\d+): objective", out)]
+    assert numbers == list(range(0, estimator.n_iter_ + 1, 3))
+    assert out.count("nats left to gain") > 0
+
+
+class Recorder:
+    """Callback of scikit-learn that notes what it is told."""
+
+    def __init__(self, stop_at=None):
+        self.begun, self.ended, self.calls = [], [], []
+        self.stop_at = stop_at
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append((context.task_name, context.task_id))
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((context.task_name, context.task_id))
+        return context.task_name == "iteration" and context.task_id + 1 == self.stop_at
+
+
+@needs_callbacks
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_callbacks_see_fit_run_iteration(estimator, X, n_jobs):
+    recorder = Recorder()
+    estimator.set_params(n_init=2, n_jobs=n_jobs).set_callbacks(recorder).fit(X)
+    assert recorder.calls == ["setup", "teardown"]
+    assert recorder.begun[0] == recorder.ended[-1] == ("fit", 0)
+    for kind in (recorder.begun, recorder.ended):
+        assert {task for task in kind if task[0] == "run"} == {("run", 0), ("run", 1)}
+        n_iterations = sum(task[0] == "iteration" for task in kind)
+        assert n_iterations == sum(restart.n_iter for restart in estimator.restarts_)
+
+
+@needs_callbacks
+def test_callbacks_can_stop_a_fit(estimator, X, recwarn):
+    recorder = Recorder(stop_at=2)
+    estimator.set_params(n_init=2, tol=0.0).set_callbacks(recorder).fit(X)
+    assert [restart.status for restart in estimator.restarts_] == ["stopped", "stopped"]
+    assert estimator.n_iter_ == 2
+    assert not estimator.converged_
+    assert np.isfinite(estimator.score(X))
+    assert not recwarn.list
+    assert recorder.calls == ["setup", "teardown"]
+
+
+@needs_callbacks
+def test_callbacks_are_torn_down_after_a_failure(X):
+    class Failing(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            raise RuntimeError("from the callback")
+
+    recorder = Failing()
+    with pytest.raises(RuntimeError, match="from the callback"):
+        GaussianMixtureEM(2).set_callbacks(recorder).fit(X)
+    assert recorder.calls == ["setup", "teardown"]
+
+
+@needs_callbacks
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_progress_bar(estimator, X, backend, capsys):
+    pytest.importorskip("rich")
+    from sklearn.callback import ProgressBar
+
+    estimator.set_params(n_init=2, n_jobs=2, max_iter=20, tol=1e-2).set_callbacks(ProgressBar())
+    with joblib.parallel_config(backend=backend):
+        estimator.fit(X)
+    out = capsys.readouterr().out
+    assert f"{type(estimator).__name__} - fit" in out
+    assert f"{type(estimator).__name__} - run #0" in out
+    assert f"{type(estimator).__name__} - run #1" in out
+    assert "100%" in out
+
+
+# ---- interruption ------------------------------------------------------------------------
+
+INTERRUPTED = """
+    import os, signal, sys, threading, time
+    import joblib, numpy as np
+    from threadpoolctl import threadpool_info
+    from emlearn import GaussianMixtureEM
+    from emlearn.engine import threads
+
+    def blas():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    before = blas()
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60000, 8))
+    slow = GaussianMixtureEM(
+        8, n_init=4, n_jobs=2, tol=0.0, max_iter=10**6, init_params="random", accelerate=None
+    )
+    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    try:
+        with joblib.parallel_config(backend=sys.argv[1]):
+            slow.fit(X)
+    except KeyboardInterrupt:
+        print("interrupted after", time.monotonic() - began)
+        busy = time.process_time()
+        time.sleep(1.0)
+        assert time.process_time() - busy < 0.3, "threads go on"
+        assert threads._limit._holders == 0
+        assert blas() == before
+        print("quiet")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_interruption_ends_all_workers(backend):
+    script = textwrap.dedent(INTERRUPTED)
+    found = subprocess.run(
+        [sys.executable, "-c", script, backend], capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr
+    assert "quiet" in found.stdout
