@@ -146,7 +146,7 @@ def test_the_em_step_from_an_accepted_proposal_counts_too(wanted, extra):
 
 
 def test_an_invalid_proposal_after_an_evaluated_one_costs_nothing():
-    run, quasi_newton, squarem = fakes()
+    run, *_ = fakes()
     assert runs_of(proposers(run, 11, rejected=range(11))) == [(None, 9), ("squarem", 1), (None, 1)]
     n_before = run._n_e_steps, run._n_rejected
     run.update(False)
