@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emlearn.engine import GainBelow, RemainingGain
+from emlearn.engine.convergence import Trace
 
 LIMIT = -250.0
 WEIGHT = 100.0
@@ -102,3 +103,86 @@ def test_remaining_gain_is_not_deceived_by_the_end_of_a_rise():
     convergence = RemainingGain(1e-4)
     found = [convergence.check(objectives[:k], 10.0) for k in range(1, len(objectives) + 1)]
     assert not any(check.converged for check in found)
+
+
+# ---- accelerated runs ----------------------------------------------------------------------
+
+
+def trace(steps, objectives):
+    """A run with these steps and objectives."""
+    found = Trace()
+    for objective, step in zip(objectives, steps, strict=True):
+        found.add(objective, step)
+    return found
+
+
+@pytest.mark.parametrize(("n_steps", "expected"), [(1, False), (2, False), (3, True), (9, True)])
+def test_accelerated_within_counts_steps_from_the_end(n_steps, expected):
+    run = trace(["start", "em", "accepted", "em", "rejected"], range(5))
+    assert run.accelerated_within(n_steps) == expected
+
+
+def test_plain_runs_are_not_accelerated():
+    assert not trace(["start", "em", "rejected"], range(3)).accelerated_within(10)
+
+
+@pytest.mark.parametrize("kind", [RemainingGain, GainBelow])
+def test_a_small_gain_of_an_accelerator_is_no_end(kind):
+    objectives = [0.0, 50.0, 90.0, 120.0, 145.0, 145.0]
+    steps = ["start", *["em"] * 4]
+    assert not kind(1e-3).check(trace([*steps, "accepted"], objectives), 1.0).converged
+    assert kind(1e-3).check(trace([*steps, "em"], objectives), 1.0).converged
+
+
+def test_estimate_from_plain_steps_between_accelerated_ones():
+    """The last plain gain, and the largest rate of two plain steps in a row."""
+    #        start em    em    acc    em    em
+    gains = [2.0, 1.0, 40.0, 0.5, 0.4]
+    run = trace(["start", "em", "em", "accepted", "em", "em"], np.cumsum([0.0, *gains]))
+    check = RemainingGain(1e-9).check(run, 1.0)
+    # Too short for cycles, so nothing is estimated yet.
+    assert check.remaining == np.inf
+    # Now cycles of four: their gains shrink by 10 each, less than the plain steps do.
+    cycle = np.array([2.0, 1.0, 0.5, 0.4])
+    gains = np.concatenate([cycle, 0.1 * cycle, 0.01 * cycle])
+    run = trace(["start", *["accepted", "em", "em", "em"] * 3], np.cumsum([0.0, *gains]))
+    check = RemainingGain(1e-9).check(run, 1.0)
+    assert check.rate == pytest.approx(0.8)
+    assert check.remaining == pytest.approx(0.004 * 0.8 / 0.2)
+
+
+def test_estimate_from_cycles():
+    """Cycles of four whose gains halve: as much again is to come as the last cycle gained."""
+    cycle = np.array([8.0, 0.04, 0.03, 0.02])
+    gains = np.concatenate([cycle, 0.5 * cycle, 0.25 * cycle])
+    run = trace(["start", *["em", "accepted", "em", "accepted"] * 3], np.cumsum([0.0, *gains]))
+    check = RemainingGain(1e-9).check(run, 1.0)
+    assert check.remaining == pytest.approx(0.25 * cycle.sum())
+    assert check.rate == pytest.approx(0.5**0.25)
+
+
+def test_acceleration_is_forgotten_after_ten_plain_steps():
+    """Then two gains are enough for an estimate, as in plain EM."""
+    for n_plain, is_plain in [(9, False), (10, True)]:
+        gains = [50.0, 3.0, *0.5 ** np.arange(n_plain)]
+        run = trace(["start", "em", "accepted", *["em"] * n_plain], np.cumsum([0.0, *gains]))
+        check = RemainingGain(1e-9).check(run, 1.0)
+        expected = RemainingGain(1e-9).check(list(run), 1.0)
+        assert (check == expected) == is_plain
+
+
+def test_noise_is_a_unit_in_the_last_place_of_the_terms():
+    eps = np.finfo(float).eps
+    assert RemainingGain(0.0).noise(-3.0, 5.0) == pytest.approx(eps * (3.0 + 16.0 * 5.0))
+    assert RemainingGain(0.0).rounding(-3.0, 5.0) == pytest.approx(16.0 * eps * (3.0 + 16.0 * 5.0))
+
+
+def test_what_remains_after_a_gain_within_the_noise_is_at_most_the_noise():
+    objectives = [-250.0, -249.0, -248.5, -248.5]
+    assert RemainingGain(1e-9).check(objectives, 100.0).remaining == 0.0
+    # Gains that grow have an infinite estimate, but what is lost in the noise is not.
+    tiny = 1e-14 * np.array([0.0, 1.0, 3.0, 7.0])
+    convergence = RemainingGain(0.0)
+    check = convergence.check(list(tiny), 100.0)
+    assert check.converged
+    assert check.remaining == convergence.noise(tiny[-1], 100.0)

@@ -125,6 +125,10 @@ def test_fall_within_rounding_is_convergence(london, tamper):
     result = run(london, tamper(london.model, m_step=m_step), convergence=coarse)
     assert result.status is Status.CONVERGED
     np.testing.assert_array_equal(result.params.rates, london.start.rates)
+    # The history has that iteration: the parameters before are kept, and nothing is gained.
+    assert [(line.step, line.e_steps) for line in result.history] == [("start", 1), ("kept", 2)]
+    assert result.history[1].objective == result.history[0].objective == result.objective
+    assert result.history[1].step_norm > 0.0
 
 
 def test_fall_beyond_rounding_stalls(london, tamper):
@@ -139,6 +143,30 @@ def test_fall_beyond_rounding_stalls(london, tamper):
     assert "objective fell by" in result.message
     assert result.objective == objective_at(model, london.data, result.params)
     assert result.objective == max(line.objective for line in result.history)
+    assert result.history[-1].step == "kept"
+
+
+def test_each_parameters_are_vectorized_once(london, tamper):
+    calls = []
+
+    def to_vector(to_vector, params):
+        calls.append(params)
+        return to_vector(params)
+
+    run(london, tamper(london.model, to_vector=to_vector), max_iter=5)
+    assert len(calls) == 6
+    assert len({id(params) for params in calls}) == 6
+
+
+def test_a_model_without_vector_form_is_asked_once(london, tamper):
+    calls = []
+
+    def to_vector(to_vector, params):
+        calls.append(params)
+        raise NotImplementedError
+
+    run(london, tamper(london.model, to_vector=to_vector), max_iter=5)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("method", ["precompute", "e_step"])
