@@ -86,8 +86,10 @@ def _shift(
     weight, first, second = statistics
     moved = first - weight[:, None] * means
     if structure.is_shared:
-        change = means.T @ moved + first.T @ means
-        return GaussianStatistics(weight, moved, second - change)
+        # Of small matrices, `dot` is faster than `@`.
+        change = means.T.dot(moved)
+        change += first.T.dot(means)
+        return GaussianStatistics(weight, moved, np.subtract(second, change, out=change))
     if structure.is_diagonal:
         change = means * (moved + first)
     else:
@@ -128,7 +130,7 @@ class MomentBound(NamedTuple):
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """See `Bound`."""
-        np.matmul(self.theta, moment_features(block, self.structure), out=out)
+        np.dot(self.theta, moment_features(block, self.structure), out=out)
         if common and not self.structure.n_moments(block.rows.shape[1]):
             z = block.workspace.array("centered", block.rows.shape[::-1], block.dtype)
             np.copyto(z, block.scaled())
@@ -139,12 +141,12 @@ class MomentBound(NamedTuple):
         if block.scatter is None:
             return 0.0
         root = self.factor.precision_cholesky
-        return -0.5 * float(np.vdot(root, block.scatter @ root))
+        return -0.5 * float(np.vdot(root, block.scatter.dot(root)))
 
     def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
         """See `Bound`."""
         features = moment_features(block, self.structure)
-        sums = np.matmul(responsibilities, features.T).astype(np.float64, copy=False)
+        sums = responsibilities.dot(features.T).astype(np.float64, copy=False)
         n_features = block.rows.shape[1]
         second = sums[:, 1 + n_features :] if block.scatter is None else block.scatter
         return GaussianStatistics(sums[:, 0], sums[:, 1 : 1 + n_features], second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -78,6 +78,9 @@ class GaussianPrecomputed:
     factor: CovarianceFactor
     ridge: Array | None
     scaling: ColumnScaling
+    _forms: dict[Any, tuple[Array | None, Form, Any]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def constants(self) -> Array:
@@ -112,10 +115,6 @@ class GaussianPrecomputed:
     def _ridge_levels(self) -> Array:
         """Twice what the ridge takes off the log-density for each column observed."""
         return np.broadcast_to(self.ridge * self.factor.precision_diagonal, self.means.shape)
-
-    @cached_property
-    def _forms(self) -> dict[Any, tuple[Array | None, Form, Any]]:
-        return {}
 
     def form(self, block: RowBlock, log_weights: Array | None = None) -> tuple[Form, Any]:
         """The form for complete rows, and what it makes of the parameters.

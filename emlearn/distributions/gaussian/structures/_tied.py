@@ -38,7 +38,7 @@ class TiedCovariance(CovarianceStructure):
         return n_features * (n_features + 1) // 2
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
-        covariance: Array = second - (shift.T * weight) @ shift
+        covariance: Array = second - (shift.T * weight).dot(shift)
         covariance /= weight.sum()
         covariance.reshape(-1)[:: len(ridge) + 1] += ridge
         return covariance
@@ -69,7 +69,7 @@ class TiedCovariance(CovarianceStructure):
 
     def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         root = factor.precision_cholesky
-        return (means @ root) @ root.T, np.empty((len(means), 0))
+        return means.dot(root).dot(root.T), np.empty((len(means), 0))
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments
