@@ -19,8 +19,8 @@ the best optimum known of each, and the share of fits within 0.1 nats of it.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
-import sys
 import tempfile
 import time
 import warnings
@@ -191,7 +191,10 @@ def bench_starts():
 
 
 if __name__ == "__main__":
-    print("compiled kernels:", "none" if compiled is None else compiled.__name__)
     benchmarks = {"items": bench_items, "documents": bench_documents, "starts": bench_starts}
-    for name in sys.argv[1:] or benchmarks:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", help=f"some of {', '.join(benchmarks)}; default all")
+    names = parser.parse_args().what or list(benchmarks)
+    print("compiled kernels:", "none" if compiled is None else compiled.__name__)
+    for name in names:
         benchmarks[name]()

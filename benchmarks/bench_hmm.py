@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from emlearn import HiddenMarkovEM
 from emlearn.distributions import Gaussian
 from emlearn.engine.threads import available_threads
-from emlearn.hmm import _chain
+from emlearn.latent.chain import recursions
 
 N_ROWS = 50_000
 LENGTHS = [10, 50, N_ROWS]
@@ -142,7 +142,7 @@ def main():
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    compiled = "compiled" if _chain.compiled is not None else "numpy"
+    compiled = "compiled" if recursions.compiled is not None else "numpy"
     print(f"{os.cpu_count()} processors, {available_threads()} threads, {compiled} recursions\n")
     header()
     for covariance_type in ("full", "diag"):
@@ -154,7 +154,7 @@ def main():
                 compare(length, "full", n_states, 3)
         print("\nnumpy recursions")
         header()
-        _chain.compiled = None
+        recursions.compiled = None
         for length in LENGTHS:
             compare(length, "full", 4, 3)
 

@@ -32,11 +32,6 @@ from emlearn.engine.workspace import Workspace
 
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
 RELATIVE_RIDGE = 1e-6
-# Nats of a row's log-density that may be lost to cancellation for speed, by precision.
-_KAPPA = {
-    np.dtype(kind): loss / float(np.finfo(kind).eps)
-    for kind, loss in ((np.float64, 1e-10), (np.float32, 1e-3))
-}
 
 
 class GaussianSpec(NamedTuple):
@@ -249,7 +244,7 @@ class Gaussian(Family):
     def precompute(self, params: GaussianParams, column_spec: GaussianSpec) -> GaussianPrecomputed:
         """See `Family`."""
         return GaussianPrecomputed(
-            self.structure, *params, column_spec.prior.ridge, column_spec.scaling, _KAPPA
+            self.structure, *params, column_spec.prior.ridge, column_spec.scaling
         )
 
     def log_density(self, rows: GaussianRows, precomputed: GaussianPrecomputed, out: Array) -> None:

@@ -31,7 +31,11 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     With ``plus=operator.iadd`` the sum overwrites the arrays of `left`.
     """
     if isinstance(left, tuple):
-        parts = [add_statistics(a, b, plus) for a, b in zip(left, right, strict=True)]
+        # Mostly arrays, for which no call is needed.
+        parts = [
+            plus(a, b) if isinstance(a, np.ndarray) else add_statistics(a, b, plus)
+            for a, b in zip(left, right, strict=True)
+        ]
         return type(left)(*parts) if hasattr(left, "_fields") else tuple(parts)
     if isinstance(left, dict):
         return {key: add_statistics(value, right[key], plus) for key, value in left.items()}

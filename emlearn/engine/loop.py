@@ -101,7 +101,7 @@ def run_em(
             n_e_steps += 1
             statistics, log_likelihood = e_step(params)
             objective = log_likelihood + model.log_prior(params)
-            if not np.isfinite(objective):
+            if not math.isfinite(objective):
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
@@ -188,4 +188,4 @@ class _Vectorizer:
 
 def _distance(point: NDArray[np.float64], image: NDArray[np.float64]) -> float:
     step = image - point
-    return math.sqrt(step @ step)
+    return math.sqrt(step.dot(step))

@@ -134,6 +134,8 @@ class MixtureParams(NamedTuple):
 
 def log_weights(weights: Array) -> Array:
     """Logarithms of the mixing proportions; -inf for an empty component."""
+    if all(weights.tolist()):
+        return np.log(weights)
     logarithms = np.full(len(weights), -np.inf)
     np.log(weights, out=logarithms, where=weights > 0.0)
     return logarithms
@@ -197,7 +199,10 @@ class MixtureLaw(Law):
 
     def m_step(self, statistics: Array, params: MixtureParams) -> MixtureParams:
         """Proportions of the rows, and of the pseudo-rows."""
-        filled = statistics > EMPTY * statistics.sum()
+        total = statistics.sum()
+        if self.alpha == 0.0 and min(statistics.tolist()) > EMPTY * total:
+            return MixtureParams(statistics / total)
+        filled = statistics > EMPTY * total
         weight = np.where(filled, statistics, 0.0) + self.alpha
         return MixtureParams(weight / weight.sum())
 

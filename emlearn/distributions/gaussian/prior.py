@@ -52,13 +52,14 @@ class CovariancePrior(NamedTuple):
     @property
     def scatter(self) -> Array | None:
         """Scatter of the pseudo-rows, P: variances, or a matrix; None without any."""
-        parts = [] if self.constant is None else [self.constant]
-        if self.strength > 0.0 and self.target is not None:
-            parts.append(self.strength * self.target)
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        if parts[0].ndim == parts[1].ndim:
-            return parts[0] + parts[1]
+        if self.strength == 0.0 or self.target is None:
+            return self.constant
+        scatter = self.strength * self.target
+        if self.constant is None:
+            return scatter
+        if scatter.ndim == self.constant.ndim:
+            return self.constant + scatter
+        parts = (self.constant, scatter)
         return sum((np.diag(part) if part.ndim == 1 else part for part in parts), np.zeros(()))
 
     def estimate(
@@ -84,11 +85,13 @@ class CovariancePrior(NamedTuple):
             Covariances, in the layout of the structure.
         """
         weight, first, second = statistics
-        filled = weight > _EMPTY * weight.sum()
-        all_filled = bool(filled.all())
+        # Of a few numbers, this is faster in Python than in numpy.
+        weights = weight.tolist()
+        all_filled = min(weights) > _EMPTY * sum(weights)
         if all_filled:
             shift = first / weight[:, None]
         else:
+            filled = weight > _EMPTY * weight.sum()
             shift = np.where(filled[:, None], first, 0.0) / np.where(filled, weight, 1.0)[:, None]
         scatter = self.scatter
         if scatter is None:

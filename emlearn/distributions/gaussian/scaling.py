@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,12 @@ Array = NDArray[np.float64]
 _CHUNK = 1 << 16
 
 
-class ColumnScaling(NamedTuple):
+class _Units(NamedTuple):
+    center: Array
+    scale: Array
+
+
+class ColumnScaling(_Units):
     """The units of the arithmetic: ``z = (x - center) / scale``.
 
     Attributes
@@ -27,13 +33,16 @@ class ColumnScaling(NamedTuple):
         a constant column, or one scale for all columns.
     """
 
-    center: Array
-    scale: Array
-
-    @property
+    @cached_property
     def log_jacobian(self) -> float:
         """Log-density in units of the data minus that in scaled coordinates."""
         return -float(np.log(self.scale).sum())
+
+    @cached_property
+    def kernel_units(self) -> tuple[Array, Array]:
+        """Center, and inverse of the scale, in float64: what the compiled kernels read."""
+        # Scales are powers of two: their inverses are exact.
+        return self.center.astype(np.float64), 1.0 / self.scale
 
     def apply(self, rows: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
         """Rows (n_rows, n_features) as a block (n_features, n_rows), written to `out`."""

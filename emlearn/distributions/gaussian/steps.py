@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -38,15 +38,23 @@ from emlearn.kernels.softmax import to_responsibilities
 Array = NDArray[Any]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+# Nats of a row's log-density that may be lost to cancellation for speed, as the largest terms
+# that may cancel, by precision of the rows.
+_KAPPA = {
+    np.dtype(kind): loss / float(np.finfo(kind).eps)
+    for kind, loss in ((np.float64, 1e-10), (np.float32, 1e-3))
+}
+# Stands for the logarithm of 0; finite, so that an empty component times 0 is 0.
+_LOWEST = {np.dtype(kind): float(np.finfo(kind).min) / 4.0 for kind in (np.float64, np.float32)}
 # In units of the scale; the square is exact to a hundredth of a nat.
 _FAR = 1e7
 # Log-densities below which a row is looked at again, by precision of the rows.
 _FAR_DENSITY = {np.dtype(np.float64): -0.5 * _FAR**2, np.dtype(np.float32): -1e5}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class GaussianPrecomputed:
-    """K Gaussians, ready for rows.
+    """K Gaussians, ready for rows. Not frozen, which takes time in every E-step.
 
     Attributes
     ----------
@@ -62,8 +70,6 @@ class GaussianPrecomputed:
         Variance of the noise that is added to what is observed, in scaled coordinates.
     scaling : ColumnScaling
         The coordinates.
-    kappa : dict of dtype to float
-        Largest terms that may cancel in the moment form, by precision of the rows.
     """
 
     structure: CovarianceStructure
@@ -72,19 +78,21 @@ class GaussianPrecomputed:
     factor: CovarianceFactor
     ridge: Array | None
     scaling: ColumnScaling
-    kappa: dict[Any, float]
+    _forms: dict[Any, tuple[Array | None, Form, Any]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def constants(self) -> Array:
         """What is added to each component's log-density of a complete row."""
-        d = self.means.shape[1]
-        halves = self.factor.log_det + d * _LOG_2PI
+        n_components, d = self.means.shape
+        halves = self.factor.log_det
         if self.ridge is not None:
-            halves = halves + self.factor.precision_diagonal @ self.ridge
+            halves = halves + self.factor.precision_diagonal.dot(self.ridge)
+        constants: Array = -0.5 * halves
+        constants += self.scaling.log_jacobian - 0.5 * d * _LOG_2PI
         # Of shared covariances there is one, for all components.
-        constants = np.full(len(self.means), self.scaling.log_jacobian)
-        constants -= 0.5 * halves
-        return constants
+        return constants if len(constants) == n_components else constants.repeat(n_components)
 
     @cached_property
     def precision(self) -> Array | None:
@@ -108,22 +116,25 @@ class GaussianPrecomputed:
         """Twice what the ridge takes off the log-density for each column observed."""
         return np.broadcast_to(self.ridge * self.factor.precision_diagonal, self.means.shape)
 
-    @cached_property
-    def _forms(self) -> dict[Any, tuple[Form, Any]]:
-        return {}
+    def form(self, block: RowBlock, log_weights: Array | None = None) -> tuple[Form, Any]:
+        """The form for complete rows, and what it makes of the parameters.
 
-    def form(self, block: RowBlock) -> tuple[Form, Any]:
-        """The form for complete rows, and what it makes of the parameters."""
-        d = self.means.shape[1]
+        The last is kept: `log_weights`, which the log-densities then include, are the same
+        array for all blocks of an E-step.
+        """
+        dtype = block.rows.dtype
         # Without second moments their scatter has to be at hand.
-        exact = self.structure.n_moments(d) == 0 and block.scatter is None
-        key = (np.dtype(block.dtype), exact)
-        if key not in self._forms:
-            kappa = 0.0 if exact else self.kappa[key[0]]
+        exact = block.scatter is None and self.structure.n_moments(self.means.shape[1]) == 0
+        found = self._forms.get((dtype, exact))
+        if found is None or found[0] is not log_weights:
+            kappa = 0.0 if exact else _KAPPA[dtype]
             form = choose_form(self.structure, self.means, self.factor, kappa)
-            bound = form.bind(self.means, self.factor, self.constants, block.dtype)
-            self._forms[key] = (form, bound)
-        return self._forms[key]
+            constants = self.constants
+            if log_weights is not None:
+                constants = constants + _finite(log_weights, dtype)
+            bound = form.bind(self.means, self.factor, constants, dtype)
+            found = self._forms[dtype, exact] = (log_weights, form, bound)
+        return found[1:]
 
     # ---- log-densities ----------------------------------------------------------------
 
@@ -171,8 +182,7 @@ class GaussianPrecomputed:
         root = self.structure.kernel_root(self.factor, self.means.shape)
         return (
             rows.rows.T,
-            self.scaling.center,
-            1.0 / self.scaling.scale,
+            *self.scaling.kernel_units,
             np.ascontiguousarray(self.means),
             np.ascontiguousarray(root),
             np.ascontiguousarray(constants),
@@ -312,8 +322,6 @@ class GaussianPrecomputed:
 
         Rows with nothing observed have the mixing proportions, and no other statistics.
         """
-        # Finite, so that an empty component times 0 is 0.
-        log_weights = np.maximum(log_weights, float(np.finfo(rows.X.dtype).min) / 4.0)
         if rows.complete is not None and rows.complete_at is None:
             total, value = self._expect_complete(rows.complete, log_weights, weight, workspace)
             return total.weight, total, value
@@ -321,6 +329,7 @@ class GaussianPrecomputed:
         if rows.complete is not None:
             own = None if weight is None else rows.complete_part(weight)
             found.append(self._expect_complete(rows.complete, log_weights, own, workspace))
+        log_weights = _finite(log_weights, rows.X.dtype)
         if rows.missing is not None:
             own = _chosen(weight, rows.missing.at)
             found.append(self._expect_missing(rows.missing, log_weights, own))
@@ -336,8 +345,7 @@ class GaussianPrecomputed:
     def _expect_complete(
         self, block: RowBlock, log_weights: Array, weight: Array | None, workspace: Workspace
     ) -> tuple[GaussianStatistics, float]:
-        form, bound = self.form(block)
-        bound = bound.plus(log_weights)
+        form, bound = self.form(block, log_weights)
         if isinstance(bound, CompiledBound):
             return bound.expect(block, weight)
         joint = workspace.array("log_joint", (len(self.means), block.n_rows), block.dtype)
@@ -369,6 +377,11 @@ class GaussianPrecomputed:
             value += to_responsibilities(joint, _chosen(weight, block.order))
             moments.append(self._pattern_moments(block, joint, conditioned))
         return self._complete_moments(moments), value
+
+
+def _finite(log_weights: Array, dtype: Any) -> Array:
+    finite: Array = np.maximum(log_weights, _LOWEST[dtype])
+    return finite
 
 
 def _chosen(weight: Array | None, at: Array) -> Array | None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from emlearn.engine.model import DegenerateModelError
 from emlearn.kernels import compiled
@@ -265,7 +266,10 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
     if not margin.min() > floor * floor:
         component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
         raise singular(None if tied else component)
-    roots = np.triu(np.linalg.inv(lower).transpose(0, 2, 1))
+    roots = np.empty_like(lower)
+    for k in range(n):
+        # The inverse of a triangle is one, to the last zero, and takes a third of the time.
+        roots[k] = lapack.dtrtri(lower[k].T)[0]
     return CovarianceFactor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
 
 

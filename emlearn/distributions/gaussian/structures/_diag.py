@@ -30,9 +30,8 @@ class DiagonalCovariance(CovarianceStructure):
         return variances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
-        bad = ~(covariances > floor * floor).all(axis=1)
-        if bad.any():
-            raise singular(int(np.argmax(bad)))
+        if not covariances.min() > floor * floor:
+            raise singular(int(np.argmin((covariances > floor * floor).all(axis=1))))
         precision = 1.0 / covariances
         return CovarianceFactor(np.sqrt(precision), np.log(covariances).sum(axis=1), precision)
 

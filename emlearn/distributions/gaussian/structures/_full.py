@@ -27,19 +27,26 @@ def _packing(n_features: int) -> tuple[Array, Array, Array]:
     return rows * n_features + columns, coefficient, position
 
 
+@cache
+def _lengths(n_features: int) -> Array:
+    """Factors of the entries of a triangle, such that its norm is that of the matrix."""
+    lengths: Array = np.sqrt(-2.0 * _packing(n_features)[1])
+    return lengths
+
+
 def to_triangles(matrices: Array) -> Array:
     """Triangles of symmetric matrices, of the norm of the matrices."""
-    upper, coefficient, _ = _packing(matrices.shape[-1])
-    entries = matrices.reshape(-1, matrices.shape[-1] ** 2).take(upper, axis=1)
-    vector: Array = entries * np.sqrt(-2.0 * coefficient)
+    n_features = matrices.shape[-1]
+    entries = matrices.reshape(-1, n_features**2).take(_packing(n_features)[0], axis=1)
+    vector: Array = entries * _lengths(n_features)
     return vector.ravel()
 
 
 def from_triangles(vector: Array, n_features: int) -> Array:
     """Symmetric matrices from `to_triangles`; DegenerateModelError if not finite."""
-    _, coefficient, position = _packing(n_features)
-    entries = finite(vector).reshape(-1, len(coefficient)) / np.sqrt(-2.0 * coefficient)
-    return entries.take(position, axis=1)
+    lengths = _lengths(n_features)
+    entries = finite(vector).reshape(-1, len(lengths)) / lengths
+    return entries.take(_packing(n_features)[2], axis=1)
 
 
 def inverse_transpose(root: Array) -> Array:

@@ -32,9 +32,8 @@ class SphericalCovariance(CovarianceStructure):
         return variances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
-        bad = ~(covariances > floor * floor)
-        if bad.any():
-            raise singular(int(np.argmax(bad)))
+        if not covariances.min() > floor * floor:
+            raise singular(int(np.argmin(covariances > floor * floor)))
         precision = np.repeat(1.0 / covariances[:, None], n_features, axis=1)
         return CovarianceFactor(
             np.sqrt(precision[:, 0]), n_features * np.log(covariances), precision

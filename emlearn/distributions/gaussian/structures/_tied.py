@@ -38,8 +38,9 @@ class TiedCovariance(CovarianceStructure):
         return n_features * (n_features + 1) // 2
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
-        covariance = (second - (shift.T * weight) @ shift) / weight.sum()
-        covariance[np.diag_indices(len(ridge))] += ridge
+        covariance: Array = second - (shift.T * weight).dot(shift)
+        covariance /= weight.sum()
+        covariance.reshape(-1)[:: len(ridge) + 1] += ridge
         return covariance
 
     def estimate_alive(
@@ -57,8 +58,8 @@ class TiedCovariance(CovarianceStructure):
         return covariances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
-        factor = cholesky_factor(covariances[None], floor, tied=True)
-        return factor._replace(precision_cholesky=factor.precision_cholesky[0])
+        root, log_det, diagonal = cholesky_factor(covariances[None], floor, tied=True)
+        return CovarianceFactor(root[0], log_det, diagonal)
 
     def n_moments(self, n_features: int) -> int:
         return 0
@@ -68,7 +69,7 @@ class TiedCovariance(CovarianceStructure):
 
     def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
         root = factor.precision_cholesky
-        return (means @ root) @ root.T, np.empty((len(means), 0))
+        return means.dot(root).dot(root.T), np.empty((len(means), 0))
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments
