@@ -335,6 +335,14 @@ class Family(ABC):
         """
         return fitted
 
+    def levels(self, column_spec: Any) -> list[Array | None] | None:
+        """Values of the levels of each column, in the order of their probabilities.
+
+        None stands for a column without levels; the default, for a family of such columns,
+        is None for all of them together.
+        """
+        return None
+
     @abstractmethod
     def sample(
         self, params: Any, column_spec: Any, labels: Array, rng: np.random.Generator

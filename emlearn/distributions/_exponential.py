@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._published import read_parameter
+from emlearn.distributions._published import read_parameter, require_entries
 from emlearn.engine import DegenerateModelError
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -134,6 +134,10 @@ class ExponentialFamily(Family):
         """The parameter that the user knows, from the mean of t(x); default: that mean."""
         return mean
 
+    def mean_of(self, parameter: Array) -> Array:
+        """The mean of t(x), from the parameter that the user knows: undoes `parameter`."""
+        return parameter
+
     def prior(self, column_spec: ItemSpec) -> tuple[float, Array]:
         """Number of pseudo-rows, and their mean of t(x)."""
         return self.alpha, column_spec.mean
@@ -235,34 +239,31 @@ class ExponentialFamily(Family):
         """See `Family`."""
         return (self.name,)
 
-    def mean_of(self, parameter: Array) -> Array:
-        """The mean of t(x), from the parameter that the user knows: undoes `parameter`."""
-        return parameter
-
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+        self, public: Mapping[str, ArrayLike], column_spec: ItemSpec, fitted: Any = None
     ) -> ItemParams:
         """See `Family`."""
-        given = read_parameter(public, self.name, 2)
-        mean = np.asarray(self.mean_of(given), np.float64)
+        return ItemParams(self._means(public, len(column_spec.mean)))
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: ItemSpec | None = None) -> ItemSpec:
+        """See `Family`: without a fit, the means are those of equal weights."""
+        return ItemSpec(self._means(public).mean(axis=0)) if fitted is None else fitted
+
+    def _means(
+        self, public: Mapping[str, ArrayLike], n_features: int | str = "n_features"
+    ) -> Array:
+        """Means of t(x) from published parameters; raises where these are not valid."""
+        given = read_parameter(public, self.name, ("n_components", n_features))
         with np.errstate(all="ignore"):
-            back = np.asarray(self.parameter(mean))
-        if not np.allclose(back, given, rtol=1e-6, atol=1e-300):
-            raise ValueError(
-                f"{self.name} cannot be read back: {type(self).__name__} changes the mean in "
-                "`parameter`, so it has to define `mean_of`, which undoes that; or a value is "
-                "outside the domain."
+            mean = np.asarray(self.mean_of(given), np.float64)
+            again, back = self.from_real(self.to_real(mean)), self.parameter(mean)
+        valid = np.isfinite(mean) & np.isclose(again, mean, rtol=1e-8, atol=_TINY * 8.0)
+        require_entries(valid, given, self.name, "which is outside its domain")
+        if not np.allclose(back, given, rtol=1e-6, atol=_TINY * 8.0):
+            raise TypeError(
+                f"{type(self).__name__}.mean_of does not undo parameter; define both or none."
             )
-        with np.errstate(all="ignore"):
-            valid = (
-                np.isfinite(self.natural(mean)).all()
-                and (
-                    np.abs(self.from_real(self.to_real(mean)) - mean) <= 1e-6 * (1.0 + np.abs(mean))
-                ).all()
-            )
-        if not valid:
-            raise ValueError(f"{self.name} has values outside its domain: {given}.")
-        return ItemParams(mean)
+        return mean
 
     def sample(
         self, params: ItemParams, column_spec: ItemSpec, labels: Array, rng: np.random.Generator

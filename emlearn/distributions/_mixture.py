@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
-from emlearn.distributions._published import read_probabilities
+from emlearn.distributions._published import ParameterError, read_probabilities, require_names
 
 
 class MixtureParams(NamedTuple):
@@ -200,27 +201,29 @@ class Mixture(Family):
         """See `Family`."""
         return ("weight", *self.family.public_names)
 
-    def _parts_of(
-        self, public: Mapping[str, ArrayLike], shape: tuple[int, ...]
-    ) -> dict[str, Array]:
-        """The parameters of the parts, their first axis running over all parts."""
+    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
+        """The proportions, and the parameters of all parts along one axis."""
+        weight = read_probabilities(public, "weight", ("n_components", self.n_parts))
+        require_names(public, self.family.public_names)
         parts = {}
         for name in self.family.public_names:
             value = np.asarray(public[name])
-            if value.shape[:2] != shape:
-                raise ValueError(
-                    f"{name} must have the first two axes of weight, {shape}, got shape "
-                    f"{value.shape}."
-                )
-            parts[name] = value.reshape(shape[0] * shape[1], *value.shape[2:])
-        return parts
+            if value.shape[:2] != weight.shape:
+                need = f"must have shape ({len(weight)}, {self.n_parts}, ...)"
+                raise ParameterError(name, f"{need}, got {value.shape}")
+            parts[name] = value.reshape(-1, *value.shape[2:])
+        return weight, parts
 
-    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
-        weight = read_probabilities(public, "weight", 2)
-        missing = [name for name in self.family.public_names if name not in public]
-        if missing:
-            raise ValueError(f"The parameters of the components need {missing[0]!r}.")
-        return weight, self._parts_of(public, weight.shape)
+    def _of_parts(self, call: Callable[[], Any]) -> Any:
+        """Result for the parts; errors name their component."""
+        try:
+            return call()
+        except ParameterError as error:
+            raise error.at(component=self._component_of) from None
+
+    def _component_of(self, position: int) -> str:
+        component, part = divmod(position, self.n_parts)
+        return f"{component}, part {part}"
 
     def shape_of(self, public: Mapping[str, ArrayLike]) -> tuple[int, int]:
         """See `Family`."""
@@ -232,11 +235,16 @@ class Mixture(Family):
     ) -> MixtureParams:
         """See `Family`."""
         weight, parts = self._read(public)
-        return MixtureParams(weight, self.family.from_public(parts, column_spec, fitted))
+        read = partial(self.family.from_public, parts, column_spec, fitted)
+        return MixtureParams(weight, self._of_parts(read))
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> Any:
         """See `Family`."""
-        return self.family.spec_of(self._read(public)[1], fitted)
+        return self._of_parts(partial(self.family.spec_of, self._read(public)[1], fitted))
+
+    def levels(self, column_spec: Any) -> list[Array | None] | None:
+        """See `Family`."""
+        return self.family.levels(column_spec)
 
     def sample(
         self, params: MixtureParams, column_spec: Any, labels: Array, rng: np.random.Generator

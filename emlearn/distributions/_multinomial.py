@@ -224,10 +224,20 @@ class Multinomial(Family):
     public_names: ClassVar[tuple[str, ...]] = ("probability",)
 
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+        self, public: Mapping[str, ArrayLike], column_spec: MultinomialSpec, fitted: Any = None
     ) -> MultinomialParams:
         """See `Family`."""
-        return MultinomialParams(read_probabilities(public, "probability", 2))
+        shape = ("n_components", len(column_spec.share))
+        return MultinomialParams(read_probabilities(public, "probability", shape))
+
+    def spec_of(
+        self, public: Mapping[str, ArrayLike], fitted: MultinomialSpec | None = None
+    ) -> MultinomialSpec:
+        """See `Family`: without a fit, nothing is known of the lengths of rows."""
+        if fitted is not None:
+            return fitted
+        given = read_probabilities(public, "probability", ("n_components", "n_features"))
+        return MultinomialSpec(given.mean(axis=0), np.empty(0), np.empty(0))
 
     def sample(
         self,
@@ -237,10 +247,10 @@ class Multinomial(Family):
         rng: np.random.Generator,
     ) -> Array:
         """See `Family`."""
-        if column_spec is None:
+        if not len(column_spec.length):
             raise ValueError(
-                "Documents cannot be drawn from parameters alone: their lengths are those of the "
-                "rows of a fit."
+                "Rows of counts cannot be drawn from parameters alone: their sums are drawn from "
+                "those of the rows of a fit. Fit the estimator before you call sample."
             )
         length = rng.choice(column_spec.length, len(labels), p=column_spec.chance).astype(np.int64)
         return rng.multinomial(length, params.probability[labels]).astype(np.float64)

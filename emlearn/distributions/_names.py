@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from emlearn.distributions._bernoulli import Bernoulli
@@ -44,8 +45,24 @@ def find_family(family: Any) -> Family:
                 "A list of families needs pairs (family, columns), as in "
                 f"[('poisson', ['visits']), ('gaussian', [2, 3])]; got {family!r}."
             )
-        return Product(tuple((find_family(part), columns) for part, columns in family))
+        return _product(family)
     raise ValueError(
         f"family must be one of {sorted(FAMILIES)}, an emlearn.distributions.Family, or a list of "
         f"(family, columns), got {family!r}."
     )
+
+
+def _product(pairs: Sequence[tuple[Any, Any]]) -> Product:
+    """The product of the families of a list; "ignore" stands for no family."""
+    parts, ignored = [], []
+    for part, columns in pairs:
+        if isinstance(part, str) and part == "ignore":
+            ignored.append(columns)
+        else:
+            parts.append((find_family(part), columns))
+    if not parts or len(ignored) > 1:
+        raise ValueError(
+            "A list of families needs at least one of them, and names the columns to leave out in "
+            f"one pair ('ignore', columns); got {list(pairs)!r}."
+        )
+    return Product(tuple(parts), *ignored)

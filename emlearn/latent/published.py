@@ -80,6 +80,18 @@ class PublishedComponents(BaseEstimator):
             raise ValueError(f"component_params_: {error}") from None
         return found
 
+    @property
+    def levels_(self) -> list[Array | None]:
+        """Levels of each column of items: level l is that of entry l of its probabilities.
+
+        None for a column that has none, as of counts or numbers. Only if the family has levels.
+        """
+        emissions = self._emissions()
+        levels = emissions.family.levels(emissions.column_spec)
+        if levels is None:
+            raise AttributeError(f"{emissions.family!r} has no levels, so there is no levels_.")
+        return levels
+
     def _resumes(self) -> bool:
         return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,11 @@ def check_family(
     - `log_density` adds to what it is given, finite values, and leaves the rest alone;
     - rows that are taken, and rows encoded anew, have the densities that they had;
     - a row of which all is missing adds 0;
-    - what is published has the component as its first axis;
+    - what is published has the component as its first axis, and `public_names` are its names;
+      `shape_of` finds in it the numbers of components and features;
+    - parameters taken from what is published are the same, with the column spec of the fit, with
+      one made without a fit, and with one of other rows; a parameter that is missing or not
+      finite is refused;
     - what `sample` draws can be encoded;
     - the column_spec and the parameters survive pickling;
     - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
@@ -135,6 +140,7 @@ def _check_rows(
         "the first axis of what is published is not the component",
         "to_public",
     )
+    _check_published(family, X, params, column_spec, published, require)
     drawn = family.sample(params, column_spec, np.arange(50) % n_components, rng)
     require(drawn.shape == (50, X.shape[1]), "sample returns another shape", "sample")
     family.encode(drawn, column_spec)
@@ -144,3 +150,86 @@ def _check_rows(
     require(
         same(out, plain), "parameters change when pickled", "the types of params and column_spec"
     )
+
+
+def _check_published(
+    family: Family,
+    X: Any,
+    params: Any,
+    column_spec: Any,
+    published: dict[str, Array],
+    require: Callable[[Any, str, str], None],
+) -> None:
+    require(
+        tuple(published) == family.public_names,
+        f"to_public returns {tuple(published)}, public_names are {family.public_names}",
+        "public_names",
+    )
+    n_components = len(next(iter(published.values())))
+    shape = family.shape_of(published)
+    require(
+        tuple(shape) == (n_components, X.shape[1]),
+        f"what is published is of {shape} components and features, not of "
+        f"{(n_components, X.shape[1])}",
+        "shape_of",
+    )
+    levels = family.levels(column_spec)
+    require(
+        levels is None or len(levels) == X.shape[1], "columns and lists of levels differ", "levels"
+    )
+
+    def density(public: dict[str, Array], spec: Any, fitted: Any = None) -> Array:
+        own = family.precompute(family.from_public(public, spec, fitted), spec)
+        out = np.zeros((n_components, X.shape[0]))
+        family.log_density(family.encode(X, spec), own, out)
+        return out
+
+    plain = np.zeros((n_components, X.shape[0]))
+    family.log_density(family.encode(X, column_spec), family.precompute(params, column_spec), plain)
+    size = max(float(np.abs(plain).max()), 1.0)
+
+    def same(found: Array) -> bool:
+        return bool(np.allclose(found, plain, rtol=0.0, atol=1e-8 * size))
+
+    fitted = family.spec_of(published, column_spec)
+    require(same(density(published, fitted)), "parameters published are others", "from_public")
+    back = family.to_public(family.from_public(published, fitted), fitted)
+    require(
+        all(np.allclose(back[name], value, rtol=1e-8) for name, value in published.items()),
+        "parameters are others when they are published again",
+        "from_public and to_public",
+    )
+    # Another fit, of fewer rows: its spec may have another scale, or other levels.
+    part = X[np.arange(0, X.shape[0], 2)]
+    other = family.column_spec(part)
+    moved = family.to_public(family.from_public(published, other, column_spec), other)
+    again = family.from_public(moved, column_spec, other)
+    own = family.precompute(family.from_public(published, other, column_spec), other)
+    out, expected = np.zeros((2, n_components, part.shape[0]))
+    family.log_density(family.encode(part, other), own, out)
+    family.log_density(
+        family.encode(part, column_spec), family.precompute(again, column_spec), expected
+    )
+    require(
+        np.allclose(out, expected, rtol=0.0, atol=1e-8 * size),
+        "rows have other densities where the parameters come from a fit of other rows",
+        "from_public, which expresses parameters in the column spec that it is given",
+    )
+    free = family.spec_of(published, None)
+    freely = family.to_public(family.from_public(published, free), free)
+    require(
+        all(np.allclose(freely[name], value, rtol=1e-8) for name, value in published.items()),
+        "parameters are others without the column spec of a fit",
+        "spec_of, which has to make one from what is published alone",
+    )
+    for name, value in published.items():
+        without = {key: own for key, own in published.items() if key != name}
+        for wrong in (without, {**without, name: value * np.nan}):
+            try:
+                family.from_public(wrong, column_spec)
+            except ValueError as error:
+                require(
+                    name in str(error), f"the error about {name!r} does not name it", "from_public"
+                )
+            else:
+                require(False, f"{name!r} may be missing or NaN", "from_public")

@@ -395,10 +395,10 @@ INFINITE = np.full((2, 2, 2), np.inf)
 @pytest.mark.parametrize(
     ("name", "public", "match"),
     [
-        ("full", {}, "need 'mean'"),
+        ("full", {}, "mean is missing"),
         ("full", {"mean": np.zeros((2, 2))}, "need 'covariance', 'precision' or"),
-        ("full", {"mean": np.zeros(2), "covariance": EYE}, "mean must have 2 dimensions"),
-        ("full", {"mean": [[0, np.nan]] * 2, "covariance": EYE}, "mean must be finite"),
+        ("full", {"mean": np.zeros(2), "covariance": EYE}, "mean must have shape"),
+        ("full", {"mean": [[0, np.nan]] * 2, "covariance": EYE}, "column 1 is nan"),
         ("full", {"mean": np.zeros((2, 2)), "covariance": EYE[:1]}, r"shape \(2, 2, 2\)"),
         ("full", {"mean": np.zeros((2, 2)), "covariance": INFINITE}, "covariance must be fin"),
         ("full", {"mean": np.zeros((2, 2)), "covariance": EYE * [[[1.0]], [[-1.0]]]},

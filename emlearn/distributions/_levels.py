@@ -1,0 +1,115 @@
+"""Levels of the columns, and how these are read in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions._contract import Array
+
+# Joint levels of a group: the tables of some groups have to stay in the fastest cache.
+_JOINT_LEVELS = 128
+# More than these are no levels, but numbers or identifiers.
+MOST_LEVELS = 2**16
+
+
+class CategoricalSpec(NamedTuple):
+    """Levels of the columns, and how these are grouped.
+
+    Attributes
+    ----------
+    n_levels : ndarray of shape (n_features,)
+        Number of levels of each column.
+    levels : tuple of ndarray
+        Values of the levels of each column, increasing.
+    are_positions : bool
+        Whether the levels of all columns are 0, 1, 2, ....
+    groups : tuple of (int, int)
+        First and last column (exclusive) of each group.
+    stride : ndarray of shape (n_features,)
+        By how much the joint level of its group grows with the level of a column.
+    offset : ndarray of shape (n_groups + 1,)
+        Position of the first joint level of each group among those of all.
+    """
+
+    n_levels: NDArray[np.intp]
+    levels: tuple[Array, ...]
+    are_positions: bool
+    groups: tuple[tuple[int, int], ...]
+    stride: NDArray[np.intp]
+    offset: NDArray[np.intp]
+
+
+def make_spec(levels: Sequence[Array]) -> CategoricalSpec:
+    """Group neighboring columns as long as they have few joint levels."""
+    n_levels = np.array([len(own) for own in levels], np.intp)
+    sizes = n_levels + 1
+    groups, stride, offset = [], np.empty(len(sizes), np.intp), [0]
+    start, product = 0, 1
+    for column, size in enumerate(sizes):
+        if column > start and product * size > _JOINT_LEVELS:
+            groups.append((start, column))
+            offset.append(offset[-1] + product)
+            start, product = column, 1
+        stride[column] = product
+        product *= int(size)
+    groups.append((start, len(sizes)))
+    offset.append(offset[-1] + product)
+    are_positions = all(own[-1] == len(own) - 1.0 for own in levels)
+    return CategoricalSpec(
+        n_levels, tuple(levels), are_positions, tuple(groups), stride, np.array(offset, np.intp)
+    )
+
+
+def distinct(column: Array) -> Array:
+    """Codes in a column, increasing."""
+    codes = column[~np.isnan(column)]
+    if codes.max(initial=0.0) < MOST_LEVELS:
+        return np.flatnonzero(np.bincount(codes.astype(np.intp))).astype(np.float64)
+    return np.unique(codes).astype(np.float64)
+
+
+def positions_among(X: Array, levels: Sequence[Array]) -> Array:
+    """Positions of codes among the levels of their columns; infinity for none of them."""
+    positions = np.full(X.shape, np.inf)
+    for j, own in enumerate(levels):
+        place = np.minimum(np.searchsorted(own, X[:, j]), len(own) - 1)
+        positions[:, j] = np.where(own[place] == X[:, j], place, np.inf)
+    return positions
+
+
+def _read_levels(own: Any) -> int | tuple[float, ...]:
+    """What is declared of one column: a number of levels, or their codes."""
+    codes = np.asarray(own)
+    valid = np.issubdtype(codes.dtype, np.number) and np.isrealobj(codes) and codes.size > 0
+    if not valid or not ((codes >= 0) & (codes == np.floor(codes)) & np.isfinite(codes)).all():
+        raise ValueError(f"n_levels must be integers, or arrays of codes >= 0, got {own!r}.")
+    if codes.ndim == 0:
+        if codes < 1:
+            raise ValueError(f"n_levels must be at least 1, got {own!r}.")
+        return int(codes)
+    return tuple(np.unique(codes).astype(np.float64).tolist())
+
+
+def read_declaration(n_levels: Any) -> int | tuple[int | tuple[float, ...], ...]:
+    """What is declared, as numbers and tuples, which can be compared."""
+    if not isinstance(n_levels, Iterable):
+        own = _read_levels(n_levels)
+        assert isinstance(own, int)
+        return own
+    return tuple(_read_levels(own) for own in n_levels)
+
+
+def require_declared(seen: Array, declared: Array, column: int) -> None:
+    """Raise ValueError if a code that was seen is no level that was declared."""
+    undeclared = np.setdiff1d(seen, declared)
+    if len(undeclared):
+        codes = [f"{code:.0f}" for code in declared]
+        shown = codes if len(codes) < 9 else [*codes[:4], "...", codes[-1]]
+        raise ValueError(
+            f"Column {column} of X has the code {undeclared[0]:.0f}, which is not among the "
+            f"levels declared by n_levels: {', '.join(shown)}."
+        )
