@@ -123,6 +123,10 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
     component_params_ : dict of str to ndarray
         Parameters of the states by name, in the units of the data; the first axis is the
         state. For example "probability", "rate", "mean", "covariance".
+    levels_ : list of ndarray or None, of length n_features
+        Codes of the levels of each column of items, in the order of their probabilities:
+        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
+        in state k. None for a column without levels. Only if the family has levels.
     means_ : ndarray of shape (n_components, n_features)
         Means. Only if the family is Gaussian.
     covariances_ : ndarray

@@ -112,6 +112,10 @@ class FiniteMixtureEM(PublishedComponents, MixtureScoring, EMFitting):
     component_params_ : dict of str to ndarray
         Parameters of the components by name, in the units of the data; the first axis is
         the component. For example "probability", "rate", "mean", "covariance".
+    levels_ : list of ndarray or None, of length n_features
+        Codes of the levels of each column of items, in the order of their probabilities:
+        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
+        in component k. None for a column without levels. Only if the family has levels.
     family_ : Family
         The family fitted.
     n_components_ : int

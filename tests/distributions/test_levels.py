@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from emlearn import FiniteMixtureEM
+from emlearn import FiniteMixtureEM, HiddenMarkovEM
 from emlearn.distributions import Categorical, DomainError, Mixture, Poisson, Product
 
 
@@ -94,3 +94,51 @@ def test_levels_of_parts():
     assert_array_equal(third, [10, 20])
     counts = Product(((Poisson(), (0, 1)),))
     assert counts.levels(counts.column_spec(X[:, :2])) is None
+
+
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+def test_levels_tell_what_probabilities_are_of(cls):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.choice([3.0, 7.0, 8.0], 60), rng.poisson(2.0, 60), rng.choice([1.0, 5.0], 60)]
+    X[0, 0] = np.nan
+    family = [("categorical", [0, 2]), ("poisson", [1])]
+    model = cls(1, family=family, random_state=0).fit(X)
+    first, counts, last = model.levels_
+    assert_array_equal(first, [3, 7, 8])
+    assert counts is None
+    assert_array_equal(last, [1, 5])
+    probability = model.component_params_["probability"][0]
+    for own, levels, column in zip(probability, (first, last), (X[1:, 0], X[:, 2]), strict=True):
+        for p, level in zip(own, levels, strict=False):
+            assert p == pytest.approx((column == level).mean(), abs=1e-3)
+    first[0] = 100.0
+    assert model.levels_[0][0] == 3.0
+    plain = cls(1, family="poisson", random_state=0).fit(X[:, 1:])
+    for without in (plain, cls(1, family="categorical")):
+        assert not hasattr(without, "levels_")
+    with pytest.raises(AttributeError, match=r"Poisson\(.*\) has no levels"):
+        plain.levels_  # noqa: B018
+
+
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+def test_levels_of_parameters_that_were_set(cls):
+    law = {"weights": [1.0]}
+    if cls is HiddenMarkovEM:
+        law = {"startprob": [1.0], "transmat": [[1.0]]}
+    params = {"probability": [[[0.2, 0.8, 0.0], [0.1, 0.2, 0.7]]]}
+    model = cls.from_parameters(**law, component_params=params, family="categorical")
+    assert [list(own) for own in model.levels_] == [[0, 1], [0, 1, 2]]
+    declared = Categorical(n_levels=[[5, 6, 9], [2, 3, 4]], unseen="error")
+    model = cls.from_parameters(**law, component_params=params, family=declared)
+    assert [list(own) for own in model.levels_] == [[5, 6, 9], [2, 3, 4]]
+    assert model.score([[6.0, 4.0]]) == pytest.approx(np.log(0.8 * 0.7))
+    with pytest.raises(ValueError, match="X has 7 in row 0, column 0, but needs one of the known"):
+        model.score([[7.0, 4.0]])
+
+
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+def test_a_code_in_a_gap_is_refused_on_request(cls):
+    X = np.array([[0.0], [3], [4]] * 10)
+    model = cls(1, family=Categorical(unseen="error"), random_state=0).fit(X)
+    with pytest.raises(ValueError, match="X has 1 in row 1, column 0, but needs one of the known"):
+        model.predict([[0.0], [1.0]])
