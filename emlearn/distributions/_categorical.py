@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import require, require_counts
+from emlearn.distributions._domain import ColumnError, require, require_counts
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._levels import (
     MOST_LEVELS,
@@ -125,9 +125,10 @@ class Categorical(Family):
         seen = [distinct(column) for column in X.T]
         for j, own in enumerate(seen):
             if len(own) > MOST_LEVELS:
-                raise ValueError(
-                    f"Column {j} of X has {len(own)} different codes, which are more than an item "
-                    "has levels. Leave it out, or bin it."
+                raise ColumnError(
+                    [j],
+                    f"has {len(own)} different codes, which are too many for an item: at most "
+                    f"{MOST_LEVELS} are possible. Leave it out, or bin it.",
                 )
             if declared is not None:
                 require_declared(own, declared[j], j)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,22 +39,81 @@ def require(valid: Array, X: Array, what: str) -> None:
         raise DomainError(float(X[row, column]), int(row), int(column), what)
 
 
-class DomainError(ValueError):
+class ColumnError(ValueError):
+    """A family cannot describe some columns of X.
+
+    Parameters
+    ----------
+    columns : sequence of int or str
+        Their positions, or their names.
+    problem : str
+        What is wrong; completes "Column 3 of X ...".
+    """
+
+    def __init__(self, columns: Sequence[int | str], problem: str):
+        known = list(columns)
+        which = f"Column {known[0]!r}" if len(known) == 1 else f"Columns {known}"
+        super().__init__(f"{which} of X {problem}")
+        self._columns, self._problem = known, problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ColumnError, (self._columns, self._problem)
+
+    def at(self, rows: Any = None, columns: Any = None) -> ColumnError:
+        """The error for rows and columns that are those of these positions, or names, in X."""
+        own = [j if columns is None else _label(columns, j) for j in self._columns]
+        return ColumnError(own, self._problem)
+
+
+class DomainError(ColumnError):
     """An entry of X is outside the domain of a family."""
 
-    def __init__(self, value: float, row: int, column: int, what: str):
+    def __init__(self, value: float, row: int, column: int | str, what: str):
         kind = "Negative values in data: " if value < 0 else ""
-        super().__init__(f"{kind}X has {value:g} in row {row}, column {column}, but needs {what}.")
+        ValueError.__init__(
+            self, f"{kind}X has {value:g} in row {row}, column {column!r}, but needs {what}."
+        )
         self._entry = (value, row, column, what)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DomainError, self._entry
 
     def at(self, rows: Any = None, columns: Any = None) -> DomainError:
-        """The error for rows and columns that are the ones of these positions in X."""
+        """See `ColumnError`."""
         value, row, column, what = self._entry
         row = row if rows is None else int(rows[row])
-        return DomainError(value, row, column if columns is None else int(columns[column]), what)
+        return DomainError(value, row, column if columns is None else _label(columns, column), what)
+
+
+def _label(columns: Any, column: Any) -> int | str:
+    """Position or name in X; of numpy's types, those of Python."""
+    own = columns[column]
+    return str(own) if isinstance(own, str) else int(own)
+
+
+@contextmanager
+def named_columns(names: Any) -> Iterator[None]:
+    """Errors about columns of X name them, if they have names."""
+    try:
+        yield
+    except ColumnError as error:
+        if names is None:
+            raise
+        raise error.at(columns=names) from None
+
+
+# Counts are drawn as integers of 64 bits; numpy keeps some distance from their bound.
+_LARGEST_DRAWN = 9.2e18
+
+
+def require_drawable(expected: Array, what: str) -> None:
+    """Raise ValueError if counts that are expected to be so large cannot be drawn."""
+    largest = float(expected.max(initial=0.0))
+    if largest > _LARGEST_DRAWN:
+        raise ValueError(
+            f"Counts cannot be drawn: {what} is {largest:.3g}, but counts of more than "
+            f"{_LARGEST_DRAWN:.2g} are beyond the range of 64-bit integers."
+        )
 
 
 def require_counts(X: Array, what: str) -> None:

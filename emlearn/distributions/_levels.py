@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions._contract import Array
+from emlearn.distributions._domain import ColumnError
 
 # Joint levels of a group: the tables of some groups have to stay in the fastest cache.
 _JOINT_LEVELS = 128
@@ -109,7 +110,8 @@ def require_declared(seen: Array, declared: Array, column: int) -> None:
     if len(undeclared):
         codes = [f"{code:.0f}" for code in declared]
         shown = codes if len(codes) < 9 else [*codes[:4], "...", codes[-1]]
-        raise ValueError(
-            f"Column {column} of X has the code {undeclared[0]:.0f}, which is not among the "
-            f"levels declared by n_levels: {', '.join(shown)}."
+        raise ColumnError(
+            [column],
+            f"has the code {undeclared[0]:.0f}, which is not among the levels declared by "
+            f"n_levels: {', '.join(shown)}.",
         )

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError, require_counts
+from emlearn.distributions._domain import DomainError, require_counts, require_drawable
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._published import read_probabilities
 
@@ -252,6 +252,7 @@ class Multinomial(Family):
                 "Rows of counts cannot be drawn from parameters alone: their sums are drawn from "
                 "those of the rows of a fit. Fit the estimator before you call sample."
             )
+        require_drawable(column_spec.length, "the largest sum of a row that was fitted")
         length = rng.choice(column_spec.length, len(labels), p=column_spec.chance).astype(np.int64)
         return rng.multinomial(length, params.probability[labels]).astype(np.float64)
 

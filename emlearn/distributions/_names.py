@@ -23,17 +23,22 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(family: Any) -> Family:
-    """The family of a name, or the product of a list; a family itself is returned as it is.
+    """The family of a name, or the product of a list; a family is returned as it is.
 
     Parameters
     ----------
     family : str, Family or list of (family, columns)
-        What an estimator was given.
+        What an estimator was given. In a list, ``("ignore", columns)`` leaves columns out.
+
+    Returns
+    -------
+    family : Family
+        Not yet at the columns of X.
 
     Raises
     ------
     ValueError
-        If there is none of that name, or the list is none of pairs.
+        If there is no family of that name, or the list does not consist of pairs.
     """
     if isinstance(family, Family):
         return family
@@ -46,9 +51,11 @@ def find_family(family: Any) -> Family:
                 f"[('poisson', ['visits']), ('gaussian', [2, 3])]; got {family!r}."
             )
         return _product(family)
+    is_class = isinstance(family, type) and issubclass(family, Family)
     raise ValueError(
-        f"family must be one of {sorted(FAMILIES)}, an emlearn.distributions.Family, or a list of "
-        f"(family, columns), got {family!r}."
+        f"family must be one of {', '.join(map(repr, FAMILIES))}, a family from "
+        "emlearn.distributions or of your own, or a list of pairs (family, columns); got "
+        f"{family!r}." + (f" Pass an instance of it: {family.__name__}()." if is_class else "")
     )
 
 

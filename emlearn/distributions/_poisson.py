@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array
-from emlearn.distributions._domain import require_counts
+from emlearn.distributions._domain import require_counts, require_drawable
 from emlearn.distributions._exponential import ExponentialFamily, log_of
 
 
@@ -41,4 +41,5 @@ class Poisson(ExponentialFamily):
 
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:
         """See `ExponentialFamily`."""
+        require_drawable(mean, "the largest rate")
         return rng.poisson(mean)

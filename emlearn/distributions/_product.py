@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError
+from emlearn.distributions._domain import ColumnError, named_columns
 from emlearn.distributions._published import ParameterError, require_names
 
 
@@ -80,18 +80,8 @@ class Product(Family):
             parts.append((family.at_columns(own_names, len(positions)), positions))
         ignored = _positions(self.ignored, names, n_features)
         times = Counter(chain(ignored, *(positions for _, positions in parts)))
-        twice = [j for j in range(n_features) if times[j] > 1]
-        if twice:
-            raise ValueError(
-                f"{_columns_of_x(twice, names)} are named more than once in the list of families."
-            )
-        left = [j for j in range(n_features) if not times[j]]
-        if left:
-            own = repr([left[0] if names is None else str(names[left[0]])])
-            raise ValueError(
-                f"{_columns_of_x(left, names)} belong to no family of the list. Name them there; "
-                f"('ignore', {own}) leaves a column out."
-            )
+        with named_columns(names):
+            _require_once([times[j] for j in range(n_features)])
         return Product(tuple(parts), ignored, n_features)
 
     def _each(self, method: str, *values: Any) -> tuple[Any, ...]:
@@ -282,10 +272,18 @@ def _number(parts: Sequence[Iterable[str]]) -> list[dict[str, str]]:
     ]
 
 
-def _columns_of_x(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    """Columns in the words of an error."""
-    known = columns if names is None else [str(names[j]) for j in columns]
-    return f"Columns {known} of X"
+def _require_once(times: Sequence[int]) -> None:
+    """Raise unless each column is named once."""
+    twice = [j for j, n in enumerate(times) if n > 1]
+    if twice:
+        raise ColumnError(twice, "must be named once in the list of families, not more often.")
+    left = [j for j, n in enumerate(times) if not n]
+    if left:
+        raise ColumnError(
+            left,
+            "must be named in the list of families. To leave out columns on purpose, add the pair "
+            "('ignore', columns).",
+        )
 
 
 def _positions(columns: Any, names: Sequence[str] | None, n_features: int) -> tuple[int, ...]:
@@ -311,5 +309,5 @@ def _at(columns: tuple[int, ...], X: Array, call: Callable[[Array], Any]) -> Any
     """Result for some columns of X; errors name those of X."""
     try:
         return call(X[:, list(columns)])
-    except DomainError as error:
+    except ColumnError as error:
         raise error.at(columns=columns) from None

@@ -62,6 +62,7 @@ class PublishedComponents(BaseEstimator):
             )
         family = getattr(self, "family_", None)
         n_features = getattr(self, "n_features_in_", None)
+        names = getattr(self, "feature_names_in_", None)
         n_labels = self._n_labels()
         try:
             if family is None:
@@ -75,7 +76,7 @@ class PublishedComponents(BaseEstimator):
                     f"{family!r} has no parameter {unknown[0]!r}; its parameters are "
                     f"{', '.join(family.public_names)}."
                 )
-            found = Emissions.at(family, public, self._fitted_spec, n_labels, n_features)
+            found = Emissions.at(family, public, self._fitted_spec, n_labels, n_features, names)
         except ValueError as error:
             raise ValueError(f"component_params_: {error}") from None
         return found
