@@ -22,7 +22,8 @@ from emlearn.data import (
     read_table,
     read_weight,
 )
-from emlearn.distributions import FAMILIES, Family, Gaussian, find_family
+from emlearn.distributions import Family, Gaussian, find_family
+from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
@@ -200,9 +201,9 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
     0.06
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
+        "family": "no_validation",  # find_family does it, in words that name the choices.
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "startprob_init": ["array-like", None],
         "transmat_init": ["array-like", None],
@@ -312,7 +313,7 @@ class HiddenMarkovEM(PublishedComponents, ChainDecoding, EMFitting):
             read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
         model = LabelModel(law, family, self._initializer(rows.shape[0]))
-        with blas_limited():
+        with blas_limited(), named_columns(names):
             data = model.prepare(Observations(rows, labels, sequences), weight)
             start = self._last_params(family, data.column_spec) if self._resumes() else None
             found = self._search(model, data, np.float64, start)
