@@ -1,9 +1,9 @@
 """Items with any number of levels.
 
-Neighbouring columns are read as one: the *joint level* of a group of columns tells the
-level of each. Rows then need one look-up for a group instead of one for each column, and
-the sums over rows are sums over joint levels, from which those of the levels follow. A
-missing entry is a level of its own, of density 1, that no statistics are kept of.
+Neighboring columns are read in groups: the *joint level* of a group determines the level
+of each of its columns. A row then takes one look-up for each group instead of one for each
+column, and the sums over rows are kept by joint level; those of the levels follow from them.
+A missing entry counts as one more level, which has density 1 and no statistics.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from emlearn.distributions._levels import (
 from emlearn.distributions._published import read_probabilities, require_entries
 from emlearn.kernels import compiled
 
-# Probability of a level that parameters of another fit know nothing of, relative to even ones.
+# Probability of a level that is new to the parameters of another fit, relative to an even one.
 _NEW_LEVEL = 1e-2
 _WHAT = "codes, which are integers >= 0 (or NaN where missing)"
 
@@ -49,33 +49,34 @@ class CategoricalParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Categorical(Family):
-    """Independent items, each with probabilities of its own: latent class analysis.
+    """Independent items with any number of levels: latent class analysis.
 
-    Entries are codes of the levels, integers >= 0, as `sklearn.preprocessing.OrdinalEncoder`
-    makes them; the levels of a column are the codes that were seen, or those declared.
-    Published as ``"probability"``, of shape (n_components, n_features,
-    max_levels), 0 beyond the last level of a column.
+    Entries are codes of the levels, integers >= 0, such as those that
+    `sklearn.preprocessing.OrdinalEncoder` produces. The levels of a column are the codes
+    that occur in the rows to fit, or those declared. Published: ``"probability"``, of shape
+    (n_components, n_features, max_levels), 0 beyond the last level of a column. The attribute
+    `levels_` of estimators has the code of each level.
 
     Parameters
     ----------
     alpha : float, default=0.01
         Pseudo-count of each level, as in `sklearn.naive_bayes.CategoricalNB`: the prior of
         the probabilities of a column is Dirichlet(1 + alpha, ..., 1 + alpha). The default
-        is next to maximum likelihood, and keeps a component from excluding what it has
-        not seen; 0 is maximum likelihood.
+        is close to maximum likelihood, but keeps a component from ruling out levels that it
+        has not seen. 0 is maximum likelihood.
     n_levels : int or sequence of length n_features, default=None
-        Declares the levels, whether the rows to fit show them or not. A number n stands for
-        the codes 0, 1, ..., n - 1 of all columns; a sequence has for each column such a
-        number, or an array of the codes themselves. None means that the levels are those
-        seen, so that codes which nobody has count nothing.
+        Declares the levels, whether or not they occur in the rows to fit. A number n stands
+        for the codes 0, 1, ..., n - 1 in all columns. A sequence has one entry for each
+        column: such a number, or an array of the codes themselves. None means that the
+        levels are the codes that occur; codes that do not occur are not counted.
     unseen : {"missing", "error"}, default="missing"
-        What a code that is no level of its column is taken for in new rows. A missing entry
-        says nothing about the component; the log-density of the row is that of its others.
+        How to treat a code in new rows that is not a level of its column: as a missing
+        entry, which has no effect on the density of the row, or as an error.
 
     Raises
     ------
     ValueError
-        If `n_levels` or `unseen` is none of these.
+        If `n_levels` or `unseen` is invalid.
 
     References
     ----------
@@ -107,19 +108,19 @@ class Categorical(Family):
             object.__setattr__(self, "n_levels", read_declaration(self.n_levels))
 
     def _declared(self, n_features: int) -> list[Array] | None:
-        """Levels declared of each column."""
+        """Levels declared for each column; None if none are declared."""
         if self.n_levels is None:
             return None
         each = self.n_levels if isinstance(self.n_levels, tuple) else (self.n_levels,) * n_features
         if len(each) != n_features:
             raise ValueError(
-                f"n_levels has {len(each)} entries, but the columns are {n_features}; it needs one "
-                "for each, or one number for all."
+                f"n_levels has {len(each)} entries, but there are {n_features} columns. Give one "
+                "entry for each column, or one number for all."
             )
         return [np.arange(float(own)) if isinstance(own, int) else np.array(own) for own in each]
 
     def column_spec(self, X: Array, weight: Array | None = None) -> CategoricalSpec:
-        """See `Family`: levels are those seen, or those declared."""
+        """See `Family`: the levels are the codes that occur, or those declared."""
         require_counts(X, _WHAT)
         declared = self._declared(X.shape[1])
         seen = [distinct(column) for column in X.T]
@@ -132,7 +133,7 @@ class Categorical(Family):
                 )
             if declared is not None:
                 require_declared(own, declared[j], j)
-        # A column of which all is missing has one level, of which nothing is known.
+        # A column without observed entries gets one level, which no row has.
         found = [own if len(own) else np.zeros(1) for own in seen]
         return make_spec(found if declared is None else declared)
 
@@ -141,7 +142,7 @@ class Categorical(Family):
         return [own.copy() for own in column_spec.levels]
 
     def encode(self, X: Array, column_spec: CategoricalSpec) -> Array:
-        """Joint levels (n_rows, n_groups), as positions among those of all groups."""
+        """Joint levels, (n_rows, n_groups), as positions among the joint levels of all groups."""
         require_counts(X, _WHAT)
         positions = X if column_spec.are_positions else positions_among(X, column_spec.levels)
         with np.errstate(invalid="ignore"):
@@ -166,7 +167,7 @@ class Categorical(Family):
         return CategoricalParams(np.repeat(probability[None], n_components, axis=0))
 
     def precompute(self, params: CategoricalParams, column_spec: CategoricalSpec) -> Array:
-        """Log-probabilities (n_components, n_joint_levels) of all joint levels."""
+        """Log-probabilities of all joint levels, (n_components, n_joint_levels)."""
         logarithm = log_of(params.probability)
         table = np.empty((len(logarithm), int(column_spec.offset[-1])))
         for g, (start, stop) in enumerate(column_spec.groups):
@@ -243,10 +244,10 @@ class Categorical(Family):
         column_spec: CategoricalSpec,
         fitted: CategoricalSpec | None = None,
     ) -> CategoricalParams:
-        """See `Family`. Probabilities are matched by the values of the levels.
+        """See `Family`. Probabilities are matched by the codes of the levels.
 
-        A level that the parameters know nothing of gets a hundredth of an even probability,
-        so that EM can learn it; one that is no more is dropped, and the others are
+        A level that is new to the parameters gets a hundredth of an even probability, so that
+        EM can learn it. A level that no longer exists is dropped. The probabilities are then
         normalized.
         """
         known = column_spec if fitted is None else fitted
@@ -260,13 +261,13 @@ class Categorical(Family):
             probability[:, j, : len(new)] = np.where(
                 old[place] == new, given[:, j, place], _NEW_LEVEL / len(new)
             )
-        # Of a column whose possible levels are no more, nothing is known.
+        # No level with a positive probability is left: nothing is known about the column.
         lost = probability.sum(axis=2) == 0.0
         probability[lost] = np.broadcast_to(within, probability.shape)[lost]
         return CategoricalParams(probability / probability.sum(axis=2, keepdims=True))
 
     def _read(self, public: Mapping[str, ArrayLike], column_spec: CategoricalSpec) -> Array:
-        """Published probabilities of these levels."""
+        """Published probabilities of these levels, checked."""
         within = _within(column_spec)
         given = read_probabilities(public, "probability", ("n_components", *within.shape))
         possible = np.asarray(within | (given == 0.0))
@@ -276,9 +277,10 @@ class Categorical(Family):
     def spec_of(
         self, public: Mapping[str, ArrayLike], fitted: CategoricalSpec | None = None
     ) -> CategoricalSpec:
-        """See `Family`: without a fit, levels are those declared, else codes 0, 1, 2, ....
+        """See `Family`: without a fit, the levels are those declared, or else 0, 1, 2, ....
 
-        The last levels of a column that have probability 0 in all components are none then.
+        In the latter case, the last levels of a column are dropped if their probability is 0
+        in all components.
         """
         if fitted is not None:
             return fitted
@@ -310,7 +312,7 @@ class Categorical(Family):
         return np.stack([own[position] for own, position in each], axis=1)
 
     def to_vector(self, params: CategoricalParams, column_spec: CategoricalSpec) -> Array:
-        """Log-ratios of the probabilities to that of the first level."""
+        """Logarithms of the probabilities relative to that of the first level."""
         logarithm = log_of(params.probability)
         return (logarithm - logarithm[:, :, :1])[
             :, _within(column_spec) & _rest(column_spec)
@@ -329,7 +331,7 @@ class Categorical(Family):
 
 
 def _within(column_spec: CategoricalSpec) -> NDArray[np.bool_]:
-    """Which of (n_features, max_levels) are levels."""
+    """Which entries of an array (n_features, max_levels) are levels."""
     within: NDArray[np.bool_] = (
         np.arange(column_spec.n_levels.max()) < column_spec.n_levels[:, None]
     )

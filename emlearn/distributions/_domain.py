@@ -1,4 +1,4 @@
-"""Whether the entries of X are in the domain of a family."""
+"""The domain of a family: checks of X, and errors that name row and column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def require(valid: Array, X: Array, what: str) -> None:
-    """Raise for the first entry that is neither valid nor missing.
+    """Raise an error for the first entry that is neither valid nor missing.
 
     Parameters
     ----------
@@ -22,32 +22,32 @@ def require(valid: Array, X: Array, what: str) -> None:
     X : ndarray of shape (n_rows, n_features)
         The rows.
     what : str
-        What the entries have to be; completes "needs ...".
+        What the entries have to be. It completes "needs ...".
 
     Raises
     ------
     DomainError
-        A ValueError that names the row and the column.
+        A ValueError that names row and column.
     """
     if valid.all():
         return
     wrong = ~valid & ~np.isnan(X)
     if wrong.any():
-        # What is negative is named first: it most likely is what was not meant.
+        # A negative entry is named first: it is the most telling.
         negative = wrong & np.less(X, 0, where=wrong, out=np.zeros(X.shape, bool))
         row, column = np.argwhere(negative if negative.any() else wrong)[0]
         raise DomainError(float(X[row, column]), int(row), int(column), what)
 
 
 class ColumnError(ValueError):
-    """A family cannot describe some columns of X.
+    """Some columns of X are not what the family needs.
 
     Parameters
     ----------
     columns : sequence of int or str
         Their positions, or their names.
     problem : str
-        What is wrong; completes "Column 3 of X ...".
+        What is wrong. It completes "Column 3 of X ...".
     """
 
     def __init__(self, columns: Sequence[int | str], problem: str):
@@ -60,7 +60,7 @@ class ColumnError(ValueError):
         return ColumnError, (self._columns, self._problem)
 
     def at(self, rows: Any = None, columns: Any = None) -> ColumnError:
-        """The error for rows and columns that are those of these positions, or names, in X."""
+        """The same error, with the positions or names of these rows and columns in X."""
         own = [j if columns is None else _label(columns, j) for j in self._columns]
         return ColumnError(own, self._problem)
 
@@ -86,14 +86,14 @@ class DomainError(ColumnError):
 
 
 def _label(columns: Any, column: Any) -> int | str:
-    """Position or name in X; of numpy's types, those of Python."""
+    """Position or name of a column, as int or str."""
     own = columns[column]
     return str(own) if isinstance(own, str) else int(own)
 
 
 @contextmanager
 def named_columns(names: Any) -> Iterator[None]:
-    """Errors about columns of X name them, if they have names."""
+    """Put the names of columns into errors, if there are names."""
     try:
         yield
     except ColumnError as error:
@@ -107,7 +107,7 @@ _LARGEST_DRAWN = 9.2e18
 
 
 def require_drawable(expected: Array, what: str) -> None:
-    """Raise ValueError if counts that are expected to be so large cannot be drawn."""
+    """Raise ValueError if counts are expected to be too large to draw."""
     largest = float(expected.max(initial=0.0))
     if largest > _LARGEST_DRAWN:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Levels of the columns, and how these are read in groups."""
+"""Levels of the columns of items, and the groups in which columns are read."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from emlearn.distributions._contract import Array
 from emlearn.distributions._domain import ColumnError
 
-# Joint levels of a group: the tables of some groups have to stay in the fastest cache.
+# Joint levels of a group. The tables of several groups have to fit in the fastest cache.
 _JOINT_LEVELS = 128
-# More than these are no levels, but numbers or identifiers.
+# A column with more distinct codes than this holds numbers or identifiers, not levels.
 MOST_LEVELS = 2**16
 
 
 class CategoricalSpec(NamedTuple):
-    """Levels of the columns, and how these are grouped.
+    """Levels of the columns, and the groups of columns.
 
     Attributes
     ----------
     n_levels : ndarray of shape (n_features,)
         Number of levels of each column.
     levels : tuple of ndarray
-        Values of the levels of each column, increasing.
+        Codes of the levels of each column, increasing.
     are_positions : bool
         Whether the levels of all columns are 0, 1, 2, ....
     groups : tuple of (int, int)
         First and last column (exclusive) of each group.
     stride : ndarray of shape (n_features,)
-        By how much the joint level of its group grows with the level of a column.
+        Increase in the joint level of the group for each level of the column.
     offset : ndarray of shape (n_groups + 1,)
-        Position of the first joint level of each group among those of all.
+        Position of the first joint level of each group among all joint levels.
     """
 
     n_levels: NDArray[np.intp]
@@ -45,7 +45,7 @@ class CategoricalSpec(NamedTuple):
 
 
 def make_spec(levels: Sequence[Array]) -> CategoricalSpec:
-    """Group neighboring columns as long as they have few joint levels."""
+    """Column spec for these levels: group neighbors as long as their joint levels are few."""
     n_levels = np.array([len(own) for own in levels], np.intp)
     sizes = n_levels + 1
     groups, stride, offset = [], np.empty(len(sizes), np.intp), [0]
@@ -66,7 +66,7 @@ def make_spec(levels: Sequence[Array]) -> CategoricalSpec:
 
 
 def distinct(column: Array) -> Array:
-    """Codes in a column, increasing."""
+    """Distinct codes in a column, increasing."""
     codes = column[~np.isnan(column)]
     if codes.max(initial=0.0) < MOST_LEVELS:
         return np.flatnonzero(np.bincount(codes.astype(np.intp))).astype(np.float64)
@@ -74,7 +74,7 @@ def distinct(column: Array) -> Array:
 
 
 def positions_among(X: Array, levels: Sequence[Array]) -> Array:
-    """Positions of codes among the levels of their columns; infinity for none of them."""
+    """Positions of codes among the levels of their columns; infinity for other codes."""
     positions = np.full(X.shape, np.inf)
     for j, own in enumerate(levels):
         place = np.minimum(np.searchsorted(own, X[:, j]), len(own) - 1)
@@ -83,7 +83,7 @@ def positions_among(X: Array, levels: Sequence[Array]) -> Array:
 
 
 def _read_levels(own: Any) -> int | tuple[float, ...]:
-    """What is declared of one column: a number of levels, or their codes."""
+    """The declaration for one column: a number of levels, or their codes."""
     codes = np.asarray(own)
     valid = np.issubdtype(codes.dtype, np.number) and np.isrealobj(codes) and codes.size > 0
     if not valid or not ((codes >= 0) & (codes == np.floor(codes)) & np.isfinite(codes)).all():
@@ -96,7 +96,7 @@ def _read_levels(own: Any) -> int | tuple[float, ...]:
 
 
 def read_declaration(n_levels: Any) -> int | tuple[int | tuple[float, ...], ...]:
-    """What is declared, as numbers and tuples, which can be compared."""
+    """The declaration as numbers and tuples, which can be hashed and compared."""
     if not isinstance(n_levels, Iterable):
         own = _read_levels(n_levels)
         assert isinstance(own, int)
@@ -105,7 +105,7 @@ def read_declaration(n_levels: Any) -> int | tuple[int | tuple[float, ...], ...]
 
 
 def require_declared(seen: Array, declared: Array, column: int) -> None:
-    """Raise ValueError if a code that was seen is no level that was declared."""
+    """Raise ColumnError if a code that occurs is not a declared level."""
     undeclared = np.setdiff1d(seen, declared)
     if len(undeclared):
         codes = [f"{code:.0f}" for code in declared]

@@ -47,7 +47,7 @@ def find_family(family: Any) -> Family:
     if isinstance(family, list | tuple) and family:
         if not all(isinstance(part, list | tuple) and len(part) == 2 for part in family):
             raise ValueError(
-                "A list of families needs pairs (family, columns), as in "
+                "A list of families consists of pairs (family, columns), as in "
                 f"[('poisson', ['visits']), ('gaussian', [2, 3])]; got {family!r}."
             )
         return _product(family)
@@ -69,7 +69,7 @@ def _product(pairs: Sequence[tuple[Any, Any]]) -> Product:
             parts.append((find_family(part), columns))
     if not parts or len(ignored) > 1:
         raise ValueError(
-            "A list of families needs at least one of them, and names the columns to leave out in "
-            f"one pair ('ignore', columns); got {list(pairs)!r}."
+            "A list of families has at least one family, and at most one pair ('ignore', columns) "
+            f"with all columns to leave out; got {list(pairs)!r}."
         )
     return Product(tuple(parts), *ignored)

@@ -1,4 +1,4 @@
-"""Columns of different families, independent within a component."""
+"""Different families for different columns, independent within a component."""
 
 from __future__ import annotations
 
@@ -19,30 +19,27 @@ from emlearn.distributions._published import ParameterError, require_names
 
 @dataclass(frozen=True)
 class Product(Family):
-    """Families of parts of the columns: mixed-type data.
+    """Different families for different columns: data of mixed types.
 
-    Parameters are published under the names that the families give them; where several
-    give the same, the position of the part is appended: ``"rate_0"``, ``"rate_2"``.
+    Published: the parameters of all parts, under their own names. If several parts have a
+    name in common, the position of the part is appended: ``"rate_0"``, ``"rate_2"``.
 
     Parameters
     ----------
     parts : tuple of (Family, columns)
         The families, each with the columns that it describes: a name or position, a list
-        of these, or a slice of positions.
+        of these, or a slice of positions. Each column is named once, here or in `ignored`;
+        if not, `at_columns` raises a ValueError.
     ignored : columns, default=()
-        Columns that no family describes. They may hold any numbers, have no part in the
-        density, and are NaN in what `sample` draws.
+        Columns to leave out. They may hold any numbers and have no effect on the density.
+        Rows that `sample` draws have NaN there. In the list that an estimator takes, they
+        are the pair ``("ignore", columns)``.
     n_features : int, default=None
-        Number of columns of the rows, which estimators find out.
-
-    Raises
-    ------
-    ValueError
-        If a column belongs to several families, or to none and is not among those ignored.
+        Number of columns of the rows. Estimators set it.
 
     Examples
     --------
-    Estimators make one of a list:
+    Estimators make a product of a list:
 
     >>> from emlearn.distributions import Gaussian, find_family
     >>> product = find_family([("poisson", ["visits"]), (Gaussian("diag"), slice(1, 3))])
@@ -70,7 +67,7 @@ class Product(Family):
         return all(family.has_vector for family, _ in self.parts)
 
     def at_columns(self, names: Sequence[str] | None, n_features: int) -> Product:
-        """See `Family`: with the positions of the columns."""
+        """See `Family`: the product with positions in place of names."""
         parts = []
         for family, columns in self.parts:
             positions = _positions(columns, names, n_features)
@@ -85,7 +82,7 @@ class Product(Family):
         return Product(tuple(parts), ignored, n_features)
 
     def _each(self, method: str, *values: Any) -> tuple[Any, ...]:
-        """Results of a method of the families at their parts of the values."""
+        """Results of a method of each family for its part of the values."""
         return tuple(
             getattr(family, method)(*own)
             for (family, _), *own in zip(self.parts, *values, strict=True)
@@ -164,7 +161,7 @@ class Product(Family):
         }
 
     def _names(self) -> list[dict[str, str]]:
-        """Published names of the parameters of each part, by their own names."""
+        """Published names of the parameters of each part, by the names in the part."""
         return _number([family.public_names for family, _ in self.parts])
 
     @property
@@ -175,7 +172,7 @@ class Product(Family):
     def _each_public(
         self, method: str, public: Mapping[str, ArrayLike], *values: Any
     ) -> tuple[Any, ...]:
-        """Results of a method of the families at their parts of what is published."""
+        """Results of a method of each family for its published parameters."""
         require_names(public, self.public_names)
         found = []
         for (family, columns), names, *own in zip(self.parts, self._names(), *values, strict=True):
@@ -190,14 +187,14 @@ class Product(Family):
         """See `Family`."""
         if self.n_features is None:
             raise ValueError(
-                "the parameters of a list of families do not tell the number of features; pass "
-                "n_features."
+                "the parameters of a list of families do not determine the number of features; "
+                "pass n_features."
             )
         shapes: tuple[tuple[int, int], ...] = self._each_public("shape_of", public)
         for (family, columns), (_, width) in zip(self.parts, shapes, strict=True):
             if len(columns) != width:
                 raise ValueError(
-                    f"the parameters of {family!r} describe {width} columns, but it is for "
+                    f"the parameters of {family!r} describe {width} columns, but it has "
                     f"{len(columns)}."
                 )
         n_components = sorted({n for n, _ in shapes})
@@ -233,7 +230,7 @@ class Product(Family):
 
     @property
     def _width(self) -> int:
-        """Number of columns, as far as is known."""
+        """Number of columns, or the smallest possible if it is not known."""
         return self.n_features or 1 + max(j for _, columns in self.parts for j in columns)
 
     def sample(
@@ -264,7 +261,7 @@ class Product(Family):
 
 
 def _number(parts: Sequence[Iterable[str]]) -> list[dict[str, str]]:
-    """New names by the names of each part: with its position where several have the same."""
+    """Published names by the names in each part: with its position where they clash."""
     every = [name for part in parts for name in part]
     return [
         {name: name if every.count(name) == 1 else f"{name}_{i}" for name in part}
@@ -273,7 +270,7 @@ def _number(parts: Sequence[Iterable[str]]) -> list[dict[str, str]]:
 
 
 def _require_once(times: Sequence[int]) -> None:
-    """Raise unless each column is named once."""
+    """Raise ColumnError unless each column is named once."""
     twice = [j for j, n in enumerate(times) if n > 1]
     if twice:
         raise ColumnError(twice, "must be named once in the list of families, not more often.")
@@ -301,12 +298,12 @@ def _positions(columns: Any, names: Sequence[str] | None, n_features: int) -> tu
         elif -n_features <= column < n_features:
             positions.append(int(column) % n_features)
         else:
-            raise ValueError(f"X has {n_features} columns and no column {column}.")
+            raise ValueError(f"X has no column {column}; it has {n_features} columns.")
     return tuple(positions)
 
 
 def _at(columns: tuple[int, ...], X: Array, call: Callable[[Array], Any]) -> Any:
-    """Result for some columns of X; errors name those of X."""
+    """Result for some columns of X; errors have the positions in X."""
     try:
         return call(X[:, list(columns)])
     except ColumnError as error:

@@ -1,4 +1,4 @@
-"""Parameters that a user sets: read and checked."""
+"""Reading and checking of published parameters, which a user may have set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
-# Published probabilities may be rounded, as those of a user are.
+# Probabilities that a user types in are rounded.
 _SUM_TOLERANCE = 1e-6
 
 
@@ -22,9 +22,9 @@ class ParameterError(ValueError):
     name : str
         Name of the parameter.
     problem : str
-        What is wrong; completes "rate ...".
+        What is wrong. It completes "rate ...".
     place : tuple of int, default=()
-        Component, and column where there is one, to which that applies.
+        The component where it is wrong, and the column if there is one.
     """
 
     def __init__(self, name: str, problem: str, place: tuple[Any, ...] = ()):
@@ -42,7 +42,7 @@ class ParameterError(ValueError):
         component: Callable[[int], Any] = int,
         columns: Sequence[int] | None = None,
     ) -> ParameterError:
-        """The error for a parameter that is a part of another's."""
+        """The same error about the parameter that this one is a part of."""
         name, problem, place = self._args
         place = tuple(map(component, place[:1])) + place[1:]
         if columns is not None and len(place) > 1:
@@ -51,7 +51,7 @@ class ParameterError(ValueError):
 
 
 def require_names(public: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise ParameterError unless all parameters are there."""
+    """Raise ParameterError if a parameter is missing."""
     for name in names:
         if name not in public:
             have = ", ".join(map(str, public)) or "none"
@@ -68,14 +68,14 @@ def read_parameter(
     public : mapping of str to array-like
         Parameters by name.
     name : str
-        Which of them.
+        Name of the one to read.
     shape : tuple of int or str
-        Shape that it must have; a str names a length that may be any but 0.
+        Shape that it must have. A str stands for any length but 0, and names it.
 
     Raises
     ------
     ParameterError
-        If it is missing, has another shape, or an entry that is not finite.
+        If it is missing, has another shape, or has an entry that is not finite.
     """
     array = _numbers(public, name)
     lengths = zip(array.shape, shape, strict=False)

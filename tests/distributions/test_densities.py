@@ -384,7 +384,7 @@ def test_columns_that_no_family_describes_are_named():
     assert not np.isnan(drawn[:, 0]).any()
     assert find_family([*parts[1:], *parts[:1]]) == find_family(parts)
     for wrong in ([("ignore", [0])], [*parts, ("ignore", [0])]):
-        with pytest.raises(ValueError, match=r"one pair \('ignore', columns\)"):
+        with pytest.raises(ValueError, match=r"at most one pair \('ignore', columns\)"):
             find_family(wrong)
     with pytest.raises(ValueError, match="family must be one of"):
         find_family("ignore")

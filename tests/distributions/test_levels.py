@@ -79,7 +79,7 @@ def test_declarations_that_are_none(wrong):
 
 def test_declarations_that_do_not_fit():
     X = np.array([[1.0, 20], [0, 20]])
-    with pytest.raises(ValueError, match="n_levels has 1 entries, but the columns are 2"):
+    with pytest.raises(ValueError, match="n_levels has 1 entries, but there are 2 columns"):
         Categorical(n_levels=[2]).column_spec(X)
     with pytest.raises(ValueError, match=r"Column 1 of X has the code 20.*: 10, 30"):
         Categorical(n_levels=[2, [10, 30]]).column_spec(X)

@@ -126,7 +126,7 @@ def test_without_a_fit():
     public = {"probability": [[0.5, 0.5]]}
     spec = words.spec_of(public)
     params = words.from_public(public, spec)
-    with pytest.raises(ValueError, match="sums are drawn from"):
+    with pytest.raises(ValueError, match="sums are drawn"):
         words.sample(params, spec, np.zeros(3, int), rng)
 
 

@@ -226,7 +226,7 @@ def test_known_parameters_of_composed_families(cls, X):
     assert model.sample(5)[0].shape == (5, 4)
     with pytest.raises(ValueError, match="pass n_features"):
         known(cls, params, family)
-    with pytest.raises(ValueError, match="describe 2 columns, but it is for 1"):
+    with pytest.raises(ValueError, match="describe 2 columns, but it has 1"):
         known(cls, params, [("poisson", [0]), *family[1:], ("ignore", [1])], n_features=4)
     with pytest.raises(ValueError, match=r"describe \[2, 3\] components"):
         known(cls, {**params, "rate": [[1.0, 2.0]] * 3}, family, n_features=4)
