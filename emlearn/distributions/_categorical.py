@@ -197,8 +197,8 @@ class Categorical(Family):
             compiled.categorical_counts(rows, sums, np.ascontiguousarray(responsibilities))
             return sums
         groups = rows.T.astype(np.intp).ravel()
-        for k, share in enumerate(responsibilities):
-            sums[k] = np.bincount(groups, np.tile(share, rows.shape[1]), len(sums[k]))
+        for k, own in enumerate(responsibilities):
+            sums[k] = np.bincount(groups, np.tile(own, rows.shape[1]), len(sums[k]))
         return sums
 
     def m_step(

@@ -175,7 +175,7 @@ def _check_published(
     levels = family.levels(column_spec)
     require(
         levels is None or len(levels) == X.shape[1],
-        "there is not one list of levels for each column",
+        "there is not one entry for each column",
         "levels",
     )
 
@@ -193,9 +193,7 @@ def _check_published(
         return bool(np.allclose(found, plain, rtol=0.0, atol=1e-8 * size))
 
     fitted = family.spec_of(published, column_spec)
-    require(
-        same(density(published, fitted)), "published parameters come back changed", "from_public"
-    )
+    require(same(density(published, fitted)), "published parameters change", "from_public")
     back = family.to_public(family.from_public(published, fitted), fitted)
     require(
         all(np.allclose(back[name], value, rtol=1e-8) for name, value in published.items()),

@@ -64,7 +64,7 @@ class HalfPublished(Poisson):
     ("family", "message"),
     [
         (Overwrites(), "does not add"),
-        (CountsMissing(), "missing has a log-density that is not 0"),
+        (CountsMissing(), "a row without observed entries has a log-density"),
         (LooksAround(), "encoded without the others"),
         (PriorNotInTheMode(), "objective fell"),
         (NarrowSamples(), "another shape"),
