@@ -13,6 +13,7 @@ from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._fitting import FITTING_CONSTRAINTS, EMFitting
 from emlearn.data import as_numbers, check_responsibilities, read_table, read_weight
 from emlearn.distributions import Gaussian
+from emlearn.distributions._domain import named_columns
 from emlearn.distributions._gaussian import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import SearchPlan, find_plan
@@ -281,7 +282,8 @@ class GaussianMixtureEM(MixtureScoring, EMFitting):
         check_enough_rows(K, rows, weight)
         family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows))
-        with blas_limited():
+        names = getattr(self, "feature_names_in_", None)
+        with blas_limited(), named_columns(names):
             data = model.prepare(Observations(rows), weight)
             start = self._last_params(family, data.column_spec) if self._resumes() else None
             found = self._search(model, data, rows.dtype, start)
