@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,14 +44,14 @@ class ColumnError(ValueError):
 
     Parameters
     ----------
-    columns : sequence of int or str
+    columns : iterable of int or str
         Their positions, or their names.
     problem : str
         What is wrong. It completes "Column 3 of X ...".
     """
 
-    def __init__(self, columns: Sequence[int | str], problem: str):
-        known = list(columns)
+    def __init__(self, columns: Iterable[Any], problem: str):
+        known = [str(j) if isinstance(j, str) else int(j) for j in columns]
         which = f"Column {known[0]!r}" if len(known) == 1 else f"Columns {known}"
         super().__init__(f"{which} of X {problem}")
         self._columns, self._problem = known, problem
@@ -61,7 +61,7 @@ class ColumnError(ValueError):
 
     def at(self, rows: Any = None, columns: Any = None) -> ColumnError:
         """The same error, with the positions or names of these rows and columns in X."""
-        own = [j if columns is None else _label(columns, j) for j in self._columns]
+        own = self._columns if columns is None else [columns[j] for j in self._columns]
         return ColumnError(own, self._problem)
 
 
@@ -70,6 +70,7 @@ class DomainError(ColumnError):
 
     def __init__(self, value: float, row: int, column: int | str, what: str):
         kind = "Negative values in data: " if value < 0 else ""
+        column = str(column) if isinstance(column, str) else int(column)
         ValueError.__init__(
             self, f"{kind}X has {value:g} in row {row}, column {column!r}, but needs {what}."
         )
@@ -82,13 +83,7 @@ class DomainError(ColumnError):
         """See `ColumnError`."""
         value, row, column, what = self._entry
         row = row if rows is None else int(rows[row])
-        return DomainError(value, row, column if columns is None else _label(columns, column), what)
-
-
-def _label(columns: Any, column: Any) -> int | str:
-    """Position or name of a column, as int or str."""
-    own = columns[column]
-    return str(own) if isinstance(own, str) else int(own)
+        return DomainError(value, row, column if columns is None else columns[column], what)
 
 
 @contextmanager

@@ -114,6 +114,19 @@ def test_columns_without_a_description_are_named(cls, frame):
         many.column_spec(X)
 
 
+def test_columns_of_gaussian_parts_are_those_of_x(frame):
+    family = [("poisson", [1]), ("gaussian", [0, 2])]
+    for value, message in ((np.nan, "has no observed value"), (1e200, "must be in other units")):
+        frame["sex"] = np.where(np.arange(30) % 2, value, -value)
+        model = FiniteMixtureEM(1, family=family)
+        with pytest.raises(ValueError, match=f"Column 'sex' of X {message}"):
+            model.fit(frame)
+        with pytest.raises(ValueError, match=f"Column 2 of X {message}"):
+            model.fit(frame.to_numpy())
+    with pytest.raises(ValueError, match="Column 'sex' of X must be in other units"):
+        GaussianMixtureEM(1).fit(frame)
+
+
 @pytest.mark.parametrize(
     "error",
     [

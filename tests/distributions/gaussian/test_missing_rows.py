@@ -434,7 +434,7 @@ def test_columns_that_cannot_be_learned():
     X[0, 1] = 5.0
     with pytest.raises(ValueError, match="Column 1 of X has no observed value"):
         Gaussian().column_spec(X, weight)
-    with pytest.raises(ValueError, match=r"columns \[0\] of X.*beyond the range"):
+    with pytest.raises(ValueError, match=r"Column 0 of X must be in other units.*beyond the range"):
         Gaussian().column_spec(np.array([[1e300, 1.0], [-1e300, 2.0], [3.0, 1.5]]))
 
 
