@@ -142,3 +142,16 @@ def test_a_code_in_a_gap_is_refused_on_request(cls):
     model = cls(1, family=Categorical(unseen="error"), random_state=0).fit(X)
     with pytest.raises(ValueError, match="X has 1 in row 1, column 0, but needs one of the known"):
         model.predict([[0.0], [1.0]])
+
+
+def test_large_codes_take_no_memory():
+    spec = Categorical().column_spec(np.array([[1e15], [3.0], [2.0**60]]))
+    assert list(Categorical().levels(spec)[0]) == [3.0, 1e15, 2.0**60]
+
+
+def test_many_levels():
+    X = np.arange(200.0)[:, None] % [200, 3]
+    spec = Categorical().column_spec(X)
+    assert spec.groups == ((0, 1), (1, 2))
+    with pytest.raises(ValueError, match=r"the code 20,.*: 0, 1, 2, 3, \.\.\., 19\.$"):
+        Categorical(n_levels=20).column_spec(X)

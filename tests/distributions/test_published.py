@@ -139,3 +139,31 @@ def test_a_family_that_cannot_undo_its_parameter():
     assert issubclass(Halved, ExponentialFamily)
     with pytest.raises(TypeError, match=r"Halved\.mean_of is not the inverse"):
         Halved().spec_of({"rate": [[1.0]]})
+
+
+def test_levels_that_only_some_components_have():
+    public = {"probability": [[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]]}
+    spec = Categorical().spec_of(public)
+    assert [list(own) for own in Categorical().levels(spec)] == [[0, 1]]
+
+
+def test_edges_of_the_domain():
+    spec = Bernoulli().spec_of({"probability": [[0.5]]})
+    for outside in (1.0 + 1e-6, -1e-6):
+        with pytest.raises(ValueError, match="which is outside its domain"):
+            Bernoulli().from_public({"probability": [[outside]]}, spec)
+
+    class Success(Poisson):
+        def parameter(self, mean):
+            return 1.0 / (1.0 + mean)
+
+        def mean_of(self, parameter):
+            return 1.0 / parameter - 1.0
+
+    with pytest.raises(ValueError, match="rate of component 1, column 0 is 0, which is outside"):
+        Success().spec_of({"rate": [[0.5], [0.0]]})
+
+
+def test_pooled_parameters_without_a_fit():
+    spec = Poisson().spec_of({"rate": [[1.0, 2.0], [3.0, 8.0]]})
+    assert_allclose(Poisson().pooled(2, spec).mean, [[2.0, 5.0]] * 2)
