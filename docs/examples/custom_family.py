@@ -1,7 +1,7 @@
-"""A family of one's own: geometric waiting times, mixed, tested, and used.
+"""Your own family: geometric waiting times, tested and used in a mixture.
 
-The class is all that is needed: starts, missing entries, weights, classes of some rows,
-acceleration, and use in a list of families come with it. Run it from anywhere.
+The class is all that is needed: starts, missing entries, weights, known classes of some
+rows, acceleration, and use in a list of families come with it.
 """
 
 from dataclasses import dataclass
@@ -49,11 +49,11 @@ if __name__ == "__main__":
     failures[rng.random(failures.shape) < 0.1] = np.nan
 
     check_family(Geometric(), failures)
-    print("Geometric keeps the contract of a family.\n")
+    print("Geometric fulfills the contract of a family.\n")
 
     mixture = FiniteMixtureEM(2, family=Geometric(), random_state=0).fit(failures)
-    print(f"{'share':>6}   chance of success in tasks 1, 2, 3")
-    for share, success in zip(mixture.weights_, mixture.component_params_["success"], strict=True):
-        print(f"{share:>6.2f}  ", *(f"{p:.2f}" for p in success))
+    print(f"{'weight':>6}   chance of success in tasks 1, 2, 3")
+    for weight, success in zip(mixture.weights_, mixture.component_params_["success"], strict=True):
+        print(f"{weight:>6.2f}  ", *(f"{p:.2f}" for p in success))
     print(f"\nBIC {mixture.bic(failures):.1f}, of one kind of people: ", end="")
     print(f"{FiniteMixtureEM(1, family=Geometric()).fit(failures).bic(failures):.1f}")

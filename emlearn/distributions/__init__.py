@@ -1,4 +1,4 @@
-"""Families of distributions: what mixtures and hidden Markov models are made of."""
+"""Families of distributions for the components of mixtures and the states of Markov chains."""
 
 from emlearn.distributions._bernoulli import Bernoulli
 from emlearn.distributions._categorical import Categorical

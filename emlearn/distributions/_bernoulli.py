@@ -1,4 +1,4 @@
-"""Items that are 0 or 1."""
+"""Items with the values 0 and 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from emlearn.distributions._exponential import ExponentialFamily, ItemSpec, log_
 
 @dataclass(frozen=True)
 class Bernoulli(ExponentialFamily):
-    """Independent items of 0 or 1, each 1 with a probability of its own: ``"probability"``.
+    """Independent items that are 0 or 1.
+
+    Published: ``"probability"`` of a 1, of shape (n_components, n_features).
 
     Parameters
     ----------

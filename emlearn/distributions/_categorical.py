@@ -1,9 +1,9 @@
 """Items with any number of levels.
 
-Neighbouring columns are read as one: the *joint level* of a group of columns tells the
-level of each. Rows then need one look-up for a group instead of one for each column, and
-the sums over rows are sums over joint levels, from which those of the levels follow. A
-missing entry is a level of its own, of density 1, that no statistics are kept of.
+Neighboring columns are read in groups: the *joint level* of a group determines the level
+of each of its columns. A row then takes one look-up for each group instead of one for each
+column, and the sums over rows are kept by joint level; those of the levels follow from them.
+A missing entry counts as one more level, which has density 1 and no statistics.
 """
 
 from __future__ import annotations
@@ -16,42 +16,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError, require_counts
+from emlearn.distributions._domain import ColumnError, require, require_counts
 from emlearn.distributions._exponential import log_of
-from emlearn.distributions._published import read_parameter
+from emlearn.distributions._levels import (
+    MOST_LEVELS,
+    CategoricalSpec,
+    distinct,
+    make_spec,
+    positions_among,
+    read_declaration,
+    require_declared,
+)
+from emlearn.distributions._published import read_probabilities, require_entries
 from emlearn.kernels import compiled
 
-# Joint levels of a group: the tables of some groups have to stay in the fastest cache.
-_JOINT_LEVELS = 128
-# More than these are no levels, but numbers or identifiers.
-_MOST_LEVELS = 2**16
-# Probability of a level that parameters of another fit know nothing of, relative to even ones.
+# Probability of a level that is new to the parameters of another fit, relative to an even one.
 _NEW_LEVEL = 1e-2
 _WHAT = "codes, which are integers >= 0 (or NaN where missing)"
-
-
-class CategoricalSpec(NamedTuple):
-    """Levels of the columns, and how these are grouped.
-
-    Attributes
-    ----------
-    n_levels : ndarray of shape (n_features,)
-        Number of levels of each column.
-    levels : tuple of ndarray
-        Values of the levels of each column, increasing.
-    groups : tuple of (int, int)
-        First and last column (exclusive) of each group.
-    stride : ndarray of shape (n_features,)
-        By how much the joint level of its group grows with the level of a column.
-    offset : ndarray of shape (n_groups + 1,)
-        Position of the first joint level of each group among those of all.
-    """
-
-    n_levels: NDArray[np.intp]
-    levels: tuple[Array, ...]
-    groups: tuple[tuple[int, int], ...]
-    stride: NDArray[np.intp]
-    offset: NDArray[np.intp]
 
 
 class CategoricalParams(NamedTuple):
@@ -66,48 +47,36 @@ class CategoricalParams(NamedTuple):
     probability: Array
 
 
-def make_spec(levels: Sequence[Array]) -> CategoricalSpec:
-    """Group neighboring columns as long as they have few joint levels."""
-    n_levels = np.array([len(own) for own in levels], np.intp)
-    sizes = n_levels + 1
-    groups, stride, offset = [], np.empty(len(sizes), np.intp), [0]
-    start, product = 0, 1
-    for column, size in enumerate(sizes):
-        if column > start and product * size > _JOINT_LEVELS:
-            groups.append((start, column))
-            offset.append(offset[-1] + product)
-            start, product = column, 1
-        stride[column] = product
-        product *= int(size)
-    groups.append((start, len(sizes)))
-    offset.append(offset[-1] + product)
-    return CategoricalSpec(
-        n_levels, tuple(levels), tuple(groups), stride, np.array(offset, np.intp)
-    )
-
-
 @dataclass(frozen=True)
 class Categorical(Family):
-    """Independent items, each with probabilities of its own: latent class analysis.
+    """Independent items with any number of levels: latent class analysis.
 
-    Entries are codes of the levels, integers >= 0, as `sklearn.preprocessing.OrdinalEncoder`
-    makes them; the levels of a column are the codes that were seen, or those declared.
-    Published as ``"probability"``, of shape (n_components, n_features,
-    max_levels), 0 beyond the last level of a column.
+    Entries are codes of the levels, integers >= 0, such as those that
+    `sklearn.preprocessing.OrdinalEncoder` produces. The levels of a column are the codes
+    that occur in the rows to fit, or those declared. Published: ``"probability"``, of shape
+    (n_components, n_features, max_levels), 0 beyond the last level of a column. The attribute
+    `levels_` of estimators has the code of each level.
 
     Parameters
     ----------
     alpha : float, default=0.01
         Pseudo-count of each level, as in `sklearn.naive_bayes.CategoricalNB`: the prior of
         the probabilities of a column is Dirichlet(1 + alpha, ..., 1 + alpha). The default
-        is next to maximum likelihood, and keeps a component from excluding what it has
-        not seen; 0 is maximum likelihood.
-    n_levels : int or array-like of shape (n_features,), default=None
-        Declares the levels of each column to be 0, 1, ..., n_levels - 1, whether the rows
-        to fit show them or not. None means that the levels are those seen.
+        is close to maximum likelihood, but keeps a component from ruling out levels that it
+        has not seen. 0 is maximum likelihood.
+    n_levels : int or sequence of length n_features, default=None
+        Declares the levels, whether or not they occur in the rows to fit. A number n stands
+        for the codes 0, 1, ..., n - 1 in all columns. A sequence has one entry for each
+        column: such a number, or an array of the codes themselves. None means that the
+        levels are the codes that occur; codes that do not occur are not counted.
     unseen : {"missing", "error"}, default="missing"
-        What a code beyond the levels known is taken for in new rows. A missing entry says
-        nothing about the component; the log-density of the row is that of its others.
+        How to treat a code in new rows that is not a level of its column: as a missing
+        entry, which has no effect on the density of the row, or as an error.
+
+    Raises
+    ------
+    ValueError
+        If `n_levels` or `unseen` is invalid.
 
     References
     ----------
@@ -127,7 +96,7 @@ class Categorical(Family):
     """
 
     alpha: float = 0.01
-    n_levels: ArrayLike | None = None
+    n_levels: int | Sequence[int | ArrayLike] | None = None
     unseen: str = "missing"
 
     is_discrete: ClassVar[bool] = True
@@ -135,46 +104,52 @@ class Categorical(Family):
     def __post_init__(self) -> None:
         if self.unseen not in ("missing", "error"):
             raise ValueError(f"unseen must be 'missing' or 'error', got {self.unseen!r}.")
+        if self.n_levels is not None:
+            object.__setattr__(self, "n_levels", read_declaration(self.n_levels))
+
+    def _declared(self, n_features: int) -> list[Array] | None:
+        """Levels declared for each column; None if none are declared."""
+        if self.n_levels is None:
+            return None
+        each = self.n_levels if isinstance(self.n_levels, tuple) else (self.n_levels,) * n_features
+        if len(each) != n_features:
+            raise ValueError(
+                f"n_levels has {len(each)} entries, but there are {n_features} columns. Give one "
+                "entry for each column, or one number for all."
+            )
+        return [np.arange(float(own)) if isinstance(own, int) else np.array(own) for own in each]
 
     def column_spec(self, X: Array, weight: Array | None = None) -> CategoricalSpec:
-        """See `Family`: levels are those seen, or those declared."""
+        """See `Family`: the levels are the codes that occur, or those declared."""
         require_counts(X, _WHAT)
-        seen = [np.unique(column[~np.isnan(column)]) for column in X.T]
-        many = [j for j, own in enumerate(seen) if len(own) > _MOST_LEVELS]
-        if many:
-            raise ValueError(
-                f"Column {many[0]} of X has {len(seen[many[0]])} different codes, which are more "
-                "than levels of an item can be. Leave it out, or bin it."
-            )
-        if self.n_levels is None:
-            # A column of which all is missing has one level, of which nothing is known.
-            return make_spec([own if len(own) else np.zeros(1) for own in seen])
-        declared = np.broadcast_to(np.asarray(self.n_levels, np.intp), len(seen))
+        declared = self._declared(X.shape[1])
+        seen = [distinct(column) for column in X.T]
         for j, own in enumerate(seen):
-            if len(own) and own[-1] >= declared[j]:
-                raise ValueError(
-                    f"Column {j} of X has codes up to {own[-1]:.0f}, which are more than "
-                    f"n_levels={declared[j]} levels."
+            if len(own) > MOST_LEVELS:
+                raise ColumnError(
+                    [j],
+                    f"has {len(own)} different codes, which are too many for an item: at most "
+                    f"{MOST_LEVELS} are possible. Leave it out, or bin it.",
                 )
-        return make_spec([np.arange(float(n)) for n in declared])
+            if declared is not None:
+                require_declared(own, declared[j], j)
+        # A column without observed entries gets one level, which no row has.
+        found = [own if len(own) else np.zeros(1) for own in seen]
+        return make_spec(found if declared is None else declared)
 
-    def levels(self, column_spec: CategoricalSpec) -> list[Array]:
-        """Values of the levels of each column, in the order of their probabilities."""
+    def levels(self, column_spec: CategoricalSpec) -> list[Array | None] | None:
+        """See `Family`."""
         return [own.copy() for own in column_spec.levels]
 
     def encode(self, X: Array, column_spec: CategoricalSpec) -> Array:
-        """Joint levels (n_rows, n_groups), as positions among those of all groups."""
+        """Joint levels, (n_rows, n_groups), as positions among the joint levels of all groups."""
         require_counts(X, _WHAT)
-        codes = np.empty(X.shape, np.int32)
-        for j, own in enumerate(column_spec.levels):
-            column = X[:, j]
-            position = np.searchsorted(own, column).astype(np.int32)
-            position[position == len(own)] = 0
-            known = np.asarray(own[position] == column)
-            if self.unseen == "error" and not (known | np.isnan(column)).all():
-                row = int(np.flatnonzero(~known & ~np.isnan(column))[0])
-                raise DomainError(float(column[row]), row, j, "one of the codes seen in fit")
-            codes[:, j] = np.where(known, position, len(own))
+        positions = X if column_spec.are_positions else positions_among(X, column_spec.levels)
+        with np.errstate(invalid="ignore"):
+            known = column_spec.n_levels > positions
+        if self.unseen == "error":
+            require(known, X, "one of the known levels of that column")
+        codes = np.where(known, positions, column_spec.n_levels).astype(np.int32)
         codes *= column_spec.stride.astype(np.int32)
         joint = np.add.reduceat(
             codes, [start for start, _ in column_spec.groups], axis=1, dtype=np.int32
@@ -192,7 +167,7 @@ class Categorical(Family):
         return CategoricalParams(np.repeat(probability[None], n_components, axis=0))
 
     def precompute(self, params: CategoricalParams, column_spec: CategoricalSpec) -> Array:
-        """Log-probabilities (n_components, n_joint_levels) of all joint levels."""
+        """Log-probabilities of all joint levels, (n_components, n_joint_levels)."""
         logarithm = log_of(params.probability)
         table = np.empty((len(logarithm), int(column_spec.offset[-1])))
         for g, (start, stop) in enumerate(column_spec.groups):
@@ -222,8 +197,8 @@ class Categorical(Family):
             compiled.categorical_counts(rows, sums, np.ascontiguousarray(responsibilities))
             return sums
         groups = rows.T.astype(np.intp).ravel()
-        for k, share in enumerate(responsibilities):
-            sums[k] = np.bincount(groups, np.tile(share, rows.shape[1]), len(sums[k]))
+        for k, own in enumerate(responsibilities):
+            sums[k] = np.bincount(groups, np.tile(own, rows.shape[1]), len(sums[k]))
         return sums
 
     def m_step(
@@ -269,50 +244,55 @@ class Categorical(Family):
         column_spec: CategoricalSpec,
         fitted: CategoricalSpec | None = None,
     ) -> CategoricalParams:
-        """See `Family`. Probabilities are matched by the values of the levels.
+        """See `Family`. Probabilities are matched by the codes of the levels.
 
-        A level that the parameters know nothing of gets a hundredth of an even probability,
-        so that EM can learn it.
+        A level that is new to the parameters gets a hundredth of an even probability, so that
+        EM can learn it. A level that no longer exists is dropped. The probabilities are then
+        normalized.
         """
-        given = read_parameter(public, "probability", 3)
         known = column_spec if fitted is None else fitted
-        shape = (len(given), len(known.levels), int(known.n_levels.max()))
-        if given.shape != shape:
-            raise ValueError(f"probability must have shape {shape}, got {given.shape}.")
-        within = _within(known)
-        if (given < 0.0).any() or (given[:, ~within] > 0.0).any():
-            raise ValueError("probability must be >= 0, and 0 beyond the last level of a column.")
-        wrong = np.argwhere(np.abs(given.sum(axis=2) - 1.0) > 1e-6)
-        if len(wrong):
-            k, j = wrong[0]
-            raise ValueError(f"probability of component {k}, column {j} does not sum to 1.")
-        if fitted is None or fitted is column_spec:
-            return CategoricalParams(given / given.sum(axis=2, keepdims=True))
-        probability = np.zeros((len(given), len(column_spec.levels), column_spec.n_levels.max()))
+        given = self._read(public, known)
+        if known is column_spec:
+            return CategoricalParams(given)
+        within = _within(column_spec)
+        probability = np.zeros((len(given), *within.shape))
         for j, (old, new) in enumerate(zip(known.levels, column_spec.levels, strict=True)):
             place = np.minimum(np.searchsorted(old, new), len(old) - 1)
-            matched = np.where(old[place] == new, given[:, j, place], _NEW_LEVEL / len(new))
-            probability[:, j, : len(new)] = matched
-        total = probability.sum(axis=2, keepdims=True)
-        even = _within(column_spec) / column_spec.n_levels[:, None]
-        known_at_all = total > 0.0
-        return CategoricalParams(
-            np.where(known_at_all, probability / np.where(known_at_all, total, 1.0), even)
-        )
+            probability[:, j, : len(new)] = np.where(
+                old[place] == new, given[:, j, place], _NEW_LEVEL / len(new)
+            )
+        # No level with a positive probability is left: nothing is known about the column.
+        lost = probability.sum(axis=2) == 0.0
+        probability[lost] = np.broadcast_to(within, probability.shape)[lost]
+        return CategoricalParams(probability / probability.sum(axis=2, keepdims=True))
+
+    def _read(self, public: Mapping[str, ArrayLike], column_spec: CategoricalSpec) -> Array:
+        """Published probabilities of these levels, checked."""
+        within = _within(column_spec)
+        given = read_probabilities(public, "probability", ("n_components", *within.shape))
+        possible = np.asarray(within | (given == 0.0))
+        require_entries(possible, given, "probability", "but the column has no such level")
+        return given
 
     def spec_of(
         self, public: Mapping[str, ArrayLike], fitted: CategoricalSpec | None = None
     ) -> CategoricalSpec:
-        """See `Family`: without a fit, codes 0, 1, 2, ... of the levels that are possible."""
+        """See `Family`: without a fit, the levels are those declared, or else 0, 1, 2, ....
+
+        In the latter case, the last levels of a column are dropped if their probability is 0
+        in all components.
+        """
         if fitted is not None:
             return fitted
-        given = read_parameter(public, "probability", 3)
-        if self.n_levels is not None:
-            declared = np.broadcast_to(np.asarray(self.n_levels, np.intp), given.shape[1])
-        else:
-            possible = np.asarray(given.any(axis=0))
-            declared = given.shape[2] - possible[:, ::-1].argmax(axis=1)
-        return make_spec([np.arange(float(n)) for n in declared])
+        given = read_probabilities(
+            public, "probability", ("n_components", "n_features", "max_levels")
+        )
+        declared = self._declared(given.shape[1])
+        if declared is None:
+            possible = np.asarray((given > 0.0).any(axis=0))
+            highest = given.shape[2] - possible[:, ::-1].argmax(axis=1)
+            declared = [np.arange(float(n)) for n in highest]
+        return make_spec(declared)
 
     def sample(
         self,
@@ -328,10 +308,11 @@ class Categorical(Family):
         for level in range(below.shape[2] - 1):
             rows += uniform >= below[labels, :, level]
         positions = np.minimum(rows, column_spec.n_levels - 1.0).astype(np.intp)
-        return np.stack([own[positions[:, j]] for j, own in enumerate(column_spec.levels)], axis=1)
+        each = zip(column_spec.levels, positions.T, strict=True)
+        return np.stack([own[position] for own, position in each], axis=1)
 
     def to_vector(self, params: CategoricalParams, column_spec: CategoricalSpec) -> Array:
-        """Log-ratios of the probabilities to that of the first level."""
+        """Logarithms of the probabilities relative to that of the first level."""
         logarithm = log_of(params.probability)
         return (logarithm - logarithm[:, :, :1])[
             :, _within(column_spec) & _rest(column_spec)
@@ -350,7 +331,7 @@ class Categorical(Family):
 
 
 def _within(column_spec: CategoricalSpec) -> NDArray[np.bool_]:
-    """Which of (n_features, max_levels) are levels."""
+    """Which entries of an array (n_features, max_levels) are levels."""
     within: NDArray[np.bool_] = (
         np.arange(column_spec.n_levels.max()) < column_spec.n_levels[:, None]
     )

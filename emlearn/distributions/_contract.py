@@ -16,25 +16,25 @@ from emlearn.kernels.softmax import to_responsibilities
 
 Array = NDArray[Any]
 
-# Rows of a block: as many as the cache has room for, and worth the while of a thread.
+# A block has as many rows as fit in the cache, and enough to keep a thread busy.
 _BLOCK_NUMBERS = 2**18
 _BLOCK_ROWS = (512, 16384)
 _BLOCK_NANOSECONDS = 2e5
 
 
 def mean_width(X: Any) -> float:
-    """Mean number of entries of a row; of those that are not 0, if X is sparse."""
+    """Mean number of entries in a row; in sparse X, of nonzero entries."""
     return float((X.nnz if hasattr(X, "nnz") else X.size) / max(X.shape[0], 1))
 
 
 def even_slices(n_rows: int, n_blocks: int) -> list[slice]:
-    """So many slices of rows of nearly equal length."""
+    """Cut rows into `n_blocks` slices of nearly equal length."""
     edges = [int(edge) for edge in np.linspace(0, n_rows, n_blocks + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def slices_of_rows(n_rows: int, width: float, n_components: int) -> list[slice]:
-    """Slices of rows that hold so many entries each, for blocks worked on in numpy."""
+    """Slices of rows for blocks that numpy works on: each fits in the cache."""
     fewest, most = _BLOCK_ROWS
     rows = min(max(int(_BLOCK_NUMBERS / (n_components + width)), fewest), most)
     nanoseconds = n_rows * n_components * (3.0 + 0.1 * width)
@@ -43,96 +43,103 @@ def slices_of_rows(n_rows: int, width: float, n_components: int) -> list[slice]:
 
 
 class Family(ABC):
-    """Distributions of the rows in each of K components: the emissions of a latent label.
+    """Distributions of rows given a latent label, one for each of K components.
 
-    A family is a frozen dataclass of hyperparameters. What it learns of the columns (the
-    *column_spec*), rows in the form its arithmetic needs, parameters of all K components at
-    once, and statistics are values that it receives and returns, and it changes none of
-    them. It knows no mixture, no chain, no weights of components and no loop, so that
-    mixtures and hidden Markov models use the same families.
+    A family is a frozen dataclass of hyperparameters and has no other state. What it learns
+    about the columns (the *column_spec*), encoded rows, the parameters of all K components,
+    and statistics are values that its methods take and return, and never change. A family
+    knows nothing about mixtures, chains, weights of components or the EM loop, so mixtures
+    and hidden Markov models use the same families.
 
-    `log_density`, `sufficient_statistics` and `m_step` are the distribution. For families whose
-    columns are independent and each from a one-parameter exponential family,
-    `ExponentialFamily` supplies them.
+    `log_density`, `sufficient_statistics` and `m_step` define the distribution.
+    `ExponentialFamily` implements them for independent columns that each follow an
+    exponential family with one parameter.
 
-    Parameters are a named tuple (or other tree) of arrays, the first axis the component;
-    statistics are an array, a number, or a tuple or dict of these, and add up over blocks
-    of rows.
+    Parameters are a named tuple (or another tree) of arrays whose first axis is the
+    component. Statistics are an array, a number, or a tuple or dict of these; they add up
+    over blocks of rows.
     """
 
     #: Whether `column_spec` and `encode` take scipy.sparse CSR arrays.
     accepts_sparse: ClassVar[bool] = False
     #: Whether the values are codes or counts: integers >= 0.
     is_discrete: ClassVar[bool] = False
-    #: Whether `start` draws rows at random. It is then given distinct rows in an order of their
-    #: own, so that neither the order of X nor copies in the place of weights change the draw.
+    #: Whether `start` draws rows at random. It then gets distinct rows in an order that does not
+    #: depend on the order of X, so that repeating a row has the same effect as its weight.
     draws_rows: ClassVar[bool] = False
 
     def at_columns(self, names: Sequence[str] | None, n_features: int) -> Family:
-        """The family for rows with these columns; those that take all rows are it themselves.
+        """The family for rows with these columns; by default the family itself.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            Names of the columns; None if they have none.
+        n_features : int
+            Number of columns.
 
         Raises
         ------
         ValueError
-            If the family names a column that X has not.
+            If the family names a column that X does not have.
         """
         return self
 
     # ---- rows -------------------------------------------------------------------------
 
     def column_spec(self, X: Any, weight: Array | None = None) -> Any:
-        """What is learnt of the columns before EM; the default is nothing.
+        """What the family learns about the columns before EM; by default nothing.
 
         Parameters
         ----------
         X : ndarray or CSR array of shape (n_rows, n_features)
-            All rows to fit; NaN is a missing entry.
+            All rows to fit. NaN is a missing entry.
         weight : ndarray of shape (n_rows,), default=None
-            Their weights, all positive. None means 1 each.
+            Weights of the rows, all positive. None means 1 each.
 
         Returns
         -------
         column_spec : object
-            For example the number of levels of each column, or its center and scale.
+            For example the levels of each column, or its center and scale.
 
         Raises
         ------
-        ValueError
-            If an entry is outside the domain; names its row and column.
+        DomainError
+            If an entry is outside the domain. It names the row and the column.
         """
         return None
 
     @abstractmethod
     def encode(self, X: Any, column_spec: Any) -> Any:
-        """Rows in the form that `log_density` and `statistics` read.
+        """Rows in the form that `log_density` and `sufficient_statistics` read.
 
-        Used for the rows to fit and for new ones, which may hold what the former did not.
+        The rows may be those to fit, or new ones with values that the former do not have.
 
         Raises
         ------
-        ValueError
-            If an entry is outside the domain; names its row and column.
+        DomainError
+            If an entry is outside the domain. It names the row and the column.
         """
 
     @abstractmethod
     def take(self, rows: Any, index: slice | Array) -> Any:
-        """Some of the encoded rows, in that order: a slice, or positions."""
+        """Some of the encoded rows: a slice, or those at some positions, in this order."""
 
     def order(self, X: Any) -> NDArray[np.intp] | None:
-        """Order of the rows in which blocks of them cost least; None leaves them as they are.
+        """Order of the rows that makes blocks cheapest; None leaves the rows as they are.
 
-        Asked only where the model does not depend on the order.
+        Only models that do not depend on the order of the rows call it.
         """
         return None
 
     def slices(self, X: Any, n_components: int) -> list[slice]:
-        """Where to cut rows into blocks: a function of the shape of the problem alone."""
+        """Where to cut rows into blocks. It depends on the shape of the problem alone."""
         return slices_of_rows(X.shape[0], mean_width(X), n_components)
 
     def cut(
         self, rows: Any, weight: Array | None, slices: Sequence[slice], n_components: int
     ) -> list[Any]:
-        """Blocks of encoded rows; what each E-step would derive from them anew may be kept.
+        """Blocks of encoded rows. They may hold what each E-step would otherwise recompute.
 
         Parameters
         ----------
@@ -141,32 +148,34 @@ class Family(ABC):
         weight : ndarray of shape (n_rows,) or None
             Weights of the rows.
         slices : sequence of slice
-            From `slices`, or others.
+            From `slices`, or any others.
         n_components : int
             Number of components.
         """
         return [self.take(rows, part) for part in slices]
 
     def points(self, X: Any, column_spec: Any) -> Array:
-        """Rows as points of a Euclidean space, (n_rows, n_dimensions), for starts that cluster.
+        """Rows as points of a Euclidean space, of shape (n_rows, n_dimensions).
 
-        Optional: needed by the starts "kmeans", "k-means++" and "random_from_data".
+        Optional. The starts "kmeans", "k-means++" and "random_from_data" need it.
         """
-        raise NotImplementedError(f"The rows of {type(self).__name__} are no points.")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define points, which this start needs."
+        )
 
     # ---- the distribution -------------------------------------------------------------
 
     @abstractmethod
     def pooled(self, n_components: int, column_spec: Any) -> Any:
-        """Parameters of components of which nothing is known: about the average row."""
+        """The same parameters for all components: those of the average row."""
 
     def precompute(self, params: Any, column_spec: Any) -> Any:
-        """Functions of the parameters that all rows need, as logarithms; default: `params`.
+        """What all rows need of the parameters, such as logarithms; by default `params`.
 
         Raises
         ------
         DegenerateModelError
-            If there is no density at these parameters, as for a singular covariance.
+            If there is no density at these parameters, as with a singular covariance.
         """
         return params
 
@@ -181,20 +190,20 @@ class Family(ABC):
         precomputed : object
             From `precompute`.
         out : ndarray of shape (n_components, n_rows), float64
-            Added to. What is missing of a row is integrated out; a row of which all is
-            missing adds 0. Only finite values are added.
+            The log-densities are added to it. Missing entries are integrated out, so a row
+            without observed entries adds 0. All values added are finite.
         """
 
     @abstractmethod
     def sufficient_statistics(self, rows: Any, responsibilities: Array, precomputed: Any) -> Any:
-        """Expected sufficient statistics of rows, at the parameters precomputed.
+        """Expected sufficient statistics of rows.
 
         Parameters
         ----------
         rows : object
             From `encode` or `take`.
         responsibilities : ndarray of shape (n_components, n_rows)
-            Shares of the components, multiplied by the weights of the rows.
+            Responsibilities of the components times the weights of the rows.
         precomputed : object
             From `precompute`.
         """
@@ -208,14 +217,14 @@ class Family(ABC):
         precomputed: Any,
         workspace: Workspace,
     ) -> tuple[Array, Any, float]:
-        """E-step of a mixture on one block of rows, in one pass where the family can.
+        """E-step of a mixture on one block of rows, in one pass if the family can do that.
 
         Parameters
         ----------
         rows : object
             From `encode`, `take` or `cut`.
         log_weights : ndarray of shape (n_components,)
-            Logarithms of the mixing proportions; -inf for an empty component.
+            Logarithms of the weights of the components; -inf for an empty one.
         n_rows : int
             Number of rows.
         weight : ndarray of shape (n_rows,) or None
@@ -243,27 +252,27 @@ class Family(ABC):
 
     @abstractmethod
     def m_step(self, statistics: Any, params: Any, column_spec: Any) -> Any:
-        """Parameters that maximise the expected log-density plus the log prior.
+        """Parameters that maximize the expected log-density plus the log prior.
 
         Parameters
         ----------
         statistics : object
-            Sum over all blocks.
+            Sum of the statistics of all blocks.
         params : object
-            Parameters at which they were taken. A component without rows keeps them, or
-            goes to the mode of the prior.
+            Parameters at which the statistics were taken. A component without rows keeps
+            them, or moves to the mode of the prior.
         column_spec : object
             From `column_spec`.
         """
 
     def log_prior(self, params: Any, column_spec: Any) -> float:
-        """Log prior density up to a constant; 0 for maximum likelihood."""
+        """Log prior density, up to a constant; 0 for maximum likelihood."""
         return 0.0
 
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator
     ) -> Any:
-        """Parameters from responsibilities alone; one M-step from `pooled` ones."""
+        """Parameters from responsibilities alone: one M-step from `pooled` parameters."""
         pooled = self.pooled(len(responsibilities), column_spec)
         statistics = self.sufficient_statistics(
             rows, responsibilities, self.precompute(pooled, column_spec)
@@ -274,35 +283,35 @@ class Family(ABC):
 
     @abstractmethod
     def n_parameters(self, params: Any, column_spec: Any) -> int:
-        """Number of free parameters of all components."""
+        """Number of free parameters of all components together."""
 
     @abstractmethod
     def to_public(self, params: Any, column_spec: Any) -> dict[str, Array]:
-        """Parameters by name in the units of the data, the first axis the component."""
+        """Parameters by name, in the units of the data; the first axis is the component."""
 
     @property
+    @abstractmethod
     def public_names(self) -> tuple[str, ...]:
-        """Names of the parameters in what `to_public` returns."""
-        raise NotImplementedError(f"{type(self).__name__} does not define public_names.")
+        """Names of the parameters that `to_public` returns."""
 
     def shape_of(self, public: Mapping[str, Any]) -> tuple[int, int]:
         """Numbers of components and of features that published parameters describe.
 
-        The default reads the first of the `public_names`, of shape (n_components, n_features,
-        ...).
+        By default they are the first two axes of the first of the `public_names`.
 
         Raises
         ------
         ValueError
-            If it is missing, or has less than two dimensions; names it.
+            If that parameter is missing, or has fewer than two dimensions. It is named.
         """
         return shape_of_parameter(public, self.public_names[0])
 
+    @abstractmethod
     def from_public(self, public: Mapping[str, Any], column_spec: Any, fitted: Any = None) -> Any:
         """Parameters from what `to_public` returns, for rows encoded with a column spec.
 
-        The inverse of `to_public` in exact arithmetic, for any column spec: parameters that
-        a user sets, and those of an earlier fit of other rows, come in through here.
+        The inverse of `to_public` in exact arithmetic, for any column spec. Parameters that
+        a user sets, and those of an earlier fit to other rows, enter through this method.
 
         Parameters
         ----------
@@ -311,57 +320,62 @@ class Family(ABC):
         column_spec : object
             From `column_spec` or `spec_of`.
         fitted : object, default=None
-            Column spec of the fit that the parameters come from, if that is another.
+            Column spec of the fit that the parameters come from, if it is a different one.
 
         Raises
         ------
         ValueError
-            If a parameter has another shape, or is outside its domain; names it.
+            If a parameter is missing, has the wrong shape, or is outside its domain. It is
+            named.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} cannot take its parameters from what it publishes; define "
-            "from_public."
-        )
 
     def spec_of(self, public: Mapping[str, Any], fitted: Any = None) -> Any:
-        """Column spec for new rows under published parameters, without the rows of a fit.
+        """Column spec for new rows under published parameters; by default `fitted`.
 
         Parameters
         ----------
         public : mapping of str to array-like
             Parameters by name in the units of the data.
         fitted : object, default=None
-            Column spec of the fit that the parameters come from, if there was one.
+            Column spec of the fit that the parameters come from, if there is one.
         """
         return fitted
+
+    def levels(self, column_spec: Any) -> list[Array | None] | None:
+        """Codes of the levels of each column, in the order of their probabilities.
+
+        None stands for a column without levels. The default, None instead of a list, is for
+        families without levels.
+        """
+        return None
 
     @abstractmethod
     def sample(
         self, params: Any, column_spec: Any, labels: Array, rng: np.random.Generator
     ) -> Array:
-        """Draw one row from the component of each label: shape (len(labels), n_features)."""
+        """One row drawn from the component of each label: shape (len(labels), n_features)."""
 
     # ---- for accelerators -------------------------------------------------------------
 
     @property
     def has_vector(self) -> bool:
-        """Whether there is a vector form."""
+        """Whether the parameters have a vector form."""
         return type(self).to_vector is not Family.to_vector
 
     def to_vector(self, params: Any, column_spec: Any) -> NDArray[np.float64]:
-        """Parameters as an unconstrained vector; optional, without it there is plain EM."""
+        """Parameters as an unconstrained vector. Optional; without it, EM is not accelerated."""
         raise NotImplementedError(
             f"{type(self).__name__} has no vector form, so it cannot be accelerated; "
             "define to_vector and from_vector."
         )
 
     def from_vector(self, vector: NDArray[np.float64], like: Any, column_spec: Any) -> Any:
-        """Parameters from `to_vector`'s form, of the shapes of `like`.
+        """Parameters from the vector form, of the shapes of `like`.
 
         Raises
         ------
         DegenerateModelError
-            If the vector is no valid parameter.
+            If the vector does not stand for valid parameters.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no vector form, so it cannot be accelerated; "

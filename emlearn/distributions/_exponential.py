@@ -4,10 +4,10 @@ The density of an entry x of column j in component k is
 
     exp(eta_kj t(x) - a(eta_kj) + h(x)),
 
-and the family is written by the mean m of t(x), of which eta and a are functions. The
-maximum of the likelihood is then the mean of t(x), and with a conjugate prior, which is
-so many pseudo-rows of a given mean, it is the mean of rows and pseudo-rows. An entry that
-is missing is left out of all sums: its density integrates to one.
+and its parameter is the mean m of t(x); eta and a are functions of m. The maximum likelihood
+estimate of m is the mean of t(x). A conjugate prior adds pseudo-rows with a given mean, and the
+estimate is then the mean of rows and pseudo-rows together. A missing entry is left out of all
+sums, because its density integrates to one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._published import read_parameter
+from emlearn.distributions._published import read_parameter, require_entries
 from emlearn.engine import DegenerateModelError
 
 _TINY = float(np.finfo(np.float64).tiny)
 
 
 def log_of(probability: Array) -> Array:
-    """Logarithms, that of 0 being -708: no sum or product of these is NaN."""
+    """Logarithms; that of 0 is -708, so that no sum or product of them is NaN."""
     logarithm: Array = np.log(np.maximum(probability, _TINY))
     return logarithm
 
@@ -41,7 +41,7 @@ class ItemRows(NamedTuple):
     statistic : ndarray of shape (n_rows, n_features)
         t(x); 0 where missing.
     observed : ndarray of shape (n_rows, n_features) or None
-        1 where there is an entry, 0 where it is missing; None if none is.
+        1 where there is an entry, 0 where it is missing; None if no entry is missing.
     base : ndarray of shape (n_rows,)
         Sum of h(x) over the columns.
     """
@@ -52,7 +52,7 @@ class ItemRows(NamedTuple):
 
 
 class ItemSpec(NamedTuple):
-    """What is known of the columns.
+    """What is known about the columns.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class ItemPrecomputed(NamedTuple):
 
 
 class ItemStatistics(NamedTuple):
-    """Sums over the rows where a column is observed: (n_components, n_features) each."""
+    """Sums over the rows where a column is observed, each (n_components, n_features)."""
 
     weight: Array
     total: Array
@@ -91,55 +91,60 @@ class ItemStatistics(NamedTuple):
 
 @dataclass(frozen=True)
 class ExponentialFamily(Family):
-    """Base of families of independent columns with one parameter each.
+    """Base class of families with independent columns and one parameter for each column.
 
-    A subclass supplies `name`, `check`, `natural`, `base` and `draw`.
+    A subclass defines `name`, `check`, `natural` and `draw`, and `base`, `statistic`,
+    `parameter` with `mean_of`, or `to_real` with `from_real` where the defaults do not fit.
 
     Parameters
     ----------
     alpha : float, default=0.01
-        Strength of the prior in pseudo-rows of each component, each with the mean of the
-        column. The default is next to maximum likelihood, and keeps a component from
-        excluding what it has not seen; 0 is maximum likelihood.
+        Strength of the prior: number of pseudo-rows in each component, each with the mean
+        of the column. The default is close to maximum likelihood, but keeps a component
+        from ruling out values that it has not seen. 0 is maximum likelihood.
     """
 
     alpha: float = 0.01
 
-    #: Name of the parameter for the user.
+    #: Name of the published parameter.
     name: ClassVar[str]
 
-    # ---- what a subclass supplies -----------------------------------------------------
+    # ---- what a subclass defines  -----------------------------------------------------
 
     @abstractmethod
     def check(self, X: Array) -> None:
-        """Raise ValueError for entries outside the domain; see `require`. NaN is missing."""
+        """Raise DomainError for entries outside the domain; see `require`. NaN is missing."""
 
     @abstractmethod
     def natural(self, mean: Array) -> tuple[Array, Array]:
-        """The functions eta and a(eta) at means of t(x); finite even at their bounds."""
+        """The functions eta and a(eta) of the mean of t(x); finite even at the bounds."""
 
     @abstractmethod
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:
-        """One entry for each mean."""
+        """Draw one entry for each mean of t(x)."""
 
     def statistic(self, X: Array) -> Array:
-        """t(x) of each entry; default: x itself."""
+        """t(x) of each entry; by default x itself."""
         return X
 
     def base(self, X: Array) -> Array:
-        """h(x) of each entry; default: 0."""
+        """h(x) of each entry; by default 0."""
         return np.zeros_like(X)
 
     def parameter(self, mean: Array) -> Array:
-        """The parameter that the user knows, from the mean of t(x); default: that mean."""
+        """The published parameter as a function of the mean of t(x); by default that mean."""
         return mean
 
+    def mean_of(self, parameter: Array) -> Array:
+        """The mean of t(x) as a function of the published parameter: the inverse of `parameter`."""
+        return parameter
+
     def prior(self, column_spec: ItemSpec) -> tuple[float, Array]:
-        """Number of pseudo-rows, and their mean of t(x)."""
+        """Number of pseudo-rows of the prior, and their mean of t(x)."""
         return self.alpha, column_spec.mean
 
     def to_real(self, mean: Array) -> Array:
-        """Means on a scale without bounds; default: the logarithm."""
+        """Means on an unbounded scale; by default their logarithms."""
         return log_of(mean)
 
     def from_real(self, real: Array) -> Array:
@@ -163,14 +168,14 @@ class ExponentialFamily(Family):
         missing = np.isnan(X)
         if not missing.any():
             return ItemRows(self.statistic(X), None, self.base(X).sum(axis=1))
-        # Any value that is in the domain will do where it is not used.
+        # Any value in the domain will do: it is not used.
         filled = np.where(missing, self.placeholder(), X)
         observed = (~missing).astype(np.float64)
         base = (self.base(filled) * observed).sum(axis=1)
         return ItemRows(self.statistic(filled) * observed, observed, base)
 
     def placeholder(self) -> float:
-        """A value in the domain; default: 1."""
+        """Any value in the domain; by default 1."""
         return 1.0
 
     def take(self, rows: ItemRows, index: slice | Array) -> ItemRows:
@@ -235,34 +240,32 @@ class ExponentialFamily(Family):
         """See `Family`."""
         return (self.name,)
 
-    def mean_of(self, parameter: Array) -> Array:
-        """The mean of t(x), from the parameter that the user knows: undoes `parameter`."""
-        return parameter
-
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+        self, public: Mapping[str, ArrayLike], column_spec: ItemSpec, fitted: Any = None
     ) -> ItemParams:
         """See `Family`."""
-        given = read_parameter(public, self.name, 2)
-        mean = np.asarray(self.mean_of(given), np.float64)
+        return ItemParams(self._means(public, len(column_spec.mean)))
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: ItemSpec | None = None) -> ItemSpec:
+        """See `Family`: without a fit, the mean over components of equal weight."""
+        return ItemSpec(self._means(public).mean(axis=0)) if fitted is None else fitted
+
+    def _means(
+        self, public: Mapping[str, ArrayLike], n_features: int | str = "n_features"
+    ) -> Array:
+        """Means of t(x) from published parameters, checked."""
+        given = read_parameter(public, self.name, ("n_components", n_features))
         with np.errstate(all="ignore"):
-            back = np.asarray(self.parameter(mean))
-        if not np.allclose(back, given, rtol=1e-6, atol=1e-300):
-            raise ValueError(
-                f"{self.name} cannot be read back: {type(self).__name__} changes the mean in "
-                "`parameter`, so it has to define `mean_of`, which undoes that; or a value is "
-                "outside the domain."
+            mean = np.asarray(self.mean_of(given), np.float64)
+            again, back = self.from_real(self.to_real(mean)), self.parameter(mean)
+        valid = np.isfinite(mean) & np.isclose(again, mean, rtol=1e-8, atol=_TINY * 8.0)
+        require_entries(valid, given, self.name, "which is outside its domain")
+        if not np.allclose(back, given, rtol=1e-6, atol=_TINY * 8.0):
+            raise TypeError(
+                f"{type(self).__name__}.mean_of is not the inverse of parameter. Define both, or "
+                "neither."
             )
-        with np.errstate(all="ignore"):
-            valid = (
-                np.isfinite(self.natural(mean)).all()
-                and (
-                    np.abs(self.from_real(self.to_real(mean)) - mean) <= 1e-6 * (1.0 + np.abs(mean))
-                ).all()
-            )
-        if not valid:
-            raise ValueError(f"{self.name} has values outside its domain: {given}.")
-        return ItemParams(mean)
+        return mean
 
     def sample(
         self, params: ItemParams, column_spec: ItemSpec, labels: Array, rng: np.random.Generator

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._domain import ColumnError
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import CovariancePrior, in_layout
 from emlearn.distributions.gaussian.published import read_published
@@ -155,9 +156,8 @@ class Gaussian(Family):
         total, _, variance, scaling = summarize_columns(X, weight, by_column=by_column)
         empty = np.flatnonzero(total == 0.0)
         if empty.size:
-            raise ValueError(
-                f"Column {empty[0]} of X has no observed value: nothing can be learned of it. "
-                "Leave it out."
+            raise ColumnError(
+                empty[:1], "has no observed value: nothing can be learned of it. Leave it out."
             )
         # Variances and their inverses are to be published in the precision of the data.
         within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
@@ -390,13 +390,14 @@ class Gaussian(Family):
         )
 
 
-def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ValueError:
+def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ColumnError:
     """The error for columns whose variances cannot be represented."""
-    return ValueError(
-        f"The variances of columns {columns.tolist()} of X, or their inverses, are beyond the "
-        f"range of {np.dtype(dtype)}: the standard deviations are about "
-        f"{', '.join(f'{value:.0e}' for value in deviation)}. Bring X to other units, for "
-        "example with StandardScaler, or pass it as float64."
+    values = ", ".join(f"{value:.0e}" for value in deviation)
+    return ColumnError(
+        columns,
+        f"must be in other units: standard deviations of about {values} make variances, or their "
+        f"inverses, that are beyond the range of {np.dtype(dtype)}. Use StandardScaler, for "
+        "example, or pass X as float64.",
     )
 
 

@@ -1,8 +1,9 @@
-"""A component that is a mixture itself, as in hidden Markov models of Gaussian mixtures."""
+"""Components that are mixtures themselves, as in hidden Markov models with Gaussian mixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
-from emlearn.distributions._published import read_probabilities
+from emlearn.distributions._published import ParameterError, read_probabilities, require_names
 
 
 class MixtureParams(NamedTuple):
@@ -20,7 +21,7 @@ class MixtureParams(NamedTuple):
     Attributes
     ----------
     weight : ndarray of shape (n_components, n_parts)
-        Proportions of the parts; rows add up to one.
+        Weights of the parts; they sum to 1 for each component.
     parts : object
         Parameters of the family for n_components x n_parts components.
     """
@@ -37,7 +38,7 @@ class MixtureStatistics(NamedTuple):
 
 
 class MixturePrecomputed(NamedTuple):
-    """Logarithms of the proportions, and the family precomputed to its parameters."""
+    """Logarithms of the weights, and what the family precomputes."""
 
     log_weight: Array
     parts: Any
@@ -47,8 +48,8 @@ class MixturePrecomputed(NamedTuple):
 class Mixture(Family):
     """Each component is a mixture of `n_parts` distributions of another family.
 
-    Published are ``"weight"``, of shape (n_components, n_parts), and the parameters of the
-    family, with shapes (n_components, n_parts, ...).
+    Published: ``"weight"``, of shape (n_components, n_parts), and the parameters of the
+    family, of shapes (n_components, n_parts, ...).
 
     Parameters
     ----------
@@ -57,11 +58,12 @@ class Mixture(Family):
     n_parts : int, default=2
         Number of parts of each component.
     alpha : float, default=0.01
-        Pseudo-rows of each part in the estimate of the proportions.
+        Number of pseudo-rows in each part: the prior of the weights of the parts is
+        Dirichlet(1 + alpha, ...). 0 is maximum likelihood.
 
     Examples
     --------
-    Two classes, each of two kinds of rows, where the classes of the rows are known:
+    Two classes with two kinds of rows each; the classes of the rows are known:
 
     >>> import numpy as np
     >>> from emlearn import FiniteMixtureEM
@@ -125,7 +127,7 @@ class Mixture(Family):
         )
 
     def _joint(self, rows: Any, precomputed: MixturePrecomputed, n_rows: int) -> Array:
-        """Log-joint densities (n_components, n_parts, n_rows)."""
+        """Logarithms of the joint densities, (n_components, n_parts, n_rows)."""
         joint = np.repeat(precomputed.log_weight.reshape(-1, 1), n_rows, axis=1)
         self.family.log_density(rows, precomputed.parts, joint)
         return joint.reshape(*precomputed.log_weight.shape, n_rows)
@@ -171,15 +173,15 @@ class Mixture(Family):
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator
     ) -> MixtureParams:
-        """Each part starts by half around a row of its component, drawn at random."""
-        shares = np.repeat(responsibilities / self.n_parts, self.n_parts, axis=0)
-        for share in shares:
-            total = share.sum()
+        """Half of the weight of each part is at one row, drawn at random from its component."""
+        seeded = np.repeat(responsibilities / self.n_parts, self.n_parts, axis=0)
+        for own in seeded:
+            total = own.sum()
             if total > 0.0:
-                seed = rng.choice(len(share), p=share / total)
-                share *= 0.5
-                share[seed] += 0.5 * total
-        parts = self.family.start(rows, shares, column_spec, rng)
+                seed = rng.choice(len(own), p=own / total)
+                own *= 0.5
+                own[seed] += 0.5 * total
+        parts = self.family.start(rows, seeded, column_spec, rng)
         weight = np.full((len(responsibilities), self.n_parts), 1.0 / self.n_parts)
         return MixtureParams(weight, parts)
 
@@ -200,43 +202,54 @@ class Mixture(Family):
         """See `Family`."""
         return ("weight", *self.family.public_names)
 
-    def _parts_of(
-        self, public: Mapping[str, ArrayLike], shape: tuple[int, ...]
-    ) -> dict[str, Array]:
-        """The parameters of the parts, their first axis running over all parts."""
+    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
+        """The weights, and the parameters of all parts along one axis."""
+        weight = read_probabilities(public, "weight", ("n_components", self.n_parts))
+        require_names(public, self.family.public_names)
         parts = {}
         for name in self.family.public_names:
             value = np.asarray(public[name])
-            if value.shape[:2] != shape:
-                raise ValueError(
-                    f"{name} must have the first two axes of weight, {shape}, got shape "
-                    f"{value.shape}."
-                )
-            parts[name] = value.reshape(shape[0] * shape[1], *value.shape[2:])
-        return parts
+            if value.shape[:2] != weight.shape:
+                need = f"must have shape ({len(weight)}, {self.n_parts}, ...)"
+                raise ParameterError(name, f"{need}, got {value.shape}")
+            parts[name] = value.reshape(-1, *value.shape[2:])
+        return weight, parts
 
-    def _read(self, public: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
-        weight = read_probabilities(public, "weight", 2)
-        missing = [name for name in self.family.public_names if name not in public]
-        if missing:
-            raise ValueError(f"The parameters of the components need {missing[0]!r}.")
-        return weight, self._parts_of(public, weight.shape)
+    @contextmanager
+    def _named_components(self) -> Iterator[None]:
+        """Errors about a part name its component too."""
+        try:
+            yield
+        except ParameterError as error:
+            raise error.at(component=self._component_of) from None
+
+    def _component_of(self, position: int) -> str:
+        component, part = divmod(position, self.n_parts)
+        return f"{component}, part {part}"
 
     def shape_of(self, public: Mapping[str, ArrayLike]) -> tuple[int, int]:
         """See `Family`."""
         weight, parts = self._read(public)
-        return len(weight), self.family.shape_of(parts)[1]
+        with self._named_components():
+            return len(weight), self.family.shape_of(parts)[1]
 
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
     ) -> MixtureParams:
         """See `Family`."""
         weight, parts = self._read(public)
-        return MixtureParams(weight, self.family.from_public(parts, column_spec, fitted))
+        with self._named_components():
+            return MixtureParams(weight, self.family.from_public(parts, column_spec, fitted))
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> Any:
         """See `Family`."""
-        return self.family.spec_of(self._read(public)[1], fitted)
+        _, parts = self._read(public)
+        with self._named_components():
+            return self.family.spec_of(parts, fitted)
+
+    def levels(self, column_spec: Any) -> list[Array | None] | None:
+        """See `Family`."""
+        return self.family.levels(column_spec)
 
     def sample(
         self, params: MixtureParams, column_spec: Any, labels: Array, rng: np.random.Generator
@@ -247,7 +260,7 @@ class Mixture(Family):
         return self.family.sample(params.parts, column_spec, labels * self.n_parts + part, rng)
 
     def to_vector(self, params: MixtureParams, column_spec: Any) -> Array:
-        """Logarithms of the proportions, and the vector of the family."""
+        """Logarithms of the weights, and the vector of the family."""
         own = log_of(params.weight).ravel()
         return np.concatenate([own, self.family.to_vector(params.parts, column_spec)])
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError, require_counts
+from emlearn.distributions._domain import DomainError, require_counts, require_drawable
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._published import read_probabilities
 
@@ -28,7 +28,7 @@ class MultinomialRows(NamedTuple):
     counts : ndarray or CSR array of shape (n_rows, n_features)
         Counts; 0 where missing.
     missing : ndarray or CSR array of shape (n_rows, n_features) or None
-        1 where a count is missing; None if none is.
+        1 where a count is missing; None if no count is missing.
     total : ndarray of shape (n_rows,)
         Sum of the counts.
     base : ndarray of shape (n_rows,)
@@ -42,19 +42,19 @@ class MultinomialRows(NamedTuple):
 
 
 class MultinomialSpec(NamedTuple):
-    """What is known of the columns and of the lengths of the rows.
+    """What is known about the columns and about the lengths of the rows.
 
     Attributes
     ----------
-    share : ndarray of shape (n_features,)
-        Share of each column in all counts.
+    frequency : ndarray of shape (n_features,)
+        Sum of the counts of each column, relative to the sum of all counts.
     length : ndarray of shape (n_lengths,)
-        The lengths of the rows.
+        Distinct lengths (sums of counts) of the rows; empty without a fit.
     chance : ndarray of shape (n_lengths,)
-        How many rows have them, relative to all.
+        Fraction of the rows that have each length.
     """
 
-    share: Array
+    frequency: Array
     length: Array
     chance: Array
 
@@ -65,14 +65,14 @@ class MultinomialParams(NamedTuple):
     Attributes
     ----------
     probability : ndarray of shape (n_components, n_features)
-        Probability of each column; rows add up to one.
+        Probability of each column; sums to 1 for each component.
     """
 
     probability: Array
 
 
 class MultinomialPrecomputed(NamedTuple):
-    """Probabilities and their logarithms, columns first: (n_features, n_components)."""
+    """Probabilities and their logarithms, both transposed: (n_features, n_components)."""
 
     probability: Array
     logarithm: Array
@@ -80,9 +80,10 @@ class MultinomialPrecomputed(NamedTuple):
 
 @dataclass(frozen=True)
 class Multinomial(Family):
-    """Counts of a row given their sum: documents as bags of words. ``"probability"``.
+    """Counts of a row given their sum, such as the words of a document.
 
-    Takes CSR arrays, which are not densified.
+    Published: ``"probability"``, of shape (n_components, n_features). CSR arrays are read as
+    they are, not made dense.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ class Multinomial(Family):
 
     Notes
     -----
-    Of a row with missing counts the others are taken as multinomial given their own sum.
-    `sample` draws the lengths of rows from those of the rows fitted.
+    In a row with missing counts, the observed counts are multinomial given their own sum.
+    `sample` draws the lengths of rows from those of the rows that were fitted.
 
     References
     ----------
@@ -165,7 +166,7 @@ class Multinomial(Family):
 
     def pooled(self, n_components: int, column_spec: MultinomialSpec) -> MultinomialParams:
         """See `Family`."""
-        return MultinomialParams(np.repeat(column_spec.share[None], n_components, axis=0))
+        return MultinomialParams(np.repeat(column_spec.frequency[None], n_components, axis=0))
 
     def precompute(
         self, params: MultinomialParams, column_spec: MultinomialSpec
@@ -188,12 +189,12 @@ class Multinomial(Family):
     ) -> Array:
         """Counts of each word in each component, (n_components, n_features).
 
-        The expected counts of missing words, given those of the others, are added.
+        They include the expected counts of missing words, given the observed counts.
         """
         counts: Array = (rows.counts.T @ np.ascontiguousarray(responsibilities.T)).T
         if rows.missing is not None:
-            share = responsibilities * rows.total / _present(rows, precomputed)
-            counts = counts + (precomputed.probability * (rows.missing.T @ share.T)).T
+            scaled = responsibilities * rows.total / _present(rows, precomputed)
+            counts = counts + (precomputed.probability * (rows.missing.T @ scaled.T)).T
         return counts
 
     def m_step(
@@ -224,10 +225,20 @@ class Multinomial(Family):
     public_names: ClassVar[tuple[str, ...]] = ("probability",)
 
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: Any, fitted: Any = None
+        self, public: Mapping[str, ArrayLike], column_spec: MultinomialSpec, fitted: Any = None
     ) -> MultinomialParams:
         """See `Family`."""
-        return MultinomialParams(read_probabilities(public, "probability", 2))
+        shape = ("n_components", len(column_spec.frequency))
+        return MultinomialParams(read_probabilities(public, "probability", shape))
+
+    def spec_of(
+        self, public: Mapping[str, ArrayLike], fitted: MultinomialSpec | None = None
+    ) -> MultinomialSpec:
+        """See `Family`: without a fit, the lengths of rows are unknown."""
+        if fitted is not None:
+            return fitted
+        given = read_probabilities(public, "probability", ("n_components", "n_features"))
+        return MultinomialSpec(given.mean(axis=0), np.empty(0), np.empty(0))
 
     def sample(
         self,
@@ -237,16 +248,17 @@ class Multinomial(Family):
         rng: np.random.Generator,
     ) -> Array:
         """See `Family`."""
-        if column_spec is None:
+        if not len(column_spec.length):
             raise ValueError(
-                "Documents cannot be drawn from parameters alone: their lengths are those of the "
-                "rows of a fit."
+                "Counts given their sum cannot be drawn from parameters alone: the sums are drawn "
+                "from those of the rows of a fit. Fit the estimator before you call sample."
             )
+        require_drawable(column_spec.length, "the largest sum of a fitted row")
         length = rng.choice(column_spec.length, len(labels), p=column_spec.chance).astype(np.int64)
         return rng.multinomial(length, params.probability[labels]).astype(np.float64)
 
     def to_vector(self, params: MultinomialParams, column_spec: MultinomialSpec) -> Array:
-        """Logarithms of the probabilities, any common term of a component being ignored."""
+        """Logarithms of the probabilities. `from_vector` ignores a term common to a component."""
         return log_of(params.probability).ravel()
 
     def from_vector(
@@ -259,6 +271,6 @@ class Multinomial(Family):
 
 
 def _present(rows: MultinomialRows, precomputed: MultinomialPrecomputed) -> Array:
-    """Probability (n_components, n_rows) of the words whose counts are not missing."""
+    """Total probability of the words whose counts are observed, (n_components, n_rows)."""
     present: Array = np.maximum(1.0 - (rows.missing @ precomputed.probability).T, _TINY)
     return present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from emlearn.distributions._bernoulli import Bernoulli
@@ -22,17 +23,22 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(family: Any) -> Family:
-    """The family of a name, or the product of a list; a family itself is returned as it is.
+    """The family of a name, or the product of a list; a family is returned as it is.
 
     Parameters
     ----------
     family : str, Family or list of (family, columns)
-        What an estimator was given.
+        What an estimator was given. In a list, ``("ignore", columns)`` leaves columns out.
+
+    Returns
+    -------
+    family : Family
+        Not yet at the columns of X.
 
     Raises
     ------
     ValueError
-        If there is none of that name, or the list is none of pairs.
+        If there is no family of that name, or the list does not consist of pairs.
     """
     if isinstance(family, Family):
         return family
@@ -41,11 +47,29 @@ def find_family(family: Any) -> Family:
     if isinstance(family, list | tuple) and family:
         if not all(isinstance(part, list | tuple) and len(part) == 2 for part in family):
             raise ValueError(
-                "A list of families needs pairs (family, columns), as in "
+                "A list of families consists of pairs (family, columns), as in "
                 f"[('poisson', ['visits']), ('gaussian', [2, 3])]; got {family!r}."
             )
-        return Product(tuple((find_family(part), columns) for part, columns in family))
+        return _product(family)
+    is_class = isinstance(family, type) and issubclass(family, Family)
     raise ValueError(
-        f"family must be one of {sorted(FAMILIES)}, an emlearn.distributions.Family, or a list of "
-        f"(family, columns), got {family!r}."
+        f"family must be one of {', '.join(map(repr, FAMILIES))}, a family from "
+        "emlearn.distributions or of your own, or a list of pairs (family, columns); got "
+        f"{family!r}." + (f" Pass an instance of it: {family.__name__}()." if is_class else "")
     )
+
+
+def _product(pairs: Sequence[tuple[Any, Any]]) -> Product:
+    """The product of the families of a list; "ignore" stands for no family."""
+    parts, ignored = [], []
+    for part, columns in pairs:
+        if isinstance(part, str) and part == "ignore":
+            ignored.append(columns)
+        else:
+            parts.append((find_family(part), columns))
+    if not parts or len(ignored) > 1:
+        raise ValueError(
+            "A list of families has at least one family, and at most one pair ('ignore', columns) "
+            f"with all columns to leave out; got {list(pairs)!r}."
+        )
+    return Product(tuple(parts), *ignored)

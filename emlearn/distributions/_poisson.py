@@ -9,19 +9,21 @@ import numpy as np
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array
-from emlearn.distributions._domain import require_counts
+from emlearn.distributions._domain import require_counts, require_drawable
 from emlearn.distributions._exponential import ExponentialFamily, log_of
 
 
 @dataclass(frozen=True)
 class Poisson(ExponentialFamily):
-    """Independent counts, each Poisson with a rate of its own: ``"rate"``.
+    """Independent Poisson counts.
+
+    Published: ``"rate"``, of shape (n_components, n_features).
 
     Parameters
     ----------
     alpha : float, default=0.01
-        Strength of the Gamma(1 + alpha m, alpha) prior of each rate, m being the mean of
-        the column: so many pseudo-rows of that mean. 0 is maximum likelihood.
+        Number of pseudo-rows in each component, each with the mean m of the column: the
+        prior of a rate is Gamma(1 + alpha m, alpha). 0 is maximum likelihood.
     """
 
     name: ClassVar[str] = "rate"
@@ -41,4 +43,5 @@ class Poisson(ExponentialFamily):
 
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:
         """See `ExponentialFamily`."""
+        require_drawable(mean, "the largest rate")
         return rng.poisson(mean)

@@ -1,37 +1,45 @@
-"""Columns of different families, independent within a component."""
+"""Different families for different columns, independent within a component."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError
+from emlearn.distributions._domain import ColumnError, named_columns
+from emlearn.distributions._published import ParameterError, require_names
 
 
 @dataclass(frozen=True)
 class Product(Family):
-    """Families of parts of the columns: mixed-type data.
+    """Different families for different columns: data of mixed types.
 
-    Parameters are published under the names that the families give them; where several
-    give the same, the position of the part is appended: ``"rate_0"``, ``"rate_2"``.
+    Published: the parameters of all parts, under their own names. If several parts have a
+    name in common, the position of the part is appended: ``"rate_0"``, ``"rate_2"``.
 
     Parameters
     ----------
     parts : tuple of (Family, columns)
         The families, each with the columns that it describes: a name or position, a list
-        of these, or a slice of positions. Columns of no part are ignored.
+        of these, or a slice of positions. Each column is named once, here or in `ignored`;
+        if not, `at_columns` raises a ValueError.
+    ignored : columns, default=()
+        Columns to leave out. They may hold any numbers and have no effect on the density.
+        Rows that `sample` draws have NaN there. In the list that an estimator takes, they
+        are the pair ``("ignore", columns)``.
     n_features : int, default=None
-        Number of columns of the rows, which estimators find out.
+        Number of columns of the rows. Estimators set it.
 
     Examples
     --------
-    Estimators make one of a list:
+    Estimators make a product of a list:
 
     >>> from emlearn.distributions import Gaussian, find_family
     >>> product = find_family([("poisson", ["visits"]), (Gaussian("diag"), slice(1, 3))])
@@ -40,6 +48,7 @@ class Product(Family):
     """
 
     parts: tuple[tuple[Family, Any], ...]
+    ignored: Any = ()
     n_features: int | None = None
 
     @property
@@ -58,20 +67,22 @@ class Product(Family):
         return all(family.has_vector for family, _ in self.parts)
 
     def at_columns(self, names: Sequence[str] | None, n_features: int) -> Product:
-        """See `Family`: with the positions of the columns."""
+        """See `Family`: the product with positions in place of names."""
         parts = []
         for family, columns in self.parts:
             positions = _positions(columns, names, n_features)
+            if not positions:
+                raise ValueError(f"{family!r} needs at least one column of X.")
             own_names = None if names is None else [names[j] for j in positions]
             parts.append((family.at_columns(own_names, len(positions)), positions))
-        taken = [j for _, positions in parts for j in positions]
-        twice = sorted({j for j in taken if taken.count(j) > 1})
-        if twice:
-            raise ValueError(f"Columns {twice} of X belong to more than one family.")
-        return Product(tuple(parts), n_features)
+        ignored = _positions(self.ignored, names, n_features)
+        times = Counter(chain(ignored, *(positions for _, positions in parts)))
+        with named_columns(names):
+            _require_once([times[j] for j in range(n_features)])
+        return Product(tuple(parts), ignored, n_features)
 
     def _each(self, method: str, *values: Any) -> tuple[Any, ...]:
-        """Results of a method of the families at their parts of the values."""
+        """Results of a method of each family for its part of the values."""
         return tuple(
             getattr(family, method)(*own)
             for (family, _), *own in zip(self.parts, *values, strict=True)
@@ -143,49 +154,47 @@ class Product(Family):
     def to_public(self, params: tuple[Any, ...], column_spec: tuple[Any, ...]) -> dict[str, Array]:
         """See `Family`."""
         parts: tuple[dict[str, Array], ...] = self._each("to_public", params, column_spec)
-        names = [name for part in parts for name in part]
         return {
-            name if names.count(name) == 1 else f"{name}_{i}": value
-            for i, part in enumerate(parts)
-            for name, value in part.items()
+            new: part[name]
+            for part, names in zip(parts, _number(parts), strict=True)
+            for name, new in names.items()
         }
 
-    def _names(self) -> tuple[tuple[str, ...], ...]:
-        """Published names of the parameters of each part."""
-        own = [family.public_names for family, _ in self.parts]
-        every = [name for names in own for name in names]
-        return tuple(
-            tuple(name if every.count(name) == 1 else f"{name}_{i}" for name in names)
-            for i, names in enumerate(own)
-        )
+    def _names(self) -> list[dict[str, str]]:
+        """Published names of the parameters of each part, by the names in the part."""
+        return _number([family.public_names for family, _ in self.parts])
 
     @property
     def public_names(self) -> tuple[str, ...]:
         """See `Family`."""
-        return tuple(name for names in self._names() for name in names)
+        return tuple(new for names in self._names() for new in names.values())
 
-    def _publics(self, public: Mapping[str, ArrayLike]) -> tuple[dict[str, ArrayLike], ...]:
-        """The parameters of each part, by their own names."""
-        missing = [name for name in self.public_names if name not in public]
-        if missing:
-            raise ValueError(f"The parameters of the components need {missing[0]!r}.")
-        return tuple(
-            {name: public[key] for name, key in zip(family.public_names, keys, strict=True)}
-            for (family, _), keys in zip(self.parts, self._names(), strict=True)
-        )
+    def _each_public(
+        self, method: str, public: Mapping[str, ArrayLike], *values: Any
+    ) -> tuple[Any, ...]:
+        """Results of a method of each family for its published parameters."""
+        require_names(public, self.public_names)
+        found = []
+        for (family, columns), names, *own in zip(self.parts, self._names(), *values, strict=True):
+            part = {name: public[new] for name, new in names.items()}
+            try:
+                found.append(getattr(family, method)(part, *own))
+            except ParameterError as error:
+                raise error.at(rename=names.__getitem__, columns=columns) from None
+        return tuple(found)
 
     def shape_of(self, public: Mapping[str, ArrayLike]) -> tuple[int, int]:
         """See `Family`."""
         if self.n_features is None:
             raise ValueError(
-                "the parameters of a list of families do not tell the number of features; pass "
-                "n_features."
+                "the parameters of a list of families do not determine the number of features; "
+                "pass n_features."
             )
-        shapes: tuple[tuple[int, int], ...] = self._each("shape_of", self._publics(public))
+        shapes: tuple[tuple[int, int], ...] = self._each_public("shape_of", public)
         for (family, columns), (_, width) in zip(self.parts, shapes, strict=True):
             if len(columns) != width:
                 raise ValueError(
-                    f"the parameters of {family!r} describe {width} columns, but it is for "
+                    f"the parameters of {family!r} describe {width} columns, but it has "
                     f"{len(columns)}."
                 )
         n_components = sorted({n for n, _ in shapes})
@@ -194,16 +203,35 @@ class Product(Family):
         return n_components[0], self.n_features
 
     def from_public(
-        self, public: Mapping[str, ArrayLike], column_spec: tuple[Any, ...], fitted: Any = None
+        self,
+        public: Mapping[str, ArrayLike],
+        column_spec: tuple[Any, ...],
+        fitted: tuple[Any, ...] | None = None,
     ) -> tuple[Any, ...]:
         """See `Family`."""
-        fitted = self._all(None) if fitted is None else fitted
-        return self._each("from_public", self._publics(public), column_spec, fitted)
+        return self._each_public("from_public", public, column_spec, fitted or self._all(None))
 
-    def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> tuple[Any, ...]:
+    def spec_of(
+        self, public: Mapping[str, ArrayLike], fitted: tuple[Any, ...] | None = None
+    ) -> tuple[Any, ...]:
         """See `Family`."""
-        fitted = self._all(None) if fitted is None else fitted
-        return self._each("spec_of", self._publics(public), fitted)
+        return self._each_public("spec_of", public, fitted or self._all(None))
+
+    def levels(self, column_spec: tuple[Any, ...]) -> list[Array | None] | None:
+        """See `Family`."""
+        own = self._each("levels", column_spec)
+        if all(levels is None for levels in own):
+            return None
+        every: list[Array | None] = [None] * self._width
+        for (_, columns), levels in zip(self.parts, own, strict=True):
+            for j, values in zip(columns, levels or [None] * len(columns), strict=True):
+                every[j] = values
+        return every
+
+    @property
+    def _width(self) -> int:
+        """Number of columns, or the smallest possible if it is not known."""
+        return self.n_features or 1 + max(j for _, columns in self.parts for j in columns)
 
     def sample(
         self,
@@ -212,10 +240,9 @@ class Product(Family):
         labels: Array,
         rng: np.random.Generator,
     ) -> Array:
-        """See `Family`. Columns of no part are NaN."""
+        """See `Family`. Columns that are ignored are NaN."""
         drawn = self._each("sample", params, column_spec, self._all(labels), self._all(rng))
-        width = self.n_features or 1 + max(j for _, columns in self.parts for j in columns)
-        rows = np.full((len(labels), width), np.nan)
+        rows = np.full((len(labels), self._width), np.nan)
         for (_, columns), values in zip(self.parts, drawn, strict=True):
             rows[:, list(columns)] = values
         return rows
@@ -233,6 +260,29 @@ class Product(Family):
         return self._each("from_vector", vectors, like, column_spec)
 
 
+def _number(parts: Sequence[Iterable[str]]) -> list[dict[str, str]]:
+    """Published names by the names in each part: with its position where they clash."""
+    every = [name for part in parts for name in part]
+    return [
+        {name: name if every.count(name) == 1 else f"{name}_{i}" for name in part}
+        for i, part in enumerate(parts)
+    ]
+
+
+def _require_once(times: Sequence[int]) -> None:
+    """Raise ColumnError unless each column is named once."""
+    twice = [j for j, n in enumerate(times) if n > 1]
+    if twice:
+        raise ColumnError(twice, "must be named once in the list of families, not more often.")
+    left = [j for j, n in enumerate(times) if not n]
+    if left:
+        raise ColumnError(
+            left,
+            "must be named in the list of families. To leave out columns on purpose, add the pair "
+            "('ignore', columns).",
+        )
+
+
 def _positions(columns: Any, names: Sequence[str] | None, n_features: int) -> tuple[int, ...]:
     if isinstance(columns, slice):
         return tuple(range(*columns.indices(n_features)))
@@ -248,15 +298,13 @@ def _positions(columns: Any, names: Sequence[str] | None, n_features: int) -> tu
         elif -n_features <= column < n_features:
             positions.append(int(column) % n_features)
         else:
-            raise ValueError(f"X has {n_features} columns and no column {column}.")
-    if not positions:
-        raise ValueError("A family of a list needs at least one column.")
+            raise ValueError(f"X has no column {column}; it has {n_features} columns.")
     return tuple(positions)
 
 
 def _at(columns: tuple[int, ...], X: Array, call: Callable[[Array], Any]) -> Any:
-    """Result for some columns of X; errors name those of X."""
+    """Result for some columns of X; errors have the positions in X."""
     try:
         return call(X[:, list(columns)])
-    except DomainError as error:
+    except ColumnError as error:
         raise error.at(columns=columns) from None

@@ -141,7 +141,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     5.0
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = _CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, Any]] = _CONSTRAINTS
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from emlearn.data import (
     read_weight,
 )
 from emlearn.distributions import Family, Gaussian
+from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import Fit, SearchPlan
 from emlearn.engine.threads import blas_limited
@@ -102,6 +103,10 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     component_params_ : dict of str to ndarray
         Parameters of the states by name, in the units of the data; the first axis is the
         state. For example "probability", "rate", "mean", "covariance".
+    levels_ : list of ndarray or None, of length n_features
+        Codes of the levels of each column of items, in the order of their probabilities:
+        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
+        in state k. None for a column without levels. Only if the family has levels.
     means_ : ndarray of shape (n_components, n_features)
         Means. Only if the family is Gaussian.
     covariances_ : ndarray
@@ -165,7 +170,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     0.06
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **LABEL_CONSTRAINTS,
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "startprob_init": ["array-like", None],
@@ -267,7 +272,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         labels = self._encode_target(y, n_rows, self.n_components)
         family = self._family_of_columns()
         model = LabelModel(self._law(self.n_components_), family, self._initializer(n_rows))
-        with blas_limited():
+        with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             data = model.prepare(Observations(rows, labels, sequences), weight)
             fit = self._run_em(
                 model,

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import check_responsibilities, read_labels
-from emlearn.distributions import FAMILIES, Family, find_family
+from emlearn.distributions import Family, find_family
 from emlearn.engine import EMEstimator, SearchPlan, find_plan
 from emlearn.latent.model import LabelParams
 from emlearn.latent.scoring import Emissions
@@ -22,9 +22,9 @@ from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 Array = NDArray[Any]
 
 #: What the hyperparameters may be that all of these estimators have.
-LABEL_CONSTRAINTS: dict[str, list[Any]] = {
+LABEL_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left"), None],
-    "family": [StrOptions(set(FAMILIES)), Family, list, tuple],
+    "family": "no_validation",  # find_family does it, in words that name the choices
     "use_labels": ["boolean"],
     "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
 }
@@ -135,6 +135,7 @@ class LabelEstimator(EMEstimator):
             )
         family = getattr(self, "family_", None)
         n_features = getattr(self, "n_features_in_", None)
+        names = getattr(self, "feature_names_in_", None)
         n_labels = self._n_labels()
         try:
             if family is None:
@@ -148,10 +149,22 @@ class LabelEstimator(EMEstimator):
                     f"{family!r} has no parameter {unknown[0]!r}; its parameters are "
                     f"{', '.join(family.public_names)}."
                 )
-            found = Emissions.at(family, public, self._fitted_spec, n_labels, n_features)
+            found = Emissions.at(family, public, self._fitted_spec, n_labels, n_features, names)
         except ValueError as error:
             raise ValueError(f"component_params_: {error}") from None
         return found
+
+    @property
+    def levels_(self) -> list[Array | None]:
+        """Levels of each column of items: level l is that of entry l of its probabilities.
+
+        None for a column that has none, as of counts or numbers. Only if the family has levels.
+        """
+        emissions = self._emissions()
+        levels = emissions.family.levels(emissions.column_spec)
+        if levels is None:
+            raise AttributeError(f"{emissions.family!r} has no levels, so there is no levels_.")
+        return levels
 
     def _resumes(self) -> bool:
         return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)

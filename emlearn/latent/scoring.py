@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import DomainError, Family
+from emlearn.distributions._domain import named_columns
 from emlearn.engine.threads import available_threads, blas_limited, limit_openmp_of_thread
 
 Array = NDArray[Any]
@@ -34,6 +35,8 @@ class Emissions:
         Number of components.
     n_features : int
         Number of features.
+    names : sequence of str or None
+        Names of the features, if known.
     """
 
     family: Family
@@ -41,6 +44,7 @@ class Emissions:
     column_spec: Any
     n_components: int
     n_features: int
+    names: Sequence[str] | None = None
 
     @classmethod
     def at(
@@ -50,6 +54,7 @@ class Emissions:
         fitted_spec: Any,
         n_components: int,
         n_features: int | None = None,
+        names: Sequence[str] | None = None,
     ) -> Emissions:
         """Emissions at parameters in the units of the data; see `Family.from_public`.
 
@@ -71,7 +76,7 @@ class Emissions:
             )
         column_spec = family.spec_of(public, fitted_spec)
         params = family.from_public(public, column_spec)
-        return cls(family, params, column_spec, n_components, n_features)
+        return cls(family, params, column_spec, n_components, n_features, names)
 
     def map(
         self, X: Any, out: Array, reduce: Callable[[Array], Array], log_weights: Array | None = None
@@ -103,20 +108,25 @@ class Emissions:
             out[rows] = reduce(joint)
 
         slices = self.family.slices(X, self.n_components)
-        try:
-            with blas_limited():
-                n_threads = min(available_threads(), len(slices))
-                if n_threads > 1:
-                    with ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread) as pool:
-                        list(pool.map(work, slices))
-                else:
-                    for rows in slices:
-                        work(rows)
-        except DomainError:
-            # It names a row of a block; this names that of X.
-            self.family.encode(X, self.column_spec)
-            raise
+        with named_columns(self.names):
+            try:
+                self._work(work, slices)
+            except DomainError:
+                # It names a row of a block; this names that of X.
+                self.family.encode(X, self.column_spec)
+                raise
         return out
+
+    @staticmethod
+    def _work(work: Callable[[slice], None], slices: Sequence[slice]) -> None:
+        with blas_limited():
+            n_threads = min(available_threads(), len(slices))
+            if n_threads > 1:
+                with ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread) as pool:
+                    list(pool.map(work, slices))
+            else:
+                for rows in slices:
+                    work(rows)
 
     def log_density(self, X: Any) -> Array:
         """Log-densities (n_components, n_rows) of all rows."""

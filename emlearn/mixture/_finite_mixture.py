@@ -15,6 +15,7 @@ from emlearn.data import (
     read_table,
 )
 from emlearn.distributions import Family
+from emlearn.distributions._domain import named_columns
 from emlearn.engine import SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
@@ -91,6 +92,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     component_params_ : dict of str to ndarray
         Parameters of the components by name, in the units of the data; the first axis is
         the component. For example "probability", "rate", "mean", "covariance".
+    levels_ : list of ndarray or None, of length n_features
+        Codes of the levels of each column of items, in the order of their probabilities:
+        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
+        in component k. None for a column without levels. Only if the family has levels.
     family_ : Family
         The family fitted.
     n_components_ : int
@@ -154,7 +159,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     array([0.36, 0.64])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **LABEL_CONSTRAINTS,
         "weights_alpha": [Interval(Real, 0.0, None, closed="left")],
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
@@ -233,7 +238,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         family = self._family_of_columns()
         law = MixtureLaw(self.n_components_, self.weights_alpha, self.unlabelled_weight)
         model = LabelModel(law, family, self._initializer(rows.shape[0]))
-        with blas_limited():
+        with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             data = model.prepare(Observations(rows, labels), weight)
             fit = self._run_em(
                 model,

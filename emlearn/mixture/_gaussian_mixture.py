@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import as_numbers, check_responsibilities, read_table
 from emlearn.distributions import Gaussian
+from emlearn.distributions._domain import named_columns
 from emlearn.distributions._gaussian import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.engine import EMEstimator, SearchPlan, find_plan
@@ -246,7 +247,8 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         check_enough_rows(K, rows, weight)
         family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows))
-        with blas_limited():
+        names = getattr(self, "feature_names_in_", None)
+        with blas_limited(), named_columns(names):
             data = model.prepare(Observations(rows), weight)
             fit = self._run_em(
                 model,

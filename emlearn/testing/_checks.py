@@ -182,7 +182,7 @@ def check_objective_never_decreases(case: ModelCase) -> None:
             case.fail(
                 f"the objective fell by {before - after:.3g} in EM step {step}, from {before!r} "
                 f"to {after!r}; rounding explains {rounding(before, weight):.1g}",
-                "m_step, which must maximise the expected complete-data log-likelihood plus the "
+                "m_step, which must maximize the expected complete-data log-likelihood plus the "
                 "log prior; at the log-likelihood of e_step; and at log_prior, which must be "
                 "the prior that m_step has in mind",
             )
@@ -352,7 +352,7 @@ def check_limit_is_stationary(case: ModelCase) -> None:
                 case.fail(
                     f"where EM converges the objective, {limit.objective!r}, can be raised by "
                     f"{rise:.3g} with a small step; {allowed:.1g} was allowed",
-                    "m_step, which must maximise the same objective that e_step and log_prior "
+                    "m_step, which must maximize the same objective that e_step and log_prior "
                     "report; it may also be a saddle point, so try another random_state",
                 )
 

@@ -1,8 +1,9 @@
-"""`check_family`."""
+"""`check_family`: the contract of a family of distributions."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,39 +26,43 @@ def check_family(
     random_state: int = 0,
     max_iter: int = 20_000,
 ) -> None:
-    """Check that a family keeps its contract with the models that use it.
+    """Check that a family fulfills the contract with the models that use it.
 
-    Raises at the first property that does not hold:
+    The first property that does not hold raises an error:
 
-    - `log_density` adds to what it is given, finite values, and leaves the rest alone;
-    - rows that are taken, and rows encoded anew, have the densities that they had;
-    - a row of which all is missing adds 0;
-    - what is published has the component as its first axis;
-    - what `sample` draws can be encoded;
-    - the column_spec and the parameters survive pickling;
+    - `log_density` adds finite values to what it is given;
+    - rows have the same densities after `take`, and when encoded without the other rows;
+    - a row without observed entries adds 0;
+    - the first axis of published parameters is the component, `public_names` are their
+      names, and `shape_of` finds the numbers of components and features;
+    - `from_public` restores published parameters: with the column spec of the fit, with one
+      made without a fit, and with one of other rows; it refuses a parameter that is missing
+      or not finite, and names it;
+    - `encode` takes what `sample` draws;
+    - the column spec and the parameters survive pickling;
     - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
-      M-step maximises the expected log-density plus the log prior, weights are copies, the
-      vector form leads back, and so on.
+      M-step maximizes the expected log-density plus the log prior, a weight has the effect of
+      copies, the vector form leads back, and so on.
 
     Parameters
     ----------
     family : Family
         The family.
     X : ndarray or CSR array of shape (n_rows, n_features)
-        Rows which it can be fitted to, some of them with missing entries if it takes them.
+        Rows to fit, some with missing entries if the family takes them.
     sample_weight : ndarray of shape (n_rows,), default=None
         Weights of the rows; None means 1 each.
     n_components : int, default=2
-        Number of components. There should be that many in the rows, for EM to be fast.
+        Number of components. EM is fast if the rows come from that many.
     random_state : int, default=0
-        Seed of all that is drawn.
+        Seed of all random numbers.
     max_iter : int, default=20000
-        Largest number of EM steps to convergence.
+        Largest number of EM steps of a fit.
 
     Raises
     ------
     AssertionError
-        If a property does not hold. The message says what was found and where to look.
+        If a property does not hold. The message says what is wrong and where to look.
 
     Examples
     --------
@@ -93,8 +98,8 @@ def _check_rows(
 
     column_spec = family.column_spec(X, sample_weight)
     rows = family.encode(X, column_spec)
-    share = rng.dirichlet(np.ones(n_components), n_rows).T
-    params = family.start(rows, share, column_spec, rng)
+    responsibilities = rng.dirichlet(np.ones(n_components), n_rows).T
+    params = family.start(rows, responsibilities, column_spec, rng)
     precomputed = family.precompute(params, column_spec)
 
     def density(rows: Any, n: int) -> Array:
@@ -115,26 +120,27 @@ def _check_rows(
     for index in (slice(n_rows // 3, n_rows), rng.integers(n_rows, size=7)):
         expected = plain[:, index]
         taken = density(family.take(rows, index), expected.shape[1])
-        require(same(taken, expected), "rows taken have other densities", "take")
+        require(same(taken, expected), "rows have other densities after take", "take")
         anew = density(family.encode(X[index], column_spec), expected.shape[1])
         require(
             same(anew, expected),
             "rows have other densities when encoded without the others",
-            "encode, which may use what the column_spec tells of the columns but no other rows",
+            "encode, which may use the column spec but no other rows",
         )
     if not hasattr(X, "indptr"):
         empty = np.flatnonzero(np.isnan(np.asarray(X, np.float64)).all(axis=1))
         require(
             same(plain[:, empty], np.zeros((n_components, len(empty)))),
-            "a row of which all is missing has a log-density that is not 0",
-            "log_density, which must leave out (integrate out) what is missing",
+            "a row without observed entries has a log-density that is not 0",
+            "log_density, which has to integrate out missing entries",
         )
     published = family.to_public(params, column_spec)
     require(
         published and all(len(value) == n_components for value in published.values()),
-        "the first axis of what is published is not the component",
+        "the first axis of a published parameter is not the component",
         "to_public",
     )
+    _check_published(family, X, params, column_spec, published, require)
     drawn = family.sample(params, column_spec, np.arange(50) % n_components, rng)
     require(drawn.shape == (50, X.shape[1]), "sample returns another shape", "sample")
     family.encode(drawn, column_spec)
@@ -144,3 +150,89 @@ def _check_rows(
     require(
         same(out, plain), "parameters change when pickled", "the types of params and column_spec"
     )
+
+
+def _check_published(
+    family: Family,
+    X: Any,
+    params: Any,
+    column_spec: Any,
+    published: dict[str, Array],
+    require: Callable[[Any, str, str], None],
+) -> None:
+    require(
+        tuple(published) == family.public_names,
+        f"to_public returns {tuple(published)}, public_names are {family.public_names}",
+        "public_names",
+    )
+    n_components = len(next(iter(published.values())))
+    shape = family.shape_of(published)
+    require(
+        tuple(shape) == (n_components, X.shape[1]),
+        f"shape_of returns {shape} for {(n_components, X.shape[1])} components and features",
+        "shape_of",
+    )
+    levels = family.levels(column_spec)
+    require(
+        levels is None or len(levels) == X.shape[1],
+        "there is not one entry for each column",
+        "levels",
+    )
+
+    def density(public: dict[str, Array], spec: Any, fitted: Any = None) -> Array:
+        own = family.precompute(family.from_public(public, spec, fitted), spec)
+        out = np.zeros((n_components, X.shape[0]))
+        family.log_density(family.encode(X, spec), own, out)
+        return out
+
+    plain = np.zeros((n_components, X.shape[0]))
+    family.log_density(family.encode(X, column_spec), family.precompute(params, column_spec), plain)
+    size = max(float(np.abs(plain).max()), 1.0)
+
+    def same(found: Array) -> bool:
+        return bool(np.allclose(found, plain, rtol=0.0, atol=1e-8 * size))
+
+    fitted = family.spec_of(published, column_spec)
+    require(same(density(published, fitted)), "published parameters change", "from_public")
+    back = family.to_public(family.from_public(published, fitted), fitted)
+    require(
+        all(np.allclose(back[name], value, rtol=1e-8) for name, value in published.items()),
+        "parameters change when they are published a second time",
+        "from_public and to_public",
+    )
+    # A fit to other rows: its column spec may have another center and scale. Each row is among
+    # them, since a level that is not has no probability to come back from.
+    n_rows = X.shape[0]
+    part = X[np.r_[:n_rows, : n_rows // 2]]
+    other = family.column_spec(part)
+    moved = family.to_public(family.from_public(published, other, column_spec), other)
+    again = family.from_public(moved, column_spec, other)
+    own = family.precompute(family.from_public(published, other, column_spec), other)
+    out, expected = np.zeros((2, n_components, part.shape[0]))
+    family.log_density(family.encode(part, other), own, out)
+    family.log_density(
+        family.encode(part, column_spec), family.precompute(again, column_spec), expected
+    )
+    require(
+        np.allclose(out, expected, rtol=0.0, atol=1e-8 * size),
+        "rows have other densities when the parameters come from a fit to other rows",
+        "from_public, which has to return parameters for the column spec that it is given",
+    )
+    free = family.spec_of(published, None)
+    freely = family.to_public(family.from_public(published, free), free)
+    require(
+        all(np.allclose(freely[name], value, rtol=1e-8) for name, value in published.items()),
+        "parameters change without the column spec of a fit",
+        "spec_of, which has to make one from the published parameters alone",
+    )
+    for name, value in published.items():
+        without = {key: own for key, own in published.items() if key != name}
+        for wrong in (without, {**without, name: value * np.nan}):
+            try:
+                family.from_public(wrong, column_spec)
+            except ValueError as error:
+                require(
+                    name in str(error), f"the error about {name!r} does not name it", "from_public"
+                )
+            else:
+                require(False, f"{name!r} is accepted when it is missing or NaN", "from_public")

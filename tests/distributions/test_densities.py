@@ -20,6 +20,7 @@ from emlearn.distributions import (
     Poisson,
     Product,
     _categorical,
+    find_family,
 )
 from emlearn.kernels import compiled
 
@@ -303,18 +304,18 @@ def test_unseen_codes():
         density(Categorical(), unseen, column_spec, params),
         density(Categorical(), missing, column_spec, params),
     )
-    with pytest.raises(DomainError, match=r"X has 2 in row 0, column 0.*codes seen in fit"):
+    with pytest.raises(DomainError, match=r"X has 2 in row 0, column 0.*one of the known levels"):
         Categorical(unseen="error").encode(unseen, column_spec)
     wider = Categorical(n_levels=[3, 3], alpha=1.0)
     column_spec, params, share = fit(wider, X)
     probability = wider.to_public(params, column_spec)["probability"]
     assert_allclose(probability[:, 0, 2], 1.0 / (share.sum(axis=1) + 3.0))
-    with pytest.raises(ValueError, match=r"Column 1 of X has codes up to 2.*n_levels=2"):
+    with pytest.raises(ValueError, match=r"Column 1 of X has the code 2.*n_levels: 0, 1\."):
         Categorical(n_levels=2).column_spec(X)
     # Levels are those seen, whatever their codes; one between them is none.
     spec = Categorical().column_spec(np.array([[0, 1e6], [1, 0], [3, 0]]))
     assert [own.tolist() for own in Categorical().levels(spec)] == [[0, 1, 3], [0, 1e6]]
-    with pytest.raises(ValueError, match=r"row 0, column 0.*one of the codes seen in fit"):
+    with pytest.raises(ValueError, match=r"row 0, column 0.*one of the known levels"):
         Categorical(unseen="error").encode(np.array([[2.0, 0.0]]), spec)
     with pytest.raises(ValueError, match="unseen must be"):
         Categorical(unseen="ignore")
@@ -337,20 +338,56 @@ def test_maximum_likelihood_has_no_infinities():
 
 def test_columns():
     names = ["visits", "age", "sex"]
-    product = Product(((Poisson(), "visits"), (Gaussian(), [1]))).at_columns(names, 3)
-    assert product.parts[0][1] == (0,)
-    assert product.parts[1][1] == (1,)
-    assert Product(((Poisson(), slice(1, 3)),)).at_columns(None, 3).parts[0][1] == (1, 2)
-    assert Product(((Poisson(), -1),)).at_columns(None, 3).parts[0][1] == (2,)
+    parts = ((Poisson(), "visits"), (Gaussian(), [1]))
+    product = Product(parts, ["sex"]).at_columns(names, 3)
+    assert product == Product(((Poisson(), (0,)), (Gaussian(), (1,))), (2,), 3)
+    assert product.at_columns(None, 3) == product
+    ends = Product(((Poisson(), slice(1, 3)), (Gaussian(), -4)), [3]).at_columns(None, 4)
+    assert [columns for _, columns in ends.parts] == [(1, 2), (0,)]
     for columns, message in (("height", "no column named 'height'"), (3, "no column 3")):
-        with pytest.raises(ValueError, match=message):
-            Product(((Poisson(), columns),)).at_columns(names, 3)
+        for either in (Product(((Poisson(), columns),)), Product(parts, columns)):
+            with pytest.raises(ValueError, match=message):
+                either.at_columns(names, 3)
     with pytest.raises(ValueError, match="no column named 'age'"):
         Product(((Poisson(), "age"),)).at_columns(None, 3)
-    with pytest.raises(ValueError, match="at least one column"):
+    with pytest.raises(ValueError, match=r"Poisson\(.*\) needs at least one column"):
         Product(((Poisson(), []),)).at_columns(names, 3)
-    with pytest.raises(ValueError, match=r"\[1\] of X belong to more than one"):
-        Product(((Poisson(), [0, 1]), (Gaussian(), "age"))).at_columns(names, 3)
+    for twice in (
+        Product(((Poisson(), [0, 1]), (Gaussian(), "age")), "sex"),
+        Product(((Poisson(), slice(0, 2)),), ["age", "sex"]),
+        Product(((Poisson(), ["visits", "age", "age"]),), "sex"),
+    ):
+        with pytest.raises(ValueError, match="Column 'age' of X must be named once"):
+            twice.at_columns(names, 3)
+    with pytest.raises(ValueError, match="Column 1 of X must be named once"):
+        Product(((Poisson(), slice(0, 2)),), [1]).at_columns(None, 2)
+
+
+def test_columns_that_no_family_describes_are_named():
+    for columns, names, message in (
+        ([0], ["visits", "age", "sex"], r"Columns \['age', 'sex'\] of X must be named.*'ignore'"),
+        ([2, 0], None, "Column 1 of X must be named"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Product(((Poisson(), columns),)).at_columns(names, 3)
+    parts = [("poisson", ["visits"]), ("ignore", ["age", "sex"])]
+    family = find_family(parts).at_columns(["visits", "age", "sex"], 3)
+    assert family.ignored == (1, 2)
+    X = np.array([[1.0, -0.5, 1e300], [2.0, np.nan, np.inf]])
+    spec = family.column_spec(X)
+    params = Poisson().from_public({"rate": [[1.5]] * K}, spec[0])
+    expected = np.tile(stats.poisson.logpmf(X[:, 0], 1.5), (K, 1))
+    assert_allclose(density(family, X, spec, (params,)), expected)
+    drawn = family.sample((params,), spec, np.zeros(4, int), np.random.default_rng(0))
+    assert drawn.shape == (4, 3)
+    assert np.isnan(drawn[:, 1:]).all()
+    assert not np.isnan(drawn[:, 0]).any()
+    assert find_family([*parts[1:], *parts[:1]]) == find_family(parts)
+    for wrong in ([("ignore", [0])], [*parts, ("ignore", [0])]):
+        with pytest.raises(ValueError, match=r"at most one pair \('ignore', columns\)"):
+            find_family(wrong)
+    with pytest.raises(ValueError, match="family must be one of"):
+        find_family("ignore")
 
 
 # ---- the compiled look-ups -------------------------------------------------------------

@@ -284,7 +284,7 @@ def test_mixed_columns_and_parts():
         }
     )
     table.loc[::7, "level"] = np.nan
-    family = [("poisson", ["visits"]), (Gaussian("diag"), ["level"])]
+    family = [("poisson", ["visits"]), (Gaussian("diag"), ["level"]), ("ignore", "ignored")]
     model = HiddenMarkovEM(2, family=family, random_state=0).fit(table)
     assert set(model.component_params_) == {"rate", "mean", "covariance"}
     assert not hasattr(model, "means_")

@@ -65,7 +65,7 @@ def test_every_attribute_is_documented(gaussian_chains):
         for line in section.splitlines()
         if " : " in line and line[4:5] != " "
     }
-    assert attributes | {"feature_names_in_"} == documented
+    assert attributes | {"feature_names_in_", "levels_"} == documented
     model.set_params(family="poisson").fit(np.ones((4, 2)))
     assert not hasattr(model, "means_")
 

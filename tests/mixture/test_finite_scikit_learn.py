@@ -73,7 +73,7 @@ def test_every_attribute_is_documented():
         for line in section.splitlines()
         if " : " in line and line[4:5] != " "
     }
-    assert attributes | {"feature_names_in_"} == documented
+    assert attributes | {"feature_names_in_", "levels_"} == documented
 
 
 def test_tags():
@@ -88,7 +88,7 @@ def test_tags():
 
 @pytest.mark.parametrize("value", ["weibull", 3, None])
 def test_family_is_validated(value):
-    with pytest.raises(ValueError, match="'family' parameter of FiniteMixtureEM"):
+    with pytest.raises(ValueError, match="family must be one of 'bernoulli', "):
         FiniteMixtureEM(family=value).fit(np.ones((4, 1)))
 
 

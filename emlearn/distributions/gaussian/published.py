@@ -46,7 +46,7 @@ def read_published(public: Mapping[str, ArrayLike], structure: CovarianceStructu
         If something is missing, has another shape, is not finite, or the matrices are not
         positive definite; names the parameter and the component.
     """
-    mean = read_parameter(public, "mean", 2)
+    mean = read_parameter(public, "mean", ("n_components", "n_features"))
     found = {name: _read(public, name, structure, mean.shape) for name in _FORMS if name in public}
     if not found:
         raise ValueError(
