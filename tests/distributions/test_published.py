@@ -167,3 +167,19 @@ def test_edges_of_the_domain():
 def test_pooled_parameters_without_a_fit():
     spec = Poisson().spec_of({"rate": [[1.0, 2.0], [3.0, 8.0]]})
     assert_allclose(Poisson().pooled(2, spec).mean, [[2.0, 5.0]] * 2)
+
+
+def test_rounded_probabilities_are_normalized():
+    spec = Multinomial().spec_of({"probability": [[0.5, 0.5]]})
+    found = Multinomial().from_public({"probability": [[0.3333333, 0.6666666]]}, spec)
+    assert found.probability.sum() == pytest.approx(1.0, abs=1e-15)
+    for wrong, message in (([[0.333, 0.666]], "sums to 0.999"), ([[0.2, 0.3, 0.5]], "shape")):
+        with pytest.raises(ValueError, match=message):
+            Multinomial().from_public({"probability": wrong}, spec)
+    with pytest.raises(ValueError, match="rate must have shape"):
+        Poisson().shape_of({"rate": [1.0, 2.0]})
+
+
+def test_a_product_draws_rows_if_a_part_does():
+    assert Product(((Poisson(), 0), (Mixture(Poisson()), 1))).draws_rows
+    assert not Product(((Poisson(), 0),)).draws_rows
