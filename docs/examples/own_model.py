@@ -18,10 +18,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.special import log_ndtr
 from scipy.stats import norm
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted, check_X_y
 
 from emlearn.display import ConvergenceDisplay
 from emlearn.engine import (
     DegenerateModelError,
+    EMEstimator,
     LatentVariableModel,
     RemainingGain,
     find_accelerator,
@@ -50,6 +53,9 @@ class Statistics(NamedTuple):
 class CensoredRegression(LatentVariableModel):
     """y = x'b + noise of standard deviation sigma; of some rows only y > limit is known."""
 
+    def __init__(self, ridge=0.0):
+        self.ridge = ridge  # keeps sigma from 0 where all rows are fitted exactly
+
     def prepare(self, X, sample_weight=None):
         x, y, is_limit = X[:, :-2], X[:, -2], X[:, -1] > 0
         return x, y, is_limit, np.ones(len(X)) if sample_weight is None else sample_weight
@@ -77,9 +83,14 @@ class CensoredRegression(LatentVariableModel):
         return Statistics(weight.sum(), wx @ x, wx @ noise, square), weight @ density
 
     def m_step(self, statistics, params):
-        change = np.linalg.solve(statistics.gram, statistics.cross)
-        square = statistics.square - change @ statistics.cross
+        change = np.linalg.lstsq(statistics.gram, statistics.cross, rcond=1e-10)[0]
+        square = max(statistics.square - change @ statistics.cross, 0.0) + self.ridge
+        if square == 0.0:
+            raise DegenerateModelError("the rows are fitted exactly, so sigma is 0")
         return Params(params.slopes + change, np.sqrt(square / statistics.weight))
+
+    def log_prior(self, params):
+        return -0.5 * self.ridge / params.sigma**2
 
     def to_vector(self, params):
         return np.append(params.slopes, np.log(params.sigma))
@@ -88,6 +99,59 @@ class CensoredRegression(LatentVariableModel):
         if abs(vector[-1]) > 100.0:
             raise DegenerateModelError("sigma is beyond all bounds")
         return Params(vector[:-1], np.exp(vector[-1]))
+
+
+# ---- the estimator ----------------------------------------------------------------------
+
+
+class CensoredRegressionEM(RegressorMixin, EMEstimator):
+    """Linear regression with normal noise, where some targets are only lower limits.
+
+    Parameters
+    ----------
+    {tol}
+    {max_iter}
+    {accelerate}
+    {random_state}
+    {verbose}
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Slopes.
+    intercept_ : float
+        Intercept.
+    sigma_ : float
+        Standard deviation of the noise.
+    {converged_}
+    {n_iter_}
+    {log_likelihood_}
+    {history_}
+    """
+
+    def __init__(self, tol=1e-12, max_iter=1000, accelerate="auto", random_state=None, verbose=0):
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, is_limit=None, sample_weight=None):
+        """Fit; where `is_limit` is true, the target is only known to be above `y`."""
+        rows, weight = self._read(X, sample_weight)
+        rows, y = check_X_y(rows, y, y_numeric=True, estimator=self)
+        limits = np.zeros(len(y)) if is_limit is None else np.asarray(is_limit, float)
+        model = CensoredRegression(ridge=1e-12 * np.abs(y).max() ** 2)
+        table = np.column_stack([np.ones(len(y)), rows, y, limits])
+        fit = self._run_em(model, model.prepare(table, weight))
+        self.intercept_, *slopes = fit.params.slopes
+        self.coef_, self.sigma_ = np.array(slopes), fit.params.sigma
+        return self._report(fit)
+
+    def predict(self, X):
+        """Expected targets."""
+        check_is_fitted(self)
+        return self.intercept_ + self._read_rows(X) @ self.coef_
 
 
 # ---- the data: columns 1, 1000 / temperature in kelvin, log10 of hours, whether it lasted ----
@@ -139,6 +203,10 @@ def main():
         print(f"start {restart.seed[0]}: {restart.status}, {restart.objective:.6f}")
     slopes, sigma = found.best.params
     print(f"\nlog10(hours) = {slopes[0]:.3f} + {slopes[1]:.3f} x 1000/K, sigma = {sigma:.4f}\n")
+
+    regression = CensoredRegressionEM().fit(X[:, 1:2], X[:, 2], is_limit=X[:, 3])
+    at_130 = 10.0 ** regression.predict([[1000.0 / (130 + 273.2)]])[0]
+    print(f"at 130 degrees half of them last longer than {at_130:.0f} hours\n")
 
     figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
     for name in (None, "squarem", "quasi-newton"):

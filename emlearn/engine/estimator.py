@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 
 from emlearn._compat import (
     CallbackSupportMixin,
@@ -77,7 +77,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     A subclass writes its constructor and `fit`, which reads the rows with `_read`, runs EM on
     a model with `_run_em`, publishes the parameters, and warns with `_report`. All
     hyperparameters below are optional: those that a subclass's constructor does not have
-    take their defaults.
+    take their defaults; without `random_state` all random numbers are the same in each fit.
 
     Parameters
     ----------
@@ -201,11 +201,12 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         return rows, read_weight(sample_weight, rows.shape[0], any_scale=any_scale)
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
-        """Rows to fit (`reset`), or rows with the same columns.
+        """Rows to fit (`reset`), or later rows with the same columns.
 
-        A subclass that takes more than numbers and NaN passes other options to `read_table`.
+        NaN is allowed if the estimator's tags allow it. A subclass can read with other
+        options of `emlearn.data.read_table`.
         """
-        return read_table(self, X, reset=reset)
+        return read_table(self, X, reset=reset, allow_nan=get_tags(self).input_tags.allow_nan)
 
     @with_callbacks
     def _run_em(
@@ -382,4 +383,5 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
 
 
 complete_docstring(EMEstimator)
-_DEFAULTS = vars(EMEstimator())
+# An estimator without `random_state` gives the same fit each time.
+_DEFAULTS = {**vars(EMEstimator()), "random_state": 0}

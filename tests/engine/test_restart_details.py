@@ -17,9 +17,9 @@ def line(remaining, end=KNOWN):
     return Iteration(end - remaining, 0.1, 0.9, remaining, 5, "em")
 
 
-def answers(iterations, callback=None):
-    same = SameOptimum(KNOWN, WEIGHT, callback)
-    return [same(number, iteration) for number, iteration in enumerate(iterations)], same
+def answers(iterations, known=KNOWN):
+    same = SameOptimum(known, WEIGHT)
+    return [same(iteration) for iteration in iterations], same
 
 
 def test_three_agreements_in_a_row_are_the_same_optimum():
@@ -45,16 +45,9 @@ def test_agreement_is_to_a_tenth_of_what_remains(error, agrees):
     assert found[-1] == agrees
 
 
-def test_the_callback_of_the_user_is_called_and_may_stop():
-    calls = []
-
-    def callback(n_iter, iteration):
-        calls.append(n_iter)
-        return n_iter == 1
-
-    found, same = answers([line(50.0)] * 3, callback)
-    assert calls == [0, 1, 2]
-    assert found == [False, True, False]
+def test_without_a_known_optimum_nothing_is_the_same():
+    found, same = answers([line(0.05)] * 5, known=None)
+    assert not any(found)
     assert not same.reached
 
 
@@ -66,12 +59,19 @@ def settings(n, **more):
 def test_the_run_from_the_best_start_is_finished_first(london):
     firsts = []
 
-    def callback(n_iter, iteration):
-        if n_iter == 0:
-            firsts.append(iteration.objective)
+    class Observer:
+        def begin(self):
+            pass
+
+        def __call__(self, n_iter, iteration):
+            if n_iter == 0:
+                firsts.append(iteration.objective)
+
+        def end(self, result):
+            pass
 
     plan = SearchPlan(n_starts=1, start_steps=2, n_perturbations=0)
-    search(london.model, london.data, plan=plan, callback=callback, **settings(6))
+    search(london.model, london.data, plan=plan, observers=[Observer()] * 6, **settings(6))
     assert len(firsts) == 6
     assert firsts[0] == max(firsts)
     assert firsts[0] > firsts[1]
@@ -124,9 +124,9 @@ def test_threads_are_shared_out_among_the_runs(london, monkeypatch, n_jobs, n_st
     used = []
     run_em = restarts.run_em
 
-    def spy(*args, n_threads, **kwargs):
-        used.append(n_threads)
-        return run_em(*args, n_threads=n_threads, **kwargs)
+    def spy(*args, mapper, **kwargs):
+        used.append(mapper.n_threads)
+        return run_em(*args, mapper=mapper, **kwargs)
 
     monkeypatch.setattr(restarts, "run_em", spy)
     monkeypatch.setattr(restarts, "available_threads", lambda: 8)
