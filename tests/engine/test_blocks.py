@@ -3,6 +3,7 @@
 import operator
 import threading
 import time
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -177,3 +178,31 @@ def test_an_error_in_a_thread_ends_the_others(ragged):
         expect(1.0)
     assert threading.active_count() == threads
     assert len(done) < len(ragged) - 1
+
+
+@pytest.mark.parametrize("n_blocks", [1, 31, 32, 33, 101])
+def test_the_order_of_the_sum_is_that_of_at_most_32_groups_of_neighbors(ragged, n_blocks):
+    """The same bits as numbers added in that order; other orders round differently."""
+    values = np.random.default_rng(0).normal(size=n_blocks)
+
+    class Value(Sums):
+        def e_step(self, block, params):
+            return values[block], float(values[block])
+
+    edges = [n_blocks * i // min(n_blocks, 32) for i in range(min(n_blocks, 32) + 1)]
+    total = sum(sum(values[a:b].tolist()) for a, b in pairwise(edges))
+    with BlockMapper(Value(), list(range(n_blocks)), 2) as expect:
+        assert expect(1.0) == (total, total)
+
+
+def test_a_single_block_needs_no_thread(ragged):
+    used = []
+
+    class Where(Sums):
+        def e_step(self, block, params):
+            used.append(threading.current_thread())
+            return 0.0, 0.0
+
+    with BlockMapper(Where(), ragged[:1], 4) as expect:
+        expect(1.0)
+    assert used == [threading.current_thread()]
