@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ def example():
     pytest.importorskip("matplotlib")
     spec = importlib.util.spec_from_file_location("own_model", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pickle looks it up there
     spec.loader.exec_module(module)
-    return module
+    yield module
+    del sys.modules[spec.name]
 
 
 def test_the_page_shows_what_runs():
