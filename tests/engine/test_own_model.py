@@ -54,6 +54,7 @@ def test_the_page_shows_the_estimator_that_runs():
     assert shown.group(1).strip() in EXAMPLE.read_text()
 
 
+@pytest.mark.filterwarnings("ignore:Skipping check")
 def test_the_estimator_passes_the_checks_of_scikit_learn(example):
     check_estimator(example.CensoredRegressionEM())
 
