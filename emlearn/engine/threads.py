@@ -53,10 +53,10 @@ class _BlasLimit:
                 self._allowed = allowed
                 self._limiter = _controller().limit(limits=1, user_api="blas")
             self._holders += 1
-        self._own.depth = self._depth() + 1
+        self._own.held = True
 
     def leave(self) -> None:
-        self._own.depth = self._depth() - 1
+        self._own.held = False
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
@@ -72,17 +72,16 @@ class _BlasLimit:
     def after_fork(self) -> None:
         """In a child process: the threads of the parent that held the limit are not here."""
         self._lock = threading.Lock()
-        self._holders = self._depth()
+        self._holders = int(self.is_held())
         if self._limiter is not None and not self._holders:
             _release_control()
             self._limiter.restore_original_limits()
             self._limiter = None
             _release_control()
 
-    def _depth(self) -> int:
-        """How often the calling thread holds the limit."""
-        depth: int = getattr(self._own, "depth", 0)
-        return depth
+    def is_held(self) -> bool:
+        """Whether the calling thread holds the limit."""
+        return getattr(self._own, "held", False)
 
 
 _limit = _BlasLimit()
@@ -96,6 +95,9 @@ def blas_limited() -> Iterator[None]:
 
     The limit of OpenMP applies to the calling thread only: see `limit_openmp_of_thread`.
     """
+    if _limit.is_held():
+        yield
+        return
     allowed = available_threads()
     with _openmp().limit(limits=1):
         _limit.enter(allowed)

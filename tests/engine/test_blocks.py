@@ -191,7 +191,7 @@ def test_the_order_of_the_sum_is_that_of_at_most_32_groups_of_neighbors(ragged, 
 
     edges = [n_blocks * i // min(n_blocks, 32) for i in range(min(n_blocks, 32) + 1)]
     total = sum(sum(values[a:b].tolist()) for a, b in pairwise(edges))
-    with BlockMapper(Value(), list(range(n_blocks)), 2) as expect:
+    with BlockMapper(Value(), list(range(n_blocks)), Threads(2)) as expect:
         assert expect(1.0) == (total, total)
 
 
@@ -203,6 +203,6 @@ def test_a_single_block_needs_no_thread(ragged):
             used.append(threading.current_thread())
             return 0.0, 0.0
 
-    with BlockMapper(Where(), ragged[:1], 4) as expect:
+    with BlockMapper(Where(), ragged[:1], Threads(4)) as expect:
         expect(1.0)
     assert used == [threading.current_thread()]
