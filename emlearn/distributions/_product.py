@@ -164,7 +164,7 @@ class Product(Family):
         """See `Family`."""
         return tuple(name for names in self._names() for name in names)
 
-    def _publics(self, public: Mapping[str, ArrayLike]) -> tuple[dict[str, ArrayLike], ...]:
+    def public_parts(self, public: Mapping[str, ArrayLike]) -> tuple[dict[str, ArrayLike], ...]:
         """The parameters of each part, by their own names."""
         missing = [name for name in self.public_names if name not in public]
         if missing:
@@ -181,7 +181,7 @@ class Product(Family):
                 "the parameters of a list of families do not tell the number of features; pass "
                 "n_features."
             )
-        shapes: tuple[tuple[int, int], ...] = self._each("shape_of", self._publics(public))
+        shapes: tuple[tuple[int, int], ...] = self._each("shape_of", self.public_parts(public))
         for (family, columns), (_, width) in zip(self.parts, shapes, strict=True):
             if len(columns) != width:
                 raise ValueError(
@@ -198,12 +198,12 @@ class Product(Family):
     ) -> tuple[Any, ...]:
         """See `Family`."""
         fitted = self._all(None) if fitted is None else fitted
-        return self._each("from_public", self._publics(public), column_spec, fitted)
+        return self._each("from_public", self.public_parts(public), column_spec, fitted)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> tuple[Any, ...]:
         """See `Family`."""
         fitted = self._all(None) if fitted is None else fitted
-        return self._each("spec_of", self._publics(public), fitted)
+        return self._each("spec_of", self.public_parts(public), fitted)
 
     def sample(
         self,
