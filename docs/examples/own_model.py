@@ -216,7 +216,6 @@ def main():
         display.plot(name=label, ax=ax)
         print(f"{label:12} {run.n_e_steps:3d} E-steps")
     ax.set(title="Lifetimes of motor insulations", ylim=(1e-9, None))
-    ax.legend()
     figure.savefig(PICTURE, dpi=120)
 
     print(f"\npicture: {PICTURE.resolve()}")

@@ -62,9 +62,9 @@ for k, (weight, mean) in enumerate(
     print(f"{k:>10} {weight:>7.1%} {mean[0]:>9.2f} {mean[1]:>8.1f}")
 print(f"\nEM converged in {mixture.n_iter_} iterations: {mixture.converged_}")
 
-display = MixtureDisplay.from_estimator(mixture, eruptions, transformer=scaler)
+display = MixtureDisplay.from_estimator(search, eruptions)
 display.ax_.set(
-    title="Old Faithful: ellipses hold 50 % and 95 % of a component",
+    title="Old Faithful: ellipses hold 50% and 95% of a component",
     xlabel="duration of the eruption (min)",
     ylabel="time to the next (min)",
 )

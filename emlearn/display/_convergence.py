@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.display._axes import axes_or_new
+from emlearn.display._steps import model_of
+from emlearn.display._style import curve_style
 
 
 class ConvergenceDisplay:
@@ -19,9 +21,9 @@ class ConvergenceDisplay:
 
     Parameters
     ----------
-    objective : ndarray of shape (n_iterations,)
-        Objective at the start and after each iteration.
-    e_steps : ndarray of shape (n_iterations,)
+    objective : ndarray of shape (n_iterations + 1,)
+        Objective at the start and after each iteration, in nats.
+    e_steps : ndarray of shape (n_iterations + 1,)
         E-steps spent until then.
     limit : float, default=None
         The limit of the objective; None takes the last value and leaves it out.
@@ -43,25 +45,45 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, limit: float | None = None, name: str | None = None, ax: Any = None
+        cls,
+        estimator: Any,
+        *,
+        limit: float | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
     ) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
         ----------
-        estimator : object
-            Fitted, with the attribute `history_`.
+        estimator : estimator
+            Any fitted estimator of this package, a Pipeline that ends with one, or a search
+            over one.
         limit : float, default=None
             The limit of the objective, from a longer run; None takes the last value.
         name : str, default=None
-            Label of the curve.
+            Name of the curve in the legend; None is that of the estimator's class.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
+        **kwargs : object
+            Properties of the line, for `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         display : ConvergenceDisplay
             The plot.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the estimator keeps no history, or `ax` is something else.
+        ValueError
+            If its fit took no iterations, or the limit is below all of the history.
 
         Examples
         --------
@@ -75,33 +97,63 @@ class ConvergenceDisplay:
         'log'
         """
         check_is_fitted(estimator)
-        history = estimator.history_
-        return cls(history["objective"], history["e_steps"], limit).plot(name=name, ax=ax)
+        _, model = model_of(estimator)
+        history = getattr(model, "history_", None)
+        if history is None:
+            raise TypeError(
+                "ConvergenceDisplay draws the history_ of an estimator of this package after "
+                f"`fit`; this {type(model).__name__} has none."
+            )
+        display = cls(history["objective"], history["e_steps"], limit)
+        return display.plot(name=name or type(model).__name__, ax=ax, **kwargs)
 
-    def plot(self, *, name: str | None = None, ax: Any = None) -> Self:
+    def plot(self, *, name: str | None = None, ax: Any = None, **kwargs: Any) -> Self:
         """Draw.
 
         Parameters
         ----------
         name : str, default=None
-            Label of the curve.
+            Name of the curve in the legend; None leaves it out.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
+        **kwargs : object
+            Properties of the line, for `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         self : ConvergenceDisplay
             With the attributes of the drawing.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is something else.
+        ValueError
+            If there are no iterations, or the limit is below all of them.
         """
-        ax = axes_or_new(ax)
-        limit = self.objective[-1] if self.limit is None else self.limit
+        if len(self.objective) == 0:
+            raise ValueError("There are no iterations to draw: the fit needed none, or max_iter=0.")
+        limit = float(self.objective[-1] if self.limit is None else self.limit)
         remaining = limit - self.objective
-        shown = remaining > 0.0
-        (self.line_,) = ax.plot(self.e_steps[shown], remaining[shown], marker=".", label=name)
+        shown = (remaining > 0.0) & np.isfinite(remaining)
+        if self.limit is not None and not np.any(shown):
+            raise ValueError(
+                f"limit={self.limit!r} leaves nothing to be gained: the objective was never "
+                f"below {float(np.min(self.objective))!r}."
+            )
+        ax = axes_or_new(ax)
+        style = {"marker": ".", **curve_style(len(ax.lines)), **kwargs}
+        (self.line_,) = ax.plot(self.e_steps[shown], remaining[shown], label=name, **style)
         # Where nothing is left to draw on a logarithmic scale, matplotlib warns of the limits.
         if np.any(shown):
             ax.set_yscale("log")
-        ax.set(xlabel="E-steps", ylabel="log-likelihood still to be gained (nats)")
+        ax.set(
+            xlabel="E-steps (passes over the rows)", ylabel="objective still to be gained (nats)"
+        )
+        if name is not None:
+            ax.legend()
         self.ax_ = ax
         self.figure_ = ax.figure
         return self

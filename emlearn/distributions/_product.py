@@ -169,14 +169,20 @@ class Product(Family):
         """See `Family`."""
         return tuple(new for names in self._names() for new in names.values())
 
+    def public_parts(self, public: Mapping[str, ArrayLike]) -> tuple[dict[str, ArrayLike], ...]:
+        """The published parameters of each part, by their own names."""
+        require_names(public, self.public_names)
+        return tuple({name: public[new] for name, new in names.items()} for names in self._names())
+
     def _each_public(
         self, method: str, public: Mapping[str, ArrayLike], *values: Any
     ) -> tuple[Any, ...]:
         """Results of a method of each family for its published parameters."""
-        require_names(public, self.public_names)
         found = []
-        for (family, columns), names, *own in zip(self.parts, self._names(), *values, strict=True):
-            part = {name: public[new] for name, new in names.items()}
+        parts = self.public_parts(public)
+        for (family, columns), names, part, *own in zip(
+            self.parts, self._names(), parts, *values, strict=True
+        ):
             try:
                 found.append(getattr(family, method)(part, *own))
             except ParameterError as error:

@@ -67,12 +67,6 @@ def test_names_of_a_frame_label_the_axes():
     assert display.ax_.get_ylabel() == "eruptions"
 
 
-def test_one_feature_is_refused():
-    X = load_galaxies().data
-    with pytest.raises(ValueError, match="two"):
-        MixtureDisplay.from_estimator(GaussianMixtureEM(2, random_state=0).fit(X), X)
-
-
 def test_convergence_falls_towards_the_limit():
     X = load_galaxies().data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)

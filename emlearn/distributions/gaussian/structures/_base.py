@@ -249,7 +249,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
     """Factorise a stack of matrices; see `CovarianceStructure.factor`."""
     n, d = covariances.shape[:2]
     if compiled is not None and d <= _SMALL:
-        factor = CovarianceFactor(np.empty_like(covariances), np.empty(n), np.empty((n, d)))
+        factor = CovarianceFactor(np.empty((n, d, d)), np.empty(n), np.empty((n, d)))
         bad = compiled.precision_cholesky(np.ascontiguousarray(covariances), floor, *factor)
         if bad >= 0:
             raise singular(None if tied else bad)
