@@ -47,8 +47,8 @@ class Settings(NamedTuple):
     n_components: int
     n_factors: int | None
     alpha: Any
-    n_init: int
-    accelerate: str | None
+    n_init: int = 1
+    accelerate: str | None = "auto"
 
 
 class Outcome(NamedTuple):

@@ -23,7 +23,6 @@ from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.distributions.gaussian.single import CompressedData, MeanCovariance, OneGaussian
 from emlearn.engine import DegenerateModelError, RemainingGain, find_accelerator, run_em
-from emlearn.engine.threads import available_threads
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -287,7 +286,6 @@ def _quick(data: CompressedData, accelerate: str | None) -> Any:
             convergence=RemainingGain(_TOL),
             max_iter=_MAX_ITER,
             accelerator=accelerator,
-            n_threads=available_threads(),
         )
         return start if run.params is None else run.params
 
