@@ -46,12 +46,14 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         If given, the covariance is that of a factor analysis with so many factors. No
         d x d matrix is then needed while fitting: for wide data. Needs ``n_components=1``.
     alpha : "auto" or float, default="auto"
-        Strength of the prior on the covariances, as a number of rows in which columns are
-        uncorrelated and have their observed variances. 0 is maximum likelihood.
-        "auto" estimates from the data how far correlations should be shrunk, at most d + 1
-        rows (and takes one row for a factor analysis and for each component of a mixture).
-        Its influence vanishes as rows are added, and it is never 0, so that no covariance
-        is singular.
+        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1 that have
+        the observed variances of the columns and are uncorrelated, but for exact linear relations
+        that all rows obey, such as a total of other columns: these the pseudo-rows obey too (not
+        with `n_factors`). 0 is exact maximum likelihood.
+        "auto" is the strength between 0.1 and d + 1 with the highest likelihood of each row given
+        the others, or 1 where so many rows leave it without effect; it is 1 for a factor
+        analysis, and for each component of a mixture. Its influence vanishes as rows are added,
+        and no covariance is singular. `multiple_imputation` uses a weaker one.
     {tol}
     {max_iter}
     {accelerate}
@@ -203,7 +205,8 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; weight w means w copies.
+            Weight of each row; weight w means w copies, beside which a pseudo-row of the prior
+            has weight 1.
 
         Returns
         -------
