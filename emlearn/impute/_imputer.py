@@ -136,13 +136,16 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
     --------
     >>> import numpy as np
     >>> from emlearn.impute import MissingDataImputerEM
-    >>> X = np.array([[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.1], [np.nan, 10.0]])
+    >>> X = np.array(
+    ...     [[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.1], [np.nan, 10.0], [6.0, 11.8]]
+    ... )
     >>> MissingDataImputerEM().fit_transform(X).round(1)
     array([[ 1. ,  2.1],
            [ 2. ,  3.9],
-           [ 3. ,  6.1],
+           [ 3. ,  6. ],
            [ 4. ,  8.1],
-           [ 4.9, 10. ]])
+           [ 5. , 10. ],
+           [ 6. , 11.8]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
