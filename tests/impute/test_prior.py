@@ -229,6 +229,16 @@ def test_no_relation_where_there_is_none(kind):
     assert found == 0
 
 
+def test_repeated_values_need_one_more_row():
+    X = np.array([[0.0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 2]] * 2)
+    more = np.vstack((X, [[0.0, 3.0, 3.0]]))
+    scaling = ColumnScaling(np.zeros(3), np.ones(3))
+    assert find_relations(X, scaling, np.cov(X.T) + 1e-9 * np.eye(3), 1.0) is None
+    found = find_relations(more, scaling, np.cov(more.T) + 1e-9 * np.eye(3), 1.0)
+    assert_allclose(found.coefficients / found.coefficients[0, 2], [[-1.0, -1.0, 1.0]], atol=1e-9)
+    assert_allclose(found.constants, 0.0, atol=1e-9)
+
+
 def test_rows_without_holes_refute_relations():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30, 4))
