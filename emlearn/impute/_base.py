@@ -18,10 +18,11 @@ from emlearn.distributions.gaussian.scaling import (
     ColumnSummary,
     summarize_columns,
 )
-from emlearn.engine import EMEstimator, EMResult, History
+from emlearn.engine import EMEstimator, EMResult, History, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
+from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
 
 Array = NDArray[np.float64]
@@ -29,6 +30,9 @@ Floats = NDArray[np.floating]
 
 # Standard deviations whose squares, and products of these, are ordinary numbers.
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
+# Where weights are so much below 1 on average, and the prior has so much of their sum, there is
+# something to warn of.
+_LIGHT, _HEAVY_PRIOR = 0.5, 0.1
 
 
 class Notice(NamedTuple):
@@ -69,8 +73,13 @@ class ImputerFitting(PublishedModel, EMEstimator):
         )
         return table
 
-    def _fit_table(self, table: Floats, weight: Array | None) -> list[Notice]:
-        """Fit to a table and publish; what there is to warn of is returned."""
+    def _fit_table(
+        self, table: Floats, weight: Array | None, pseudo_rows: PseudoRows | None = None
+    ) -> list[Notice]:
+        """Fit to a table and publish; what there is to warn of is returned.
+
+        The prior is that of `alpha`, or one that is known.
+        """
         if weight is not None and not weight.all():
             # No copy of such a row is there, so that nothing of it may matter.
             table, weight = table[weight > 0.0], weight[weight > 0.0]
@@ -85,15 +94,24 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
                 X = table if varying.size == table.shape[1] else table[:, varying]
                 start = self._warm_start(varying) if self.warm_start else None
-                settings = Settings(self.n_components, self.n_factors, self.alpha)
+                known = None if pseudo_rows is None else pseudo_rows.within(varying)
+                settings = Settings(
+                    self.n_components,
+                    self.n_factors,
+                    self.alpha if known is None else known,
+                    self.n_init,
+                    self.accelerate,
+                )
                 run = partial(self._run, total)
                 outcome = fit_model(X, weight, scaling, settings, run, start)
+        self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         self._publish_indicator(table)
         fitted = None if outcome is None else outcome.fitted
         self._publish_parameters(columns.scaling.center, varying, fitted)
         self._publish_alpha(outcome)
         notices = self._notices_of_columns(empty)
+        notices += self._notices_of_weight(table.shape[0], total)
         return notices if outcome is None else notices + self._notices(outcome, varying)
 
     def _refuse_unsquarable(self, columns: ColumnSummary, varying: NDArray[np.intp]) -> None:
@@ -183,6 +201,11 @@ class ImputerFitting(PublishedModel, EMEstimator):
         self.restarts_: tuple[Any, ...] = ()
         self.lower_bounds_: list[float] = []
 
+    def _publish_pseudo_rows(self, outcome: Outcome | None, varying: NDArray[np.intp]) -> None:
+        """Keep the prior of one Gaussian, for fits to resamples."""
+        known = None if outcome is None else outcome.pseudo_rows
+        self._pseudo_rows = None if known is None else known._replace(columns=varying)
+
     # ---- warnings -----------------------------------------------------------------------
 
     def _notices_of_columns(self, empty: NDArray[np.bool_]) -> list[Notice]:
@@ -195,11 +218,24 @@ class ImputerFitting(PublishedModel, EMEstimator):
         )
         return [Notice("empty columns", UserWarning, message)]
 
+    def _notices_of_weight(self, n_rows: int, total: float) -> list[Notice]:
+        """Where pseudo-rows, which are of weight 1, matter only since weights are small."""
+        if total >= _LIGHT * n_rows or self.alpha_ < _HEAVY_PRIOR * total:
+            return []
+        message = (
+            f"The weights of {n_rows} rows add up to {total:.3g}, beside which the prior counts as "
+            f"alpha_={self.alpha_:.3g} rows of weight 1. Weights are numbers of copies: multiply "
+            "them so that they add up to the number of rows, or set alpha=0."
+        )
+        return [Notice("light", UserWarning, message)]
+
     def _notices(self, outcome: Outcome, varying: NDArray[np.intp]) -> list[Notice]:
         notices: list[Notice] = []
         advice = "Columns depend on each other almost exactly: increase alpha."
         unconverged = self._unconverged(outcome.best, advice)
-        if unconverged:
+        # With an exact relation the arithmetic is at its limit where the fit is done.
+        done = outcome.related and outcome.best.status is Status.STALLED
+        if unconverged and not done:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
         if outcome.never_together.size:
             first = [

@@ -14,14 +14,15 @@ from emlearn.distributions.gaussian.incomplete import (
     ConditionalGaussians,
     FactorAnalysis,
     FactorParams,
-    automatic_strength,
 )
 from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
+from emlearn.distributions.gaussian.incomplete.strength import common_rows
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
 from emlearn.engine import EMResult
 from emlearn.impute._mixture import mixture_model
+from emlearn.impute._prior import PriorChoice, PseudoRows, choose_prior, pseudo_rows_of_clusters
 from emlearn.latent import LabelParams, MixtureParams, Observations
 
 Array = NDArray[np.float64]
@@ -38,11 +39,16 @@ Run = Callable[[Any, Any, Any], EMResult]
 
 
 class Settings(NamedTuple):
-    """Hyperparameters that say which model is fitted."""
+    """Hyperparameters that say which model is fitted, and where it starts.
+
+    `alpha` may be `PseudoRows`, a prior that is known.
+    """
 
     n_components: int
     n_factors: int | None
     alpha: Any
+    n_init: int = 1
+    accelerate: str | None = "auto"
 
 
 class Outcome(NamedTuple):
@@ -60,6 +66,10 @@ class Outcome(NamedTuple):
         Log-density of the prior.
     never_together : ndarray of shape (n_pairs, 2)
         Pairs of columns that no row has both of.
+    pseudo_rows : PseudoRows or None
+        The prior of one Gaussian, unless it has none.
+    related : bool
+        Whether the prior obeys exact relations of the columns.
     """
 
     fitted: Conditional | None
@@ -67,6 +77,8 @@ class Outcome(NamedTuple):
     alpha: float
     log_prior: float
     never_together: NDArray[np.intp]
+    pseudo_rows: PseudoRows | None
+    related: bool
 
 
 class Problem(NamedTuple):
@@ -84,6 +96,12 @@ class Problem(NamedTuple):
         Parameters of the model from the result of an earlier fit.
     leave : callable
         The result from parameters of the model.
+    start : object, default=None
+        Where a single run starts; None leaves it to the model.
+    pseudo_rows : PseudoRows, default=None
+        The prior of one Gaussian, unless it has none.
+    related : bool, default=False
+        Whether the prior obeys exact relations of the columns.
     """
 
     model: Any
@@ -92,6 +110,9 @@ class Problem(NamedTuple):
     never_together: NDArray[np.intp]
     enter: Callable[[Any], Any]
     leave: Callable[[Any], Conditional]
+    start: Any = None
+    pseudo_rows: PseudoRows | None = None
+    related: bool = False
 
 
 def fit_model(
@@ -105,23 +126,41 @@ def fit_model(
     """Fit the model that the settings ask for, from `start` if there is one."""
     kind = _one_gaussian if settings.n_components == 1 else _mixture
     kind = kind if settings.n_factors is None else _factor_analysis
-    model, data, alpha, never, enter, leave = kind(X, sample_weight, scaling, settings)
-    best = run(model, data, None if start is None else enter(start))
-    if best.params is None or not best.status.usable:
-        return Outcome(None, best, alpha, 0.0, never)
-    log_prior = model.log_prior(best.params)
-    return Outcome(leave(best.params), best, alpha, log_prior, never)
+    problem = kind(X, sample_weight, scaling, settings)
+    if start is not None:
+        begin = problem.enter(start)
+    else:
+        begin = problem.start if settings.n_init == 1 else None
+    best = run(problem.model, problem.data, begin)
+    fitted, log_prior = None, 0.0
+    if best.params is not None and best.status.usable:
+        fitted = problem.leave(best.params)
+        log_prior = problem.model.log_prior(best.params)
+    return Outcome(
+        fitted,
+        best,
+        problem.alpha,
+        log_prior,
+        problem.never_together,
+        problem.pseudo_rows,
+        problem.related,
+    )
 
 
 def _one_gaussian(
     X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
-    model = OneGaussian()
-    data = model.prepare(X, sample_weight, scaling)
-    available = data.available
-    strength = _strength(settings.alpha, automatic_strength(available))
-    if strength > 0.0:
-        model = OneGaussian(CovariancePrior(strength, available.variance))
+    data = OneGaussian().prepare(X, sample_weight, scaling)
+    alpha = settings.alpha
+    if isinstance(alpha, PseudoRows):
+        choice = PriorChoice(alpha.prior(scaling), None)
+    else:
+        choice = choose_prior(X, sample_weight, data, alpha, settings.accelerate)
+    prior, begin = choice
+    pseudo_rows = None
+    if prior.strength > 0.0:
+        columns, pairs = np.arange(X.shape[1]), common_rows(data.available.pair_weight)
+        pseudo_rows = PseudoRows.of(prior, scaling, columns, pairs)
 
     def enter(start: Any) -> MeanCovariance:
         covariance = start.covariances[0] / scaling.scale[:, None] / scaling.scale
@@ -131,7 +170,17 @@ def _one_gaussian(
         mean, covariance = params
         return ConditionalGaussians.at(np.ones(1), mean[None], covariance[None], scaling)
 
-    return Problem(model, data, strength, _never_together(available), enter, leave)
+    return Problem(
+        OneGaussian(prior),
+        data,
+        prior.strength,
+        _never_together(data.available),
+        enter,
+        leave,
+        begin,
+        pseudo_rows,
+        prior.constant is not None,
+    )
 
 
 def _mixture(
@@ -140,9 +189,11 @@ def _mixture(
     observed = ~np.isnan(X).all(axis=1)
     if not observed.all():
         X, sample_weight = X[observed], None if sample_weight is None else sample_weight[observed]
-    available = OneGaussian().prepare(X, sample_weight, scaling).available
+    one = OneGaussian().prepare(X, sample_weight, scaling)
+    available, K = one.available, settings.n_components
     strength = _strength(settings.alpha, _ONE_ROW)
-    model = mixture_model(settings.n_components, strength, available)
+    shape = pseudo_rows_of_clusters(X, one, strength, K, settings.accelerate)
+    model = mixture_model(K, strength, available, shape)
     data = model.prepare(Observations(np.asarray(X, np.float64)), sample_weight)
     spec = data.column_spec
 
@@ -155,7 +206,9 @@ def _mixture(
         mean, covariance, _ = params.components
         return ConditionalGaussians.at(params.law.weights, mean, covariance, spec.scaling)
 
-    return Problem(model, data, strength, _never_together(available), enter, leave)
+    related = shape.relations is not None
+    never = _never_together(available)
+    return Problem(model, data, strength, never, enter, leave, related=related)
 
 
 def _factor_analysis(
@@ -185,4 +238,6 @@ def _never_together(available: AvailableMoments) -> NDArray[np.intp]:
 
 
 def _strength(alpha: Any, automatic: float) -> float:
+    if isinstance(alpha, PseudoRows):
+        return alpha.strength
     return automatic if isinstance(alpha, str) else float(alpha)

@@ -46,12 +46,14 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         If given, the covariance is that of a factor analysis with so many factors. No
         d x d matrix is then needed while fitting: for wide data. Needs ``n_components=1``.
     alpha : "auto" or float, default="auto"
-        Strength of the prior on the covariances, as a number of rows in which columns are
-        uncorrelated and have their observed variances. 0 is maximum likelihood.
-        "auto" estimates from the data how far correlations should be shrunk, at most d + 1
-        rows (and takes one row for a factor analysis and for each component of a mixture).
-        Its influence vanishes as rows are added, and it is never 0, so that no covariance
-        is singular.
+        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1 that have
+        the observed variances of the columns and are uncorrelated, but for exact linear relations
+        that all rows obey, such as a total of other columns: these the pseudo-rows obey too (not
+        with `n_factors`). 0 is exact maximum likelihood.
+        "auto" is the strength between 0.1 and d + 1 with the highest likelihood of each row given
+        the others, or 1 where so many rows leave it without effect; it is 1 for a factor
+        analysis, and for each component of a mixture. Its influence vanishes as rows are added,
+        and no covariance is singular. `multiple_imputation` uses a weaker one.
     {tol}
     {max_iter}
     {accelerate}
@@ -134,13 +136,16 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
     --------
     >>> import numpy as np
     >>> from emlearn.impute import MissingDataImputerEM
-    >>> X = np.array([[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.1], [np.nan, 10.0]])
+    >>> X = np.array(
+    ...     [[1.0, 2.1], [2.0, 3.9], [3.0, np.nan], [4.0, 8.1], [np.nan, 10.0], [6.0, 11.8]]
+    ... )
     >>> MissingDataImputerEM().fit_transform(X).round(1)
     array([[ 1. ,  2.1],
            [ 2. ,  3.9],
-           [ 3. ,  6.1],
+           [ 3. ,  6. ],
            [ 4. ,  8.1],
-           [ 4.9, 10. ]])
+           [ 5. , 10. ],
+           [ 6. , 11.8]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -203,7 +208,8 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; weight w means w copies.
+            Weight of each row; weight w means w copies, beside which a pseudo-row of the prior
+            has weight 1.
 
         Returns
         -------

@@ -14,6 +14,7 @@ from emlearn.distributions._gaussian import GaussianSpec
 from emlearn.distributions.gaussian.incomplete import ConditionalGaussians, find_patterns
 from emlearn.distributions.gaussian.incomplete.available import AvailableMoments, start_covariance
 from emlearn.engine import DegenerateModelError
+from emlearn.impute._prior import Shape
 from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureLaw, MixtureParams
 
 Array = NDArray[Any]
@@ -23,24 +24,20 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True)
 class ClusterGaussian(Gaussian):
-    """Gaussian components whose prior expects K clusters that share out the space.
-
-    The variances of the pseudo-rows are those of the columns times ``K**(-2 / n_features)``: as
-    wide as K cells of equal volume.
+    """Gaussian components whose pseudo-rows are known.
 
     Parameters
     ----------
-    n_clusters : int, default=1
-        Number of clusters, K.
+    shape : Shape, default=None
+        What they look like, in the units of the rows' scaling; those of `Gaussian` if None.
     """
 
-    n_clusters: int = 1
+    shape: Shape | None = None
 
     def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
         """See `Gaussian`."""
         spec = super().column_spec(X, weight)
-        target = spec.variance * self.n_clusters ** (-2.0 / len(spec.variance))
-        return spec._replace(prior=spec.prior._replace(target=target))
+        return spec if self.shape is None else spec._replace(prior=self.shape.prior(self.alpha))
 
 
 @dataclass(frozen=True)
@@ -53,18 +50,19 @@ class FilledClusters:
         Moments of the available pairs of columns.
     strength : float
         Pseudo-rows of the prior.
+    shape : Shape
+        What they look like.
     """
 
     available: AvailableMoments
     strength: float
+    shape: Shape
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `emlearn.latent.starts.Initializer`."""
         K, spec, total = model.n_components, data.column_spec, data.total_weight
         covariance = start_covariance(self.available, self.strength / (self.strength + total), rng)
         d = len(covariance)
-        if total < K:
-            raise DegenerateModelError("there are fewer rows than components")
         if data.n_rows < K:
             raise DegenerateModelError("there are fewer distinct rows than components")
         overall = ConditionalGaussians.at(
@@ -83,16 +81,19 @@ class FilledClusters:
         within = (rest * weight[:, None]).T @ rest / total
         # Filling shrinks the spread of the missing entries; half of the whole restores it.
         within = 0.5 * within + 0.5 * covariance / K ** (2.0 / d)
+        starts = [self.shape.attract(mean, within, total) for mean in means]
         scale = spec.scaling.scale
         public = {
-            "mean": spec.scaling.to_units(means),
-            "covariance": np.repeat((within * scale[:, None] * scale)[None], K, axis=0),
+            "mean": spec.scaling.to_units(np.array([mean for mean, _ in starts])),
+            "covariance": np.array([matrix * scale[:, None] * scale for _, matrix in starts]),
         }
         components = model.family.from_public(public, spec)
         return LabelParams(MixtureParams(size / size.sum()), components, spec)
 
 
-def mixture_model(n_components: int, strength: float, available: AvailableMoments) -> LabelModel:
-    """The mixture with full covariances."""
-    family = ClusterGaussian("full", alpha=strength, n_clusters=n_components)
-    return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength))
+def mixture_model(
+    n_components: int, strength: float, available: AvailableMoments, shape: Shape
+) -> LabelModel:
+    """The mixture with full covariances, and so many pseudo-rows for each component."""
+    family = ClusterGaussian("full", alpha=strength, shape=shape)
+    return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))

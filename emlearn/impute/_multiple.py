@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from emlearn._warnings import warn_user
 from emlearn.impute._base import Notice
 from emlearn.impute._imputer import MissingDataImputerEM
+from emlearn.impute._prior import PseudoRows, next_to_none
 
 # A resample without any value of some column is drawn again so many times.
 _RESAMPLES = 100
+# Smallest eigenvalue of the correlations of a fit below which it has no optimum to speak of.
+_SINGULAR = 1e-10
 
 
 def multiple_imputation(
@@ -35,6 +40,11 @@ def multiple_imputation(
     distribution under that fit. The draws thus carry the uncertainty of the parameters
     and of the missing values: the imputations are proper in Rubin's sense. Analyse each
     as if it were complete, and pool with `pool_estimates`.
+
+    All resamples are fitted with one prior. If ``alpha="auto"``, one Gaussian has
+    ``max(0.1, nu min(1, (d + 1) / n)^3)`` pseudo-rows, where nu is the strength that predicts best,
+    d the number of columns, and n the number of rows in common to a pair of columns (harmonic
+    mean): shrinkage makes predictions better, but estimates biased, and intervals too sure.
 
     Parameters
     ----------
@@ -63,7 +73,8 @@ def multiple_imputation(
     Warns
     -----
     UserWarning, ConvergenceWarning
-        What the fits have to warn of, once, with the number of imputations, after the last.
+        What the fits have to warn of, once, with the number of imputations, after the last:
+        also resamples that have no maximum of likelihood, with ``alpha=0``.
 
     Raises
     ------
@@ -109,20 +120,25 @@ def multiple_imputation(
     notices = [n for n in full._fit_table(table, None) if n.category is UserWarning]
     for notice in notices:
         warn_user(notice.message, notice.category)
-    return _draw_all(full, X, table, seeds, n_jobs, {notice.kind for notice in notices})
+    prior = full._pseudo_rows
+    if prior is not None and isinstance(full.alpha, str):
+        prior = prior.for_draws()
+    known = {notice.kind for notice in notices}
+    return _draw_all(full, X, table, prior, seeds, n_jobs, known)
 
 
 def _draw_all(
     full: MissingDataImputerEM,
     X: Any,
     table: Any,
+    prior: PseudoRows | None,
     seeds: list[np.random.SeedSequence],
     n_jobs: int | None,
     known: set[str],
 ) -> Iterator[Any]:
     """The imputations, and after the last what there is to warn of, each kind once."""
     found: dict[str, list[Notice]] = {}
-    for imputed, notices in _draws(full, X, table, seeds, n_jobs):
+    for imputed, notices in _draws(full, X, table, prior, seeds, n_jobs):
         for notice in notices:
             found.setdefault(notice.kind, []).append(notice)
         yield imputed
@@ -136,32 +152,71 @@ def _draws(
     full: MissingDataImputerEM,
     X: Any,
     table: Any,
+    prior: PseudoRows | None,
     seeds: list[np.random.SeedSequence],
     n_jobs: int | None,
 ) -> Iterator[tuple[Any, list[Notice]]]:
     step = 2 * effective_n_jobs(n_jobs)
     if step == 2:
         for seed in seeds:
-            yield _draw_one(full, X, table, seed)
+            yield _draw_one(full, X, table, prior, seed)
         return
     for start in range(0, len(seeds), step):
         yield from Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_draw_one)(full, X, table, seed) for seed in seeds[start : start + step]
+            delayed(_draw_one)(full, X, table, prior, seed) for seed in seeds[start : start + step]
         )
 
 
 def _draw_one(
-    full: MissingDataImputerEM, X: Any, table: Any, seed: np.random.SeedSequence
+    full: MissingDataImputerEM,
+    X: Any,
+    table: Any,
+    prior: PseudoRows | None,
+    seed: np.random.SeedSequence,
 ) -> tuple[Any, list[Notice]]:
     rng = np.random.default_rng(seed)
     weight = _resample(np.isnan(table), rng)
-    imputer = copy.deepcopy(full)
-    # From the optimum of all rows EM is quick, and a mixture stays in the same optimum.
-    imputer.set_params(
-        warm_start=True, sample_posterior=True, random_state=int(rng.integers(2**31 - 1))
-    )
-    notices = imputer._fit_table(table, weight)
-    return imputer.transform(X), notices
+    draw_seed = int(rng.integers(2**31 - 1))
+
+    def draw(pseudo_rows: PseudoRows | None) -> tuple[Any, list[Notice], bool]:
+        imputer = copy.deepcopy(full)
+        # From the optimum of all rows EM is quick, and a mixture stays in the same optimum.
+        imputer.set_params(warm_start=True, sample_posterior=True, random_state=draw_seed)
+        notices = imputer._fit_table(table, weight, pseudo_rows)
+        return imputer.transform(X), notices, _nearly_singular(imputer.covariances_)
+
+    if full.alpha != 0:
+        imputed, notices, _ = draw(prior)
+        return imputed, notices
+    try:
+        imputed, notices, singular = draw(None)
+    except ValueError:
+        # Without any prior there may be no fit; one bad resample is no reason to stop.
+        imputed, notices, singular = *draw(next_to_none(table))[:2], True
+    if singular:
+        notices = [n for n in notices if n.category is not ConvergenceWarning] + [_SINGULAR_NOTICE]
+    return imputed, notices
+
+
+_SINGULAR_NOTICE = Notice(
+    "singular",
+    ConvergenceWarning,
+    "the resample has no maximum of the likelihood, or one at a nearly singular covariance: its "
+    "draws keep to relations between columns that a few rows happen to obey. Keep alpha='auto', "
+    "or set a larger alpha.",
+)
+
+
+def _nearly_singular(covariances: NDArray[np.float64]) -> bool:
+    """Whether some correlations of columns that vary are singular, or nearly so."""
+    for covariance in covariances:
+        varying = np.diagonal(covariance) > 0.0
+        matrix = covariance[np.ix_(varying, varying)]
+        scale = np.sqrt(np.diagonal(matrix))
+        correlation = matrix / scale[:, None] / scale
+        if scale.size and np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
+            return True
+    return False
 
 
 def _resample(missing: Any, rng: np.random.Generator) -> Any:

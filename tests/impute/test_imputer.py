@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.impute import MissingDataImputerEM
 from emlearn.impute._mixture import mixture_model
+from emlearn.impute._prior import pseudo_rows_of_clusters
 
 nan = np.nan
 
@@ -300,8 +301,9 @@ def test_the_prior_of_a_mixture_expects_clusters(n_components):
     X = np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 10.0, 100.0]
     X[np.random.default_rng(1).random(X.shape) < 0.2] = np.nan
     X = X[~np.isnan(X).all(axis=1)]
-    available = OneGaussian().prepare(X).available
-    spec = mixture_model(n_components, 1.0, available).family.column_spec(X)
+    data = OneGaussian().prepare(X)
+    shape = pseudo_rows_of_clusters(X, data, 1.0, n_components, "auto")
+    spec = mixture_model(n_components, 1.0, data.available, shape).family.column_spec(X)
     variances = spec.prior.target * spec.scaling.scale**2
     assert_allclose(variances, np.nanvar(X, axis=0) * n_components ** (-2.0 / 3.0), rtol=1e-9)
     assert spec.prior.strength == 1.0

@@ -4,7 +4,6 @@ from emlearn.distributions.gaussian.incomplete.factor_filling import Conditional
 from emlearn.distributions.gaussian.incomplete.factors import FactorAnalysis, FactorParams
 from emlearn.distributions.gaussian.incomplete.filling import ConditionalGaussians
 from emlearn.distributions.gaussian.incomplete.patterns import PatternTable, find_patterns
-from emlearn.distributions.gaussian.incomplete.strength import automatic_strength
 
 __all__ = [
     "ConditionalFactors",
@@ -12,6 +11,5 @@ __all__ = [
     "FactorAnalysis",
     "FactorParams",
     "PatternTable",
-    "automatic_strength",
     "find_patterns",
 ]

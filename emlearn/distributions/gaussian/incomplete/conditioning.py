@@ -215,15 +215,20 @@ def filled_deviation(block: RowBlock, deviation: Array, component: Component) ->
 
 def log_densities(block: RowBlock, component: Component, rows: Conditioned) -> Array:
     """Log-density of what is observed of each row."""
+    level = block.per_row(block.constants - 0.5 * rows.log_det)
+    distance = squared_distances(block, component, rows)
+    density: Array = level * block.sqrt_weight**2 - 0.5 * distance
+    return density
+
+
+def squared_distances(block: RowBlock, component: Component, rows: Conditioned) -> Array:
+    """Squared distance of what is observed of each row from the mean, times its weight."""
     n = block.n_precision
     # Squares of whitened rows keep their digits where the precision form of the distance,
     # a difference of large numbers for a nearly singular covariance, does not.
     product = _workspace(("product", 0), rows.deviation.shape)[:n]
     np.matmul(rows.deviation[:n], component.whitener, out=product)
-    distance = np.concatenate((np.einsum("ij,ij->i", product, product), rows.distance))
-    level = block.per_row(block.constants - 0.5 * rows.log_det)
-    density: Array = level * block.sqrt_weight**2 - 0.5 * distance
-    return density
+    return np.concatenate((np.einsum("ij,ij->i", product, product), rows.distance))
 
 
 def expect(block: RowBlock, component: Component) -> tuple[Moments, float]:

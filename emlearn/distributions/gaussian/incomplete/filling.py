@@ -18,7 +18,6 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     filled_deviation,
     log_densities,
     make_component,
-    whiten,
 )
 from emlearn.distributions.gaussian.incomplete.patterns import (
     RowBlock,
@@ -255,8 +254,10 @@ def _conditional_variance(block: RowBlock, component: Component) -> Array:
         for first, last in pairwise(block.edges):
             missing = block.missing[first]
             seen = component.covariance[~missing]
-            inverse = whiten(np.ascontiguousarray(seen[:, ~missing]))[0]
-            explained = ((inverse.T @ seen[:, missing]) ** 2).sum(axis=0)
+            values, vectors = np.linalg.eigh(seen[:, ~missing])
+            regular = values > values[-1:] * np.finfo(float).eps * values.size
+            scores = vectors[:, regular].T @ seen[:, missing]
+            explained = (scores**2 / values[regular, None]).sum(axis=0)
             rest = np.diagonal(component.covariance)[missing] - explained
             variance[first:last, missing] = np.maximum(rest, 0.0)
     return variance

@@ -1,41 +1,231 @@
-"""How many pseudo-rows incomplete rows ask for."""
+"""How many pseudo-rows incomplete rows ask for: leave-one-out likelihood, in closed form.
+
+Let a row x of weight w share its observed columns o with other rows of weight n in all, of
+which a weight of at most 1 is left out, ``delta = min(w, 1)``. Its conditional covariance is 0
+in these columns, so that it is a rank-one part of the scatter; without it, and with the
+pseudo-rows counted in ``N = n + nu``,
+
+    x - mean   becomes   c (x - mu),  c = n / (n - delta)
+    covariance becomes   f (Sigma_oo - (delta c / N) (x - mu)(x - mu)'),  f = N / (N - delta)
+
+and with q the squared distance of x, and ``h = 1 - delta c q / N``, its log-density is
+
+    -(|o| log(2 pi f) + log|Sigma_oo| + log h + c^2 q / (f h)) / 2
+
+Nothing is fitted again. What the missing entries of *other* rows owe to x is neglected; to make
+up for it, n is not the number of rows but that of the rows which have the same pairs of columns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
 import numpy as np
+from numpy.typing import NDArray
 
-from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
+from emlearn.distributions.gaussian.incomplete.conditioning import (
+    Component,
+    condition,
+    squared_distances,
+)
+from emlearn.distributions.gaussian.incomplete.patterns import (
+    SortedRows,
+    find_patterns,
+    row_blocks,
+    sorted_rows,
+)
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 
-_WEAKEST = 0.01
-_STRONGEST_SHRINKAGE = 0.99
+Array = NDArray[np.float64]
+
+_WEAKEST = 0.1
+_STEP = 3.0
+# Of a pattern with so much weight the mean and the scatter say enough, as if it were normal.
+_MANY = 4096.0
+# The part of a covariance that is left without a row; pair counts are no exact account of it.
+_LEAST_LEFT = 0.01
 
 
-def automatic_strength(available: AvailableMoments) -> float:
-    """Number of pseudo-rows estimated from the data.
+def candidate_strengths(n_features: int) -> list[float]:
+    """Strengths to choose from: a tenth of a row, times powers of 3, up to d + 1 rows.
 
-    The fraction of the prior, strength / (n + strength), is the shrinkage of correlations
-    towards 0 that minimises the expected squared error, estimated from pairs of columns:
-    sum of var(r) / sum of r^2 with var(r) = (1 - r^2)^2 / (n_pair - 1). It tends to a
-    fixed number of rows as n grows. It is kept between a hundredth of a row, so that no
-    covariance is ever singular, and d + 1 rows, which is as much as a regular covariance
-    needs: nearly uncorrelated columns would otherwise ask for any number of rows.
-
-    References
-    ----------
-    J. Schaefer and K. Strimmer (2005). "A shrinkage approach to large-scale covariance
-    matrix estimation and implications for functional genomics". Statistical Applications
-    in Genetics and Molecular Biology 4(1), 32.
+    Below the first no covariance is much different, and none is singular; the last is as much
+    as a regular covariance needs.
     """
-    d = available.variance.size
-    pairs = np.triu_indices(d, 1)
-    r = available.correlation[pairs]
-    n = available.pair_weight[pairs]
-    known = n > 1.0
-    if not known.any():
-        return 1.0 if r.size else _WEAKEST
-    r, n = r[known], n[known]
-    error = float(((1.0 - r**2) ** 2 / (n - 1.0)).sum())
-    signal = float((r**2).sum())
-    shrinkage = min(error / signal if signal > 0.0 else 1.0, _STRONGEST_SHRINKAGE)
-    # What is shrunk is a correlation known from as many rows as its pair has.
-    return min(max(_WEAKEST, shrinkage / (1.0 - shrinkage) * float(n.mean())), d + 1.0)
+    strengths, cap = [_WEAKEST], n_features + 1.0
+    while strengths[-1] * _STEP < cap:
+        strengths.append(strengths[-1] * _STEP)
+    return [*strengths, cap]
+
+
+def imputation_strength(strength: float, n_features: int, pairs: float) -> float:
+    """Pseudo-rows for draws, weaker than the best for prediction where rows abound.
+
+    What predicts best trades bias for variance, but intervals that are to cover the truth
+    cannot have the bias. With more rows than d + 1 to a pair of columns the strength falls with
+    the cube of their number.
+
+    Parameters
+    ----------
+    strength : float
+        Pseudo-rows that predict best.
+    n_features : int
+        Number of columns.
+    pairs : float
+        Rows that pairs of columns have in common, from `common_rows`.
+    """
+    return max(_WEAKEST, strength * min(1.0, (n_features + 1.0) / pairs) ** 3)
+
+
+def common_rows(pair_weight: Array) -> float:
+    """Harmonic mean of the weights of pairs of columns, of those that have any."""
+    known = pair_weight[np.triu_indices(len(pair_weight), 1)]
+    known = known[known > 0.0]
+    return float(known.size / (1.0 / known).sum()) if known.size else float(pair_weight.max())
+
+
+class LeftOut(NamedTuple):
+    """What is the same for all strengths, of some rows.
+
+    Attributes
+    ----------
+    size : ndarray of shape (n_rows,)
+        Number of columns observed.
+    common : ndarray of shape (n_rows,)
+        Weight of the rows with the same pairs of columns, n in the text of the module.
+    part : ndarray of shape (n_rows,)
+        Weight that is left out, delta.
+    """
+
+    size: Array
+    common: Array
+    part: Array
+
+    def log_density(
+        self, strength: float, log_det: Array, distance: Array, variance: Array | float = 0.0
+    ) -> Array:
+        """Log-density of each row given the others, without the constant in 2 pi.
+
+        Parameters
+        ----------
+        strength : float
+            Pseudo-rows.
+        log_det : ndarray of shape (n_rows,)
+            Log-determinants of the covariances of the columns observed.
+        distance : ndarray of shape (n_rows,)
+            Squared distances; of a pattern, their mean.
+        variance : ndarray of shape (n_rows,), default=0.0
+            Of a pattern, the variance of the squared distances.
+        """
+        total = self.common + strength
+        shift = self.common / (self.common - self.part)
+        growth = total / (total - self.part)
+        slope = self.part * shift / total
+        left = np.maximum(1.0 - slope * distance, _LEAST_LEFT)
+        far = shift**2 / growth
+        value = self.size * np.log(growth) + log_det + np.log(left) + far * distance / left
+        # Second-order term of the mean over a pattern.
+        bend = slope / left**2 * (2.0 * far / left - slope)
+        density: Array = -0.5 * (value + 0.5 * bend * variance)
+        return density
+
+
+def leave_one_out(
+    X: NDArray[np.floating],
+    sample_weight: Array | None,
+    scaling: ColumnScaling,
+    pair_weight: Array,
+    candidates: Sequence[tuple[float, Component]],
+) -> Array:
+    """Log-likelihood of all rows, each given the others, for several strengths.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows, NaN where an entry is missing.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Their weights; None means 1 each.
+    scaling : ColumnScaling
+        Units of the components.
+    pair_weight : ndarray of shape (n_features, n_features)
+        Sum of the weights of the rows with both columns.
+    candidates : sequence of (float, Component)
+        Numbers of pseudo-rows, and the Gaussians estimated with them.
+
+    Returns
+    -------
+    log_likelihood : ndarray of shape (n_candidates,)
+        Without the constant in 2 pi and the units.
+    """
+    inverse = np.divide(1.0, pair_weight, out=np.zeros_like(pair_weight), where=pair_weight > 0.0)
+
+    def left_out(mask: NDArray[np.bool_], weight: Array) -> LeftOut:
+        seen = (~mask).astype(np.float64)
+        size, part = seen.sum(axis=1), np.minimum(weight, 1.0)
+        common = size**2 / np.einsum("ij,ij->i", seen @ inverse, seen)
+        # Of a row that alone has a pair of columns, half remains.
+        return LeftOut(size, np.maximum(common, 2.0 * part), part)
+
+    value = np.zeros(len(candidates))
+    patterns = find_patterns(np.isnan(X)).observed()
+    for chunk in sorted_rows(X, scaling, patterns, sample_weight):
+        square = chunk.sqrt_weight * chunk.sqrt_weight
+        weight = np.add.reduceat(square, chunk.edges[:-1])
+        heavy = weight > _MANY
+        for index in map(int, np.flatnonzero(heavy)):
+            here = slice(*chunk.edges[index : index + 2])
+            part = np.minimum(square[here], 1.0) @ square[here] / weight[index]
+            terms = left_out(chunk.mask[index][None], np.array([part]))
+            pattern = _Pattern.of(chunk.rows[here], chunk.sqrt_weight[here], ~chunk.mask[index])
+            value += [
+                weight[index] * terms.log_density(strength, *pattern.distances(component))[0]
+                for strength, component in candidates
+            ]
+        for block in row_blocks(_without(chunk, heavy), scaling):
+            row_weight = block.sqrt_weight**2
+            terms = left_out(block.missing, row_weight)
+            for slot, (strength, component) in enumerate(candidates):
+                rows = condition(block, component)
+                distance = squared_distances(block, component, rows) / row_weight
+                log_det = block.per_row(rows.log_det)
+                value[slot] += row_weight @ terms.log_density(strength, log_det, distance)
+    return value
+
+
+class _Pattern(NamedTuple):
+    """Columns observed, mean and covariance of the rows of one pattern."""
+
+    seen: NDArray[np.intp]
+    mean: Array
+    covariance: Array
+
+    @classmethod
+    def of(cls, rows: Array, sqrt_weight: Array, observed: NDArray[np.bool_]) -> Self:
+        seen = np.flatnonzero(observed)
+        weight = sqrt_weight @ sqrt_weight
+        mean = sqrt_weight @ rows[:, seen] / weight
+        centered = rows[:, seen] - sqrt_weight[:, None] * mean
+        return cls(seen, mean, centered.T @ centered / weight)
+
+    def distances(self, component: Component) -> tuple[Array, Array, Array]:
+        """Log-determinant, and mean and variance of the squared distances of normal rows."""
+        root = np.linalg.cholesky(component.covariance[np.ix_(self.seen, self.seen)])
+        shift = np.linalg.solve(root, self.mean - component.mean[self.seen])
+        spread = np.linalg.solve(root, np.linalg.solve(root, self.covariance).T)
+        log_det = 2.0 * np.log(np.diagonal(root).copy()).sum()
+        distance = np.trace(spread) + shift @ shift
+        variance = 2.0 * (spread * spread).sum() + 4.0 * shift @ spread @ shift
+        return np.atleast_1d(log_det), np.atleast_1d(distance), np.atleast_1d(variance)
+
+
+def _without(chunk: SortedRows, patterns: NDArray[np.bool_]) -> SortedRows:
+    """A chunk without some of its patterns."""
+    if not patterns.any():
+        return chunk
+    sizes = np.diff(chunk.edges)
+    kept = np.repeat(~patterns, sizes)
+    edges = np.concatenate(([0], np.cumsum(sizes[~patterns])))
+    return SortedRows(
+        chunk.rows[kept], chunk.sqrt_weight[kept], chunk.order[kept], edges, chunk.mask[~patterns]
+    )

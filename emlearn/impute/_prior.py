@@ -1,0 +1,326 @@
+"""The prior of one Gaussian: what its pseudo-rows look like, and how many there are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.distributions.gaussian.incomplete.conditioning import make_component
+from emlearn.distributions.gaussian.incomplete.relations import (
+    LinearRelations,
+    find_relations,
+    surely_independent,
+)
+from emlearn.distributions.gaussian.incomplete.strength import (
+    candidate_strengths,
+    common_rows,
+    imputation_strength,
+    leave_one_out,
+)
+from emlearn.distributions.gaussian.prior import CovariancePrior
+from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.single import CompressedData, MeanCovariance, OneGaussian
+from emlearn.engine import DegenerateModelError, RemainingGain, find_accelerator, run_em
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+# The fits that the choice looks at need no more digits, nats a row, nor iterations.
+_TOL = 1e-3
+_MAX_ITER = 20
+# Strength of the first fit, and of the one in which exact relations show.
+_ONE_ROW = 1.0
+_WEAK = 0.01
+# Where maximum likelihood asked for has no solution.
+_NEXT_TO_NONE = 1e-8
+# Smallest eigenvalue of the correlations, times the rows of a pair, above which none can hide.
+_NO_RELATION = 8.0
+# Share of the smallest eigenvalue that pseudo-rows may add without any effect worth a choice: the
+# regressions of one column on others change by no more than that.
+_NO_MATTER = 0.05
+# Variance across a relation, in variances of the columns: less would cost digits of what the
+# relation does not determine. It is the same for any strength, so that the density across a
+# relation has no say in how many pseudo-rows there are.
+_ACROSS = 1e-10
+
+
+class PriorChoice(NamedTuple):
+    """A prior, and where a fit with it starts.
+
+    Attributes
+    ----------
+    prior : CovariancePrior
+        The prior, in the units of the data as prepared.
+    start : MeanCovariance or None
+        Near the optimum; None if the model's own start is as good.
+    """
+
+    prior: CovariancePrior
+    start: MeanCovariance | None
+
+
+class PseudoRows(NamedTuple):
+    """A prior in the units of the data, for fits to other rows of the same table.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_columns,)
+        Columns of the table that it is about.
+    strength : float
+        Their number.
+    target, constant : ndarray of shape (n_columns, n_columns)
+        Their covariance, and what is added to their scatter, or None; see `CovariancePrior`.
+    pairs : float
+        Rows that pairs of columns have in common.
+    """
+
+    columns: NDArray[np.intp]
+    strength: float
+    target: Array
+    constant: Array | None
+    pairs: float
+
+    @classmethod
+    def of(
+        cls,
+        prior: CovariancePrior,
+        scaling: ColumnScaling,
+        columns: NDArray[np.intp],
+        pairs: float,
+    ) -> Self:
+        """From a prior in the units of a scaling."""
+        unit = np.outer(scaling.scale, scaling.scale)
+        target, constant = prior.target, prior.constant
+        assert target is not None
+        target = np.diag(target) if target.ndim == 1 else target
+        constant = None if constant is None else constant * unit
+        return cls(columns, prior.strength, target * unit, constant, pairs)
+
+    def for_draws(self) -> Self:
+        """Fewer of them, as draws that are to show what is not known ask for."""
+        strength = imputation_strength(self.strength, len(self.columns), self.pairs)
+        return self._replace(strength=strength)
+
+    def within(self, columns: NDArray[np.intp]) -> Self:
+        """Those of some of the columns."""
+        place = np.searchsorted(self.columns, columns)
+        here = np.ix_(place, place)
+        constant = None if self.constant is None else self.constant[here]
+        return self._replace(columns=columns, target=self.target[here], constant=constant)
+
+    def prior(self, scaling: ColumnScaling) -> CovariancePrior:
+        """The prior in the units of a scaling."""
+        unit = np.outer(scaling.scale, scaling.scale)
+        constant = None if self.constant is None else self.constant / unit
+        return CovariancePrior(self.strength, self.target / unit, constant=constant)
+
+
+def next_to_none(table: Floats) -> PseudoRows:
+    """A prior that changes nothing but that a covariance exists."""
+    columns = summarize_columns(table)
+    varying = np.flatnonzero(~columns.constant)
+    scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
+    prior = CovariancePrior(_NEXT_TO_NONE, columns.variance[varying])
+    return PseudoRows.of(prior, scaling, varying, np.inf)
+
+
+class Shape(NamedTuple):
+    """What pseudo-rows look like.
+
+    Attributes
+    ----------
+    target : ndarray of shape (n_features,) or (n_features, n_features)
+        Their variances, or a covariance that obeys relations.
+    constant : ndarray of shape (n_features, n_features), default=None
+        Scatter added, so that such a covariance is not singular.
+    relations : LinearRelations, default=None
+        The relations.
+    """
+
+    target: Array
+    constant: Array | None = None
+    relations: LinearRelations | None = None
+
+    def prior(self, strength: float) -> CovariancePrior:
+        """So many pseudo-rows."""
+        return CovariancePrior(strength, self.target, constant=self.constant)
+
+    def scatter(self, strength: float) -> Array:
+        """Scatter of so many pseudo-rows, as a matrix."""
+        scatter = self.prior(strength).scatter
+        assert scatter is not None
+        return np.diag(scatter) if scatter.ndim == 1 else scatter
+
+    def obeying(self, relations: LinearRelations | None, weight: float) -> Shape:
+        """Pseudo-rows that obey relations, up to what keeps their covariance regular.
+
+        Parameters
+        ----------
+        relations : LinearRelations or None
+            The relations; none change nothing.
+        weight : float
+            Sum of the weights of the rows.
+        """
+        if relations is None:
+            return self
+        constant = np.diag(weight * _ACROSS * self.target)
+        return Shape(relations.project(np.diag(self.target)), constant, relations)
+
+    def attract(self, mean: Array, covariance: Array, weight: float) -> tuple[Array, Array]:
+        """Parameters moved to where the relations hold, as far as pseudo-rows let them."""
+        if self.relations is None:
+            return mean, covariance
+        moved = self.relations.move(mean, covariance)
+        return moved, self.relations.project(covariance) + self.scatter(0.0) / weight
+
+
+def choose_prior(
+    X: Floats,
+    sample_weight: Array | None,
+    data: CompressedData,
+    alpha: Any,
+    accelerate: str | None,
+) -> PriorChoice:
+    """The prior that `alpha` asks for.
+
+    Pseudo-rows have the observed variances, and are uncorrelated but for exact relations that
+    all rows obey. Their number, if "auto", is what the likelihood of each row given the others
+    prefers, at estimates that follow from one fit with one pseudo-row; or one, where there are so
+    many rows that it does not matter.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows, NaN where an entry is missing.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Their weights, above 0.
+    data : CompressedData
+        The same rows, as `OneGaussian.prepare` made them.
+    alpha : "auto" or float
+        Number of pseudo-rows.
+    accelerate : str or None
+        See `MissingDataImputerEM`.
+    """
+    if alpha == 0:
+        return PriorChoice(CovariancePrior(), None)
+    shape = Shape(data.available.variance)
+    pairs = common_rows(data.available.pair_weight)
+    looked = _look(X, data, accelerate, every=isinstance(alpha, str))
+    shape = shape.obeying(looked.relations, data.weight)
+    first = looked.first
+    if first is not None:
+        first = MeanCovariance(*shape.attract(*first, data.weight))
+    if not isinstance(alpha, str):
+        return PriorChoice(shape.prior(float(alpha)), first)
+    assert first is not None
+    if shape.relations is not None:
+        first = _quick(data, accelerate)(shape.prior(_ONE_ROW), first)
+    elif candidate_strengths(X.shape[1])[-1] < _NO_MATTER * _smallest(first) * pairs:
+        return PriorChoice(shape.prior(_ONE_ROW), first)
+    strength, start = _best_strength(X, sample_weight, data, shape, first)
+    return PriorChoice(shape.prior(strength), start)
+
+
+def pseudo_rows_of_clusters(
+    X: Floats, data: CompressedData, strength: float, n_clusters: int, accelerate: str | None
+) -> Shape:
+    """What the pseudo-rows of K components look like; exact relations hold in each of them.
+
+    Their variances are those of the columns times ``K**(-2 / n_features)``: as wide as K cells of
+    equal volume that share out the space.
+
+    Parameters
+    ----------
+    X, data, accelerate : object
+        See `choose_prior`.
+    strength : float
+        Their number; relations matter only to a prior.
+    n_clusters : int
+        K.
+    """
+    shape = Shape(data.available.variance * n_clusters ** (-2.0 / X.shape[1]))
+    if strength == 0.0:
+        return shape
+    relations = _look(X, data, accelerate, every=False).relations
+    return shape.obeying(relations, data.weight / n_clusters)
+
+
+class _Look(NamedTuple):
+    """What a first look at the rows finds: relations, and the fit with one pseudo-row."""
+
+    relations: LinearRelations | None
+    first: MeanCovariance | None
+
+
+def _look(X: Floats, data: CompressedData, accelerate: str | None, *, every: bool) -> _Look:
+    """Look for exact relations, where there may be any.
+
+    The fit with one pseudo-row is made where relations are looked for, or for `every` data.
+    """
+    independent = surely_independent(X, data.scaling)
+    if independent and not every:
+        return _Look(None, None)
+    fit, variance = _quick(data, accelerate), data.available.variance
+    first = fit(CovariancePrior(_ONE_ROW, variance), None)
+    pairs = common_rows(data.available.pair_weight)
+    if independent or _smallest(first) * pairs >= _NO_RELATION:
+        return _Look(None, first)
+    weak = fit(CovariancePrior(_WEAK, variance), first)
+    return _Look(find_relations(X, data.scaling, weak.covariance, pairs), first)
+
+
+def _quick(data: CompressedData, accelerate: str | None) -> Any:
+    """A function that fits with a prior, to a few digits, from a start or from the model's own."""
+    accelerator = find_accelerator(accelerate)
+
+    def fit(prior: CovariancePrior, start: MeanCovariance | None) -> MeanCovariance:
+        model = OneGaussian(prior)
+        if start is None:
+            start = model.initialize(data, np.random.default_rng(0))
+        run = run_em(
+            model,
+            data,
+            start,
+            convergence=RemainingGain(_TOL),
+            max_iter=_MAX_ITER,
+            accelerator=accelerator,
+        )
+        return start if run.params is None else run.params
+
+    return fit
+
+
+def _smallest(params: MeanCovariance) -> float:
+    """Smallest eigenvalue of the correlations."""
+    deviation = np.sqrt(np.diagonal(params.covariance))
+    return float(np.linalg.eigvalsh(params.covariance / np.outer(deviation, deviation))[0])
+
+
+def _best_strength(
+    X: Floats,
+    sample_weight: Array | None,
+    data: CompressedData,
+    shape: Shape,
+    fitted: MeanCovariance,
+) -> tuple[float, MeanCovariance]:
+    """Strength of the highest leave-one-out likelihood, and the estimate with it.
+
+    The expected scatter changes little with the strength, so that of one fit does for all.
+    """
+    weight = data.weight
+    scatter = (weight + _ONE_ROW) * fitted.covariance - shape.scatter(_ONE_ROW)
+    candidates = []
+    for strength in candidate_strengths(len(scatter)):
+        covariance = (scatter + shape.scatter(strength)) / (weight + strength)
+        try:
+            component = make_component(fitted.mean, np.ascontiguousarray(covariance))
+        except DegenerateModelError:
+            continue
+        candidates.append((strength, component))
+    if not candidates:
+        return _ONE_ROW, fitted
+    value = leave_one_out(X, sample_weight, data.scaling, data.available.pair_weight, candidates)
+    strength, best = candidates[int(np.nanargmax(value))]
+    return strength, MeanCovariance(best.mean, best.covariance)
