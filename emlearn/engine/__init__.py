@@ -11,7 +11,7 @@ from emlearn.engine.acceleration import (
     find_accelerator,
 )
 from emlearn.engine.blocks import BlockMapper, Mapper, Threads, add_statistics
-from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain
+from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain, StatisticalGain
 from emlearn.engine.estimator import EMEstimator, Fit
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
@@ -45,6 +45,7 @@ __all__ = [
     "SearchPlan",
     "SearchResult",
     "Squarem",
+    "StatisticalGain",
     "Status",
     "StopSignal",
     "Threads",

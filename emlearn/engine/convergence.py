@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,10 +18,13 @@ class Trace(list[float]):
     ----------
     steps : list of str
         One for each objective; see `Iteration.step`.
+    n_parameters : int
+        Number of free parameters of the model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_parameters: int = 0) -> None:
         super().__init__()
+        self.n_parameters = n_parameters
         self.steps: list[str] = []
         self._last_accelerated = -1
 
@@ -74,20 +78,13 @@ class Convergence(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _PerWeight:
-    """Tolerance per unit of weight, and the size of rounding errors.
+_EPS = float(np.finfo(np.float64).eps)
 
-    Parameters
-    ----------
-    tol : float
-        Tolerance in nats per unit of weight.
-    precision : float, default=machine epsilon of float64
-        Relative precision of the arithmetic of the E-step.
-    """
 
-    tol: float
-    precision: float = float(np.finfo(np.float64).eps)
+class _Rounding:
+    """The size of rounding errors, from the relative precision of the E-step."""
+
+    precision: float
 
     def rounding(self, objective: float, total_weight: float) -> float:
         """Sixteen times `noise`."""
@@ -105,12 +102,22 @@ class _PerWeight:
 
 
 @dataclass(frozen=True)
-class GainBelow(_PerWeight):
+class GainBelow(_Rounding):
     """Stop when the last gain is below `tol` per unit of weight.
 
     This is the usual test. It stops too early where EM is slow: at a rate of 0.999 the
     gain still to come is a thousand times the last gain.
+
+    Parameters
+    ----------
+    tol : float
+        Tolerance in nats per unit of weight.
+    precision : float, default=machine epsilon of float64
+        Relative precision of the arithmetic of the E-step.
     """
+
+    tol: float
+    precision: float = _EPS
 
     def check(self, objectives: Sequence[float], total_weight: float) -> Check:
         """See `Convergence.check`."""
@@ -123,13 +130,12 @@ class GainBelow(_PerWeight):
         return Check(objectives[-1] - objectives[-2] <= limit, rate, remaining)
 
 
-@dataclass(frozen=True)
-class RemainingGain(_PerWeight):
-    """Stop when the estimated remaining gain is below `tol` per unit of weight.
+class _Remaining(_Rounding, ABC):
+    """Stop when the estimated remaining gain is below a limit.
 
     Near its limit, the gains of EM shrink geometrically. With rate rho and last gain g,
     the gain still to come is g rho / (1 - rho) (Aitken). The test is met when this is
-    below `tol`, or when the last gain cannot be told from rounding errors.
+    below the limit, or when the last gain cannot be told from rounding errors.
 
     The gains of accelerated steps do not shrink in this way. In an accelerated run there
     are two estimates: one from the plain EM steps between the accelerated ones, and one
@@ -151,7 +157,67 @@ class RemainingGain(_PerWeight):
         noise = self.noise(objectives[-1], total_weight)
         if not _is_accelerated(objectives) and objectives[-1] - objectives[-2] <= noise:
             return Check(True, rate, min(remaining, noise))
-        return Check(remaining <= self.tol * total_weight, rate, remaining)
+        return Check(remaining <= self._limit(objectives, total_weight), rate, remaining)
+
+    @abstractmethod
+    def _limit(self, objectives: Sequence[float], total_weight: float) -> float:
+        """Remaining gain, in nats in total, at which a run has converged."""
+
+
+@dataclass(frozen=True)
+class RemainingGain(_Remaining):
+    """Stop when the estimated remaining gain is below `tol` per unit of weight.
+
+    See `docs/convergence.md` for the estimate.
+
+    Parameters
+    ----------
+    tol : float
+        Tolerance in nats per unit of weight.
+    precision : float, default=machine epsilon of float64
+        Relative precision of the arithmetic of the E-step.
+    """
+
+    tol: float
+    precision: float = _EPS
+
+    def _limit(self, objectives: Sequence[float], total_weight: float) -> float:
+        return self.tol * total_weight
+
+
+#: Remaining gain in nats below which no published digit changes.
+NEGLIGIBLE = 1e-5
+# Largest remaining gain per free parameter, and in total.
+_PER_PARAMETER, _IN_TOTAL = 1e-3, 0.125
+# Observations times free parameters from which on an iteration is expensive.
+_EXPENSIVE = 1e7
+
+
+@dataclass(frozen=True)
+class StatisticalGain(_Remaining):
+    """Stop when the estimates are off by much less than their standard errors.
+
+    If the objective has g nats in total left to gain, no direction of the p free parameters
+    is off by more than ``sqrt(2 g)`` standard errors, and stopping there adds ``2 g / p`` to
+    the mean squared error of a parameter, in squared standard errors, on average. So a run
+    stops at the latest when g is below ``min(0.001 p, 0.125)`` nats: at most 0.2 % on average,
+    and half a standard error in the worst direction.
+
+    Where iterations are cheap, more is affordable: with n observations the limit is that
+    bound times ``min(1, n p / 1e7) ** 2``, but at least 1e-5 nats.
+
+    Parameters
+    ----------
+    precision : float, default=machine epsilon of float64
+        Relative precision of the arithmetic of the E-step.
+    """
+
+    precision: float = _EPS
+
+    def _limit(self, objectives: Sequence[float], total_weight: float) -> float:
+        p = max(getattr(objectives, "n_parameters", 1), 1)
+        largest = min(_PER_PARAMETER * p, _IN_TOTAL)
+        return max(largest * min(1.0, total_weight * p / _EXPENSIVE) ** 2, NEGLIGIBLE)
 
 
 # Gains that an estimate uses, and iterations in one cycle of an accelerator.

@@ -12,11 +12,14 @@ import textwrap
 
 PARAMETERS: dict[str, tuple[str, str]] = {
     "tol": (
-        "float",
+        'float or "auto"',
         """
-        Stop when the objective has less than this still to gain, in nats per unit of weight
-        (per row, without weights). What is left to gain is estimated from the rate of
-        convergence; the last gain alone says little where EM is slow.
+        When to stop. With g nats of the objective left to gain, estimates are off by at most
+        ``sqrt(2 g)`` standard errors. "auto" stops at 1e-5 nats where iterations are cheap,
+        and always below 0.125 nats (half a standard error); see
+        `emlearn.engine.StatisticalGain`. A number is in nats per unit of weight (per row,
+        without weights). What is left to gain is estimated from the rate of convergence; the
+        last gain alone says little where EM is slow.
         """,
     ),
     "max_iter": (

@@ -22,7 +22,7 @@ from emlearn._compat import (
 from emlearn._warnings import warn_user
 from emlearn.data import read_table, read_weight
 from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
-from emlearn.engine.convergence import RemainingGain
+from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.exploration import PLANS, SearchPlan
 from emlearn.engine.model import LatentVariableModel
@@ -34,9 +34,12 @@ from emlearn.engine.threads import blas_limited
 #: Error of a row's log-density, in nats, that double precision may make for speed.
 ACCEPTED_LOSS = 1e-10
 
+# Objectives that a later fit can continue from.
+_REMEMBERED = 10
+
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
 _CONSTRAINTS: dict[str, list[Any]] = {
-    "tol": [Interval(Real, 0.0, None, closed="left")],
+    "tol": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
     "n_init": [_FROM_ONE],
     "search": [StrOptions(set(PLANS)), _FROM_ONE, SearchPlan],
@@ -146,7 +149,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        tol: float = 1e-7,
+        tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
         accelerate: str | None = "auto",
@@ -268,12 +271,17 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
                 n_jobs=self._setting("n_jobs"),
                 plan=plan,
                 start=start,
+                previous=() if start is None else getattr(self, "_objectives", ()),
             )
             if root is not None:
                 root.call_on_fit_task_end(estimator=self)
         self._require_success(found, advice)
         self._publish_run(found, weight)
         best = found.best
+        # A fit that goes on from here continues the convergence test.
+        earlier = getattr(self, "_objectives", ()) if start is not None else ()
+        objectives = tuple(float(line.objective) for line in best.history)
+        self._objectives = (*earlier[:-1], *objectives)[-_REMEMBERED:]
         self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
         return Fit(model, data, best)
 
@@ -301,7 +309,13 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         if best.status is not Status.MAX_ITER:
             return f"EM did not converge: {best.message}. {advice}".rstrip()
         remaining = best.history[-1].remaining
-        left = f"; about {remaining:.3g} nats are left to gain" if np.isfinite(remaining) else ""
+        left = ""
+        if np.isfinite(remaining):
+            errors = np.sqrt(2.0 * remaining)
+            left = (
+                f"; about {remaining:.3g} nats are left to gain, so estimates may be off by "
+                f"{errors:.2g} standard errors"
+            )
         return (
             f"EM did not converge: max_iter={max_iter} iterations were not enough{left}. Increase "
             "max_iter, or increase tol if that accuracy is not needed."
@@ -333,14 +347,15 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         root = check_random_state(self._setting("random_state")).randint(np.iinfo(np.int32).max)
         return np.random.SeedSequence(root).spawn(n_starts)
 
-    def _convergence(self, dtype: Any) -> RemainingGain:
+    def _convergence(self, dtype: Any) -> RemainingGain | StatisticalGain:
         """Test of convergence that does not take noise for a gain or a fall.
 
         `RemainingGain.rounding` is at least 256 times the precision for each row.
         """
-        tol = self._setting("tol")
-        noise = min(tol, ACCEPTED_LOSS) / 256.0
-        return RemainingGain(tol, max(float(np.finfo(dtype).eps), noise))
+        tol, eps = self._setting("tol"), float(np.finfo(dtype).eps)
+        if tol == "auto":
+            return StatisticalGain(max(eps, ACCEPTED_LOSS / 256.0))
+        return RemainingGain(tol, max(eps, min(tol, ACCEPTED_LOSS) / 256.0))
 
     def _open_task(self, n_runs: int) -> Any:
         """Context of the fit for scikit-learn's callbacks; None where there are none."""

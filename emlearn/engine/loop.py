@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ def run_em(
     max_iter: int,
     accelerator: Accelerator | None = None,
     callback: Callback | None = None,
+    previous: Sequence[float] = (),
     mapper: Mapper = ONE_THREAD,
 ) -> EMResult:
     """Run EM from given parameters until it converges.
@@ -61,6 +62,9 @@ def run_em(
     callback : callable, default=None
         Called as ``callback(n_iter, iteration)`` at the start and after each iteration.
         The run stops if it returns a true value.
+    previous : sequence of float, default=()
+        Objectives of a run that ended at `params`. If the objective at `params` is the last of
+        them, the convergence test continues from there.
     mapper : Mapper, default=Threads(1)
         Where the blocks of the data are worked on. The result does not depend on it.
 
@@ -74,7 +78,7 @@ def run_em(
     wants_em_step = getattr(run, "wants_em_step", None)
     vectorize = _Vectorizer(model, required=run is not None)
     history: list[Iteration] = []
-    trace = Trace()
+    trace = Trace(model.n_parameters(params))
     state: _State | None = None
     n_e_steps = 0
 
@@ -125,6 +129,11 @@ def run_em(
 
         try:
             state = evaluate(params)
+            if previous:
+                rounding = convergence.rounding(state.objective, weight)
+                if abs(previous[-1] - state.objective) <= rounding:
+                    for objective in previous[:-1]:
+                        trace.add(objective, "em")
             record(state.objective, "start")
             if stop_asked():
                 return end(Status.STOPPED)

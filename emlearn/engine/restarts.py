@@ -87,6 +87,7 @@ def search(
     n_jobs: int | None = None,
     plan: SearchPlan | None = None,
     start: Any = None,
+    previous: Sequence[float] = (),
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the run with the highest objective.
 
@@ -125,6 +126,8 @@ def search(
         How to search for each start. None means one call of `model.initialize`.
     start : object, default=None
         Parameters that every run starts from, instead of a search.
+    previous : sequence of float, default=()
+        Objectives of the run that ended at `start`; see `run_em`.
 
     Returns
     -------
@@ -155,7 +158,12 @@ def search(
         found: list[Any] = pool(delayed(function)(item, *common) for item in items)
         return found
 
-    settings = {"convergence": convergence, "max_iter": max_iter, "accelerator": accelerator}
+    settings = {
+        "convergence": convergence,
+        "max_iter": max_iter,
+        "accelerator": accelerator,
+        "previous": previous,
+    }
     with blas_limited(), _stopping_on_error(stop):
         if start is not None:
             starts = [_Start(start, -np.inf, 0, 0) for _ in seeds]

@@ -74,10 +74,12 @@ class History(tuple[Iteration, ...]):
     def as_arrays(self) -> dict[str, NDArray[Any]]:
         """One array for each field of `Iteration`, by name."""
         columns = zip(*self, strict=True) if self else ((),) * len(Iteration._fields)
-        return {
+        arrays: dict[str, NDArray[Any]] = {
             name: np.asarray(column)
             for name, column in zip(Iteration._fields, columns, strict=True)
         }
+        arrays["standard_errors"] = np.sqrt(2.0 * np.asarray(arrays["remaining"], np.float64))
+        return arrays
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         startprob_alpha: float | ArrayLike = 0.0,
         transmat_alpha: float | ArrayLike = 0.0,
         use_labels: bool = False,
-        tol: float = 1e-7,
+        tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",

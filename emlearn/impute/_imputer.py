@@ -165,7 +165,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         *,
         n_factors: int | None = None,
         alpha: Any = "auto",
-        tol: float = 1e-6,
+        tol: float | str = "auto",
         max_iter: int = 1000,
         accelerate: str | None = "auto",
         n_init: int = 1,

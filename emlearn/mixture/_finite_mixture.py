@@ -175,7 +175,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         weights_alpha: float = 0.0,
         use_labels: bool = False,
         unlabelled_weight: float = 1.0,
-        tol: float = 1e-7,
+        tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",

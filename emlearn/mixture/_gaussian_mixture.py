@@ -178,7 +178,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        tol: float = 1e-7,
+        tol: float | str = "auto",
         reg_covar: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
