@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -18,13 +19,11 @@ class Trace(list[float]):
     ----------
     steps : list of str
         One for each objective; see `Iteration.step`.
-    n_parameters : int
-        Number of free parameters of the model.
     """
 
-    def __init__(self, n_parameters: int = 0) -> None:
+    def __init__(self, count_parameters: Callable[[], int] = lambda: 0) -> None:
         super().__init__()
-        self.n_parameters = n_parameters
+        self._count_parameters = count_parameters
         self.steps: list[str] = []
         self._last_accelerated = -1
 
@@ -34,6 +33,11 @@ class Trace(list[float]):
             self._last_accelerated = len(self)
         self.append(objective)
         self.steps.append(step)
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of free parameters of the model."""
+        return self._count_parameters()
 
     def accelerated_within(self, n_steps: int) -> bool:
         """Whether an accelerator made one of the last `n_steps` steps."""
@@ -187,6 +191,8 @@ class RemainingGain(_Remaining):
 
 #: Remaining gain in nats below which no published digit changes.
 NEGLIGIBLE = 1e-5
+# The same per unit of weight, where weights are not counts but very small.
+_PER_WEIGHT = 1e-7
 # Largest remaining gain per free parameter, and in total.
 _PER_PARAMETER, _IN_TOTAL = 1e-3, 0.125
 # Observations times free parameters from which on an iteration is expensive.
@@ -217,7 +223,8 @@ class StatisticalGain(_Remaining):
     def _limit(self, objectives: Sequence[float], total_weight: float) -> float:
         p = max(getattr(objectives, "n_parameters", 1), 1)
         largest = min(_PER_PARAMETER * p, _IN_TOTAL)
-        return max(largest * min(1.0, total_weight * p / _EXPENSIVE) ** 2, NEGLIGIBLE)
+        smallest = min(NEGLIGIBLE, _PER_WEIGHT * total_weight)
+        return max(largest * min(1.0, total_weight * p / _EXPENSIVE) ** 2, smallest)
 
 
 # Gains that an estimate uses, and iterations in one cycle of an accelerator.

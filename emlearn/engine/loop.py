@@ -78,7 +78,7 @@ def run_em(
     wants_em_step = getattr(run, "wants_em_step", None)
     vectorize = _Vectorizer(model, required=run is not None)
     history: list[Iteration] = []
-    trace = Trace(model.n_parameters(params))
+    trace = Trace(lambda: model.n_parameters(params))
     state: _State | None = None
     n_e_steps = 0
 

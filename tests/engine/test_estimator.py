@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import joblib
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
-from emlearn.engine import EMEstimator, LatentVariableModel
+from emlearn.engine import EMEstimator, LatentVariableModel, StatisticalGain
+from emlearn.engine.convergence import Trace
 from emlearn.engine.documentation import ATTRIBUTES, PARAMETERS
 from emlearn.impute import MissingDataImputerEM
 
@@ -103,6 +105,54 @@ def test_restarts_after_a_warm_start(estimator, X):
     assert restart.n_iter == estimator.n_iter_ <= 2
 
 
+def test_a_loop_of_single_iterations_converges(estimator, X):
+    """As scikit-learn's users do to watch a fit."""
+    whole = clone(estimator).set_params(accelerate=None).fit(X)
+    estimator.set_params(warm_start=True, max_iter=1, accelerate=None)
+    count = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        while count == 0 or (not estimator.converged_ and count < 2000):
+            estimator.fit(X)
+            count += 1
+    assert count == whole.n_iter_
+    assert estimator.log_likelihood_ == pytest.approx(whole.log_likelihood_, abs=1e-6)
+    # On other rows the test begins anew.
+    with pytest.warns(ConvergenceWarning):
+        assert not estimator.fit(X[::2]).converged_
+
+
+# ---- the default tolerance ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "limit"),
+    [
+        (150, 44, 1e-5),
+        (1000, 44, 1e-5),
+        (10_000, 29, 29e-3 * (0.029) ** 2),
+        (100_000, 659, 0.125),
+        (200_000, 4619, 0.125),
+        (3_000_000, 5, 5e-3),
+        (10, 2, 1e-6),
+    ],
+)
+def test_limit_of_the_remaining_gain(n, p, limit):
+    trace = Trace(lambda: p)
+    for objective in (-1.0, -0.5, -0.25):
+        trace.add(objective, "em")
+    assert StatisticalGain()._limit(trace, n) == pytest.approx(limit)
+
+
+def test_default_tolerance_is_on_the_scale_of_standard_errors(estimator, X):
+    whole = clone(estimator).set_params(tol=0.0, accelerate=None, max_iter=10**5).fit(X)
+    estimator.fit(X)
+    remaining = estimator.history_["remaining"][-1]
+    assert remaining <= 1e-5
+    assert estimator.history_["standard_errors"][-1] == pytest.approx(np.sqrt(2 * remaining))
+    assert whole.log_likelihood_ - estimator.log_likelihood_ <= 1e-4
+
+
 # ---- an estimator of one's own -----------------------------------------------------------
 
 
@@ -160,7 +210,7 @@ def test_an_own_estimator():
     assert own.log_likelihood_ == pytest.approx(-2 * np.log(5.0) - 2.0, rel=1e-8)
     assert own.converged_
     assert own.n_features_in_ == 2
-    assert "tol : float, default=1e-10" in WaitingEM.__doc__
+    assert 'tol : float or "auto", default=1e-10' in WaitingEM.__doc__
     assert set(own.get_params()) == {"tol", "max_iter"}
     weighted = WaitingEM().fit(X, sample_weight=[1, 2, 1, 0])
     assert weighted.mean_ == pytest.approx(9.0 / 3.0, rel=1e-4)

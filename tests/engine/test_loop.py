@@ -86,7 +86,7 @@ def test_history_as_arrays_when_empty():
     from emlearn.engine import History, Iteration
 
     assert {name: len(column) for name, column in History().as_arrays().items()} == dict.fromkeys(
-        Iteration._fields, 0
+        (*Iteration._fields, "standard_errors"), 0
     )
 
 
