@@ -97,6 +97,7 @@ def test_weights_of_extreme_scale(estimator, more, factor):
         estimator.fit(X, sample_weight=factor * weight, **more)
 
 
+@pytest.mark.filterwarnings("ignore:The weights of 30 rows")
 @pytest.mark.parametrize("factor", [1e-90, 1e90])
 @pytest.mark.parametrize("name", ["FiniteMixtureEM", "HiddenMarkovEM", "MissingDataImputerEM"])
 def test_weights_that_are_just_accepted(name, factor):
