@@ -172,9 +172,10 @@ def test_acceleration_is_forgotten_after_ten_plain_steps():
 
 
 def test_noise_is_a_unit_in_the_last_place_of_the_terms():
-    eps = np.finfo(float).eps
-    assert RemainingGain(0.0).noise(-3.0, 5.0) == pytest.approx(eps * (3.0 + 16.0 * 5.0))
-    assert RemainingGain(0.0).rounding(-3.0, 5.0) == pytest.approx(16.0 * eps * (3.0 + 16.0 * 5.0))
+    noise = np.finfo(float).eps * (3.0 + 16.0 * 5.0)
+    convergence = RemainingGain(0.0)
+    np.testing.assert_allclose(convergence.noise(-3.0, 5.0), noise, rtol=1e-12)
+    np.testing.assert_allclose(convergence.rounding(-3.0, 5.0), 16.0 * noise, rtol=1e-12)
 
 
 def test_what_remains_after_a_gain_within_the_noise_is_at_most_the_noise():
