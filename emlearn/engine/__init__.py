@@ -14,7 +14,8 @@ from emlearn.engine.blocks import BlockMapper, add_statistics
 from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
-from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
+from emlearn.engine.race import Entrant, Heat, RacePlan, RaceResult, race
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
 
@@ -32,7 +33,13 @@ __all__ = [
     "GainBelow",
     "History",
     "Iteration",
+    "Entrant",
+    "Heat",
     "LatentVariableModel",
+    "Penalty",
+    "RacePlan",
+    "RaceResult",
+    "race",
     "QuasiNewton",
     "RemainingGain",
     "Restart",

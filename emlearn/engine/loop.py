@@ -41,6 +41,7 @@ def run_em(
     accelerator: Accelerator | None = None,
     callback: Callback | None = None,
     n_threads: int = 1,
+    resume: EMResult | None = None,
 ) -> EMResult:
     """Run EM from given parameters until the convergence test is met.
 
@@ -55,7 +56,7 @@ def run_em(
     convergence : Convergence
         When to stop.
     max_iter : int
-        Largest number of iterations (M-steps).
+        Largest number of iterations (M-steps), those of `resume` included.
     accelerator : Accelerator, default=None
         Proposes steps longer than EM's; None is plain EM.
     callback : callable, default=None
@@ -63,6 +64,9 @@ def run_em(
         a true return value stops the run.
     n_threads : int, default=1
         Threads over the blocks of the data. The result has the same bits for any number.
+    resume : EMResult, default=None
+        A run of the same model on the same data to go on from where it ended, at the cost of
+        no E-step; `params` are then not looked at.
 
     Returns
     -------
@@ -77,6 +81,12 @@ def run_em(
     trace = Trace()
     state: _State | None = None
     n_e_steps = 0
+    if resume is not None:
+        state = _State(resume.params, resume.statistics, resume.objective)
+        history.extend(resume.history)
+        for past in history:
+            trace.add(past.objective, past.step)
+        n_e_steps = resume.n_e_steps
 
     def record(objective: float, step: str, norm: float = float("nan")) -> bool:
         gain = objective - trace[-1] if trace else float("nan")
@@ -91,8 +101,10 @@ def run_em(
         return callback is not None and bool(callback(len(history) - 1, history[-1]))
 
     def end(status: Status, message: str = "") -> EMResult:
-        params, objective = (None, -np.inf) if state is None else (state.params, state.objective)
-        return EMResult(params, objective, status, message, History(history), n_e_steps)
+        params, statistics, objective = (None, None, -np.inf) if state is None else state
+        return EMResult(
+            params, objective, status, message, History(history), n_e_steps, statistics
+        )
 
     with blas_limited(), BlockMapper(model, data, n_threads) as expect:
 
@@ -123,11 +135,12 @@ def run_em(
             return (trial, "accepted") if accepted else (None, "rejected")
 
         try:
-            state = evaluate(params)
-            record(state.objective, "start")
-            if stop_asked():
-                return end(Status.STOPPED)
-            for _ in range(max_iter):
+            if state is None:
+                state = evaluate(params)
+                record(state.objective, "start")
+                if stop_asked():
+                    return end(Status.STOPPED)
+            for _ in range(len(history) - 1, max_iter):
                 image = model.m_step(state.statistics, state.params)
                 vectors = vectorize(state.params, image)
                 norm = float("nan") if vectors is None else _distance(*vectors)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,22 @@ class DegenerateModelError(ArithmeticError):
     Models raise it from `initialize`, `precompute`, `e_step` or `m_step`. The engine
     ends that run with the status `Status.FAILED`; other restarts go on.
     """
+
+
+class Penalty(NamedTuple):
+    """What is held against parameters when starts are compared.
+
+    Attributes
+    ----------
+    starved : int, default=0
+        Parts of the model that have too few observations to be told; fewer are better,
+        whatever the objective.
+    optimism : float, default=0.0
+        Nats by which the objective flatters the rest, in expectation.
+    """
+
+    starved: int = 0
+    optimism: float = 0.0
 
 
 class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
@@ -119,11 +136,48 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return None
 
-    def subset(self, data: DataT, rng: np.random.Generator) -> DataT | None:
+    def candidates(
+        self, data: DataT, rng: np.random.Generator, n: int
+    ) -> Iterator[ParamsT]:
+        """Starting parameters to choose from, at most so many, the most promising first.
+
+        They should be of several kinds: what one kind of start misses, another finds. The
+        default is `initialize` again and again. Starts that fail are left out.
+        """
+        for _ in range(n):
+            with suppress(DegenerateModelError):
+                yield self.initialize(data, rng)
+
+    def ranking_penalty(self, statistics: StatsT, params: ParamsT) -> Penalty:
+        """What to hold against parameters when starts are compared; nothing by default.
+
+        The fit itself does not look at it.
+        """
+        return Penalty()
+
+    def n_parameters(self, params: ParamsT) -> int:
+        """Number of free parameters, by which parts of large data are measured.
+
+        The default, 0, is that starts are compared on all data.
+        """
+        return 0
+
+    def subset(
+        self, data: DataT, rng: np.random.Generator, size: int | None = None
+    ) -> DataT | None:
         """A random part of large data on which starts can be compared at less cost.
 
         Parameters fitted to the part have to be parameters for the whole. None, the
         default, is that the data are small enough, or cannot be divided.
+
+        Parameters
+        ----------
+        data : object
+            What `prepare` returned.
+        rng : Generator
+            Source of all randomness.
+        size : int, default=None
+            Number of observations; None leaves it to the model.
         """
         return None
 

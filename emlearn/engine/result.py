@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -98,6 +98,8 @@ class EMResult:
         One entry for the start and one for each iteration.
     n_e_steps : int
         Number of E-steps, those included whose outcome was not kept.
+    statistics : object, default=None
+        Expected statistics at `params`, from which `run_em` can go on.
     """
 
     params: Any
@@ -106,6 +108,7 @@ class EMResult:
     message: str
     history: History
     n_e_steps: int
+    statistics: Any = field(default=None, repr=False, compare=False)
 
     @property
     def converged(self) -> bool:
