@@ -73,9 +73,7 @@ def judge(mixture, X, ridge):
 
 
 def fit_sklearn(X, k, covariance_type, n_init, seed):
-    mixture = GaussianMixture(
-        k, covariance_type=covariance_type, n_init=n_init, random_state=seed
-    )
+    mixture = GaussianMixture(k, covariance_type=covariance_type, n_init=n_init, random_state=seed)
     mixture.fit(X)
     return mixture, np.full(X.shape[1], mixture.reg_covar), float("nan")
 

@@ -42,6 +42,7 @@ def run_em(
     callback: Callback | None = None,
     n_threads: int = 1,
     resume: EMResult | None = None,
+    measure_steps: bool = True,
 ) -> EMResult:
     """Run EM from given parameters until the convergence test is met.
 
@@ -67,6 +68,9 @@ def run_em(
     resume : EMResult, default=None
         A run of the same model on the same data to go on from where it ended, at the cost of
         no E-step; `params` are then not looked at.
+    measure_steps : bool, default=True
+        Whether the history tells the lengths of the steps, which of small data take a good
+        part of the time; an accelerator needs them.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def run_em(
     weight = model.total_weight(data)
     run = accelerator.start() if accelerator is not None else None
     settles = getattr(run, "settles", None)
-    vectorize = _Vectorizer(model, required=run is not None)
+    vectorize = _Vectorizer(model, required=run is not None, wanted=measure_steps)
     history: list[Iteration] = []
     trace = Trace()
     state: _State | None = None
@@ -102,9 +106,7 @@ def run_em(
 
     def end(status: Status, message: str = "") -> EMResult:
         params, statistics, objective = (None, None, -np.inf) if state is None else state
-        return EMResult(
-            params, objective, status, message, History(history), n_e_steps, statistics
-        )
+        return EMResult(params, objective, status, message, History(history), n_e_steps, statistics)
 
     with blas_limited(), BlockMapper(model, data, n_threads) as expect:
 
@@ -175,11 +177,13 @@ class _Vectorizer:
     The image of one step mostly is the parameters of the next, so the last is kept.
     """
 
-    def __init__(self, model: LatentVariableModel[Any, Any, Any], required: bool):
+    def __init__(
+        self, model: LatentVariableModel[Any, Any, Any], required: bool, wanted: bool = True
+    ):
         self._model = model
         self._last: tuple[Any, Any] = (None, None)
         self._required = required
-        self._absent = False
+        self._absent = not (required or wanted)
 
     def __call__(self, params: Any, image: Any) -> _Vectors:
         """Both vectors; None if the model has no vector form and none is required."""

@@ -136,9 +136,7 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return None
 
-    def candidates(
-        self, data: DataT, rng: np.random.Generator, n: int
-    ) -> Iterator[ParamsT]:
+    def candidates(self, data: DataT, rng: np.random.Generator, n: int) -> Iterator[ParamsT]:
         """Starting parameters to choose from, at most so many, the most promising first.
 
         They should be of several kinds: what one kind of start misses, another finds. The

@@ -239,6 +239,7 @@ class _Race:
 
     def run(self, data: Any, params: Any, steps: int, **settings: Any) -> EMResult:
         before = settings.get("resume")
+        settings.setdefault("measure_steps", False)
         run = run_em(
             self.model,
             data,
@@ -339,6 +340,7 @@ class _Race:
                     resume=entrant.run,
                     accelerator=accelerator,
                     callback=callback,
+                    measure_steps=True,
                 )
                 own = self.enter(entrant.index, run)
             if own is not None and (finished is None or own.rank > finished.rank):

@@ -158,7 +158,9 @@ def kmeans(
     return lloyd(columns, table.weight, centers, labels * 0 - 1, _LLOYD_STEPS)[1]
 
 
-def seeds(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator) -> Labels:
+def seeds(
+    table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
+) -> Labels:
     """Clusters of the seeds of k-means++."""
     return table.seeds(columns, n, rng, 2 + int(np.log(n)))[1]
 

@@ -93,6 +93,7 @@ lloyd_all(const double *columns, const double *weight, ptrdiff_t n, ptrdiff_t d,
         int changed = 0;
         for (ptrdiff_t i = 0; i < n; i++) {
             nearest[i] = INFINITY;
+            found[i] = 0.0;
         }
         for (ptrdiff_t c = 0; c < k; c++) {
             squared_distances(columns, n, d, centers + c * d, 1, distance);
@@ -112,13 +113,13 @@ lloyd_all(const double *columns, const double *weight, ptrdiff_t n, ptrdiff_t d,
         }
         memset(sums, 0, (size_t)k * sizeof(double));
         for (ptrdiff_t i = 0; i < n; i++) {
-            sums[labels[i]] += weight[i];
+            sums[(ptrdiff_t)found[i]] += weight[i];
         }
         for (ptrdiff_t j = 0; j < d; j++) {
             const double *x = columns + j * n;
             memset(column, 0, (size_t)k * sizeof(double));
             for (ptrdiff_t i = 0; i < n; i++) {
-                column[labels[i]] += weight[i] * x[i];
+                column[(ptrdiff_t)found[i]] += weight[i] * x[i];
             }
             for (ptrdiff_t c = 0; c < k; c++) {
                 if (sums[c] > 0.0) {

@@ -12,9 +12,9 @@ from emlearn.distributions.gaussian.structures._base import (
     CovarianceFactor,
     CovarianceStructure,
     cholesky_factor,
+    expected_optimism,
     finite,
     inverse_of_precisions,
-    expected_optimism,
 )
 
 

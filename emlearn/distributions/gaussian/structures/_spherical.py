@@ -8,9 +8,9 @@ from emlearn.distributions.gaussian.structures._base import (
     Array,
     CovarianceFactor,
     CovarianceStructure,
+    expected_optimism,
     finite,
     singular,
-    expected_optimism,
 )
 
 
