@@ -100,7 +100,7 @@ class Entrant(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    number : int
         Number of the start.
     run : EMResult
         Its run so far.
@@ -108,14 +108,14 @@ class Entrant(NamedTuple):
         What the model holds against where it is.
     """
 
-    index: int
+    number: int
     run: EMResult
     penalty: Penalty
 
     @property
     def rank(self) -> tuple[int, float, int]:
         """The larger the better; of equals the earlier."""
-        return -self.penalty.starved, self.run.objective - self.penalty.optimism, -self.index
+        return -self.penalty.starved, self.run.objective - self.penalty.optimism, -self.number
 
 
 class RaceResult(NamedTuple):
@@ -303,7 +303,7 @@ class _Race:
             return entrant
         hopeless = None if best is None else _Hopeless(entrant.penalty, best, steps)
         run = self.run(self.data, None, steps, resume=entrant.run, callback=hopeless)
-        return self.enter(entrant.index, run)
+        return self.enter(entrant.number, run)
 
     def moved(self, field_: list[Entrant], rng: np.random.Generator) -> list[Entrant]:
         """The field after perturbations of its best; those that were better are part of it."""
@@ -320,7 +320,7 @@ class _Race:
             if moved is not None and moved.rank > best.rank:
                 field_ = [moved, *field_]
             elif moved is not None:
-                del self.all[moved.index]
+                del self.all[moved.number]
         return field_
 
     def finish(
@@ -342,7 +342,7 @@ class _Race:
                     callback=callback,
                     measure_steps=True,
                 )
-                own = self.enter(entrant.index, run)
+                own = self.enter(entrant.number, run)
             if own is not None and (finished is None or own.rank > finished.rank):
                 finished = own
         return finished or self.failure()
@@ -355,7 +355,7 @@ class _Race:
 
     def result(self, best: Entrant) -> RaceResult:
         entrants = tuple(self.all[index] for index in sorted(self.all))
-        return RaceResult(best.run, best.index, entrants, self.n_e_steps)
+        return RaceResult(best.run, best.number, entrants, self.n_e_steps)
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,10 @@ def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.i
         found = compiled.seed_clusters(columns, weight, draws, chosen, labels, distance)
         return chosen[:found], labels
     for c in range(k):
-        trials = [_point_at(weight if c == 0 else weight * distance, u) for u in draws[c]]
-        if trials[0] is None:
+        mass = weight if c == 0 else weight * distance
+        if not mass.any():
             return chosen[:c], labels
+        trials = [_point_at(mass, share) for share in draws[c]]
         squares = [
             np.minimum(distance, np.square(columns - columns[:, [i]]).sum(axis=0))
             for i in (trials[:1] if c == 0 else trials)
@@ -80,11 +81,9 @@ def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.i
     return chosen, labels
 
 
-def _point_at(mass: Array, share: float) -> int | None:
+def _point_at(mass: Array, share: float) -> int:
     """The first point up to which more than this share of the total lies."""
     positive = np.flatnonzero(mass > 0.0)
-    if not positive.size:
-        return None
     total = np.cumsum(mass[positive])
     found = int(np.searchsorted(total, share * total[-1], side="right"))
     return int(positive[min(found, positive.size - 1)])
@@ -214,7 +213,7 @@ def join(
     cost = np.stack([model.joining(size, mean, scatter, own, a) for a in range(len(size))])
     while len(size) > n_left:
         np.fill_diagonal(cost, np.inf)
-        a, b = sorted(np.unravel_index(np.argmin(cost), cost.shape))
+        a, b = sorted(int(i) for i in np.unravel_index(np.argmin(cost), cost.shape))
         last = len(size) - 1
         labels = np.where(labels == b, a, np.where(labels == last, b, labels))
         difference = mean[b] - mean[a]

@@ -12,7 +12,8 @@ FUNCTIONS = [
     "column_squares",
     "column_sums", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
-    "gaussian_moments", "gaussian_step", "join_clusters", "lloyd", "precision_cholesky", "responsibilities",
+    "gaussian_moments", "gaussian_step", "join_clusters", "lloyd", "precision_cholesky",
+    "responsibilities",
     "seed_clusters", "solve_blocks", "standardize", "viterbi",
 ]  # fmt: skip
 
@@ -140,6 +141,7 @@ FREE = {
     ("gaussian_missing_moments", 11, 0),
     ("gaussian_missing_step", 11, 0),
     ("lloyd", 3, 0),
+    ("seed_clusters", 0, 0),
     ("seed_clusters", 2, 1),
     ("solve_blocks", 1, 0),
     ("standardize", 0, 0),
