@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions._published import shape_of_parameter
+from emlearn.engine.model import Penalty
 from emlearn.engine.workspace import Workspace
 from emlearn.kernels.softmax import to_responsibilities
 
@@ -67,6 +68,14 @@ class Family(ABC):
     #: Whether `start` draws rows at random. It then gets distinct rows in an order that does not
     #: depend on the order of X, so that repeating a row has the same effect as its weight.
     draws_rows: ClassVar[bool] = False
+
+    @property
+    def cluster_shape(self) -> str | None:
+        """Covariances of clusters of rows: "full", "diag", "spherical" or "tied".
+
+        None, the default, is that rows are no points, so that starts do not cluster them.
+        """
+        return None
 
     def at_columns(self, names: Sequence[str] | None, n_features: int) -> Family:
         """The family for rows with these columns; by default the family itself.
@@ -264,6 +273,10 @@ class Family(ABC):
         column_spec : object
             From `column_spec`.
         """
+
+    def ranking_penalty(self, statistics: Any, column_spec: Any) -> Penalty:
+        """What to hold against components when starts are compared; nothing by default."""
+        return Penalty()
 
     def log_prior(self, params: Any, column_spec: Any) -> float:
         """Log prior density, up to a constant; 0 for maximum likelihood."""

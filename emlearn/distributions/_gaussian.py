@@ -28,7 +28,7 @@ from emlearn.distributions.gaussian.structures import (
     CovarianceFactor,
     CovarianceStructure,
 )
-from emlearn.engine import DegenerateModelError
+from emlearn.engine import DegenerateModelError, Penalty
 from emlearn.engine.workspace import Workspace
 
 #: Ridge relative to the variance of each column, where `reg_covar` is "auto".
@@ -140,6 +140,17 @@ class Gaussian(Family):
     def structure(self) -> CovarianceStructure:
         """The structure of the covariances."""
         return STRUCTURES[self.covariance_type]
+
+    @property
+    def cluster_shape(self) -> str:
+        """See `Family`."""
+        return "full" if self.covariance_type == "EEV" else self.covariance_type
+
+    def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
+        """Components with too few rows, and the optimism of the others."""
+        optimism = self.structure.optimism(statistics.weight, len(column_spec.variance))
+        told = np.isfinite(optimism)
+        return Penalty(int((~told).sum()), float(optimism[told].sum()))
 
     # ---- rows -------------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain, St
 from emlearn.engine.estimator import EMEstimator, Fit
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
-from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, StopSignal
+from emlearn.engine.race import Entrant, Heat, RacePlan, RaceResult, race
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
 
@@ -32,14 +33,19 @@ __all__ = [
     "DegenerateModelError",
     "EMEstimator",
     "EMResult",
+    "Entrant",
     "Fit",
     "GainBelow",
+    "Heat",
     "History",
     "Iteration",
     "LatentVariableModel",
     "Mapper",
     "Observer",
+    "Penalty",
     "QuasiNewton",
+    "RacePlan",
+    "RaceResult",
     "RemainingGain",
     "Restart",
     "SearchPlan",
@@ -53,6 +59,7 @@ __all__ = [
     "explore",
     "find_accelerator",
     "find_plan",
+    "race",
     "run_em",
     "search",
 ]

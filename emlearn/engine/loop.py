@@ -42,6 +42,8 @@ def run_em(
     callback: Callback | None = None,
     previous: Sequence[float] = (),
     mapper: Mapper = ONE_THREAD,
+    resume: EMResult | None = None,
+    measure_steps: bool = True,
 ) -> EMResult:
     """Run EM from given parameters until it converges.
 
@@ -56,7 +58,7 @@ def run_em(
     convergence : Convergence
         Convergence test.
     max_iter : int
-        Largest number of iterations (M-steps).
+        Largest number of iterations (M-steps), those of `resume` included.
     accelerator : Accelerator, default=None
         Proposes longer steps than EM. None means plain EM.
     callback : callable, default=None
@@ -67,6 +69,12 @@ def run_em(
         them, the convergence test continues from there.
     mapper : Mapper, default=Threads(1)
         Where the blocks of the data are worked on. The result does not depend on it.
+    resume : EMResult, default=None
+        A run of the same model on the same data, to continue from where it ended without an
+        E-step. `params` is then ignored.
+    measure_steps : bool, default=True
+        Whether the history has the lengths of the steps, which cost a good part of the time on
+        small data. An accelerator needs them.
 
     Returns
     -------
@@ -76,11 +84,17 @@ def run_em(
     weight = model.total_weight(data)
     run = accelerator.start() if accelerator is not None else None
     wants_em_step = getattr(run, "wants_em_step", None)
-    vectorize = _Vectorizer(model, required=run is not None)
+    vectorize = _Vectorizer(model, required=run is not None, wanted=measure_steps)
     history: list[Iteration] = []
-    trace = Trace(lambda: model.n_parameters(params))
+    trace = Trace(lambda: model.n_parameters(params if resume is None else resume.params))
     state: _State | None = None
     n_e_steps = 0
+    if resume is not None:
+        state = _State(resume.params, resume.statistics, resume.objective)
+        history.extend(resume.history)
+        for past in history:
+            trace.add(past.objective, past.step)
+        n_e_steps = resume.n_e_steps
 
     def record(objective: float, step: str, norm: float = float("nan")) -> bool:
         gain = objective - trace[-1] if trace else float("nan")
@@ -95,8 +109,8 @@ def run_em(
         return callback is not None and bool(callback(len(history) - 1, history[-1]))
 
     def end(status: Status, message: str = "") -> EMResult:
-        params, objective = (None, -np.inf) if state is None else (state.params, state.objective)
-        return EMResult(params, objective, status, message, History(history), n_e_steps)
+        params, statistics, objective = (None, None, -np.inf) if state is None else state
+        return EMResult(params, objective, status, message, History(history), n_e_steps, statistics)
 
     with blas_limited(), BlockMapper(model, data, mapper) as e_step:
 
@@ -128,16 +142,17 @@ def run_em(
             return (trial, "accepted") if accepted else (None, "rejected")
 
         try:
-            state = evaluate(params)
-            if previous:
-                rounding = convergence.rounding(state.objective, weight)
-                if abs(previous[-1] - state.objective) <= rounding:
-                    for objective in previous[:-1]:
-                        trace.add(objective, "em")
-            record(state.objective, "start")
-            if stop_asked():
-                return end(Status.STOPPED)
-            for _ in range(max_iter):
+            if state is None:
+                state = evaluate(params)
+                if previous:
+                    rounding = convergence.rounding(state.objective, weight)
+                    if abs(previous[-1] - state.objective) <= rounding:
+                        for objective in previous[:-1]:
+                            trace.add(objective, "em")
+                record(state.objective, "start")
+                if stop_asked():
+                    return end(Status.STOPPED)
+            for _ in range(len(history) - 1, max_iter):
                 image = model.m_step(state.statistics, state.params)
                 vectors = vectorize(state.params, image)
                 norm = float("nan") if vectors is None else _distance(*vectors)
@@ -173,11 +188,13 @@ class _Vectorizer:
     kept.
     """
 
-    def __init__(self, model: LatentVariableModel[Any, Any, Any], required: bool):
+    def __init__(
+        self, model: LatentVariableModel[Any, Any, Any], required: bool, wanted: bool = True
+    ):
         self._model = model
         self._last: tuple[Any, Any] = (None, None)
         self._required = required
-        self._absent = False
+        self._absent = not (required or wanted)
 
     def __call__(self, params: Any, image: Any) -> _Vectors:
         """Both vectors, or None if the model has no vector form and none is required."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,22 @@ class DegenerateModelError(ArithmeticError):
     engine ends the run with the status `Status.FAILED` (or rejects the proposal, in
     `from_vector`); other runs continue.
     """
+
+
+class Penalty(NamedTuple):
+    """What is held against parameters when starts are compared.
+
+    Attributes
+    ----------
+    starved : int, default=0
+        Parts of the model that have too few observations to be told; fewer are better,
+        whatever the objective.
+    optimism : float, default=0.0
+        Nats by which the objective flatters the rest, in expectation.
+    """
+
+    starved: int = 0
+    optimism: float = 0.0
 
 
 class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
@@ -112,26 +129,6 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Sum of the weights of the observations; tolerances are per unit of weight."""
         return 1.0
 
-    def n_parameters(self, params: ParamsT) -> int:
-        """Number of free parameters; by default the length of the vector form, 0 without one."""
-        return len(self.to_vector(params)) if self.has_vector else 0
-
-    def candidates(self, data: DataT, rng: np.random.Generator) -> Iterator[ParamsT]:
-        """Starting parameters of several kinds, the most promising first, without end.
-
-        A search takes as many as it needs. By default they come from `initialize`.
-        """
-        while True:
-            yield self.initialize(data, rng)
-
-    def ranking_penalty(self, params: ParamsT, statistics: StatsT) -> float:
-        """What a search subtracts from the objective before it compares candidates.
-
-        It keeps a search from optima that a model reaches only by fitting very few
-        observations. The objective of a run is not affected. 0 by default.
-        """
-        return 0.0
-
     def perturb(self, data: DataT, params: ParamsT, rng: np.random.Generator) -> ParamsT | None:
         """Random change of the parameters from which EM may reach a better optimum.
 
@@ -141,14 +138,43 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return None
 
+    def candidates(self, data: DataT, rng: np.random.Generator, n: int) -> Iterator[ParamsT]:
+        """Starting parameters to choose from, at most so many, the most promising first.
+
+        They should be of several kinds: what one kind of start misses, another finds. The
+        default is `initialize` again and again. Starts that fail are left out.
+        """
+        for _ in range(n):
+            with suppress(DegenerateModelError):
+                yield self.initialize(data, rng)
+
+    def ranking_penalty(self, statistics: StatsT, params: ParamsT) -> Penalty:
+        """What to hold against parameters when starts are compared; nothing by default.
+
+        The fit itself does not look at it.
+        """
+        return Penalty()
+
+    def n_parameters(self, params: ParamsT) -> int:
+        """Number of free parameters; by default the length of the vector form, 0 without one."""
+        return len(self.to_vector(params)) if self.has_vector else 0
+
     def subset(
         self, data: DataT, rng: np.random.Generator, size: int | None = None
     ) -> DataT | None:
-        """Random part of large data, on which starts can be compared at less cost.
+        """A random part of large data on which starts can be compared at less cost.
 
-        Parameters fitted to the part must be valid for the whole. The part has about `size`
-        observations, or as many as the model thinks enough. None, the default, means that
-        the search uses all data.
+        Parameters fitted to the part have to be parameters for the whole. None, the
+        default, is that the data are small enough, or cannot be divided.
+
+        Parameters
+        ----------
+        data : object
+            What `prepare` returned.
+        rng : Generator
+            Source of all randomness.
+        size : int, default=None
+            Number of observations; None leaves it to the model.
         """
         return None
 

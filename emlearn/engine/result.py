@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -101,6 +101,8 @@ class EMResult:
         One entry for the start and one for each iteration.
     n_e_steps : int
         Number of E-steps, including those of rejected proposals.
+    statistics : object
+        Expected statistics at `params`, from which another run can continue.
     """
 
     params: Any
@@ -109,6 +111,7 @@ class EMResult:
     message: str
     history: History
     n_e_steps: int
+    statistics: Any = field(default=None, repr=False, compare=False)
 
     @property
     def converged(self) -> bool:

@@ -11,7 +11,7 @@ weighted by rows or by sequences, where the sum is over the z that agree with th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
-from emlearn.engine import LatentVariableModel, add_statistics
+from emlearn.engine import LatentVariableModel, Penalty, add_statistics
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import Law, MixtureLaw
@@ -198,6 +198,17 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """Priors of the law and of the family."""
         own = self.law.log_prior(params.law)
         return own + self.family.log_prior(params.components, params.column_spec)
+
+    def candidates(
+        self, data: LabelData, rng: np.random.Generator, n: int
+    ) -> Iterator[LabelParams]:
+        """The starts of the initializer, if it offers several; one after another if not."""
+        offer = getattr(self.initializer, "candidates", None)
+        return super().candidates(data, rng, n) if offer is None else offer(self, data, rng, n)
+
+    def ranking_penalty(self, statistics: LabelStatistics, params: LabelParams) -> Penalty:
+        """That of the family."""
+        return self.family.ranking_penalty(statistics.components, params.column_spec)
 
     def n_parameters(self, params: LabelParams) -> int:
         """Number of free parameters."""

@@ -3,7 +3,13 @@
 import numpy as np
 
 #: Positions of the arguments that are read as floats.
-NUMBERS = {"column_sums": [2], "precision_cholesky": [1], "solve_blocks": [6]}
+NUMBERS = {
+    "column_sums": [2],
+    "join_clusters": [4, 5, 6],
+    "lloyd": [2],
+    "precision_cholesky": [1],
+    "solve_blocks": [6],
+}
 #: Positions of the arguments that may be None, alone or together with others.
 OPTIONAL = {
     "column_sums": [1],
@@ -24,6 +30,7 @@ WRITTEN = {
     "categorical_counts": [1],
     "categorical_log_density": [2],
     "center_observed": [4],
+    "cluster_moments": [3, 4, 5],
     "column_squares": [4],
     "column_sums": [3, 4, 5, 6],
     "fill_missing": [5],
@@ -34,8 +41,11 @@ WRITTEN = {
     "gaussian_missing_step": [7, 8, 9],
     "gaussian_moments": [7, 8, 9],
     "gaussian_step": [7, 8, 9],
+    "join_clusters": [7],
+    "lloyd": [3, 4],
     "precision_cholesky": [2, 3, 4],
     "responsibilities": [0, 2],
+    "seed_clusters": [3, 4, 5],
     "solve_blocks": [5, 8, 9],
     "standardize": [5],
     "viterbi": [4, 5],
@@ -106,11 +116,16 @@ def valid_calls(rng, largest=40):
     columns, starts, rows = patterns(rng, n, d)
     vectors = rng.normal(size=(n, d))
     n_patterns = starts.size - 1
+    points, triangle = rng.normal(size=(d, n)), d * (d + 1) // 2
     return {
         "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
         "categorical_log_density": [codes, rng.normal(size=(K, n_codes)), np.zeros((K, n))],
         "center_observed": [
             vectors[:m].copy(), rng.random(m), missing, rng.normal(size=d), np.empty((m, d))
+        ],
+        "cluster_moments": [
+            points, rng.random(n), rng.integers(K, size=n), np.empty(K), np.empty((K, d)),
+            np.empty((K, triangle)),
         ],
         "column_squares": [table, rng.random(n), rng.normal(size=d), np.ones(d), np.zeros(d)],
         "column_sums": [
@@ -130,10 +145,19 @@ def valid_calls(rng, largest=40):
         "gaussian_missing_step": [*incomplete, rng.random(n), *missing_sums, *conditioning],
         "gaussian_moments": [*gaussian, rng.random((K, n)).astype(dtype), *sums],
         "gaussian_step": [*gaussian, rng.random(n), *sums],
+        "join_clusters": [
+            rng.random(K) + 0.5, rng.normal(size=(K, d)), rng.random((triangle, K)),
+            np.ones(triangle), 2.0, 1.0, 2.0, np.empty(K, np.int64),
+        ],
+        "lloyd": [points, rng.random(n), 3.0, rng.normal(size=(K, d)), np.full(n, -1)],
         "precision_cholesky": [
             covariances, 1e-10, np.empty((K, d, d)), np.empty(K), np.empty((K, d))
         ],
         "responsibilities": [joint.astype(dtype), rng.random(n), np.empty(n)],
+        "seed_clusters": [
+            points, rng.random(n), rng.random((K, 2)), np.empty(K, np.int64),
+            np.empty(n, np.int64), np.empty(n),
+        ],
         "solve_blocks": [
             covariances[0].copy(), columns, starts, rows, vectors, np.zeros((n, d)), 1.0,
             rng.random(n_patterns), np.zeros((d, d)), np.empty(n_patterns),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 FUNCTIONS = [
-    "categorical_counts", "categorical_log_density", "center_observed", "column_squares",
+    "categorical_counts", "categorical_log_density", "center_observed", "cluster_moments",
+    "column_squares",
     "column_sums", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
-    "gaussian_moments", "gaussian_step", "precision_cholesky", "responsibilities",
-    "solve_blocks", "standardize", "viterbi",
+    "gaussian_moments", "gaussian_step", "join_clusters", "lloyd", "precision_cholesky",
+    "responsibilities",
+    "seed_clusters", "solve_blocks", "standardize", "viterbi",
 ]  # fmt: skip
 
 
@@ -138,6 +140,9 @@ FREE = {
     ("gaussian_missing_log_density", 8, 0),
     ("gaussian_missing_moments", 11, 0),
     ("gaussian_missing_step", 11, 0),
+    ("lloyd", 3, 0),
+    ("seed_clusters", 0, 0),
+    ("seed_clusters", 2, 1),
     ("solve_blocks", 1, 0),
     ("standardize", 0, 0),
 }
@@ -147,7 +152,7 @@ def test_other_sizes_are_refused(call, name):
     function, arguments = call
     for i in arrays(arguments):
         array = arguments[i]
-        message = f"{name}: (\\w+ has |second must have |the edges must)"
+        message = f"{name}: (\\w+ has |second must have |the edges must|there are )"
         refused(call, i, array[None], TypeError, message)
         refused(call, i, array.ravel()[:1].reshape(()), TypeError, message)
         for axis in range(array.ndim):

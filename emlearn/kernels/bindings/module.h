@@ -18,6 +18,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "blocks_bindings.h"
 #include "categorical_bindings.h"
 #include "cholesky_bindings.h"
+#include "clusters_bindings.h"
 #include "columns_bindings.h"
 #include "gaussian_bindings.h"
 #include "gaussian_missing_bindings.h"
@@ -31,6 +32,7 @@ static PyMethodDef methods[] = {
     METHOD(categorical_counts),
     METHOD(categorical_log_density),
     METHOD(center_observed),
+    METHOD(cluster_moments),
     METHOD(column_squares),
     METHOD(column_sums),
     METHOD(fill_missing),
@@ -41,8 +43,11 @@ static PyMethodDef methods[] = {
     METHOD(gaussian_missing_step),
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
+    METHOD(join_clusters),
+    METHOD(lloyd),
     METHOD(precision_cholesky),
     METHOD(responsibilities),
+    METHOD(seed_clusters),
     METHOD(solve_blocks),
     METHOD(standardize),
     METHOD(viterbi),

@@ -58,5 +58,6 @@
 
 #include "categorical_kernels.h"
 #include "cholesky_kernels.h"
+#include "clusters_kernels.h"
 #include "hmm_log_kernels.h"
 #include "hmm_kernels.h"

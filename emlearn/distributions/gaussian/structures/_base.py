@@ -58,6 +58,31 @@ class CovarianceStructure(ABC):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Number of free parameters of the covariances."""
 
+    def optimism(self, weight: Array, n_features: int) -> Array:
+        """By how many nats rows flatter the component fitted to them, in expectation.
+
+        That is what the rows gain, over new ones, by fitting their own mean and covariance:
+        the correction of Akaike's criterion for few rows. Infinite where there are too few.
+        The default, 0, is for covariances that are held up in common.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_components,)
+            Rows of each component.
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        optimism : ndarray of shape (n_components,)
+
+        References
+        ----------
+        C. M. Hurvich and C.-L. Tsai (1989). "Regression and time series model selection in
+        small samples". Biometrika 76(2), 297-307.
+        """
+        return np.zeros(len(weight))
+
     def prefers_whitening(self, n_components: int, n_features: int) -> bool:
         """Whether the whitened form is faster than the moment form."""
         return False
@@ -293,3 +318,9 @@ def inverse_of_precisions(precisions: Array) -> Array:
     except np.linalg.LinAlgError:
         raise ValueError("precisions_init must be positive definite.") from None
     return lower.transpose(0, 2, 1) @ lower
+
+
+def expected_optimism(numerator: Array, denominator: Array) -> Array:
+    """Their ratio; infinite where there are too few rows."""
+    found = np.full(len(numerator), np.inf)
+    return np.divide(numerator, denominator, out=found, where=denominator > 0.0)

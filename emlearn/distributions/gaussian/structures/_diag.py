@@ -8,6 +8,7 @@ from emlearn.distributions.gaussian.structures._base import (
     Array,
     CovarianceFactor,
     CovarianceStructure,
+    expected_optimism,
     finite,
     singular,
 )
@@ -24,6 +25,9 @@ class DiagonalCovariance(CovarianceStructure):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
+
+    def optimism(self, weight: Array, n_features: int) -> Array:
+        return expected_optimism(2.0 * n_features * weight, weight - 3.0)
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
         variances: Array = second / weight[:, None] - np.square(shift) + ridge

@@ -12,6 +12,7 @@ from emlearn.distributions.gaussian.structures._base import (
     CovarianceFactor,
     CovarianceStructure,
     cholesky_factor,
+    expected_optimism,
     finite,
     inverse_of_precisions,
 )
@@ -65,6 +66,10 @@ class FullCovariance(CovarianceStructure):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
+
+    def optimism(self, weight: Array, n_features: int) -> Array:
+        d = n_features
+        return expected_optimism(weight * d * (d + 3), 2.0 * (weight - d - 2))
 
     def prefers_whitening(self, n_components: int, n_features: int) -> bool:
         if n_features < 16:

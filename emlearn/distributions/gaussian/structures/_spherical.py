@@ -8,6 +8,7 @@ from emlearn.distributions.gaussian.structures._base import (
     Array,
     CovarianceFactor,
     CovarianceStructure,
+    expected_optimism,
     finite,
     singular,
 )
@@ -25,6 +26,10 @@ class SphericalCovariance(CovarianceStructure):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
+
+    def optimism(self, weight: Array, n_features: int) -> Array:
+        d = n_features
+        return expected_optimism(d * (d + 1) * weight, d * (weight - 1.0) - 2.0)
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
         total = second / weight - np.square(shift).sum(axis=1)

@@ -1,0 +1,401 @@
+"""A race of starts: all of them a few steps, the promising ones more, and one to the end.
+
+EM ends at the optimum whose basin it starts in, and a few steps tell good basins from bad ones.
+All decisions are taken on the whole field after a heat, or one run after the other in an order
+that the heat before has fixed; threads share the blocks of a run, never the runs. So the result
+has the same bits for any number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emlearn.engine.acceleration import Accelerator
+from emlearn.engine.blocks import Mapper, Threads
+from emlearn.engine.convergence import Convergence
+from emlearn.engine.loop import run_em
+from emlearn.engine.model import LatentVariableModel, Penalty
+from emlearn.engine.progress import Observer, Observers, StopSignal
+from emlearn.engine.result import EMResult, History, Iteration, Status
+from emlearn.engine.threads import available_threads
+
+Model = LatentVariableModel[Any, Any, Any]
+
+# Objectives that agree so well, relatively, are those of copies.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A part of the data on which all that are left run some steps.
+
+    Parameters
+    ----------
+    rows_per_parameter, least_rows : int
+        Size of the part: so many rows for each free parameter, but not fewer than that.
+    steps : int
+        EM steps of each run.
+    kept : int
+        How many go on.
+    """
+
+    rows_per_parameter: int
+    least_rows: int
+    steps: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class RacePlan:
+    """How starts are raced.
+
+    Parameters
+    ----------
+    n_candidates : int, default=10
+        Starts of which the model is asked for.
+    first_steps : int, default=3
+        EM steps of all on all data.
+    steps : int, default=32
+        EM steps, those included, that a run can get before the best is chosen.
+    n_reserves : int, default=2
+        Runs beside the best that are kept in case it disappoints.
+    n_moves : int, default=0
+        Perturbations of the best, for models that offer them.
+    move_steps : int, default=8
+        EM steps of each.
+    n_large : int, default=16
+        Starts on data so large that the heats are run.
+    heats : tuple of Heat
+        Heats on parts of large data; those that are not small beside the data are left out.
+    """
+
+    n_candidates: int = 10
+    first_steps: int = 3
+    steps: int = 32
+    n_reserves: int = 2
+    n_moves: int = 0
+    move_steps: int = 8
+    n_large: int = 16
+    heats: tuple[Heat, ...] = (Heat(5, 2000, 6, 6), Heat(20, 10_000, 8, 3))
+
+    def times(self, n_init: int) -> RacePlan:
+        """The plan for so many times the effort."""
+        if n_init == 1:
+            return self
+        return RacePlan(
+            n_candidates=round(self.n_candidates * (n_init + 1) / 4),
+            first_steps=self.first_steps,
+            steps=self.steps,
+            n_reserves=self.n_reserves,
+            n_moves=round(2.4 * n_init),
+            move_steps=self.move_steps,
+            n_large=round(self.n_large * (n_init + 1) / 2),
+            heats=self.heats,
+        )
+
+
+class Entrant(NamedTuple):
+    """A start, and how far it has come.
+
+    Attributes
+    ----------
+    number : int
+        Number of the start.
+    run : EMResult
+        Its run so far.
+    penalty : Penalty
+        What the model holds against where it is.
+    """
+
+    number: int
+    run: EMResult
+    penalty: Penalty
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """The larger the better; of equals the earlier."""
+        return -self.penalty.starved, self.run.objective - self.penalty.optimism, -self.number
+
+
+class RaceResult(NamedTuple):
+    """The winner, and what became of all.
+
+    Attributes
+    ----------
+    best : EMResult
+        The run to the end; its E-steps are its own.
+    best_index : int
+        Which start it was.
+    entrants : tuple of Entrant
+        All starts that were run on all data, in the order of the model.
+    n_e_steps : int
+        E-steps of all on all data.
+    """
+
+    best: EMResult
+    best_index: int
+    entrants: tuple[Entrant, ...]
+    n_e_steps: int
+
+
+def race(
+    model: Model,
+    data: Any,
+    plan: RacePlan,
+    rng: np.random.Generator,
+    *,
+    convergence: Convergence,
+    max_iter: int,
+    accelerator: Accelerator | None = None,
+    observer: Observer | None = None,
+    mapper: Mapper | None = None,
+    stop: StopSignal | None = None,
+) -> RaceResult:
+    """Race the starts that the model offers, and run the winner to the end.
+
+    After the first steps copies are left out; where nothing else is left, it is finished at
+    once. The others go on one after the other, the best first, and are stopped where even
+    their last gain repeated in all steps that are left would not make them the best.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        The model.
+    data : object
+        What `model.prepare` returned.
+    plan : RacePlan
+        How much to race.
+    rng : Generator
+        Source of all randomness.
+    convergence : Convergence
+        When a run has converged.
+    max_iter : int
+        Largest number of iterations of a run.
+    accelerator : Accelerator, default=None
+        See `run_em`; for the last run.
+    observer : Observer, default=None
+        Follows the last run.
+    mapper : Mapper, default=None
+        See `run_em`; None means all threads that BLAS may use.
+    stop : StopSignal, default=None
+        Stops the race when it is set.
+
+    Returns
+    -------
+    result : RaceResult
+        `best` has `Status.FAILED` only if every run failed.
+
+    References
+    ----------
+    K. Jamieson and A. Talwalkar (2016). "Non-stochastic best arm identification and
+    hyperparameter optimization". Proceedings of AISTATS 51, 240-248.
+    """
+    runner = _Race(
+        model,
+        data,
+        plan,
+        convergence,
+        max_iter,
+        mapper or Threads(available_threads()),
+        stop or StopSignal(),
+    )
+    runner.first(_starts(runner, rng))
+    field_ = runner.distinct()
+    if not field_:
+        return runner.result(runner.failure())
+    if len(field_) > 1:
+        field_ = runner.in_turn(field_)
+        field_ = runner.moved(field_, rng)
+    return runner.result(runner.finish(field_, accelerator, observer or Observers(())))
+
+
+def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
+    """Starts; of large data, those that are best on random parts of them, nested."""
+    model, data, plan = runner.model, runner.data, runner.plan
+    found = iter(model.candidates(data, rng, plan.n_candidates))
+    first = next(found, None)
+    if first is None:
+        return
+    n_parameters = model.n_parameters(first)
+    parts: list[tuple[Heat, Any]] = []
+    for heat in reversed(plan.heats if n_parameters else ()):
+        size = max(heat.rows_per_parameter * n_parameters, heat.least_rows)
+        part = model.subset(parts[-1][1] if parts else data, rng, size)
+        if part is not None:
+            parts.append((heat, part))
+    if not parts:
+        yield first
+        yield from found
+        return
+    starts = [first, *found]
+    if plan.n_large > len(starts) > 1:
+        starts.extend(model.candidates(data, rng, plan.n_large - len(starts)))
+    for heat, part in reversed(parts):
+        starts = runner.heat(heat, part, starts)
+    yield from starts
+
+
+@dataclass
+class _Race:
+    """The field, and what it has cost."""
+
+    model: Model
+    data: Any
+    plan: RacePlan
+    convergence: Convergence
+    max_iter: int
+    mapper: Mapper
+    stop: StopSignal
+    all: dict[int, Entrant] = field(default_factory=dict)
+    failed: EMResult | None = None
+    n_e_steps: int = 0
+
+    def run(self, data: Any, params: Any, steps: int, **settings: Any) -> EMResult:
+        before = settings.get("resume")
+        settings.setdefault("measure_steps", False)
+        run = run_em(
+            self.model,
+            data,
+            params,
+            convergence=self.convergence,
+            max_iter=min(steps, self.max_iter),
+            mapper=self.mapper,
+            **settings,
+        )
+        if data is self.data:
+            self.n_e_steps += run.n_e_steps - (before.n_e_steps if before is not None else 0)
+        return run
+
+    def enter(self, index: int, run: EMResult) -> Entrant | None:
+        """The entrant with its new run; None if that failed."""
+        if not run.status.usable:
+            self.failed = self.failed or run
+            self.all.pop(index, None)
+            return None
+        penalty = self.model.ranking_penalty(run.statistics, run.params)
+        entrant = self.all[index] = Entrant(index, run, penalty)
+        return entrant
+
+    def heat(self, heat: Heat, part: Any, starts: Sequence[Any]) -> list[Any]:
+        """What is left of starts after a heat on a part of the data."""
+        entrants = []
+        for index, params in enumerate(starts):
+            run = self.run(part, params, heat.steps)
+            if run.status.usable:
+                penalty = self.model.ranking_penalty(run.statistics, run.params)
+                entrants.append(Entrant(index, run, penalty))
+        return [entrant.run.params for entrant in _without_copies(entrants)[: heat.kept]]
+
+    def first(self, starts: Iterator[Any]) -> None:
+        """The first steps of all, on all data."""
+        for index, params in enumerate(starts):
+            self.enter(index, self.run(self.data, params, self.plan.first_steps))
+
+    def distinct(self) -> list[Entrant]:
+        """The field without copies, the best first."""
+        return _without_copies(self.all.values())
+
+    def in_turn(self, field_: Sequence[Entrant]) -> list[Entrant]:
+        """The field after each, the best first, went on as long as it could become the best."""
+        best: Entrant | None = None
+        after = []
+        for entrant in field_:
+            # One with fewer observations than it can do with does not win by more steps.
+            if best is None or entrant.penalty.starved <= best.penalty.starved:
+                gone = self.go_on(entrant, best, self.plan.steps)
+                if gone is None:
+                    continue
+                entrant = gone
+            after.append(entrant)
+            if best is None or entrant.rank > best.rank:
+                best = entrant
+        return _without_copies(after)
+
+    def go_on(self, entrant: Entrant, best: Entrant | None, steps: int) -> Entrant | None:
+        if entrant.run.status is not Status.MAX_ITER:
+            return entrant
+        cannot_win = None if best is None else _CannotWin(entrant.penalty, best, steps)
+        run = self.run(self.data, None, steps, resume=entrant.run, callback=cannot_win)
+        return self.enter(entrant.number, run)
+
+    def moved(self, field_: list[Entrant], rng: np.random.Generator) -> list[Entrant]:
+        """The field after perturbations of its best; those that were better are part of it."""
+        for _ in range(self.plan.n_moves):
+            if not field_:
+                break
+            best = field_[0]
+            changed = self.model.perturb(self.data, best.run.params, rng)
+            if changed is None:
+                break
+            cannot_win = _CannotWin(best.penalty, best, self.plan.move_steps)
+            run = self.run(self.data, changed, self.plan.move_steps, callback=cannot_win)
+            moved = self.enter(max(self.all) + 1, run)
+            if moved is not None and moved.rank > best.rank:
+                field_ = [moved, *field_]
+            elif moved is not None:
+                del self.all[moved.number]
+        return field_
+
+    def finish(
+        self, field_: Sequence[Entrant], accelerator: Accelerator | None, observer: Observer
+    ) -> Entrant:
+        """The best run to the end; then a reserve, if it came to less than that has already."""
+        finished: Entrant | None = None
+        for entrant in field_[: 1 + self.plan.n_reserves]:
+            if finished is not None and finished.rank >= entrant.rank:
+                break
+            own: Entrant | None = entrant
+            if entrant.run.status in (Status.MAX_ITER, Status.STOPPED):
+                run = self.run(
+                    self.data,
+                    None,
+                    self.max_iter,
+                    resume=entrant.run,
+                    accelerator=accelerator,
+                    callback=observer,
+                    measure_steps=True,
+                )
+                own = self.enter(entrant.number, run)
+            if own is not None and (finished is None or own.rank > finished.rank):
+                finished = own
+        return finished or self.failure()
+
+    def failure(self) -> Entrant:
+        failed = self.failed
+        if failed is None:
+            failed = EMResult(None, -np.inf, Status.FAILED, "no start was found", History(), 0)
+        return Entrant(0, failed, Penalty())
+
+    def result(self, best: Entrant) -> RaceResult:
+        entrants = tuple(self.all[index] for index in sorted(self.all))
+        return RaceResult(best.run, best.number, entrants, self.n_e_steps)
+
+
+@dataclass(frozen=True)
+class _CannotWin:
+    """Callback that stops a run which cannot become the best in the steps that it has left."""
+
+    penalty: Penalty
+    best: Entrant
+    steps: int
+
+    def __call__(self, n_iter: int, iteration: Iteration) -> bool:
+        # Gains that still grow say nothing yet.
+        shrinks = n_iter >= 2 and iteration.rate < 1.0
+        end = iteration.objective + (self.steps - n_iter) * iteration.gain
+        _, target, _ = self.best.rank
+        return shrinks and end - self.penalty.optimism <= target
+
+
+def _without_copies(entrants: Any) -> list[Entrant]:
+    """The best first, without those whose objective is that of a better one."""
+    kept: list[Entrant] = []
+    for entrant in sorted(entrants, key=lambda entrant: entrant.rank, reverse=True):
+        near = _SAME * abs(entrant.run.objective)
+        if all(abs(entrant.run.objective - other.run.objective) > near for other in kept):
+            kept.append(entrant)
+    return kept

@@ -1,0 +1,280 @@
+"""Clusters of points, for the starts of EM; compiled where the kernels are.
+
+Points are columns (n_features, n_points), and a weight w counts as w copies of a point.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.kernels import compiled
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+_TINY = 1e-300
+
+
+class Moments(NamedTuple):
+    """Clusters of points.
+
+    Attributes
+    ----------
+    size : ndarray of shape (n_clusters,)
+        Sums of the weights.
+    mean : ndarray of shape (n_clusters, n_features)
+        Means.
+    scatter : ndarray of shape (n_clusters, n_moments)
+        Scatter about the means: nothing, its trace, its diagonal, or its lower triangle.
+    """
+
+    size: Array
+    mean: Array
+    scatter: Array
+
+
+def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.intp], Labels]:
+    """Seeds of k-means++, each the best of some trials.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_features, n_points)
+        Points.
+    weight : ndarray of shape (n_points,)
+        Weights.
+    draws : ndarray of shape (n_seeds, n_trials)
+        Uniform random numbers.
+
+    Returns
+    -------
+    chosen : ndarray of shape (n_found,)
+        Numbers of the points; fewer than asked for where there are fewer different points.
+    labels : ndarray of shape (n_points,)
+        Nearest seed of each point.
+
+    References
+    ----------
+    D. Arthur and S. Vassilvitskii (2007). "k-means++: the advantages of careful seeding".
+    Proceedings of the 18th Annual ACM-SIAM Symposium on Discrete Algorithms, 1027-1035.
+    """
+    n, k = columns.shape[1], len(draws)
+    chosen, labels, distance = np.zeros(k, np.int64), np.zeros(n, np.int64), np.full(n, np.inf)
+    if compiled is not None:
+        found = compiled.seed_clusters(columns, weight, draws, chosen, labels, distance)
+        return chosen[:found], labels
+    for c in range(k):
+        mass = weight if c == 0 else weight * distance
+        if not mass.any():
+            return chosen[:c], labels
+        trials = [_point_at(mass, share) for share in draws[c]]
+        squares = [
+            np.minimum(distance, np.square(columns - columns[:, [i]]).sum(axis=0))
+            for i in (trials[:1] if c == 0 else trials)
+        ]
+        best = int(np.argmin([weight @ own for own in squares]))
+        chosen[c] = trials[best]
+        labels[squares[best] < distance] = c
+        distance = squares[best]
+    return chosen, labels
+
+
+def _point_at(mass: Array, share: float) -> int:
+    """The first point up to which more than this share of the total lies."""
+    positive = np.flatnonzero(mass > 0.0)
+    total = np.cumsum(mass[positive])
+    found = int(np.searchsorted(total, share * total[-1], side="right"))
+    return int(positive[min(found, positive.size - 1)])
+
+
+def lloyd(
+    columns: Array, weight: Array, centers: Array, labels: Labels, max_steps: int
+) -> tuple[Array, Labels]:
+    """Steps of k-means from some centers, until none changes a label.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_features, n_points)
+        Points.
+    weight : ndarray of shape (n_points,)
+        Weights.
+    centers : ndarray of shape (n_centers, n_features)
+        Where to start.
+    labels : ndarray of shape (n_points,)
+        Nearest of these centers, or -1.
+    max_steps : int
+        Largest number of steps.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_centers, n_features)
+        One without points stays where it is.
+    labels : ndarray of shape (n_points,)
+        Center that each point was nearest to before the last move.
+    """
+    centers, labels = np.array(centers, np.float64, order="C"), labels.copy()
+    if compiled is not None:
+        compiled.lloyd(columns, weight, max_steps, centers, labels)
+        return centers, labels
+    for _ in range(max_steps):
+        squares = np.stack([np.square(columns - c[:, None]).sum(axis=0) for c in centers])
+        nearest = squares.argmin(axis=0)
+        if np.array_equal(nearest, labels):
+            break
+        labels = nearest
+        total = np.bincount(labels, weight, len(centers))
+        filled = total > 0.0
+        for j, column in enumerate(columns):
+            sums = np.bincount(labels, weight * column, len(centers))
+            centers[filled, j] = sums[filled] / total[filled]
+    return centers, labels
+
+
+def moments_of(columns: Array, weight: Array, labels: Labels, n_moments: int) -> Moments:
+    """Sizes, means and scatters of clusters; those without points are left out.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_features, n_points)
+        Points.
+    weight : ndarray of shape (n_points,)
+        Weights.
+    labels : ndarray of shape (n_points,)
+        Numbers of the clusters; each has a point.
+    n_moments : int
+        Numbers by which the scatter is told; see `Moments`.
+    """
+    d, m = len(columns), int(labels.max()) + 1
+    found = Moments(np.zeros(m), np.zeros((m, d)), np.zeros((m, n_moments)))
+    if compiled is not None:
+        compiled.cluster_moments(columns, weight, labels, *found)
+        return found
+    size, mean, scatter = found
+    size += np.bincount(labels, weight, m)
+    rows, columns_of = np.tril_indices(d)
+    for c in range(m):
+        own = labels == c
+        share = weight[own]
+        mean[c] = columns[:, own] @ share / size[c]
+        centered = columns[:, own] - mean[c][:, None]
+        matrix = (centered * share) @ centered.T
+        if n_moments == d:
+            scatter[c] = np.diagonal(matrix)
+        elif n_moments == 1:
+            scatter[c] = np.trace(matrix)
+        elif n_moments:
+            scatter[c] = matrix[rows, columns_of]
+    return found
+
+
+def join(
+    clusters: Moments, n_left: int, *, prior: Array, extra: float = 0.0, entropy: float = 0.0
+) -> Labels:
+    """Join two clusters at a time, those whose joining costs least.
+
+    A cluster of n rows of N costs ``n/2 log det((scatter + prior) / (n + extra)) - entropy n
+    log(n / N)``: the Gaussian classification likelihood; or, where there are no moments, half
+    the sum of the squares about its mean in the place of the first term, which is Ward's.
+
+    Parameters
+    ----------
+    clusters : Moments
+        Clusters, none of them empty.
+    n_left : int
+        Clusters to be left.
+    prior : ndarray of shape (n_moments,)
+        Scatter of pseudo-rows that each cluster has.
+    extra : float, default=0
+        Number of pseudo-rows.
+    entropy : float, default=0
+        1 where large clusters are to be likely, 0 where not.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_clusters,)
+        Which of those left each cluster belongs to.
+
+    References
+    ----------
+    C. Fraley (1998). "Algorithms for model-based Gaussian hierarchical clustering". SIAM
+    Journal on Scientific Computing 20(1), 270-281.
+    """
+    size, mean, scatter = clusters
+    labels = np.arange(len(size))
+    if compiled is not None:
+        columns = np.ascontiguousarray(scatter.T)
+        compiled.join_clusters(size, mean, columns, prior, extra, entropy, n_left, labels)
+        return labels
+    model = _Costs(prior, extra, entropy, float(size.sum()), mean.shape[1])
+    size, mean, scatter = size.copy(), mean.copy(), scatter.copy()
+    own = model.of(size, scatter)
+    cost = np.stack([model.joining(size, mean, scatter, own, a) for a in range(len(size))])
+    while len(size) > n_left:
+        np.fill_diagonal(cost, np.inf)
+        a, b = sorted(int(i) for i in np.unravel_index(np.argmin(cost), cost.shape))
+        last = len(size) - 1
+        labels = np.where(labels == b, a, np.where(labels == last, b, labels))
+        difference = mean[b] - mean[a]
+        total = size[a] + size[b]
+        scatter[a] += scatter[b] + model.between(difference[None], size[[a]] * size[b] / total)[0]
+        mean[a] += size[b] / total * difference
+        size[a] = total
+        for part in (size, mean, scatter, own, cost, cost.T):
+            part[b] = part[last]
+        size, mean, scatter, own = size[:last], mean[:last], scatter[:last], own[:last]
+        cost = cost[:last, :last].copy()
+        own[a] = model.of(size[[a]], scatter[[a]])[0]
+        cost[a] = cost[:, a] = model.joining(size, mean, scatter, own, a)
+    return labels
+
+
+class _Costs(NamedTuple):
+    """What clusters cost; see `join`."""
+
+    prior: Array
+    extra: float
+    entropy: float
+    total: float
+    d: int
+
+    def between(self, difference: Array, factor: Array) -> Array:
+        """Scatter of pairs of means, in as many numbers as there are moments."""
+        n_moments = len(self.prior)
+        scaled = difference * np.sqrt(factor)[:, None]
+        if n_moments == self.d:
+            return np.square(scaled)
+        if n_moments == 1:
+            return np.square(scaled).sum(axis=1, keepdims=True)
+        rows, columns = np.tril_indices(self.d)
+        return (scaled[:, rows] * scaled[:, columns])[:, :n_moments]
+
+    def of(self, size: Array, scatter: Array) -> Array:
+        """Costs of clusters."""
+        share = np.log(size / self.total)
+        n_moments = len(self.prior)
+        if n_moments == 0:
+            return -self.entropy * size * share
+        scatter = scatter + self.prior
+        if n_moments == self.d:
+            log_volume = np.log(np.maximum(scatter, _TINY)).sum(axis=1)
+        elif n_moments == 1:
+            log_volume = self.d * np.log(np.maximum(scatter[:, 0], _TINY) / self.d)
+        else:
+            matrix = np.zeros((len(size), self.d, self.d))
+            rows, columns = np.tril_indices(self.d)
+            matrix[:, rows, columns] = matrix[:, columns, rows] = scatter
+            log_volume = np.linalg.slogdet(matrix)[1]
+        likelihood = 0.5 * (log_volume - self.d * np.log(size + self.extra))
+        return size * (likelihood - self.entropy * share)
+
+    def joining(self, size: Array, mean: Array, scatter: Array, own: Array, a: int) -> Array:
+        """What it costs to join one cluster with each of the others."""
+        total = size + size[a]
+        factor = size * size[a] / total
+        difference = mean - mean[a]
+        cost = self.of(total, scatter + scatter[a] + self.between(difference, factor))
+        if not len(self.prior):
+            cost = cost + 0.5 * factor * np.square(difference).sum(axis=1)
+        return cost - own - own[a]

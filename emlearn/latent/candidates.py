@@ -1,0 +1,258 @@
+"""Starts of several kinds and metrics for rows that are points: what a race chooses from.
+
+No kind finds the best optimum always, and none is best in one metric on all data. Labels of at
+most some thousand rows are made here; one M-step makes parameters of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine import DegenerateModelError
+from emlearn.kernels.clusters import Moments, join, lloyd, moments_of, plus_plus
+from emlearn.latent.data import LabelData
+from emlearn.latent.starts import from_labelled
+
+if TYPE_CHECKING:
+    from emlearn.latent.model import LabelModel, LabelParams
+
+Array = NDArray[Any]
+Labels = NDArray[np.int64]
+
+# Rows that labels are made of: enough to tell clusters, and for each its covariance.
+_ROWS = 2000
+_ROWS_PER_PARAMETER = 10
+_MOST_ROWS = 10_000
+# Micro-clusters for each cluster that they are joined to.
+_MICRO = 4
+# Rows up to which Ward's method joins rows, and micro-clusters that it joins beyond.
+_WARD_ROWS = 500
+_WARD_MICRO = 10
+_LLOYD_STEPS = 15
+# Least eigenvalue that is whitened, of the largest, and least share of a column's variance
+# that lies within clusters.
+_FLOOR = 1e-4
+_WITHIN = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class PointTable:
+    """Rows to be clustered.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_points,)
+        Their positions in the data, all different.
+    weight : ndarray of shape (n_points,)
+        Their weights.
+    raw : ndarray of shape (n_features, n_points)
+        Centered columns in the units of the data; 0 where an entry is missing.
+    """
+
+    rows: NDArray[np.intp]
+    weight: Array
+    raw: Array
+
+    @classmethod
+    def of(cls, data: LabelData, n_components: int, rng: np.random.Generator) -> PointTable:
+        """Distinct rows, or a random choice of many, in an order that units do not change."""
+        rows, weight = data.sample(n_components, rng)
+        size = max(_ROWS, _ROWS_PER_PARAMETER * n_components * (data.X.shape[1] + 1))
+        size = min(size, _MOST_ROWS)
+        if len(rows) > size:
+            chosen = np.sort(rng.choice(len(rows), size, replace=False, shuffle=False))
+            rows, weight = rows[chosen], weight[chosen]
+        X = np.asarray(data.X[rows], np.float64)
+        order = np.lexsort(X.T[:2])
+        rows, weight, X = rows[order], np.ascontiguousarray(weight[order], np.float64), X[order]
+        seen = ~np.isnan(X)
+        total = np.maximum(weight @ seen, np.finfo(np.float64).tiny)
+        middle = weight @ np.where(seen, X, 0.0) / total
+        return cls(rows, weight, np.ascontiguousarray(np.where(seen, X - middle, 0.0).T))
+
+    @cached_property
+    def standardized(self) -> Array:
+        """Columns of variance 1."""
+        deviation = np.sqrt(np.square(self.raw) @ self.weight / self.weight.sum())
+        return self.raw / np.where(deviation > 0.0, deviation, 1.0)[:, None]
+
+    @cached_property
+    def whitened(self) -> Array:
+        """Uncorrelated columns; directions with next to no variance are not blown up."""
+        columns = self.standardized
+        covariance = (columns * self.weight) @ columns.T / self.weight.sum()
+        values, vectors = np.linalg.eigh(covariance)
+        root = np.sqrt(np.maximum(values, max(_FLOOR * float(values[-1]), _WITHIN)))
+        return np.ascontiguousarray((vectors / root).T @ columns)
+
+    def seeds(
+        self, columns: Array, n: int, rng: np.random.Generator, n_trials: int = 1
+    ) -> tuple[Array, Labels]:
+        """Seeds of k-means++ and nearest seeds."""
+        chosen, labels = plus_plus(columns, self.weight, rng.random((n, n_trials)))
+        return columns[:, chosen].T, labels
+
+    def micro_clusters(self, columns: Array, n: int, rng: np.random.Generator) -> Labels:
+        """Labels of many small clusters: seeds, and one step of k-means; none is empty."""
+        centers, labels = self.seeds(columns, n, rng)
+        _, labels = lloyd(columns, self.weight, centers, labels * 0 - 1, 2)
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64).ravel()
+
+
+#: Labels of a table: called as ``maker(table, columns, n_clusters, shape, rng)``.
+LabelMaker = Callable[[PointTable, Array, int, str, np.random.Generator], Labels]
+
+
+def joined_clusters(
+    table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
+) -> Labels:
+    """Micro-clusters joined by Gaussian classification likelihood.
+
+    Each micro-cluster gets d + 2 pseudo-rows with the scatter that all have in common.
+    """
+    micro = table.micro_clusters(columns, _MICRO * n, rng)
+    points = table.standardized
+    d = len(points)
+    if shape == "tied":
+        clusters = moments_of(points, table.weight, micro, d * (d + 1) // 2)
+        root = np.linalg.cholesky(_square(_within(clusters, "full"), d))
+        mean = np.linalg.solve(root, clusters.mean.T).T
+        clusters = Moments(clusters.size, np.ascontiguousarray(mean), clusters.scatter[:, :0])
+        return join(clusters, n, prior=np.zeros(0), entropy=1.0)[micro]
+    n_moments = {"full": d * (d + 1) // 2, "diag": d, "spherical": 1}[shape]
+    clusters = moments_of(points, table.weight, micro, n_moments)
+    extra = d + 2.0
+    prior = extra * _within(clusters, shape)
+    return join(clusters, n, prior=prior, extra=extra, entropy=1.0)[micro]
+
+
+def _within(clusters: Moments, shape: str) -> Array:
+    """Covariance within clusters, in as many numbers as there are moments."""
+    d = clusters.mean.shape[1]
+    within = clusters.scatter.sum(axis=0) / clusters.size.sum()
+    if shape == "full":
+        return within + _WITHIN * np.eye(d)[np.tril_indices(d)]
+    return within + _WITHIN * (d if shape == "spherical" else 1.0)
+
+
+def _square(triangle: Array, d: int) -> Array:
+    matrix = np.zeros((d, d))
+    rows, columns = np.tril_indices(d)
+    matrix[rows, columns] = matrix[columns, rows] = triangle
+    return matrix
+
+
+def kmeans(
+    table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
+) -> Labels:
+    """Clusters of a few steps of k-means."""
+    trials = 2 + int(np.log(n))
+    centers, labels = table.seeds(columns, n, rng, trials)
+    return lloyd(columns, table.weight, centers, labels * 0 - 1, _LLOYD_STEPS)[1]
+
+
+def seeds(
+    table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
+) -> Labels:
+    """Clusters of the seeds of k-means++."""
+    return table.seeds(columns, n, rng, 2 + int(np.log(n)))[1]
+
+
+def ward(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator) -> Labels:
+    """Ward's method, on the rows themselves where they are few."""
+    if columns.shape[1] <= _WARD_ROWS:
+        micro = np.arange(columns.shape[1])
+    else:
+        micro = table.micro_clusters(columns, _WARD_MICRO * n, rng)
+    clusters = moments_of(columns, table.weight, micro, 0)
+    return join(clusters, n, prior=np.zeros(0))[micro]
+
+
+#: Kinds and metrics, the most promising first: ten, and what comes after again and again.
+FIRST: tuple[tuple[LabelMaker, str], ...] = (
+    (joined_clusters, "raw"),
+    (ward, "raw"),
+    (joined_clusters, "standardized"),
+    (kmeans, "raw"),
+    (joined_clusters, "whitened"),
+    (ward, "standardized"),
+    (kmeans, "whitened"),
+    (ward, "whitened"),
+    (kmeans, "standardized"),
+    (seeds, "raw"),
+)
+AGAIN: tuple[tuple[LabelMaker, str], ...] = (
+    (joined_clusters, "raw"),
+    (seeds, "standardized"),
+    (joined_clusters, "standardized"),
+    (kmeans, "raw"),
+    (joined_clusters, "whitened"),
+    (seeds, "raw"),
+    (kmeans, "standardized"),
+    (seeds, "whitened"),
+)
+
+
+@dataclass(frozen=True)
+class MixedStarts:
+    """Starts of several kinds, for rows that are points.
+
+    Parameters
+    ----------
+    certainty : float, default=1.0
+        Share of a row that goes to its cluster; the rest to all alike.
+    """
+
+    certainty: float = 1.0
+
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
+        """The first of the starts; see `Initializer`."""
+        return next(self.candidates(model, data, rng, len(FIRST)))
+
+    def candidates(
+        self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
+    ) -> Iterator[LabelParams]:
+        """See `LatentVariableModel.candidates`; no two have the same labels."""
+        K = model.n_components
+        shape = model.family.cluster_shape or "full"
+        table = PointTable.of(data, K, rng)
+        met: set[bytes] = set()
+        for i in range(n if K > 1 else 1):
+            later = i - len(FIRST)
+            maker, metric = FIRST[i] if later < 0 else AGAIN[later % len(AGAIN)]
+            labels = _in_order(maker(table, getattr(table, metric), K, shape, rng))
+            if labels.tobytes() in met:
+                continue
+            met.add(labels.tobytes())
+            with suppress(DegenerateModelError):
+                yield self._start(model, data, table, labels, rng)
+
+    def _start(
+        self,
+        model: LabelModel,
+        data: LabelData,
+        table: PointTable,
+        labels: Labels,
+        rng: np.random.Generator,
+    ) -> LabelParams:
+        K = model.n_components
+        hot = (labels == np.arange(K)[:, None]).astype(np.float64)
+        # A component without rows starts at a row drawn at random.
+        empty = np.flatnonzero(~hot.any(axis=1))
+        hot[empty, rng.integers(len(labels), size=empty.size)] = 1.0
+        if self.certainty < 1.0:
+            hot = self.certainty * hot + (1.0 - self.certainty) / K
+        return from_labelled(model, data, hot, rng, table.rows, table.weight)
+
+
+def _in_order(labels: Labels) -> Labels:
+    """The same clusters, numbered by their first rows."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()]
