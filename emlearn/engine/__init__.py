@@ -17,7 +17,7 @@ from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, StopSignal
-from emlearn.engine.race import Entrant, Heat, RacePlan, RaceResult, race
+from emlearn.engine.race import Heat, RacePlan, race
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
 
@@ -33,7 +33,6 @@ __all__ = [
     "DegenerateModelError",
     "EMEstimator",
     "EMResult",
-    "Entrant",
     "Fit",
     "GainBelow",
     "Heat",
@@ -45,7 +44,6 @@ __all__ = [
     "Penalty",
     "QuasiNewton",
     "RacePlan",
-    "RaceResult",
     "RemainingGain",
     "Restart",
     "SearchPlan",

@@ -27,6 +27,7 @@ from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.exploration import PLANS, SearchPlan
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
+from emlearn.engine.race import RacePlan, race
 from emlearn.engine.restarts import SearchResult, search
 from emlearn.engine.result import EMResult, Status
 from emlearn.engine.threads import blas_limited
@@ -218,7 +219,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         data: Any,
         *,
         start: Any = None,
-        plan: SearchPlan | None = None,
+        plan: SearchPlan | RacePlan | None = None,
         dtype: Any = np.float64,
         total_weight: float | None = None,
         advice: str = "Try more starts (n_init), or other rows.",
@@ -233,8 +234,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             What `model.prepare` returned.
         start : object, default=None
             Parameters to start from, the only start; None draws `n_init` starts.
-        plan : SearchPlan, default=None
-            How each start is searched for; None takes what `model.initialize` returns.
+        plan : SearchPlan or RacePlan, default=None
+            How each start is searched for, or how starts are raced; None takes what
+            `model.initialize` returns.
         dtype : dtype, default=float64
             Precision of the rows.
         total_weight : float, default=None
@@ -252,7 +254,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         ValueError
             If every start failed.
         """
-        seeds = self._seeds(1 if start is not None else int(self._setting("n_init")))
+        racing = isinstance(plan, RacePlan)
+        seeds = self._seeds(1 if racing or start is not None else int(self._setting("n_init")))
         with blas_limited():
             weight = total_weight or model.total_weight(data)
             root = self._open_task(len(seeds))
@@ -260,19 +263,26 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
                 Observers(self._observers(root, run, len(seeds), weight))
                 for run in range(len(seeds))
             ]
-            found = search(
-                model,
-                data,
-                seeds=seeds,
-                convergence=self._convergence(dtype),
-                max_iter=self._setting("max_iter"),
-                accelerator=find_accelerator(self._accelerator(model)),
-                observers=observers,
-                n_jobs=self._setting("n_jobs"),
-                plan=plan,
-                start=start,
-                previous=() if start is None else getattr(self, "_objectives", ()),
-            )
+            settings = {
+                "convergence": self._convergence(dtype),
+                "max_iter": self._setting("max_iter"),
+                "accelerator": find_accelerator(self._accelerator(model)),
+            }
+            if isinstance(plan, RacePlan):
+                rng, (observer,) = np.random.default_rng(seeds[0]), observers
+                found = race(model, data, plan, rng, observer=observer, **settings)
+            else:
+                found = search(
+                    model,
+                    data,
+                    seeds=seeds,
+                    observers=observers,
+                    n_jobs=self._setting("n_jobs"),
+                    plan=plan,
+                    start=start,
+                    previous=() if start is None else getattr(self, "_objectives", ()),
+                    **settings,
+                )
             if root is not None:
                 root.call_on_fit_task_end(estimator=self)
         self._require_success(found, advice)

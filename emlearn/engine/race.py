@@ -9,7 +9,7 @@ has the same bits for any number of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,10 @@ import numpy as np
 from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.blocks import Mapper, Threads
 from emlearn.engine.convergence import Convergence
-from emlearn.engine.loop import run_em
+from emlearn.engine.loop import Callback, run_em
 from emlearn.engine.model import LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, Observers, StopSignal
+from emlearn.engine.restarts import Restart, SearchResult
 from emlearn.engine.result import EMResult, History, Iteration, Status
 from emlearn.engine.threads import available_threads
 
@@ -121,27 +122,6 @@ class Entrant(NamedTuple):
         return -self.penalty.starved, self.run.objective - self.penalty.optimism, -self.number
 
 
-class RaceResult(NamedTuple):
-    """The winner, and what became of all.
-
-    Attributes
-    ----------
-    best : EMResult
-        The run to the end; its E-steps are its own.
-    best_index : int
-        Which start it was.
-    entrants : tuple of Entrant
-        All starts that were run on all data, in the order of the model.
-    n_e_steps : int
-        E-steps of all on all data.
-    """
-
-    best: EMResult
-    best_index: int
-    entrants: tuple[Entrant, ...]
-    n_e_steps: int
-
-
 def race(
     model: Model,
     data: Any,
@@ -154,7 +134,7 @@ def race(
     observer: Observer | None = None,
     mapper: Mapper | None = None,
     stop: StopSignal | None = None,
-) -> RaceResult:
+) -> SearchResult:
     """Race the starts that the model offers, and run the winner to the end.
 
     After the first steps copies are left out; where nothing else is left, it is finished at
@@ -186,8 +166,10 @@ def race(
 
     Returns
     -------
-    result : RaceResult
-        `best` has `Status.FAILED` only if every run failed.
+    result : SearchResult
+        `best` is the run that was finished; it has `Status.FAILED` only if every run failed.
+        `restarts` has a record of each start that was run on all data; those that were left
+        behind have the status "outrun".
 
     References
     ----------
@@ -203,6 +185,16 @@ def race(
         mapper or Threads(available_threads()),
         stop or StopSignal(),
     )
+    observer = observer or Observers(())
+    observer.begin()
+    found = _run(runner, rng, accelerator, observer)
+    observer.end(found.best)
+    return found
+
+
+def _run(
+    runner: _Race, rng: np.random.Generator, accelerator: Accelerator | None, observer: Observer
+) -> SearchResult:
     runner.first(_starts(runner, rng))
     field_ = runner.distinct()
     if not field_:
@@ -210,7 +202,7 @@ def race(
     if len(field_) > 1:
         field_ = runner.in_turn(field_)
         field_ = runner.moved(field_, rng)
-    return runner.result(runner.finish(field_, accelerator, observer or Observers(())))
+    return runner.result(runner.finish(field_, accelerator, observer))
 
 
 def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
@@ -293,6 +285,8 @@ class _Race:
     def first(self, starts: Iterator[Any]) -> None:
         """The first steps of all, on all data."""
         for index, params in enumerate(starts):
+            if self.stop() and self.all:
+                break
             self.enter(index, self.run(self.data, params, self.plan.first_steps))
 
     def distinct(self) -> list[Entrant]:
@@ -318,20 +312,20 @@ class _Race:
     def go_on(self, entrant: Entrant, best: Entrant | None, steps: int) -> Entrant | None:
         if entrant.run.status is not Status.MAX_ITER:
             return entrant
-        cannot_win = None if best is None else _CannotWin(entrant.penalty, best, steps)
+        cannot_win = None if best is None else _CannotWin(entrant.penalty, best, steps, self.stop)
         run = self.run(self.data, None, steps, resume=entrant.run, callback=cannot_win)
         return self.enter(entrant.number, run)
 
     def moved(self, field_: list[Entrant], rng: np.random.Generator) -> list[Entrant]:
         """The field after perturbations of its best; those that were better are part of it."""
         for _ in range(self.plan.n_moves):
-            if not field_:
+            if not field_ or self.stop():
                 break
             best = field_[0]
             changed = self.model.perturb(self.data, best.run.params, rng)
             if changed is None:
                 break
-            cannot_win = _CannotWin(best.penalty, best, self.plan.move_steps)
+            cannot_win = _CannotWin(best.penalty, best, self.plan.move_steps, self.stop)
             run = self.run(self.data, changed, self.plan.move_steps, callback=cannot_win)
             moved = self.enter(max(self.all) + 1, run)
             if moved is not None and moved.rank > best.rank:
@@ -349,14 +343,14 @@ class _Race:
             if finished is not None and finished.rank >= entrant.rank:
                 break
             own: Entrant | None = entrant
-            if entrant.run.status in (Status.MAX_ITER, Status.STOPPED):
+            if entrant.run.status in (Status.MAX_ITER, Status.STOPPED) and not self.stop():
                 run = self.run(
                     self.data,
                     None,
                     self.max_iter,
                     resume=entrant.run,
                     accelerator=accelerator,
-                    callback=observer,
+                    callback=self.followed(observer),
                     measure_steps=True,
                 )
                 own = self.enter(entrant.number, run)
@@ -364,15 +358,37 @@ class _Race:
                 finished = own
         return finished or self.failure()
 
+    def followed(self, observer: Observer) -> Callback:
+        def callback(n_iter: int, iteration: Iteration) -> bool:
+            if observer(n_iter, iteration):
+                self.stop.set()
+            return self.stop()
+
+        return callback
+
     def failure(self) -> Entrant:
         failed = self.failed
         if failed is None:
             failed = EMResult(None, -np.inf, Status.FAILED, "no start was found", History(), 0)
         return Entrant(0, failed, Penalty())
 
-    def result(self, best: Entrant) -> RaceResult:
-        entrants = tuple(self.all[index] for index in sorted(self.all))
-        return RaceResult(best.run, best.number, entrants, self.n_e_steps)
+    def result(self, best: Entrant) -> SearchResult:
+        records = [self.record(self.all[number], best) for number in sorted(self.all)]
+        if not records:
+            records = [_record(best.run, best.number, best.run.status)]
+        index = next((i for i, r in enumerate(records) if r.seed == (best.number,)), 0)
+        return SearchResult(replace(best.run, statistics=None), index, tuple(records))
+
+    def record(self, entrant: Entrant, best: Entrant) -> Restart:
+        run, status = entrant.run, entrant.run.status
+        unfinished = status in (Status.MAX_ITER, Status.STOPPED) and run.n_iter < self.max_iter
+        if entrant.number != best.number and unfinished:
+            status = Status.OUTRUN
+        return _record(run, entrant.number, status)
+
+
+def _record(run: EMResult, number: int, status: Status) -> Restart:
+    return Restart(run.objective, status.value, run.n_iter, run.n_e_steps, (number,), run.message)
 
 
 @dataclass(frozen=True)
@@ -382,13 +398,14 @@ class _CannotWin:
     penalty: Penalty
     best: Entrant
     steps: int
+    stop: StopSignal
 
     def __call__(self, n_iter: int, iteration: Iteration) -> bool:
         # Gains that still grow say nothing yet.
         shrinks = n_iter >= 2 and iteration.rate < 1.0
         end = iteration.objective + (self.steps - n_iter) * iteration.gain
         _, target, _ = self.best.rank
-        return shrinks and end - self.penalty.optimism <= target
+        return self.stop() or (shrinks and end - self.penalty.optimism <= target)
 
 
 def _without_copies(entrants: Any) -> list[Entrant]:

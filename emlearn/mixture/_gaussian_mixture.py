@@ -15,7 +15,7 @@ from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions._gaussian import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
-from emlearn.engine import EMEstimator, SearchPlan, find_plan
+from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     Emissions,
@@ -25,6 +25,7 @@ from emlearn.latent import (
     MixtureParams,
     Observations,
 )
+from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.starts import (
     POINT_STARTS,
     CallableStart,
@@ -70,20 +71,21 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         a point. The ridge has its term in the objective; see Notes.
     {max_iter}
     n_init : int, default=1
-        Number of starts, or of searches, of which the one with the highest objective is
-        kept. That one search finds the best optimum again and again, as `restarts_` tells,
-        is a sign that it is the global one.
-    init_params : str, callable or array-like, default="kmeans"
-        How to start. The default is one start for each of the `n_init`, as in
-        scikit-learn, which costs little; where the optimum matters, use "search": it
-        starts from the best of many short runs, changed as long as that pays (see
-        `search`). "kmeans": clusters of k-means; "k-means++": its seeds only;
-        "random_from_data": random rows as centers; "random": random responsibilities
-        (all components start near the center: slow). These look at no more than 10000
-        random rows, or 100 for each component. An array of shape (n_samples,
-        n_components) gives the responsibilities themselves; so does a callable,
-        ``init_params(X, n_components, rng)``, rng being a `numpy.random.Generator` and
-        X the rows of positive weight.
+        How much effort goes into the search for the best optimum. With ``init_params="auto"``
+        it sets the number of starts that are raced; with other choices it is the number of
+        starts or searches, of which the one with the highest objective is kept.
+    init_params : str, callable or array-like, default="auto"
+        How to start. "auto" races starts of several kinds (clusters joined by Gaussian
+        likelihood, k-means, Ward's method, seeds of k-means++; of the columns as they are,
+        standardized and whitened): each makes a few EM steps, those that cannot become the
+        best are dropped, and the best one is finished. Components with too few rows count
+        against a start. See `emlearn.engine.race`. The others are one start for each of the
+        `n_init`: "kmeans": clusters of k-means; "k-means++": its seeds only;
+        "random_from_data": random rows as centers; "random": random responsibilities (all
+        components start near the center: slow); "search": short runs from "k-means++", and
+        changes of the best (see `search`). An array of shape (n_samples, n_components) gives
+        the responsibilities themselves; so does a callable, ``init_params(X, n_components,
+        rng)``, where rng is a `numpy.random.Generator` and X the rows of positive weight.
     {search}
     {accelerate}
     weights_init : array-like of shape (n_components,), default=None
@@ -167,7 +169,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
-        "init_params": [StrOptions({"search", *POINT_STARTS}), callable, "array-like"],
+        "init_params": [StrOptions({"auto", "search", *POINT_STARTS}), callable, "array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -182,7 +184,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         reg_covar: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
-        init_params: str | Callable[..., ArrayLike] | ArrayLike = "kmeans",
+        init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         weights_init: ArrayLike | None = None,
@@ -291,7 +293,10 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     def _strategy(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
-            return POINT_STARTS.get(self.init_params, POINT_STARTS["k-means++"])
+            if isinstance(self._plan(), RacePlan):
+                return MixedStarts()
+            name = {"auto": "kmeans", "search": "k-means++"}.get(self.init_params)
+            return POINT_STARTS[name or self.init_params]
         if callable(self.init_params):
             return CallableStart(self.init_params, check_responsibilities)
         shape = (n_samples, int(self.n_components))
@@ -325,12 +330,17 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         components = family.from_public(self._public(), column_spec)
         return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
 
-    def _plan(self) -> SearchPlan | None:
-        is_search = isinstance(self.init_params, str) and self.init_params == "search"
+    def _plan(self) -> SearchPlan | RacePlan | None:
         # One component has one optimum, and given means are where the user wants to start.
-        if self._resumes() or not is_search or self.means_init is not None:
+        if self._resumes() or self.n_components == 1 or self.means_init is not None:
             return None
-        return None if self.n_components == 1 else find_plan(self.search)
+        if not isinstance(self.init_params, str):
+            return None
+        if self.init_params == "search":
+            return find_plan(self.search)
+        given = self.weights_init is not None or self.precisions_init is not None
+        races = self.init_params == "auto" and not given
+        return RacePlan().times(self.n_init) if races else None
 
     def _advice(self) -> str:
         if self.reg_covar == 0:
