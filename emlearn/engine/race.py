@@ -18,7 +18,7 @@ from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.blocks import Mapper, Threads
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.loop import Callback, run_em
-from emlearn.engine.model import LatentVariableModel, Penalty
+from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, Observers, StopSignal
 from emlearn.engine.restarts import Restart, SearchResult
 from emlearn.engine.result import EMResult, History, Iteration, Status
@@ -198,7 +198,7 @@ def _run(
     runner.first(_starts(runner, rng))
     field_ = runner.distinct()
     if not field_:
-        return runner.result(runner.failure())
+        return runner.result(runner.failure(rng))
     if len(field_) > 1:
         field_ = runner.in_turn(field_)
         field_ = runner.moved(field_, rng)
@@ -356,7 +356,7 @@ class _Race:
                 own = self.enter(entrant.number, run)
             if own is not None and (finished is None or own.rank > finished.rank):
                 finished = own
-        return finished or self.failure()
+        return finished or Entrant(0, self.failed or field_[0].run, Penalty())
 
     def followed(self, observer: Observer) -> Callback:
         def callback(n_iter: int, iteration: Iteration) -> bool:
@@ -366,10 +366,15 @@ class _Race:
 
         return callback
 
-    def failure(self) -> Entrant:
+    def failure(self, rng: np.random.Generator) -> Entrant:
         failed = self.failed
         if failed is None:
-            failed = EMResult(None, -np.inf, Status.FAILED, "no start was found", History(), 0)
+            message = "no start was found"
+            try:
+                self.model.initialize(self.data, rng)
+            except DegenerateModelError as error:
+                message = str(error)
+            failed = EMResult(None, -np.inf, Status.FAILED, message, History(), 0)
         return Entrant(0, failed, Penalty())
 
     def result(self, best: Entrant) -> SearchResult:

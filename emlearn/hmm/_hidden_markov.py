@@ -77,8 +77,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     {tol}
     {max_iter}
     {n_init}
-    init_params : str, callable or array-like, default="search"
-        How to start. "rows": each state around a few consecutive rows drawn at random;
+    init_params : str, callable or array-like, default="auto"
+        How to start. "auto" is "search". "rows": each state around a few consecutive rows drawn at random;
         "random": random responsibilities (all states start near the average row: slow);
         "search": from the best of many short runs from "rows", changed as long as that
         pays (see `search`). An array of shape (n_samples, n_components) gives the
@@ -179,6 +179,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
     }
 
+    _races: ClassVar[bool] = False
     _model_attributes: ClassVar[tuple[str, ...]] = (
         "startprob_",
         "transmat_",
@@ -199,7 +200,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
-        init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",
+        init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,

@@ -214,25 +214,30 @@ class MixedStarts:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """The first of the starts; see `Initializer`."""
-        return next(self.candidates(model, data, rng, len(FIRST)))
+        table = PointTable.of(data, model.n_components, rng)
+        return self._start(model, data, table, self._labels(0, model, table, rng), rng)
 
     def candidates(
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
         """See `LatentVariableModel.candidates`; no two have the same labels."""
-        K = model.n_components
-        shape = model.family.cluster_shape or "full"
-        table = PointTable.of(data, K, rng)
+        table = PointTable.of(data, model.n_components, rng)
         met: set[bytes] = set()
-        for i in range(n if K > 1 else 1):
-            later = i - len(FIRST)
-            maker, metric = FIRST[i] if later < 0 else AGAIN[later % len(AGAIN)]
-            labels = _in_order(maker(table, getattr(table, metric), K, shape, rng))
+        for i in range(n if model.n_components > 1 else 1):
+            labels = self._labels(i, model, table, rng)
             if labels.tobytes() in met:
                 continue
             met.add(labels.tobytes())
             with suppress(DegenerateModelError):
                 yield self._start(model, data, table, labels, rng)
+
+    def _labels(
+        self, i: int, model: LabelModel, table: PointTable, rng: np.random.Generator
+    ) -> Labels:
+        later = i - len(FIRST)
+        maker, metric = FIRST[i] if later < 0 else AGAIN[later % len(AGAIN)]
+        shape = model.family.cluster_shape or "full"
+        return _in_order(maker(table, getattr(table, metric), model.n_components, shape, rng))
 
     def _start(
         self,

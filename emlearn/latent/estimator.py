@@ -14,19 +14,24 @@ from sklearn.exceptions import NotFittedError
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import check_responsibilities, read_labels
 from emlearn.distributions import Family, find_family
-from emlearn.engine import EMEstimator, SearchPlan, find_plan
+from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.model import LabelParams
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 
 Array = NDArray[Any]
 
+# How much of a row starts in its own cluster; the rest is spread over all components, as
+# families of any kind may exclude what a component has not seen.
+_CERTAINTY = 0.9
+
 #: What the hyperparameters may be that all of these estimators have.
 LABEL_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left"), None],
     "family": "no_validation",  # find_family does it, in words that name the choices
     "use_labels": ["boolean"],
-    "init_params": [StrOptions({"search", *STARTS}), callable, "array-like"],
+    "init_params": [StrOptions({"auto", "search", *STARTS}), callable, "array-like"],
 }
 
 
@@ -40,6 +45,8 @@ class LabelEstimator(EMEstimator):
     #: The attributes that are the model.
     _model_attributes: ClassVar[tuple[str, ...]]
     _fitted_spec: Any = None
+    #: Whether the law of the label can start from clusters of some of the rows.
+    _races: ClassVar[bool]
 
     def _given_family(self) -> Family:
         """The family as the hyperparameters say, not yet at the columns of X."""
@@ -86,19 +93,24 @@ class LabelEstimator(EMEstimator):
 
     def _initializer(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
+            if isinstance(self._plan(), RacePlan):
+                return MixedStarts(_CERTAINTY)
             return STARTS.get(self.init_params, STARTS["rows"])
         if callable(self.init_params):
             return CallableStart(self.init_params, check_responsibilities)
         shape = (n_samples, self.n_components_)
         return GivenStart(check_responsibilities(self.init_params, shape))
 
-    def _plan(self, labels: NDArray[np.intp] | None = None) -> SearchPlan | None:
-        """How starts are searched for; None where there is nothing to search for."""
-        is_search = isinstance(self.init_params, str) and self.init_params == "search"
-        if self._resumes() or not is_search or self.n_components_ == 1:
+    def _plan(self, labels: NDArray[np.intp] | None = None) -> SearchPlan | RacePlan | None:
+        """How starts are searched for or raced; None where there is no choice of starts."""
+        if not isinstance(self.init_params, str) or self.init_params not in ("auto", "search"):
+            return None
+        if self._resumes() or self.n_components_ == 1:
             return None
         if labels is not None and len(self.classes_) == self.n_components_:
             return None
+        if self._races and self.init_params == "auto" and self._given_family().cluster_shape:
+            return RacePlan().times(self.n_init)
         return find_plan(self.search)
 
     @abstractmethod

@@ -67,8 +67,9 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {tol}
     {max_iter}
     {n_init}
-    init_params : str, callable or array-like, default="search"
-        How to start. "rows": each component around a row drawn at random; "random": random
+    init_params : str, callable or array-like, default="auto"
+        How to start. "auto" races starts of several kinds if the family is Gaussian, as in
+        `GaussianMixtureEM`, and is "search" for other families. "rows": each component around a row drawn at random; "random": random
         responsibilities (all components start near the average row: slow); "search":
         from the best of many short runs from "rows", changed as long as that pays
         (see `search`). An array of shape (n_samples, n_components) gives the
@@ -165,6 +166,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
+    _races: ClassVar[bool] = True
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
     def __init__(
@@ -178,7 +180,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
-        init_params: str | Callable[..., ArrayLike] | ArrayLike = "search",
+        init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,

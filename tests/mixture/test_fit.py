@@ -45,12 +45,12 @@ def test_what_is_reported_belongs_together(covariance_type, blobs):
     assert mixture.lower_bound_ == mixture.lower_bounds_[-1]
     assert mixture.log_likelihood_ == pytest.approx(mixture.score(blobs) * n, rel=1e-12)
     assert mixture.lower_bound_ * n <= mixture.log_likelihood_
-    best = max(mixture.restarts_, key=lambda run: run.objective)
-    assert best.objective == pytest.approx(mixture.lower_bound_ * n)
-    assert best.n_iter == mixture.n_iter_
-    assert best.status == "converged"
+    finished = [run for run in mixture.restarts_ if run.objective == mixture.lower_bound_ * n]
+    assert "converged" in {run.status for run in finished}
+    assert mixture.n_iter_ in {run.n_iter for run in finished}
+    assert {run.status for run in mixture.restarts_} <= {"converged", "outrun"}
     assert mixture.converged_ is True
-    assert len({run.seed for run in mixture.restarts_}) == 3
+    assert len({run.seed for run in mixture.restarts_}) == len(mixture.restarts_) > 3
     mixture.set_params(reg_covar=0).fit(blobs)
     assert mixture.lower_bound_ == pytest.approx(mixture.score(blobs), rel=1e-10)
 
@@ -431,7 +431,7 @@ def test_many_features():
     d, n = 300, 700
     side = rng.integers(2, size=n)
     X = rng.normal(size=(n, d)) + 3.0 * side[:, None]
-    mixture = GaussianMixtureEM(2, reg_covar=0.5, random_state=0).fit(X)
+    mixture = GaussianMixtureEM(2, reg_covar=0.5, init_params="kmeans", random_state=0).fit(X)
     assert (np.diff(mixture.lower_bounds_) > -1e-9).all()
     for k in range(2):
         (group,) = {int(side[i]) for i in np.flatnonzero(mixture.predict(X) == k)}
