@@ -78,14 +78,14 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto" is "search". "rows": each state around a few consecutive rows drawn at random;
-        "random": random responsibilities (all states start near the average row: slow);
-        "search": from the best of many short runs from "rows", changed as long as that
-        pays (see `search`). An array of shape (n_samples, n_components) gives the
-        responsibilities themselves; so does a callable, ``init_params(X, n_components,
-        rng)``, rng being a `numpy.random.Generator` and X the rows of the sequences of
-        positive weight, longest first. If each state has rows that are known to be its
-        own, it starts from these, whatever is chosen here.
+        How to start. "auto" is "search". "rows": each state around a few consecutive rows
+        drawn at random; "random": random responsibilities (all states start near the
+        average row: slow); "search": from the best of many short runs from "rows", changed
+        as long as that pays (see `search`). An array of shape (n_samples, n_components)
+        gives the responsibilities themselves; so does a callable, ``init_params(X,
+        n_components, rng)``, rng being a `numpy.random.Generator` and X the rows of the
+        sequences of positive weight, longest first. If each state has rows that are known
+        to be its own, it starts from these, whatever is chosen here.
     {search}
     {accelerate}
     {random_state}

@@ -69,14 +69,14 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {n_init}
     init_params : str, callable or array-like, default="auto"
         How to start. "auto" races starts of several kinds if the family is Gaussian, as in
-        `GaussianMixtureEM`, and is "search" for other families. "rows": each component around a row drawn at random; "random": random
-        responsibilities (all components start near the average row: slow); "search":
-        from the best of many short runs from "rows", changed as long as that pays
-        (see `search`). An array of shape (n_samples, n_components) gives the
-        responsibilities themselves; so does a callable, ``init_params(X, n_components,
-        rng)``, rng being a `numpy.random.Generator` and X the distinct rows of positive
-        weight. If each component has rows of known class, it starts from these, whatever
-        is chosen here.
+        `GaussianMixtureEM`, and is "search" for other families. "rows": each component
+        around a row drawn at random; "random": random responsibilities (all components
+        start near the average row: slow); "search": from the best of many short runs from
+        "rows", changed as long as that pays (see `search`). An array of shape (n_samples,
+        n_components) gives the responsibilities themselves; so does a callable,
+        ``init_params(X, n_components, rng)``, rng being a `numpy.random.Generator` and X
+        the distinct rows of positive weight. If each component has rows of known class, it
+        starts from these, whatever is chosen here.
     {search}
     {accelerate}
     {random_state}
