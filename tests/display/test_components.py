@@ -98,7 +98,7 @@ def test_states_follow_the_sequences():
 def test_columns_of_a_product():
     counts = np.random.default_rng(0).poisson(3, 150)
     X = np.column_stack([counts, iris()])
-    family = [("poisson", [0]), (Gaussian("diag"), [4]), ("gaussian", [3, 1])]
+    family = [("poisson", [0]), (Gaussian("diag"), [4]), ("gaussian", [3, 1]), ("ignore", [2])]
     mixture = FiniteMixtureEM(2, family=family, random_state=0).fit(X)
     public = mixture.component_params_
     display = MixtureDisplay.from_estimator(mixture, X, features=(1, 4), levels=0.5)

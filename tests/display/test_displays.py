@@ -125,7 +125,7 @@ def test_a_fit_that_ends_where_it_starts_is_drawn_without_a_line():
 def test_there_may_be_no_convergence_to_draw():
     X = load_galaxies().data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="limit=-1000000000.0 leaves nothing"):
+    with pytest.raises(ValueError, match=r"limit=-1000000000\.0 leaves nothing"):
         ConvergenceDisplay.from_estimator(mixture, limit=-1e9)
     known = GaussianMixtureEM.from_parameters([1.0], [[0.0]], [[[1.0]]])
     with pytest.raises(TypeError, match=r"history_.*this GaussianMixtureEM has none"):
