@@ -95,6 +95,32 @@ def test_states_follow_the_sequences():
     assert display.legend_.get_texts()[0].get_text() == f"state 0 ({share:.0%})"
 
 
+def test_each_sequence_has_a_start():
+    X = np.zeros((6, 2))
+    model = HiddenMarkovEM.from_parameters(
+        [1.0, 0.0],
+        [[0.0, 1.0], [0.0, 1.0]],
+        {"mean": np.zeros((2, 2)), "covariance": np.stack([np.eye(2)] * 2)},
+        family="gaussian",
+    )
+    one = MixtureDisplay.from_estimator(model, X)
+    np.testing.assert_array_equal(one.labels, [0, 1, 1, 1, 1, 1])
+    three = MixtureDisplay.from_estimator(model, X, lengths=[2, 2, 2])
+    np.testing.assert_array_equal(three.labels, [0, 1, 0, 1, 0, 1])
+
+
+def test_a_product_within_a_product():
+    X = iris().to_numpy()
+    inner = [("gaussian", [1]), (Gaussian("diag"), [0])]
+    family = [(inner, [3, 1]), ("ignore", [0, 2])]
+    public = {"mean_0": [[1.0], [2.0]], "covariance_0": [[[0.1]], [[0.2]]]}
+    public |= {"mean_1": [[3.0], [4.0]], "covariance_1": [[0.3], [0.4]]}
+    mixture = FiniteMixtureEM.from_parameters([0.5, 0.5], public, family=family, n_features=4)
+    display = MixtureDisplay.from_estimator(mixture, X, features=(1, 3), levels=0.5)
+    np.testing.assert_array_equal(display.means, [[1.0, 3.0], [2.0, 4.0]])
+    np.testing.assert_array_equal(display.covariances[:, [0, 1], [0, 1]], [[0.1, 0.3], [0.2, 0.4]])
+
+
 def test_columns_of_a_product():
     counts = np.random.default_rng(0).poisson(3, 150)
     X = np.column_stack([counts, iris()])
@@ -133,6 +159,15 @@ def test_imputer_of_incomplete_rows():
         assert label == joint.argmax()
     drawn = sum(len(points.get_offsets()) for points in display.points_)
     assert drawn == len(X[X.columns[[3, 2]]].dropna())
+
+
+def test_weights_of_an_imputer_count():
+    covariances = np.stack([np.eye(2)] * 2)
+    imputer = MissingDataImputerEM.from_parameters(
+        weights=[0.9, 0.1], means=[[0.0, 0.0], [1.0, 0.0]], covariances=covariances
+    )
+    X = np.array([[0.6, 0.0], [9.0, 0.0], [np.nan, 0.0]])
+    np.testing.assert_array_equal(MixtureDisplay.from_estimator(imputer, X).labels, [0, 1, 0])
 
 
 def test_an_imputer_may_leave_columns_out():
@@ -215,6 +250,7 @@ def test_a_long_legend_stands_beside_the_rows(layout):
     legend, own = display.legend_.get_window_extent(), axes[0].get_window_extent()
     assert legend.x0 >= own.x1
     assert legend.x1 <= axes[1].get_window_extent().x0
+    assert axes[0].get_in_layout() == (layout is not None)
 
 
 def test_a_short_legend_stands_within():

@@ -122,6 +122,11 @@ def test_a_fit_that_ends_where_it_starts_is_drawn_without_a_line():
     display.figure_.canvas.draw()
 
 
+def test_a_start_of_no_density_is_left_out():
+    display = ConvergenceDisplay(np.array([-np.inf, -4.0, -2.0, -1.0]), np.arange(1, 5)).plot()
+    np.testing.assert_array_equal(display.line_.get_ydata(), [3.0, 1.0])
+
+
 def test_there_may_be_no_convergence_to_draw():
     X = load_galaxies().data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)

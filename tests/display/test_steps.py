@@ -150,6 +150,17 @@ def test_features_that_do_not_reach_the_mixture():
         MixtureDisplay.from_estimator(threshold, FRAME, features=(0, 1))
 
 
+def test_constant_columns_do_not_hinder():
+    frame = FRAME.assign(constant=1.0)
+    pipeline = make_pipeline(StandardScaler(), PCA(2), mixture()).fit(frame)
+    without = make_pipeline(StandardScaler(), PCA(2), mixture()).fit(FRAME)
+    one = MixtureDisplay.from_estimator(pipeline, frame)
+    other = MixtureDisplay.from_estimator(without, FRAME)
+    np.testing.assert_allclose(one.means, other.means)
+    with pytest.raises(ValueError, match="'constant' does not reach the mixture"):
+        MixtureDisplay.from_estimator(pipeline, frame, features=("constant", 0))
+
+
 def test_rows_of_before_a_transformer_that_was_not_given():
     fitted = mixture().fit(PCA(2).fit_transform(X))
     with pytest.raises(ValueError, match="fitted on 2 features, but 4 reach it"):
@@ -187,6 +198,7 @@ def test_features_may_be_given_in_many_ways(features, columns):
         (ValueError, "4 features and no feature at position 4", {"features": (0, 4)}),
         (ValueError, "4 features and no feature at position -5", {"features": -5}),
         (ValueError, "two different ones", {"features": (0, NAMES[0])}),
+        (ValueError, "two different ones", {"features": (0, -4)}),
         (ValueError, "two different ones", {"features": (0, 1, 2)}),
         (ValueError, "two different ones", {"features": ()}),
         (TypeError, "got 0.5", {"features": (0, 0.5)}),
