@@ -105,7 +105,7 @@ def shape_of_parameter(public: Mapping[str, ArrayLike], name: str) -> tuple[int,
 def _numbers(public: Mapping[str, ArrayLike], name: str) -> Array:
     require_names(public, (name,))
     try:
-        return np.asarray(public[name], np.float64)
+        return np.asarray(public[name], np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ParameterError(name, f"must be an array of numbers: {error}") from None
 

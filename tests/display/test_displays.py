@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from scipy.stats import multivariate_normal
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import emlearn
-from emlearn import GaussianMixtureEM
+from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM, MissingDataImputerEM
 from emlearn.datasets import load_galaxies, load_old_faithful
 from emlearn.display import ConvergenceDisplay, MixtureDisplay
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    pyplot.close("all")
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
@@ -75,6 +71,114 @@ def test_convergence_falls_towards_the_limit():
     assert len(remaining) >= 2
     assert (np.diff(remaining) <= 0.0).all()
     assert display.ax_.get_yscale() == "log"
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GaussianMixtureEM(3, random_state=0),
+        FiniteMixtureEM(3, random_state=0),
+        HiddenMarkovEM(3, random_state=0),
+        MissingDataImputerEM(n_components=2, random_state=0),
+        make_pipeline(StandardScaler(), GaussianMixtureEM(3, random_state=0)),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_convergence_of_every_estimator(estimator):
+    X = load_old_faithful().data.copy()
+    X[::9, 0] = np.nan
+    estimator.fit(X)
+    display = ConvergenceDisplay.from_estimator(estimator)
+    model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    objective = model.history_["objective"]
+    shown = objective < objective[-1]
+    np.testing.assert_array_equal(display.line_.get_xdata(), model.history_["e_steps"][shown])
+    np.testing.assert_allclose(display.line_.get_ydata(), (objective[-1] - objective)[shown])
+    assert "(nats)" in display.ax_.get_ylabel()
+    assert display.ax_.get_xlabel().startswith("E-steps")
+    (text,) = display.ax_.get_legend().get_texts()
+    assert text.get_text() == type(model).__name__
+
+
+def test_curves_on_the_same_axes_are_told_apart():
+    history = np.array([0.0, 1.0, 2.0]), np.array([1, 2, 3])
+    figure, ax = pyplot.subplots()
+    lines = [
+        ConvergenceDisplay(*history, limit=3.0).plot(name=f"run {i}", ax=ax).line_
+        for i in range(25)
+    ]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 25
+    assert len(ax.get_legend().get_texts()) == 25
+    np.testing.assert_array_equal(lines[0].get_ydata(), [3.0, 2.0, 1.0])
+    own = ConvergenceDisplay(*history).plot(ax=ax, color="black", marker="x")
+    assert (own.line_.get_color(), own.line_.get_marker()) == ("black", "x")
+    assert own.figure_ is figure
+    assert pyplot.get_fignums() == [figure.number]
+
+
+def test_a_fit_that_ends_where_it_starts_is_drawn_without_a_line():
+    display = ConvergenceDisplay(np.array([-2.0]), np.array([1])).plot()
+    assert len(display.line_.get_xdata()) == 0
+    display.figure_.canvas.draw()
+
+
+def test_a_start_of_no_density_is_left_out():
+    display = ConvergenceDisplay(np.array([-np.inf, -4.0, -2.0, -1.0]), np.arange(1, 5)).plot()
+    np.testing.assert_array_equal(display.line_.get_ydata(), [3.0, 1.0])
+
+
+def test_there_may_be_no_convergence_to_draw():
+    X = load_galaxies().data
+    mixture = GaussianMixtureEM(3, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"limit=-1000000000\.0 leaves nothing"):
+        ConvergenceDisplay.from_estimator(mixture, limit=-1e9)
+    known = GaussianMixtureEM.from_parameters([1.0], [[0.0]], [[[1.0]]])
+    with pytest.raises(TypeError, match=r"history_.*this GaussianMixtureEM has none"):
+        ConvergenceDisplay.from_estimator(known)
+    with pytest.raises(NotFittedError):
+        ConvergenceDisplay.from_estimator(GaussianMixtureEM())
+    with pytest.raises(ValueError, match="no iterations"):
+        ConvergenceDisplay.from_estimator(MissingDataImputerEM().fit(np.ones((5, 2))))
+    with pytest.raises(TypeError, match=r"one Axes of matplotlib.*Figure"):
+        ConvergenceDisplay.from_estimator(mixture, ax=pyplot.figure())
+
+
+def test_axes_given_are_drawn_on():
+    X = load_old_faithful().data
+    figure, axes = pyplot.subplots(1, 2)
+    mixture = GaussianMixtureEM(2, random_state=0).fit(X)
+    display = MixtureDisplay.from_estimator(mixture, X, ax=axes[1])
+    assert display.ax_ is axes[1]
+    assert display.figure_ is figure
+    assert not axes[0].has_data()
+    assert pyplot.get_fignums() == [figure.number]
+    other = display.plot(levels=(0.9,))
+    assert other is display
+    assert len(display.ellipses_) == 2
+    assert len(pyplot.get_fignums()) == 2
+
+
+def test_a_component_without_variance():
+    one = MixtureDisplay(
+        np.zeros((3, 1)), np.zeros(3, int), np.zeros((1, 1)), np.zeros((1, 1, 1)), ("x",)
+    )
+    with pytest.raises(ValueError, match="'x' has no variance"):
+        one.plot()
+    flat = np.array([[[4.0, 0.0], [0.0, 0.0]]])
+    two = MixtureDisplay(np.zeros((3, 2)), np.zeros(3, int), np.zeros((1, 2)), flat, ("x", "y"))
+    (ellipse,) = two.plot(levels=0.5).ellipses_
+    assert ellipse.height == 0.0
+    assert ellipse.width > 0.0
+
+
+def test_matplotlib_is_optional(monkeypatch):
+    X = load_old_faithful().data
+    mixture = GaussianMixtureEM(2, random_state=0).fit(X)
+    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+    with pytest.raises(ImportError, match=r"scikit-em\[plot\]"):
+        MixtureDisplay.from_estimator(mixture, X)
+    with pytest.raises(ImportError, match=r"scikit-em\[plot\]"):
+        ConvergenceDisplay.from_estimator(mixture)
 
 
 def test_importing_the_package_does_not_import_matplotlib(tmp_path):

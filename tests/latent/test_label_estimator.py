@@ -336,3 +336,17 @@ def test_errors_name_the_row_of_x_whatever_its_block(cls, X, small_blocks):
     for method in METHODS:
         with pytest.raises(ValueError, match=r"X has 0.5 in row 61, column 1"):
             getattr(model, method)(X)
+
+
+@BOTH
+def test_parameters_may_have_any_order_in_memory(cls):
+    rng = np.random.default_rng(0)
+    means, covariances = rng.standard_normal((2, 3)), np.stack([np.eye(3), 4.0 * np.eye(3)])
+    X = rng.standard_normal((40, 3))
+    X[::3, 1] = np.nan
+    columns = np.asfortranarray
+    own = known(cls, {"mean": means, "covariance": covariances}, "gaussian")
+    other = known(
+        cls, {"mean": columns(means), "covariance": columns(covariances)}, family="gaussian"
+    )
+    assert_array_equal(own.predict_proba(X), other.predict_proba(X))

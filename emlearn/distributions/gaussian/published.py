@@ -69,7 +69,7 @@ def _read(
 ) -> Array:
     """Matrices in the layout of the structure; a shared one may be there for each component."""
     shape = structure.shape(size[0], size[1])
-    array = np.asarray(public[name], np.float64)
+    array = np.asarray(public[name], np.float64, order="C")
     if structure.is_shared and array.shape == (size[0], *shape):
         if (array != array[0]).any():
             raise ValueError(
