@@ -30,6 +30,7 @@ from emlearn.latent import (
     ChainLaw,
     ChainParams,
     LabelModel,
+    LabelParams,
     Observations,
     Sequences,
 )
@@ -60,12 +61,12 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         Structure of the covariances if `family` is "gaussian": a matrix each, one matrix
         for all, a diagonal matrix each, or one variance each. Otherwise unused.
     startprob_init : array-like of shape (n_components,), default=None
-        Probabilities of the first state to start from. Zeros stay zeros. None means all
-        are equal.
+        Starting probabilities of the first state. Zeros stay zeros, also with
+        ``warm_start=True``. None means that all are equal.
     transmat_init : array-like of shape (n_components, n_components), default=None
-        Probabilities of the next state (column) given the last (row), to start from.
-        Zeros stay zeros: a triangular matrix is a left-right model. None means that states
-        last, with no other preference.
+        Starting probabilities of the next state (column) given the last one (row). Zeros
+        stay zeros, also with ``warm_start=True``: a triangular matrix gives a left-right
+        model. None favors staying in a state and treats all moves alike.
     startprob_alpha : float or array-like of shape (n_components,), default=0.0
         Pseudo-counts of the first state: its prior is Dirichlet(1 + startprob_alpha). Fixed
         zeros have none. 0 is maximum likelihood.
@@ -299,6 +300,13 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
             read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
+
+    def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
+        """With `warm_start`, the published parameters, with the zeros of the hyperparameters."""
+        last = super()._last_params(family, column_spec)
+        if last is None:
+            return None
+        return last._replace(law=self._law(self.n_components_).restrict(last.law))
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
         return read_table(

@@ -33,7 +33,7 @@ from emlearn.latent.starts import (
     NearestToMeans,
 )
 from emlearn.mixture._given import GivenParameters
-from emlearn.mixture._matrices import Matrices, frozen, matrices_from
+from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -446,13 +446,13 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     def _set_matrices(self, name: str, value: ArrayLike) -> None:
         if not hasattr(self, "means_"):
             raise AttributeError(f"Set means_ before {name}: it tells the number of features.")
-        self._matrices_ = matrices_from(name, value, self._structure, np.shape(self.means_))
+        self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
 
     def _publish(self, family: Gaussian, params: LabelParams, dtype: Any) -> None:
         spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            root = family.precisions_cholesky(components, spec)
-            precisions = self._structure.precision(root).astype(dtype)
+            cholesky = family.precisions_cholesky(components, spec)
+            precisions = self._structure.precision(cholesky).astype(dtype)
             covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
             covariances = covariances.astype(dtype)
         # Where a variance underflows to 0, its inverse overflows.
@@ -461,7 +461,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
             raise beyond_range(np.arange(len(scale)), scale, dtype)
         self.weights_ = params.law.weights.astype(dtype)
         self.means_ = spec.scaling.to_units(components.mean).astype(dtype)
-        self._matrices_ = frozen(Matrices(covariances, precisions, root.astype(dtype)))
+        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky.astype(dtype)))
 
     def _public(self) -> dict[str, Array]:
         return {

@@ -80,6 +80,28 @@ class Probabilities(NamedTuple):
         total = counts.sum(axis=-1, keepdims=True)
         return np.where(total > 0.0, counts / np.where(total > 0.0, total, 1.0), before)
 
+    def restrict(self, probability: Array, name: str) -> Array:
+        """Probabilities with the fixed zeros put in, each row normalized again.
+
+        Raises
+        ------
+        ValueError
+            If a row has nothing left; names it.
+        """
+        allowed = self.allowed()
+        if not probability[~allowed].any():
+            return probability
+        kept = np.where(allowed, probability, 0.0)
+        total = kept.sum(axis=-1, keepdims=True)
+        lost = np.flatnonzero(total == 0.0)
+        if lost.size:
+            row = f"Row {lost[0]} of {name}_" if kept.ndim == 2 else f"{name}_"
+            raise ValueError(
+                f"{row} is zero wherever {name}_init is positive, so warm_start=True has nothing "
+                f"to start from. Change {name}_init, or set warm_start=False."
+            )
+        return kept / total
+
     def smoothed_start(self, counts: Array) -> Array:
         """Probabilities to go on from that are near counts which are only guessed."""
         even = self.allowed() / self.allowed().sum(axis=-1, keepdims=True)
@@ -157,6 +179,13 @@ class ChainLaw(Law):
         startprob, transmat = self.startprob.given, self.transmat.given
         return ChainParams(
             even if startprob is None else startprob, staying if transmat is None else transmat
+        )
+
+    def restrict(self, params: ChainParams) -> ChainParams:
+        """Parameters of another fit, with the fixed zeros of this law."""
+        return ChainParams(
+            self.startprob.restrict(params.startprob, "startprob"),
+            self.transmat.restrict(params.transmat, "transmat"),
         )
 
     def restart(self, responsibilities: Array, data: LabelData) -> ChainParams:
