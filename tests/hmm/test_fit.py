@@ -160,7 +160,7 @@ def test_fixed_zeros_make_a_left_right_model(draw_chains):
 
 def test_states_that_are_not_needed_are_told():
     X = np.repeat([0.0, 5.0], [10, 10])[:, None] + np.linspace(0, 1, 20)[:, None]
-    with pytest.warns(ConvergenceWarning, match=r"State\(s\) \[2\] were not visited"):
+    with pytest.warns(ConvergenceWarning, match=r"State\(s\) \[2\] are not visited"):
         model = HiddenMarkovEM(
             3,
             startprob_init=[0.5, 0.5, 0.0],
