@@ -57,14 +57,16 @@ def overlapping(seed, n_features, n_components, n_rows, separation=1.5):
     rng = np.random.default_rng(seed)
     spread = 1.5 * separation / np.sqrt(n_features)
     means = spread * rng.standard_normal((n_components, n_features))
-    roots = np.eye(n_features) + 0.4 * rng.standard_normal((n_components, n_features, n_features))
+    transforms = np.eye(n_features) + 0.4 * rng.standard_normal(
+        (n_components, n_features, n_features)
+    )
     labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.full(n_components, 5.0)))
     noise = rng.standard_normal((n_rows, n_features))
-    return means[labels] + np.einsum("nij,nj->ni", roots[labels], noise)
+    return means[labels] + np.einsum("nij,nj->ni", transforms[labels], noise)
 
 
 def incomplete(seed, n_rows, n_features, rate):
-    """Correlated normal rows of which a share of the entries is missing at random."""
+    """Correlated normal rows with a fraction of the entries missing at random."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_rows, 3)) @ rng.standard_normal((3, n_features))
     X += 0.5 * rng.standard_normal(X.shape)

@@ -67,8 +67,8 @@ def of_mixture(X, n_components, covariance_type="full", init_params="kmeans"):
 
 def problems(quick):
     deaths, days = np.arange(len(LONDON_DAYS)), np.array(LONDON_DAYS)
-    for number, (share, rates) in enumerate([(0.5, (1.0, 3.0)), (0.3, (1.0, 2.5))], 1):
-        start = PoissonParams(np.array([share, 1.0 - share]), np.array(rates))
+    for number, (weight, rates) in enumerate([(0.5, (1.0, 3.0)), (0.3, (1.0, 2.5))], 1):
+        start = PoissonParams(np.array([weight, 1.0 - weight]), np.array(rates))
         yield f"London deaths, start {number}", of_model(PoissonMixture(), deaths, start, days)
     yield "Old Faithful, K=3", of_mixture(load_old_faithful().data, 3)
     shapes = [(2, 3, 500), (2, 5, 1000), (3, 8, 1500), (5, 4, 1500), (10, 10, 4000)]
@@ -125,11 +125,11 @@ def main():
     line(f"geometric mean, {slow.sum()} with EM > 200", [geometric_mean(r) for r in ratio[slow].T])
     line("largest", ratio.max(axis=0))
     print(f"\nRuns that stop by themselves at the default tol={DEFAULT_TOL:g}")
-    line("share within 1e-3 nats of the limit", (gaps < 1e-3).mean(axis=0))
+    line("fraction within 1e-3 nats of the limit", (gaps < 1e-3).mean(axis=0))
     line("median gap (nats)", np.median(gaps, axis=0), "14.1e")
     line("largest gap (nats)", gaps.max(axis=0), "14.1e")
     line("E-steps, geometric mean", [geometric_mean(e) for e in efforts.T], "14.0f")
-    print("\nreach: auto <= 0.2 where EM needs > 200, <= 1.2 on any; share >= 0.95")
+    print("\nreach: auto <= 0.2 where EM needs > 200, <= 1.2 on any; fraction >= 0.95")
 
 
 if __name__ == "__main__":

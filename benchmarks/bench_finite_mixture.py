@@ -14,7 +14,7 @@ Documents are fitted in a process of their own, which reads them from a file; it
 is printed beside that before the fit. A dense copy of the counts would take 3200 MB.
 
 Starts: on 10 sets of overlapping rows of each family, the mean gap in nats of log-likelihood to
-the best optimum known of each, and the share of fits within 0.1 nats of it.
+the best optimum known of each, and the fraction of fits within 0.1 nats of it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ A step is the difference of two fits from the same start with different `max_ite
 divided by the difference of the iterations, with tol=0. The peers are
 `sklearn.mixture.GaussianMixture` and, where scikit-learn-intelex is installed, oneDAL's
 `daal4py.em_gmm`. "limit" is the time of a step's matrix products and exponentials alone,
-at the rates of numpy measured in the same run on all threads; "share" is limit / step.
+at the rates of numpy measured in the same run on all threads; "fraction" is limit / step.
 
 The rows are drawn from the mixture with unit covariances. In the "overlapping" data the
 centers are about 3 standard deviations apart in any dimension, so that no responsibility
@@ -183,7 +183,7 @@ def bench_steps(shapes, structure, dtype, separated=False):
             line += f" {1e3 * median['onedal']:10.3f} {against_onedal[-1]:7.2f}"
         else:
             line += f" {'-':>10} {'-':>7}"
-        print(line + f" {limit_of(shape, structure, rate) / ours:7.0%}", flush=True)
+        print(line + f" {limit_of(shape, structure, rate) / ours:8.0%}", flush=True)
     summary = f"{'geometric mean':>20} {'':10} {'':10} {geometric_mean(ratios):7.2f}"
     if against_onedal:
         summary += f" {'':10} {geometric_mean(against_onedal):7.2f}"
@@ -263,7 +263,7 @@ def main():
     shapes = SHAPES[:3] if arguments.quick else SHAPES
     print(f"{os.cpu_count()} processors, {available_threads()} threads")
     header = f"{'(n, d, K)':>20} {'emlearn ms':>10} {'sklearn ms':>10} {'ratio':>7}"
-    header += f" {'oneDAL ms':>10} {'ratio':>7} {'share':>7}"
+    header += f" {'oneDAL ms':>10} {'ratio':>7} {'fraction':>8}"
     for dtype in (np.float64, np.float32):
         print(f"\nOne step, full, {np.dtype(dtype)}, overlapping\n{header}")
         bench_steps(shapes, "full", dtype)

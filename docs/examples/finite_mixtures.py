@@ -63,10 +63,10 @@ family = [("poisson", ["visits"]), ("gaussian", ["age"]), ("categorical", ["plan
 customers = make_pipeline(encode, FiniteMixtureEM(2, family=family, random_state=0)).fit(table)
 mixture = customers[-1]
 print("\nA table with counts, numbers with holes, and categories")
-for k, share in enumerate(mixture.weights_):
+for k, weight in enumerate(mixture.weights_):
     params = {name: value[k] for name, value in mixture.component_params_.items()}
     print(
-        f"  {share:.2f}: {params['rate'][0]:.1f} visits, age {params['mean'][0]:.0f}, "
+        f"  {weight:.2f}: {params['rate'][0]:.1f} visits, age {params['mean'][0]:.0f}, "
         f"basic plan {params['probability'][0, 0]:.2f}"
     )
 
@@ -74,7 +74,7 @@ for k, share in enumerate(mixture.weights_):
 
 digits, labels = load_digits(return_X_y=True)
 pixels = (digits > 7).astype(float)
-print("\nDigits, of which some are labelled: share of the others that is named rightly")
+print("\nDigits, of which some are labelled: accuracy on the others")
 print(f"  {'labelled':>8} {'these alone':>12} {'all, weight 0.05':>17} {'all, weight 1':>14}")
 for n_known in (30, 50, 100, 200):
     right = np.zeros(3)

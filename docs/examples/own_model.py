@@ -65,8 +65,8 @@ class CensoredRegression(LatentVariableModel):
 
     def initialize(self, data, rng):
         x, y, _, weight = data
-        root = np.sqrt(weight)
-        slopes = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
+        sqrt_weight = np.sqrt(weight)
+        slopes = np.linalg.lstsq(x * sqrt_weight[:, None], y * sqrt_weight, rcond=None)[0]
         return Params(slopes * rng.uniform(0.5, 1.5, len(slopes)), rng.uniform(0.5, 2.0))
 
     def e_step(self, block, params):

@@ -55,7 +55,7 @@ for i, chosen in enumerate(settings):
     )
 
 scaler, mixture = search.best_estimator_["scale"], search.best_estimator_["mixture"]
-print(f"\n{'component':>10} {'share':>7} {'duration':>9} {'waiting':>8}")
+print(f"\n{'component':>10} {'weight':>7} {'duration':>9} {'waiting':>8}")
 for k, (weight, mean) in enumerate(
     zip(mixture.weights_, scaler.inverse_transform(mixture.means_), strict=True)
 ):

@@ -308,8 +308,8 @@ class Gaussian(Family):
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
         """Factors P with inv(Sigma) = P P', in the units of the data."""
-        root = params.factor.precision_cholesky
-        return self.structure.rescale_cholesky(root, column_spec.scaling.scale)
+        precision_cholesky = params.factor.precision_cholesky
+        return self.structure.rescale_cholesky(precision_cholesky, column_spec.scaling.scale)
 
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec, fitted: Any = None
@@ -320,13 +320,13 @@ class Gaussian(Family):
         triangular P with precision = P P'). Where there are several they have to be those of
         the same covariances, and densities are as exact as "precision_cholesky" is.
         """
-        mean, covariance, root = read_published(public, self.structure)
+        mean, covariance, precision_cholesky = read_published(public, self.structure)
         scale, structure = column_spec.scaling.scale, self.structure
         if covariance is not None:
             covariance = structure.rescale(covariance, 1.0 / scale)
-        if root is not None:
-            root = structure.rescale_cholesky(root, 1.0 / scale)
-            factor = structure.factor_from_cholesky(root, mean.shape)
+        if precision_cholesky is not None:
+            precision_cholesky = structure.rescale_cholesky(precision_cholesky, 1.0 / scale)
+            factor = structure.factor_from_cholesky(precision_cholesky, mean.shape)
         else:
             assert covariance is not None
             try:
@@ -340,10 +340,10 @@ class Gaussian(Family):
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:
         """Coordinates in which published parameters are of moderate size; without a ridge."""
-        mean, covariance, root = read_published(public, self.structure)
-        if root is not None:
+        mean, covariance, precision_cholesky = read_published(public, self.structure)
+        if precision_cholesky is not None:
             # Squares of precisions may be beyond the range of float64 before they are scaled.
-            width = self.structure.conditional_deviation(root, mean.shape)
+            width = self.structure.conditional_deviation(precision_cholesky, mean.shape)
         else:
             assert covariance is not None
             matrices = [
@@ -372,8 +372,10 @@ class Gaussian(Family):
         rows = rng.standard_normal((len(labels), n_features))
         for k in range(n_components):
             own = labels == k
-            root = self.structure.sample_root(params.factor.precision_cholesky, k, n_features)
-            rows[own] = params.mean[k] + rows[own] @ root.T
+            cholesky = self.structure.covariance_cholesky(
+                params.factor.precision_cholesky, k, n_features
+            )
+            rows[own] = params.mean[k] + rows[own] @ cholesky.T
         return column_spec.scaling.to_units(rows)
 
     # ---- for accelerators -------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What can be asked of a fitted hidden Markov model."""
+"""Predictions, scores and samples of a fitted hidden Markov model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Array = NDArray[Any]
 
 
 class ChainDecoding(DensityMixin, BaseEstimator):
-    """States, scores and samples of a fitted model."""
+    """Predictions, scores and samples of a fitted model."""
 
     @abstractmethod
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
-        """Rows as an array of the family's kind."""
+        """The rows, as an array that the family accepts."""
 
     @abstractmethod
     def _emissions(self) -> Emissions:
@@ -35,89 +35,89 @@ class ChainDecoding(DensityMixin, BaseEstimator):
     def _law_params(self) -> ChainParams:
         """The published probabilities of the chain."""
 
-    def _log_densities(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
-        """Log-densities (n_components, n_rows) of rows, and the sequences they form."""
+    def _emission_log_density(self, X: Any, lengths: Any) -> tuple[Array, Sequences]:
+        """Log-densities (n_components, n_rows) of the rows, and their sequences."""
         check_is_fitted(self)
         X = self._read_rows(X)
         sequences = Sequences.of_lengths(read_lengths(lengths, X.shape[0]))
         return self._emissions().log_density(X), sequences
 
-    def _smooth(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
-        """Posterior probabilities, log-likelihoods of the sequences, and these."""
-        joint, sequences = self._log_densities(X, lengths)
+    def _forward_backward(self, X: Any, lengths: Any) -> tuple[Array, Array, Sequences]:
+        """Posterior probabilities, log-likelihoods of the sequences, and the sequences."""
+        joint, sequences = self._emission_log_density(X, lengths)
         found = forward_backward(joint, sequences, *self._law_params())
         return joint, found.log_likelihood, sequences
 
     def predict(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
-        """Most probable states of each sequence, all rows together (Viterbi).
+        """Most probable path of states through each sequence (Viterbi).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
 
         Returns
         -------
         states : ndarray of shape (n_samples,)
-            Indices of states, or their labels if `fit` was given labels (-1 for a
-            state without one). Of paths of equal probability the one with the lower
-            states is taken, from the end.
+            Indices of the states, or their labels if `fit` was given labels (-1 for a state
+            without a label). Ties between paths go to the lower state, starting from the
+            last row.
         """
         return self.decode(X, lengths)[1]
 
     def decode(
         self, X: ArrayLike, lengths: ArrayLike | None = None, algorithm: str = "viterbi"
     ) -> tuple[float, Array]:
-        """States of the rows, and how probable they are.
+        """States of the rows, and the probability of their path.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         algorithm : {"viterbi", "map"}, default="viterbi"
-            "viterbi": the most probable path; "map": the most probable state of each row
-            by itself, which makes the fewest errors on average, but may string together
-            states between which there is no transition.
+            "viterbi": the most probable path. "map": the most probable state of each single
+            row. This has the smallest expected number of errors, but the path may contain
+            transitions of probability zero.
 
         Returns
         -------
         log_probability : float
-            Log-density of the states and the rows together, summed over the sequences;
-            -inf for a path that is not possible.
+            Joint log-density of the states and the rows, summed over the sequences. -inf
+            for an impossible path.
         states : ndarray of shape (n_samples,)
-            As of `predict`.
+            As returned by `predict`.
         """
         if algorithm not in _ALGORITHMS:
             raise ValueError(f"algorithm must be one of {sorted(_ALGORITHMS)}, got {algorithm!r}.")
-        joint, sequences = self._log_densities(X, lengths)
+        joint, sequences = self._emission_log_density(X, lengths)
         score, states = _ALGORITHMS[algorithm](joint, sequences, *self._law_params())
         return score, self._named(states)
 
     def _named(self, states: NDArray[np.intp]) -> Array:
-        """States by the labels of fit, if there were any."""
+        """Labels of the states, if `fit` was given labels."""
         classes = getattr(self, "classes_", None)
         return states if classes is None else classes_of(states, classes)
 
     def predict_proba(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
-        """Probability of each state in each row, given the whole sequence (smoothed).
+        """Posterior probability of each state in each row, given the whole sequence.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_components)
-            Rows add up to one.
+            Each row sums to one.
         """
-        return np.ascontiguousarray(self._smooth(X, lengths)[0].T)
+        return np.ascontiguousarray(self._forward_backward(X, lengths)[0].T)
 
     def score_samples(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Log-likelihood of each sequence.
@@ -127,14 +127,14 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
 
         Returns
         -------
         log_likelihood : ndarray of shape (n_sequences,)
-            Natural logarithm of the density of the sequence, in the units of X.
+            Natural logarithm of the density of each sequence, in the units of X.
         """
-        return self._smooth(X, lengths)[1]
+        return self._forward_backward(X, lengths)[1]
 
     def score(
         self,
@@ -143,7 +143,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Mean log-likelihood per row, weighted: comparable between data of any length.
+        """Weighted mean log-likelihood per row, comparable between data of any length.
 
         Parameters
         ----------
@@ -152,14 +152,14 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         y : Ignored
             Present for compatibility with pipelines.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Weights of the sequences; None means 1 each.
+            Weights of the sequences. None means 1 each.
 
         Returns
         -------
         log_likelihood : float
-            In nats per row. (The `score` of hmmlearn is the sum over the rows.)
+            In nats per row. (In hmmlearn, `score` is the sum over the rows.)
         """
         log_likelihood, n_rows = self._total(X, lengths, sample_weight, y)
         return log_likelihood / n_rows
@@ -167,8 +167,8 @@ class ChainDecoding(DensityMixin, BaseEstimator):
     def _total(
         self, X: Any, lengths: Any, sample_weight: Any, y: Any = None
     ) -> tuple[float, float]:
-        """Log-likelihood and number of rows, both weighted."""
-        _, log_likelihood, sequences = self._smooth(X, lengths)
+        """Weighted log-likelihood and weighted number of rows."""
+        _, log_likelihood, sequences = self._forward_backward(X, lengths)
         check_one_for_each_row(y, sequences.n_rows, sequences=True)
         weight = read_weight(sample_weight, len(sequences), "sequence")
         if weight is None:
@@ -185,21 +185,21 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Akaike's information criterion; the lower the better.
+        """Akaike's information criterion; lower is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Weights of the sequences; None means 1 each.
+            Weights of the sequences. None means 1 each.
 
         Returns
         -------
         aic : float
-            -2 log-likelihood + 2 x number of parameters. Fixed zeros are no parameters.
+            -2 log-likelihood + 2 x number of parameters, not counting fixed zeros.
         """
         return -2.0 * self._total(X, lengths, sample_weight)[0] + 2.0 * self._n_parameters()
 
@@ -209,21 +209,21 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Bayesian information criterion; the lower the better.
+        """Bayesian information criterion; lower is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, one sequence after another.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Weights of the sequences; None means 1 each.
+            Weights of the sequences. None means 1 each.
 
         Returns
         -------
         bic : float
-            -2 log-likelihood + log(number of rows, weighted) x number of parameters.
+            -2 log-likelihood + log(weighted number of rows) x number of parameters.
         """
         log_likelihood, n_rows = self._total(X, lengths, sample_weight)
         return -2.0 * log_likelihood + np.log(n_rows) * self._n_parameters()
@@ -234,16 +234,16 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows; if there are `lengths`, ignored.
+            Number of rows. Ignored if `lengths` is given.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means one sequence.
+            Numbers of rows of the sequences. None means one sequence of `n_samples` rows.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
             Rows, one sequence after another.
         states : ndarray of shape (n_samples,)
-            Their states, or the labels of these.
+            Their states, or the labels of the states.
         """
         check_is_fitted(self)
         if lengths is None:
@@ -262,7 +262,7 @@ class ChainDecoding(DensityMixin, BaseEstimator):
 def _draw_states(
     sequences: Sequences, startprob: Array, transmat: Array, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Paths of chains: a step in time for all of them together."""
+    """Draw paths of chains, one step in time for all of them at once."""
     packed = sequences.packed
     states = np.empty(sequences.n_rows, np.intp)
     uniform = rng.random(sequences.n_rows)
@@ -277,9 +277,9 @@ def _draw_states(
 
 
 def _bounds(probability: Array) -> Array:
-    """Bounds of the parts of the unit interval that belong to the states, but the last.
+    """Upper bounds of the parts of the unit interval that belong to the states, but the last.
 
-    Divided by the sum as it is rounded, so that no state of probability 0 has a part.
+    Dividing by the rounded sum ensures that a state of probability 0 has an empty part.
     """
     edges = np.cumsum(probability, axis=-1)
     return edges[..., :-1] / edges[..., -1:]
@@ -295,9 +295,9 @@ def _decode_viterbi(
 def _decode_map(
     joint: Array, sequences: Sequences, startprob: Array, transmat: Array
 ) -> tuple[float, NDArray[np.intp]]:
-    smoothed = joint.copy()
-    forward_backward(smoothed, sequences, startprob, transmat)
-    states = smoothed.argmax(axis=0)
+    posterior = joint.copy()
+    forward_backward(posterior, sequences, startprob, transmat)
+    states = posterior.argmax(axis=0)
     score = joint[states, np.arange(len(states))].sum()
     score += log_of(startprob)[states[sequences.first]].sum()
     inner = np.delete(np.arange(len(states)), sequences.first)

@@ -1,4 +1,4 @@
-"""HiddenMarkovEM: the hidden Markov model as a scikit-learn estimator."""
+"""HiddenMarkovEM: hidden Markov models as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from emlearn.latent import (
     ChainLaw,
     ChainParams,
     LabelModel,
+    LabelParams,
     Observations,
     Sequences,
 )
@@ -42,50 +43,50 @@ Array = NDArray[Any]
 class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
-    Rows follow each other in time. Each belongs to a hidden state; the states form a
-    Markov chain, and the rows of a state follow one distribution of any family.
+    The rows are observations in order of time. Each row belongs to a hidden state. The states
+    form a Markov chain, and the rows of a state follow a distribution of any family.
 
     Parameters
     ----------
     n_components : int, default=None
-        Number of states. None means as many as there are classes in `y` with
-        ``use_labels=True``, and otherwise one.
+        Number of states. None means the number of classes in `y` with ``use_labels=True``,
+        and one otherwise.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a state, as in `FiniteMixtureEM`: "gaussian",
-        "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions` or of
-        your own, or a list of families with the columns that each describes.
-        `emlearn.distributions.Mixture` makes a mixture of any family the distribution of
-        each state.
+        "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions`, a
+        family of your own, or a list of families with the columns that each describes. With
+        `emlearn.distributions.Mixture`, each state has a mixture of any family.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        Structure of the covariances if `family` is "gaussian": a matrix each, one matrix
-        for all, a diagonal matrix each, or one variance each. Otherwise unused.
+        Structure of the covariances if `family` is "gaussian": a matrix for each state, one
+        matrix for all, a diagonal matrix for each, or a single variance for each. Otherwise
+        unused.
     startprob_init : array-like of shape (n_components,), default=None
-        Probabilities of the first state to start from. Zeros stay zeros. None means all
-        are equal.
+        Starting probabilities of the first state. Zeros stay zeros, also with
+        ``warm_start=True``. None means that all are equal.
     transmat_init : array-like of shape (n_components, n_components), default=None
-        Probabilities of the next state (column) given the last (row), to start from.
-        Zeros stay zeros: a triangular matrix is a left-right model. None means that states
-        last, with no other preference.
+        Starting probabilities of the next state (column) given the last one (row). Zeros
+        stay zeros, also with ``warm_start=True``: a triangular matrix gives a left-right
+        model. None favors staying in a state and treats all moves alike.
     startprob_alpha : float or array-like of shape (n_components,), default=0.0
-        Pseudo-counts of the first state: its prior is Dirichlet(1 + startprob_alpha). Fixed
-        zeros have none. 0 is maximum likelihood.
+        Pseudo-counts of the first state. The prior is Dirichlet(1 + startprob_alpha), without
+        the fixed zeros. 0 is maximum likelihood.
     transmat_alpha : float or array-like of shape (n_components, n_components), default=0.0
-        The same for the transitions from each state.
+        Pseudo-counts of the transitions from each state, in the same way.
     use_labels : bool, default=False
-        Whether `y`, if given to `fit`, holds states of the rows. By default it is ignored,
-        since a Pipeline passes its target to every step.
+        Whether the `y` passed to `fit` holds known states. The default is False, because a
+        Pipeline passes its target to every step.
     {tol}
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto" is "search". "rows": each state around a few consecutive rows
-        drawn at random; "random": random responsibilities (all states start near the
-        average row: slow); "search": from the best of many short runs from "rows", changed
-        as long as that pays (see `search`). An array of shape (n_samples, n_components)
-        gives the responsibilities themselves; so does a callable, ``init_params(X,
-        n_components, rng)``, rng being a `numpy.random.Generator` and X the rows of the
-        sequences of positive weight, longest first. If each state has rows that are known
-        to be its own, it starts from these, whatever is chosen here.
+        How to start. "auto": as "search". "rows": each state starts at a few consecutive rows drawn at random.
+        "random": random responsibilities; all states start close to the average row, so EM
+        is slow. "search": the best of many short runs from "rows", modified as long as this
+        improves it (see `search`). An array of shape (n_samples, n_components): the
+        responsibilities. A callable: ``init_params(X, n_components, rng)`` returns the
+        responsibilities. `rng` is a `numpy.random.Generator`, and `X` holds the rows of the
+        sequences of positive weight, longest first. If every state has rows known to belong
+        to it, each starts from these rows, whatever is chosen here.
     {search}
     {accelerate}
     {random_state}
@@ -99,14 +100,15 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     startprob_ : ndarray of shape (n_components,)
         Probabilities of the first state.
     transmat_ : ndarray of shape (n_components, n_components)
-        Probabilities of the next state (column) given the last (row).
+        Probabilities of the next state (column) given the last one (row).
     component_params_ : dict of str to ndarray
-        Parameters of the states by name, in the units of the data; the first axis is the
-        state. For example "probability", "rate", "mean", "covariance".
+        Parameters of the states by name, such as "probability", "rate", "mean" or
+        "covariance", in the units of the data. The first axis is the state.
     levels_ : list of ndarray or None, of length n_features
-        Codes of the levels of each column of items, in the order of their probabilities:
-        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
-        in state k. None for a column without levels. Only if the family has levels.
+        Codes of the levels of each categorical column:
+        ``component_params_["probability"][k, j, l]`` is the probability of the code
+        ``levels_[j][l]`` in state k. None for a column without levels. Only if the family
+        has levels.
     means_ : ndarray of shape (n_components, n_features)
         Means. Only if the family is Gaussian.
     covariances_ : ndarray
@@ -114,16 +116,17 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         (n_components, n_features) if "diag", (n_components,) if "spherical". Only if the
         family is Gaussian.
     family_ : Family
-        The family fitted.
+        The fitted family.
     n_components_ : int
         Number of states.
     classes_ : ndarray of shape (n_classes,)
-        Labels of the states, sorted; state c is that of label c. Only if some were known.
+        Sorted labels of the states: state c has the label ``classes_[c]``. Only if some
+        labels were known.
     {converged_}
     {n_iter_}
     log_likelihood_ : float
-        Total log-likelihood of the sequences (and of the states that were known of them),
-        weighted, at the parameters returned.
+        Total weighted log-likelihood of the sequences, and of their known states, at the
+        fitted parameters.
     {lower_bound_}
     {lower_bounds_}
     {history_}
@@ -133,17 +136,16 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     See Also
     --------
-    FiniteMixtureEM : The same families, for rows that are independent of each other.
-    emlearn.distributions : The families, their priors and their parameters.
+    FiniteMixtureEM : The same families, for independent rows.
+    emlearn.distributions : The families with their priors and parameters.
 
     Notes
     -----
-    NaN is a missing entry, which is integrated out: exact if entries are missing at
-    random. A row of which all is missing is a step in time about which nothing is known.
+    NaN means a missing entry. Missing entries are integrated out, which is exact if they are
+    missing at random. A row with only missing entries is a time step without an observation.
 
-    A state from which no transition was seen keeps its row of `transmat_`, and a state
-    that was never visited its distribution, unless a prior says otherwise; a warning
-    reports states that were not visited.
+    Without a prior, a state that is never left keeps its row of `transmat_`, and a state that
+    is never visited keeps its distribution. A warning names the states that are not visited.
 
     References
     ----------
@@ -159,7 +161,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     Examples
     --------
-    Eruptions of Old Faithful follow each other, and after a short one a long one is due:
+    After a short eruption of Old Faithful, the next one is usually long:
 
     >>> from emlearn import HiddenMarkovEM
     >>> from emlearn.datasets import load_old_faithful
@@ -241,17 +243,17 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows to fit, one sequence after another; NaN is a missing entry.
+            Rows to fit, one sequence after another. NaN means a missing entry.
         y : array-like of shape (n_samples,), default=None
-            States of the rows with ``use_labels=True``, otherwise ignored: integers,
-            booleans or strings. A state is not known where `y` is -1, NaN, None, pandas.NA
-            or an empty category. Integers that all lie between 0 and n_components - 1 are
-            the numbers of the states. Other labels are classes, of which, sorted, class c
-            is state c. None means that no state is known.
+            States of the rows: integers, booleans or strings. Ignored unless
+            ``use_labels=True``. A state is unknown where `y` is -1, NaN, None, pandas.NA or an
+            empty category. If all labels are integers between 0 and n_components - 1, they
+            are the indices of the states. Other labels are sorted: state c has the c-th
+            label. None means that no state is known.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
-            Weights of the sequences, >= 0; weight w has the effect of w copies of the
+            Weights of the sequences, >= 0. A weight w has the same effect as w copies of the
             sequence. None means 1 each.
 
         Returns
@@ -263,7 +265,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         ------
         ValueError
             If a hyperparameter, the rows, the lengths, the states or the weights are
-            invalid, or if every start failed.
+            invalid, or if every start fails.
         """
         rows, _ = self._read(X)
         n_rows = rows.shape[0]
@@ -288,8 +290,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         self._publish_components(family, fit.params)
         if unvisited.size:
             warn_user(
-                f"State(s) {unvisited.tolist()} were not visited: fewer than n_components="
-                f"{self.n_components_} describe the data. Use fewer.",
+                f"State(s) {unvisited.tolist()} are not visited: the data need fewer than "
+                f"n_components={self.n_components_} states. Use fewer.",
                 ConvergenceWarning,
             )
         return self._report(fit, "Use a stronger prior (alpha of the family).")
@@ -300,6 +302,13 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
             read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
+
+    def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
+        """With `warm_start`, the published parameters, with the zeros of the hyperparameters."""
+        last = super()._last_params(family, column_spec)
+        if last is None:
+            return None
+        return last._replace(law=self._law(self.n_components_).restrict(last.law))
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
         return read_table(
@@ -318,7 +327,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         return family
 
     def _unvisited(self, model: LabelModel, fit: Fit) -> Array:
-        """States that no row is expected to be in."""
+        """States without expected visits."""
         precomputed = model.precompute(fit.params)
         visits = np.sum(
             [model.posterior(block, precomputed)[1].visits for block in fit.data.blocks], axis=0
@@ -339,9 +348,9 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         X : array-like of shape (n_samples, n_features)
             Rows to fit, one sequence after another.
         y : array-like of shape (n_samples,), default=None
-            See `fit`. States that are known there are not taken for granted here.
+            See `fit`. The path that is returned need not agree with these states.
         lengths : array-like of shape (n_sequences,), default=None
-            Numbers of rows of the sequences; None means that all rows are one.
+            Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
             See `fit`.
 
@@ -365,20 +374,20 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         n_features: int | None = None,
         **hyperparameters: Any,
     ) -> Self:
-        """A model of known parameters, ready to decode, score and sample without a fit.
+        """A model with known parameters, which can predict, score and sample without a fit.
 
         Parameters
         ----------
         startprob : array-like of shape (n_components,)
             Probabilities of the first state.
         transmat : array-like of shape (n_components, n_components)
-            Probabilities of the next state (column) given the last (row).
+            Probabilities of the next state (column) given the last one (row).
         component_params : dict of str to array-like
-            Parameters of the states, as `component_params_` of a fitted model.
+            Parameters of the states, like `component_params_` of a fitted model.
         family : str, Family or list of (family, columns), default="gaussian"
             Distribution of the rows of a state.
         n_features : int, default=None
-            Number of features; None takes it from the parameters.
+            Number of features. None takes it from the parameters.
         **hyperparameters : object
             Other hyperparameters of the estimator.
 
@@ -390,7 +399,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         Raises
         ------
         ValueError
-            If a parameter is missing or invalid; names it.
+            If a parameter is missing or invalid. The message names it.
 
         Examples
         --------
@@ -425,7 +434,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     @property
     def means_(self) -> Array:
-        """Means of Gaussian states, (n_components, n_features): those of `component_params_`."""
+        """Means of Gaussian states (n_components, n_features), from `component_params_`."""
         return self._gaussian_parameter("means_", "mean")
 
     @means_.setter
@@ -435,7 +444,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     @property
     def covariances_(self) -> Array:
-        """Covariances of Gaussian states: those of `component_params_`."""
+        """Covariances of Gaussian states, from `component_params_`."""
         return self._gaussian_parameter("covariances_", "covariance")
 
     @covariances_.setter
@@ -446,8 +455,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     def _gaussian_parameter(self, attribute: str, name: str) -> Array:
         if not isinstance(getattr(self, "family_", None), Gaussian):
             raise AttributeError(
-                f"{type(self).__name__} has {attribute} only once it is fitted, and if the family "
-                "is Gaussian; see component_params_."
+                f"{type(self).__name__} has {attribute} only if it is fitted and its family is "
+                "Gaussian. See component_params_."
             )
         parameter: Array = self.component_params_[name]
         return parameter

@@ -1,4 +1,4 @@
-"""From what a user gives to `HiddenMarkovEM` to what its model takes."""
+"""Reading of the probabilities that a user passes to `HiddenMarkovEM`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SUM_TOLERANCE = 1e-6
 
 
 def read_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str) -> Probabilities:
-    """Probabilities to start from, and their Dirichlet prior.
+    """Starting probabilities and their Dirichlet prior.
 
     Raises
     ------
     ValueError
-        If the probabilities have another shape, or are negative, or a row does not sum to
-        one; or if the pseudo-counts have another shape, or are negative.
+        If the probabilities have the wrong shape, are negative, or do not sum to one in a
+        row, or if the pseudo-counts have the wrong shape or are negative.
     """
     pseudocounts = as_numbers(alpha, f"{name}_alpha")
     if pseudocounts.shape not in ((), shape):
@@ -40,12 +40,13 @@ def read_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str)
 
 
 def check_probabilities(given: Any, shape: tuple[int, ...], name: str) -> Array:
-    """Probabilities, of which each row sums to one.
+    """Read probabilities and check that each row sums to one.
 
     Raises
     ------
     ValueError
-        If the shape differs, one is negative or not finite, or a row does not sum to one.
+        If the shape is wrong, an entry is negative or not finite, or a row does not sum to
+        one.
     """
     array = as_numbers(given, name)
     if array.shape != shape:

@@ -32,7 +32,7 @@ class PooledEstimates:
     pvalue : ndarray of shape (n_estimates,)
         Two-sided p-value of the quantity being 0.
     fraction_missing_information : ndarray of shape (n_estimates,)
-        Share of the information about the quantity that was lost with the missing entries.
+        Fraction of the information about the quantity that was lost with the missing entries.
     within_variance, between_variance : ndarray of shape (n_estimates,)
         Mean of the variances, and variance of the estimates over the imputations.
     n_imputations : int
@@ -117,11 +117,11 @@ def pool_estimates(
     if not (np.isfinite(total).all() and np.isfinite(estimate).all()):
         raise ValueError("estimates or variances are so large that their squares overflow.")
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(total > 0.0, extra / total, 0.0)
-        df = (m - 1.0) / share**2
+        fraction = np.where(total > 0.0, extra / total, 0.0)
+        df = (m - 1.0) / fraction**2
         if df_complete is not None and np.isfinite(df_complete):
-            observed = (df_complete + 1.0) / (df_complete + 3.0) * df_complete * (1.0 - share)
-            df = 1.0 / (share**2 / (m - 1.0) + 1.0 / observed)
+            observed = (df_complete + 1.0) / (df_complete + 3.0) * df_complete * (1.0 - fraction)
+            df = 1.0 / (fraction**2 / (m - 1.0) + 1.0 / observed)
         increase = np.where(within > 0.0, extra / within, np.inf)
         lost = (increase + 2.0 / (df + 3.0)) / (increase + 1.0)
         error = np.sqrt(total)

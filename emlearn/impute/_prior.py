@@ -37,8 +37,8 @@ _WEAK = 0.01
 _NEXT_TO_NONE = 1e-8
 # Smallest eigenvalue of the correlations, times the rows of a pair, above which none can hide.
 _NO_RELATION = 8.0
-# Share of the smallest eigenvalue that pseudo-rows may add without any effect worth a choice: the
-# regressions of one column on others change by no more than that.
+# Fraction of the smallest eigenvalue that pseudo-rows may add without a relevant effect: the
+# regressions of one column on others change by no more than this.
 _NO_MATTER = 0.05
 # Variance across a relation, in variances of the columns: less would cost digits of what the
 # relation does not determine. It is the same for any strength, so that the density across a

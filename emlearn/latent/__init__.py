@@ -1,4 +1,4 @@
-"""The discrete latent label that mixtures and hidden Markov models have in common."""
+"""The discrete latent label of mixtures and hidden Markov models."""
 
 from emlearn.latent.chain.law import ChainLaw, ChainParams, Probabilities
 from emlearn.latent.chain.sequences import Sequences

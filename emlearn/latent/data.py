@@ -20,22 +20,22 @@ from emlearn.latent.labels import KnownLabels
 Array = NDArray[Any]
 Index = NDArray[np.intp]
 
-# Rows from which starts are drawn: enough to tell clusters, few enough to cost little.
+# Number of rows from which starts are drawn: enough to show clusters, few enough to be cheap.
 _SAMPLE_ROWS = 10_000
 _SAMPLE_ROWS_PER_COMPONENT = 100
 
 
 class Observations(NamedTuple):
-    """Rows, and what is known of their labels and their order.
+    """Rows, with their known labels and their sequences.
 
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_rows, n_features)
         The rows.
     labels : ndarray of shape (n_rows,) or None
-        Component or state of each row, `UNKNOWN` where it is not known; None if none is.
+        Component or state of each row, `UNKNOWN` where it is unknown. None if all are unknown.
     sequences : Sequences or None
-        Which rows form sequences; None where rows are independent.
+        Which rows form sequences. None if the rows are independent.
     """
 
     X: Any
@@ -43,7 +43,7 @@ class Observations(NamedTuple):
     sequences: Sequences | None = None
 
     def take(self, chosen: Index) -> Observations:
-        """Some of the rows, or of the sequences, in that order; they may repeat."""
+        """The chosen rows or sequences, in the order of `chosen`, which may repeat some."""
         sequences, rows = (None, chosen)
         if self.sequences is not None:
             sequences, rows = self.sequences.select(chosen)
@@ -53,16 +53,16 @@ class Observations(NamedTuple):
 
 
 class Distinct(NamedTuple):
-    """The distinct rows, in an order that does not depend on that of the rows.
+    """The distinct rows. Their order does not depend on the order of the rows.
 
     Attributes
     ----------
     first : ndarray of shape (n_distinct,)
-        Position of a row of each kind.
+        Position of one copy of each distinct row.
     group : ndarray of shape (n_rows,)
-        Which kind each row is of.
+        Which distinct row each row is a copy of.
     weight : ndarray of shape (n_distinct,)
-        Sum of the weights of the rows of each kind.
+        Sum of the weights of the copies of each distinct row.
     """
 
     first: Index
@@ -72,24 +72,24 @@ class Distinct(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelBlock:
-    """Some rows; of sequences, some whole ones.
+    """Some rows, or some whole sequences.
 
     Attributes
     ----------
     parts : tuple of (slice, object)
-        Encoded rows, a manageable number at a time, and where they are in the block.
+        Encoded rows in parts of limited size, and their place in the block.
     n_rows : int
         Number of rows.
     weight : ndarray or None
-        Weights of the rows, or of the sequences; None means 1 each.
+        Weights of the rows or sequences; None means 1 each.
     known : KnownLabels or None
-        What is known of the labels.
+        Known labels.
     sequences : Sequences or None
         Which rows of the block form sequences.
     origin : ndarray or None
-        Positions of the sequences among those given.
+        Positions of the sequences in the input.
     workspace : Workspace
-        Scratch memory shared by the blocks of a data set.
+        Scratch memory for all blocks of a data set.
     """
 
     parts: tuple[tuple[slice, Any], ...]
@@ -103,24 +103,24 @@ class LabelBlock:
 
 @dataclass(frozen=True)
 class LabelData:
-    """All rows of positive weight, in the order in which they are worked on.
+    """All rows of positive weight, in the order in which they are processed.
 
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_rows, n_features)
-        The rows; of copies, if merged, one.
+        The rows. Merged copies appear once.
     labels : ndarray of shape (n_rows,) or None
-        See `Observations`; copies with different labels are different rows.
+        See `Observations`. Copies with different labels count as different rows.
     weight : ndarray or None
-        Weights of the rows (the sum over the copies merged), or of the sequences.
+        Weights of the rows (summed over merged copies), or of the sequences.
     sequences : Sequences or None
         See `Observations`.
     origin : ndarray of shape (n_rows,) or None
-        Positions of the rows among those given; None if they are the same.
+        Positions of the rows in the input. None if they are unchanged.
     column_spec : object
-        What the family learned of the columns.
+        What the family learned about the columns.
     rows : object
-        The rows, encoded.
+        The encoded rows.
     blocks : tuple of LabelBlock
         The rows, cut into blocks.
     """
@@ -157,17 +157,17 @@ class LabelData:
 
     @cached_property
     def distinct(self) -> Distinct:
-        """The distinct rows: what is drawn at random for a start is drawn from these.
+        """The distinct rows, from which starts draw at random.
 
-        Thus neither the order of the rows nor copies in the place of weights change a start.
-        Rows of sequences are copies where the whole sequences are.
+        So a start depends neither on the order of the rows nor on whether copies or weights
+        are given. Rows of sequences are copies only if the whole sequences are.
         """
         if self.sequences is None:
             return group_copies(hash_rows(self.X, self.labels), self.row_weight)
         return _distinct_in_sequences(hash_rows(self.X, self.labels), self.sequences, self.weight)
 
     def sample(self, n_components: int, rng: np.random.Generator) -> tuple[Index, Array]:
-        """Distinct rows of small data, or of a random choice of large, and their weights."""
+        """Distinct rows and their weights. Large data are subsampled at random first."""
         size = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT * n_components)
         if self.n_rows <= size:
             first, _, weight = self.distinct
@@ -185,7 +185,7 @@ def prepare_rows(
     n_components: int,
     unlabelled_weight: float,
 ) -> LabelData:
-    """Drop independent rows of weight zero, merge copies, encode, cut into blocks."""
+    """Drop rows of weight zero, merge copies, encode the rows and cut them into blocks."""
     X, labels, _ = observed
     origin = None
     if labels is not None and unlabelled_weight != 1.0:
@@ -196,7 +196,7 @@ def prepare_rows(
         if not origin.size:
             raise ValueError(
                 "No row has a positive weight: with unlabelled_weight=0 only rows of known class "
-                "count, and their weights are 0."
+                "count, and all of these have weight 0."
             )
         X, weight = X[origin], weight[origin]
         labels = None if labels is None else labels[origin]
@@ -226,7 +226,7 @@ def prepare_rows(
 def prepare_sequences(
     observed: Observations, weight: Array | None, family: Family, n_components: int
 ) -> LabelData:
-    """Drop sequences of weight zero, sort by length, encode, cut into blocks."""
+    """Drop sequences of weight zero, sort by length, encode and cut into blocks."""
     sequences = observed.sequences
     if sequences is None:
         sequences = Sequences.of_lengths(np.array([observed.X.shape[0]]))
@@ -249,7 +249,7 @@ def prepare_sequences(
 
 
 def take_rows(data: LabelData, chosen: Index, family: Family, n_components: int) -> LabelData:
-    """Some of the rows, in the coordinates of all."""
+    """Some of the rows, with the column spec of all of them."""
     part = replace(
         data,
         X=data.X[chosen],
@@ -262,7 +262,7 @@ def take_rows(data: LabelData, chosen: Index, family: Family, n_components: int)
 
 
 def take_sequences(data: LabelData, chosen: Index, family: Family, n_components: int) -> LabelData:
-    """Some of the sequences, in the coordinates of all."""
+    """Some of the sequences, with the column spec of all of them."""
     assert data.sequences is not None
     sequences, rows = data.sequences.select(chosen)
     given = np.concatenate([block.origin for block in data.blocks])
@@ -300,18 +300,18 @@ def _cut_rows(data: LabelData, family: Family, n_components: int) -> tuple[Label
 def _cut_sequences(
     data: LabelData, family: Family, n_components: int, origin: Index
 ) -> tuple[LabelBlock, ...]:
-    """Blocks of whole sequences: those that begin in the same stretch of rows."""
+    """Blocks of whole sequences: each holds those that start in the same range of rows."""
     assert data.sequences is not None
     workspace = Workspace()
     slices = family.slices(data.X, n_components)
     size = max(-(-data.n_rows // len(slices)), 1)
     row_weight = data.row_weight
     group = data.sequences.first // size
-    begins = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
+    starts = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     blocks = []
-    for begin, end in zip(begins, [*begins[1:], len(group)], strict=True):
-        sequences = Sequences.of_lengths(data.sequences.lengths[begin:end])
-        offset, n_rows = int(data.sequences.edges[begin]), sequences.n_rows
+    for start, end in zip(starts, [*starts[1:], len(group)], strict=True):
+        sequences = Sequences.of_lengths(data.sequences.lengths[start:end])
+        offset, n_rows = int(data.sequences.edges[start]), sequences.n_rows
         edges = np.linspace(0, n_rows, max(1, round(n_rows / size)) + 1).astype(int).tolist()
         within = [slice(start, stop) for start, stop in pairwise(edges)]
         rows = family.cut(
@@ -325,10 +325,10 @@ def _cut_sequences(
             LabelBlock(
                 tuple(zip(within, rows, strict=True)),
                 n_rows,
-                None if data.weight is None else data.weight[begin:end],
+                None if data.weight is None else data.weight[start:end],
                 KnownLabels.find(labels),
                 sequences,
-                origin[begin:end],
+                origin[start:end],
                 workspace,
             )
         )
@@ -336,7 +336,7 @@ def _cut_sequences(
 
 
 def hash_rows(X: Any, labels: Index | None) -> NDArray[np.uint64]:
-    """A hash of 64 bits of each row and its label: the same for rows that are equal."""
+    """A 64-bit hash of each row and its label. Equal rows have equal hashes."""
     n_rows, n_features = X.shape
     factors = np.random.default_rng(0).integers(1 << 63, size=n_features + 1, dtype=np.uint64)
     factors |= np.uint64(1)
@@ -353,7 +353,7 @@ def hash_rows(X: Any, labels: Index | None) -> NDArray[np.uint64]:
 
 
 def group_copies(hashed: NDArray[np.uint64], weight: Array) -> Distinct:
-    """What is equal as far as a hash can tell, in the order of the hash."""
+    """Group rows with equal hashes, in the order of the hashes."""
     _, first, group = np.unique(hashed, return_index=True, return_inverse=True)
     return Distinct(first, group, np.bincount(group, weight))
 
@@ -361,9 +361,9 @@ def group_copies(hashed: NDArray[np.uint64], weight: Array) -> Distinct:
 def _distinct_in_sequences(
     hashed: NDArray[np.uint64], sequences: Sequences, weight: Array | None
 ) -> Distinct:
-    """Rows of the sequences that are distinct as wholes."""
+    """The rows of the distinct sequences."""
     time = np.arange(sequences.n_rows) - np.repeat(sequences.first, sequences.lengths)
-    # A row counts for more than itself: what it is, and where in the sequence.
+    # The hash of a sequence depends on its rows and on their places in it.
     placed = _mixed(hashed + _mixed(time.astype(np.uint64) + np.uint64(1)))
     whole = np.add.reduceat(placed, sequences.first)
     one = np.ones(len(sequences)) if weight is None else weight
@@ -374,15 +374,15 @@ def _distinct_in_sequences(
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Integers of 64 bits in which each bit depends on all (the finalizer of SplitMix64)."""
+    """Mix 64-bit integers so that each bit depends on all (the finalizer of SplitMix64)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
 
 
 def _bits(values: Array) -> Array:
-    # Adding 0 makes -0 the same as 0. The low bits of small integers are all zero, and
-    # products carry upwards only. All NaN are one missing entry.
+    # Adding 0 turns -0 into 0, and all NaN become the same NaN. The low bits of small integers
+    # are zero and products only carry upward, so high bits are mixed into the low ones.
     numbers = values.astype(np.float64) + 0.0
     bits = np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
     mixed: Array = bits ^ (bits >> np.uint64(32))
@@ -390,7 +390,7 @@ def _bits(values: Array) -> Array:
 
 
 def worth_merging(X: Any, labels: Index | None, distinct: Distinct) -> bool:
-    """Whether half of the rows are copies, and truly so. Sparse rows are not compared."""
+    """Whether at least half of the rows are exact copies. False for sparse rows."""
     first, group, _ = distinct
     if hasattr(X, "indptr") or 2 * len(first) > len(group):
         return False

@@ -1,4 +1,4 @@
-"""The base of estimators with a discrete latent label and a family of any kind."""
+"""Base of the estimators with a discrete latent label and any family."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ Array = NDArray[Any]
 # families of any kind may exclude what a component has not seen.
 _CERTAINTY = 0.9
 
-#: What the hyperparameters may be that all of these estimators have.
+#: Constraints on the hyperparameters that these estimators have in common.
 LABEL_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left"), None],
-    "family": "no_validation",  # find_family does it, in words that name the choices
+    "family": "no_validation",  # find_family does it, and its error lists the choices
     "use_labels": ["boolean"],
     "init_params": [StrOptions({"auto", "search", *STARTS}), callable, "array-like"],
 }
 
 
 class LabelEstimator(EMEstimator):
-    """An estimator with `component_params_` and parameters of the law of the label.
+    """An estimator with `component_params_` and the parameters of a law of the label.
 
-    Scores, predictions and samples read these attributes alone, so that a change of them counts.
-    What is kept of a fit beside them is how rows are encoded.
+    Scores, predictions and samples read only these attributes, so setting them takes effect.
+    Apart from them, a fit keeps only how rows are encoded.
     """
 
-    #: The attributes that are the model.
+    #: The attributes that make up the model.
     _model_attributes: ClassVar[tuple[str, ...]]
     _fitted_spec: Any = None
     #: Whether the law of the label can start from clusters of some of the rows.
     _races: ClassVar[bool]
 
     def _given_family(self) -> Family:
-        """The family as the hyperparameters say, not yet at the columns of X."""
+        """The family that the hyperparameters describe, before it knows the columns of X."""
         return find_family(self.family)
 
     def _family_of_columns(self) -> Family:
-        """The family at the columns of the rows that were read."""
+        """The family, with the columns of the rows that were read."""
         names = getattr(self, "feature_names_in_", None)
         return self._given_family().at_columns(names, self.n_features_in_)
 
     def _encode_target(
         self, y: Any, n_rows: int, n_numbers: int | None = None
     ) -> NDArray[np.intp] | None:
-        """Labels of the rows, `UNKNOWN` where they are not known; None if none is.
+        """Labels of the rows, `UNKNOWN` where they are unknown. None if all are unknown.
 
-        Sets `n_components_`, and `classes_` if some are known.
+        Sets `n_components_`, and `classes_` if some labels are known.
 
         Parameters
         ----------
@@ -80,8 +80,8 @@ class LabelEstimator(EMEstimator):
         n_components = self.n_components or max(n_classes, 1)
         if n_classes > n_components:
             raise ValueError(
-                f"y has {n_classes} classes, which is more than n_components={n_components}. "
-                "Use n_components=None for one component for each class, or use_labels=False "
+                f"y has {n_classes} classes, more than n_components={n_components}. Use "
+                "n_components=None to get one component for each class, or use_labels=False "
                 "if y does not hold labels of the components."
             )
         self.n_components_ = int(n_components)
@@ -115,20 +115,19 @@ class LabelEstimator(EMEstimator):
 
     @abstractmethod
     def _law_params(self) -> Any:
-        """The published parameters of the law of the label, checked."""
+        """The published parameters of the law, checked."""
 
     @abstractmethod
     def _n_labels(self) -> int:
-        """Number of components or states that the parameters of the law describe."""
+        """Number of components or states in the published parameters of the law."""
 
     def __sklearn_is_fitted__(self) -> bool:
         missing = [name for name in self._model_attributes if not hasattr(self, name)]
         if missing and len(missing) < len(self._model_attributes):
             owner = type(self).__name__
             raise NotFittedError(
-                f"This {owner} instance is not fitted yet: of its parameters "
-                f"{', '.join(missing)} is not set. Call 'fit', set it too, or use "
-                f"{owner}.from_parameters."
+                f"This {owner} instance is not fitted yet: {', '.join(missing)} is not set. Call "
+                f"'fit', set it too, or use {owner}.from_parameters."
             )
         return not missing
 
@@ -138,7 +137,7 @@ class LabelEstimator(EMEstimator):
         Raises
         ------
         ValueError
-            If they are invalid, or do not agree with the other attributes.
+            If they are invalid or contradict the other attributes.
         """
         public = self.component_params_
         if not isinstance(public, Mapping):
@@ -168,26 +167,26 @@ class LabelEstimator(EMEstimator):
 
     @property
     def levels_(self) -> list[Array | None]:
-        """Levels of each column of items: level l is that of entry l of its probabilities.
+        """Levels of each categorical column, in the order of their probabilities.
 
-        None for a column that has none, as of counts or numbers. Only if the family has levels.
+        None for a column without levels, such as counts. Only if the family has levels.
         """
         emissions = self._emissions()
         levels = emissions.family.levels(emissions.column_spec)
         if levels is None:
-            raise AttributeError(f"{emissions.family!r} has no levels, so there is no levels_.")
+            raise AttributeError(f"{emissions.family!r} has no levels, so levels_ does not exist.")
         return levels
 
     def _resumes(self) -> bool:
         return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)
 
     def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
-        """With `warm_start`, the published parameters for the rows of a new fit.
+        """The published parameters, for the rows of a new fit; None without `warm_start`.
 
         Raises
         ------
         ValueError
-            If the new fit has another family, or other numbers of components or features.
+            If the family, the number of components or the number of features has changed.
         """
         if not self._resumes():
             return None
@@ -196,8 +195,8 @@ class LabelEstimator(EMEstimator):
         now = (self.n_components_, self.n_features_in_)
         if last != (family, self.n_components_) or family.shape_of(public) != now:
             raise ValueError(
-                "With warm_start=True the fit goes on from the last one, which had another "
-                "family, n_components or number of features. Set warm_start=False to start anew."
+                "With warm_start=True the fit continues the last one, which had a different "
+                "family, n_components or number of features. Set warm_start=False to start afresh."
             )
         last_spec = family.spec_of(public, self._fitted_spec)
         components = family.from_public(public, column_spec, last_spec)
@@ -216,7 +215,7 @@ class LabelEstimator(EMEstimator):
         n_features: int | None,
         **hyperparameters: Any,
     ) -> Self:
-        """An estimator with these attributes, and no fit."""
+        """An estimator with these attributes, without a fit."""
         model = cls(**hyperparameters)
         for name, value in attributes.items():
             setattr(model, name, np.array(value))

@@ -1,4 +1,4 @@
-"""Labels of rows that are known, as the models see them."""
+"""Known labels, in the form that the models use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Array = NDArray[Any]
 
 
 class KnownLabels(NamedTuple):
-    """Rows whose labels are known, and the labels.
+    """The rows whose labels are known, and their labels.
 
     Attributes
     ----------
     rows : ndarray of shape (n_known,)
         Positions of the rows.
     labels : ndarray of shape (n_known,)
-        Component or state of each.
+        Component or state of each row.
     """
 
     rows: NDArray[np.intp]
@@ -28,14 +28,14 @@ class KnownLabels(NamedTuple):
 
     @classmethod
     def find(cls, labels: NDArray[np.intp] | None) -> KnownLabels | None:
-        """The known ones of `labels`; None if nothing is known."""
+        """The known labels among `labels`; None if there are none."""
         if labels is None:
             return None
         rows = np.flatnonzero(labels != UNKNOWN)
         return cls(rows, labels[rows]) if rows.size else None
 
     def impose(self, joint: Array) -> None:
-        """Exclude, with -inf, all labels but the known ones; `joint` is (n_labels, n_rows)."""
+        """Set all other labels of these rows to -inf in `joint` (n_labels, n_rows)."""
         kept = joint[self.labels, self.rows]
         joint[:, self.rows] = -np.inf
         joint[self.labels, self.rows] = kept
@@ -44,7 +44,7 @@ class KnownLabels(NamedTuple):
 def with_labels(responsibilities: Array, labels: NDArray[np.intp]) -> Array:
     """Responsibilities that agree with the known labels.
 
-    If each component has rows that are known to be its own, it starts from those alone.
+    If every component has rows with its label, each starts from those rows alone.
     """
     hot = labels == np.arange(len(responsibilities))[:, None]
     if hot.any(axis=1).all():

@@ -1,7 +1,7 @@
-"""The law of a latent label: how probable the labels of the rows are before the rows are seen.
+"""The law of a latent label: how probable the labels are before the rows are observed.
 
-A mixture draws the label of each row independently; a chain draws it given the label of the
-row before. All else is the same for both: data, known labels, starts, perturbation.
+A mixture draws the label of each row independently. A chain draws it given the label of the
+previous row. Both share everything else: data, known labels, starts, perturbation.
 """
 
 from __future__ import annotations
@@ -29,70 +29,70 @@ Array = NDArray[Any]
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
-# Rows on which starts are compared, where there are more than twice as many.
+# Number of rows on which starts are compared, if the data have more than twice as many.
 SUBSET_ROWS = 5000
 _SUBSET_ROWS_PER_COMPONENT = 100
 _SUBSET_ROWS_PER_ENTRY = 10
-# Least proportion of a component at a start, relative to equal proportions.
-_LEAST = 1e-3
+# Smallest proportion of a component at a start, relative to equal proportions.
+_SMALLEST = 1e-3
 
-#: A label whose share of the rows is not above this is empty.
+#: A label is empty if it has at most this fraction of the rows.
 EMPTY = 10.0 * _EPS
 
 
 class Law(ABC):
-    """Distribution of the labels of all rows. Parameters are immutable values."""
+    """Distribution of the labels of all rows. Its parameters are immutable."""
 
     n_components: int
 
     @abstractmethod
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
-        """Rows in the order and the blocks of this law."""
+        """The rows, in the order and the blocks that this law needs."""
 
     @abstractmethod
     def subset(
         self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
     ) -> LabelData | None:
-        """A random part of large data; None if the data are not large."""
+        """A random part of large data; None if the data are small."""
 
     @abstractmethod
     def start(self, responsibilities: Array | None, data: LabelData) -> Any:
-        """Starting parameters; from responsibilities times weight, if given.
+        """Starting parameters.
 
         Parameters
         ----------
         responsibilities : ndarray of shape (n_components, n_rows) or None
-            None is a start from which nothing is known of the law.
+            Responsibilities times weight. None if a start says nothing about the law.
         data : LabelData
             The rows.
         """
 
     @abstractmethod
     def restart(self, responsibilities: Array, data: LabelData) -> Any:
-        """Parameters to go on from after responsibilities were changed by a guess."""
+        """Parameters to continue from after responsibilities have been changed by a guess."""
 
     def precompute(self, params: Any) -> Any:
-        """What all blocks of one E-step need; default: the parameters."""
+        """What every block of one E-step needs. By default, the parameters."""
         return params
 
     @abstractmethod
     def posterior(self, joint: Array, block: LabelBlock, precomputed: Any) -> tuple[Any, float]:
-        """Posterior probabilities of the labels, times weight, in the place of densities.
+        """Replace log-densities by posterior probabilities of the labels times weight.
 
         Parameters
         ----------
         joint : ndarray of shape (n_components, n_rows)
-            Log-densities of the rows given each label, -inf where a label is excluded;
-            overwritten.
+            Log-densities of the rows given each label, -inf where a label is excluded.
+            Overwritten.
         block : LabelBlock
             The rows.
         precomputed : object
-            From `precompute`.
+            Result of `precompute`.
 
         Returns
         -------
         statistics : object
-            Expected counts, from which `m_step` follows.
+            Expected counts, the input of `m_step`.
         log_likelihood : float
             Weighted log-likelihood of the block.
         """
@@ -117,7 +117,7 @@ class Law(ABC):
     def from_vector(
         self, vector: NDArray[np.float64], like: Any
     ) -> tuple[Any, NDArray[np.float64]]:
-        """Parameters from the head of a vector, and the rest of the vector."""
+        """Parameters from the first entries of a vector, and the remaining entries."""
 
 
 class MixtureParams(NamedTuple):
@@ -150,9 +150,9 @@ class MixtureLaw(Law):
     n_components : int
         Number of components.
     alpha : float, default=0.0
-        Pseudo-rows of each component: the prior of the weights is Dirichlet(1 + alpha, ...).
+        Pseudo-rows of each component. The prior of the weights is Dirichlet(1 + alpha, ...).
     unlabelled_weight : float, default=1.0
-        Factor on the weights of rows without a label, where some have one.
+        Factor on the weights of the rows without a known label, if some labels are known.
     """
 
     n_components: int
@@ -160,7 +160,7 @@ class MixtureLaw(Law):
     unlabelled_weight: float = 1.0
 
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
-        """Drop rows of weight zero, merge copies, encode, cut into blocks."""
+        """Drop rows of weight zero, merge copies, encode the rows and cut them into blocks."""
         return prepare_rows(observed, weight, family, self.n_components, self.unlabelled_weight)
 
     def subset(
@@ -176,11 +176,11 @@ class MixtureLaw(Law):
         return take_rows(data, chosen, family, self.n_components)
 
     def start(self, responsibilities: Array | None, data: LabelData) -> MixtureParams:
-        """Proportions of the responsibilities; no component starts empty."""
+        """Proportions from the responsibilities. No component starts empty."""
         if responsibilities is None:
             return MixtureParams(np.full(self.n_components, 1.0 / self.n_components))
         weight = responsibilities.sum(axis=1)
-        weight = np.maximum(weight, _LEAST * weight.sum() / len(weight))
+        weight = np.maximum(weight, _SMALLEST * weight.sum() / len(weight))
         return MixtureParams(weight / weight.sum())
 
     def restart(self, responsibilities: Array, data: LabelData) -> MixtureParams:
@@ -198,7 +198,7 @@ class MixtureLaw(Law):
         return joint.sum(axis=1), value
 
     def m_step(self, statistics: Array, params: MixtureParams) -> MixtureParams:
-        """Proportions of the rows, and of the pseudo-rows."""
+        """Proportions from the expected counts and the pseudo-rows."""
         total = statistics.sum()
         if self.alpha == 0.0 and min(statistics.tolist()) > EMPTY * total:
             return MixtureParams(statistics / total)
@@ -207,17 +207,17 @@ class MixtureLaw(Law):
         return MixtureParams(weight / weight.sum())
 
     def log_prior(self, params: MixtureParams) -> float:
-        """Dirichlet prior."""
+        """Log density of the Dirichlet prior."""
         if self.alpha == 0.0:
             return 0.0
         return self.alpha * float(np.log(np.maximum(params.weights, _TINY)).sum())
 
     def n_parameters(self) -> int:
-        """One less than there are components."""
+        """Number of components minus one."""
         return self.n_components - 1
 
     def to_vector(self, params: MixtureParams) -> NDArray[np.float64]:
-        """Log-ratios of the proportions."""
+        """Log-ratios of the proportions to the last one."""
         logarithms = np.log(np.maximum(params.weights, _TINY))
         return logarithms[:-1] - logarithms[-1]
 

@@ -1,12 +1,12 @@
 """The model with a discrete latent label: mixtures and hidden Markov models.
 
-Each row has a label that is not seen; the labels follow a law (independent, or a Markov chain)
-and the rows given their labels follow a family of distributions. With z the labels of all
-rows, EM climbs
+Each row has an unobserved label. The labels follow a law: independent draws or a Markov chain.
+Given its label, a row follows a family of distributions. With z the labels of all rows, EM
+maximizes
 
     log sum_z P(z) prod_i f(x_i; theta_{z_i})  +  log prior,
 
-weighted by rows or by sequences, where the sum is over the z that agree with the labels known.
+weighted by row or by sequence. The sum is over the z that agree with the known labels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 class LabelParams(NamedTuple):
-    """Parameters; not to be written to.
+    """Parameters. They are never modified.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class LabelParams(NamedTuple):
     components : object
         Parameters of the family.
     column_spec : object
-        What the family learned of the columns of the rows fitted, carried along. Rows are
-        always encoded with the column spec of their parameters; parameters of another fit
-        come in through `Family.from_public` alone, which translates them.
+        What the family learned about the columns of the fitted rows. Rows are always
+        encoded with the column spec of their parameters. Parameters of another fit enter
+        only through `Family.from_public`, which translates them.
     """
 
     law: Any
@@ -50,14 +50,14 @@ class LabelParams(NamedTuple):
 
 
 class LabelStatistics(NamedTuple):
-    """Expected counts of the law, and the statistics of the family."""
+    """Expected counts for the law, and sufficient statistics for the family."""
 
     law: Any
     components: Any
 
 
 class Precomputed(NamedTuple):
-    """What all blocks of one E-step need."""
+    """What every block of one E-step needs."""
 
     law: Any
     components: Any
@@ -74,7 +74,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     family : Family
         Family of the rows given their labels.
     initializer : Initializer
-        How to find starting parameters.
+        Strategy that finds starting parameters.
     """
 
     law: Law
@@ -87,11 +87,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         return self.law.n_components
 
     def prepare(self, X: Observations, sample_weight: Array | None = None) -> LabelData:
-        """Drop what has weight zero, encode, cut into blocks."""
+        """Drop rows of weight zero, encode the rest and cut it into blocks."""
         return self.law.prepare(X, sample_weight, self.family)
 
     def initialize(self, data: LabelData, rng: np.random.Generator) -> LabelParams:
-        """Start as the initializer says; labels that are known are respected."""
+        """Starting parameters from the initializer; they respect the known labels."""
         return self.initializer(self, data, rng)
 
     def from_responsibilities(
@@ -101,16 +101,16 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         rng: np.random.Generator,
         rows: NDArray[np.intp] | None = None,
     ) -> LabelParams:
-        """Parameters from responsibilities of all rows, or of the rows at some positions.
+        """Parameters from responsibilities of all rows, or of the rows at given positions.
 
         Parameters
         ----------
         data : LabelData
             The rows.
         responsibilities : ndarray of shape (n_components, n_rows)
-            Responsibilities times weight; they need not add up to the weight.
+            Responsibilities times weight. They need not sum to the weight.
         rng : Generator
-            Source of randomness, which some families need.
+            Source of randomness for the families that need it.
         rows : ndarray of shape (n_rows,), default=None
             Positions of the rows; None means all.
         """
@@ -125,7 +125,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     def start_components(
         self, data: LabelData, responsibilities: Array, rng: np.random.Generator
     ) -> Any:
-        """Parameters of components, however many, from responsibilities times weight."""
+        """Parameters of any number of components, from responsibilities times weight."""
         rows = data.rows
         if self.family.draws_rows:
             first, group, _ = data.distinct
@@ -136,7 +136,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         return self.family.start(rows, responsibilities, data.column_spec, rng)
 
     def precompute(self, params: LabelParams) -> Precomputed:
-        """Logarithms and factorizations, once for each E-step."""
+        """Logarithms and factorizations, computed once for each E-step."""
         return Precomputed(
             self.law.precompute(params.law),
             self.family.precompute(params.components, params.column_spec),
@@ -145,24 +145,24 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     def emission_log_density(self, block: LabelBlock, params: Precomputed) -> Array:
         """Log-densities (n_components, n_rows) of the rows given each label.
 
-        In the workspace of the block: valid until asked again.
+        The array lies in the workspace of the block. The next call overwrites it.
         """
         shape = (self.n_components, block.n_rows)
-        joint = block.workspace.array("log_joint", shape, np.float64)
+        density = block.workspace.array("log_joint", shape, np.float64)
         for part, rows in block.parts:
             whole = len(block.parts) == 1
-            density = joint
+            own = density
             if not whole:
                 size = (self.n_components, part.stop - part.start)
-                density = block.workspace.array("part", size, np.float64)
-            density[...] = 0.0
-            self.family.log_density(rows, params.components, density)
+                own = block.workspace.array("part", size, np.float64)
+            own[...] = 0.0
+            self.family.log_density(rows, params.components, own)
             if not whole:
-                joint[:, part] = density
-        return joint
+                density[:, part] = own
+        return density
 
     def posterior(self, block: LabelBlock, params: Precomputed) -> tuple[Array, Any, float]:
-        """Posterior probabilities of the labels times weight, counts, and log-likelihood."""
+        """Posterior probabilities of the labels times weight, expected counts, log-likelihood."""
         joint = self.emission_log_density(block, params)
         if block.known is not None:
             block.known.impose(joint)
@@ -170,7 +170,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         return joint, counts, value
 
     def e_step(self, block: LabelBlock, params: Precomputed) -> tuple[LabelStatistics, float]:
-        """Posterior of the labels of a block, and its statistics."""
+        """Statistics and log-likelihood of a block."""
         if block.known is None and isinstance(self.law, MixtureLaw):
             _, rows = block.parts[0]
             counts, components, value = self.family.expect(
@@ -186,7 +186,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         return LabelStatistics(counts, components), value
 
     def m_step(self, statistics: LabelStatistics, params: LabelParams) -> LabelParams:
-        """Modes given the statistics. A label without rows is left to law and family."""
+        """Modes given the statistics. The law and the family handle labels without rows."""
         spec = params.column_spec
         return LabelParams(
             self.law.m_step(statistics.law, params.law),
@@ -195,7 +195,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         )
 
     def log_prior(self, params: LabelParams) -> float:
-        """Priors of the law and of the family."""
+        """Log prior of the law and of the family."""
         own = self.law.log_prior(params.law)
         return own + self.family.log_prior(params.components, params.column_spec)
 
@@ -218,7 +218,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     def perturb(
         self, data: LabelData, params: LabelParams, rng: np.random.Generator
     ) -> LabelParams | None:
-        """Take one component away and split another; see `emlearn.latent.perturb`."""
+        """Remove one component and split another; see `emlearn.latent.perturb`."""
         changed = split_component(self, data, params, rng)
         if changed is None:
             return None
@@ -248,7 +248,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         return self.family.has_vector
 
     def to_vector(self, params: LabelParams) -> NDArray[np.float64]:
-        """Vector of the law, then that of the family, if it has one."""
+        """Vector of the law, followed by that of the family."""
         components = self.family.to_vector(params.components, params.column_spec)
         return np.concatenate([self.law.to_vector(params.law), components])
 

@@ -1,7 +1,7 @@
-"""A change of a model with latent labels from which EM may reach a better optimum.
+"""A change to a model with latent labels that may lead EM to a better optimum.
 
-What a poor optimum has wrong mostly is one component where two are needed, and two where one
-would do. So a light component is taken away, and a heavy one is split in two.
+A poor optimum typically has one component where two are needed and two where one is enough. So
+this removes a light component and splits a heavy one in two.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Of a row, what goes to one side of a split. Not all of it: with maximum likelihood what a
-# component has never seen it excludes for ever.
-_MOST = 0.9
-# Least share of the rows by which a component counts as heavy or light.
-_LIGHTEST = 1e-3
+# Fraction of each row that goes to its own side of a split. Less than 1, because with maximum
+# likelihood a component excludes forever whatever it has never seen.
+_OWN_SIDE = 0.9
+# Components with a smaller fraction of the rows count as having this one.
+_SMALLEST_FRACTION = 1e-3
 
 
 def split_component(
     model: LabelModel, data: LabelData, params: LabelParams, rng: np.random.Generator
 ) -> Array | None:
-    """Responsibilities, times weight, after one component was taken away and another split.
+    """Responsibilities, times weight, after removing one component and splitting another.
 
-    The one is a light component by preference, the other a heavy one. It is split by a row
-    of its own, drawn at random: the half of its rows that a component around that row
-    explains best is given to the component that was taken away.
+    Light components are removed with higher probability. The component to split is that of a
+    row drawn at random. A seed component starts at this row. The half of the rows that the
+    seed explains best goes to the removed component.
 
     Parameters
     ----------
@@ -50,15 +50,15 @@ def split_component(
     Returns
     -------
     changed : ndarray of shape (n_components, n_rows) or None
-        None if there is nothing to move, or a row has no density without the component that
-        was to be taken away.
+        None if there is nothing to move, or if a row has density zero under all components
+        but the one to remove.
     """
     n_components = model.n_components
     labels = data.labels
     if n_components == 1 or (labels is not None and np.isin(range(n_components), labels).all()):
         return None
     precomputed = model.precompute(params)
-    # The next block is worked on in the same memory, so what it holds is copied.
+    # Copies, because the next block overwrites the same memory.
     density = np.concatenate(
         [model.emission_log_density(b, precomputed).copy() for b in data.blocks], axis=1
     )
@@ -66,33 +66,35 @@ def split_component(
         [model.posterior(b, precomputed)[0].copy() for b in data.blocks], axis=1
     )
     visits = posterior.sum(axis=1)
-    visits = np.maximum(visits, _LIGHTEST * visits.sum())
-    moved = int(rng.choice(n_components, p=(1.0 / visits) / (1.0 / visits).sum()))
-    # What the component had goes to the others, by what they would make of it as a mixture.
+    visits = np.maximum(visits, _SMALLEST_FRACTION * visits.sum())
+    removed = int(rng.choice(n_components, p=(1.0 / visits) / (1.0 / visits).sum()))
+    # The rows of the removed component go to the others, by their responsibilities.
     others = density + np.log(visits)[:, None]
-    others[moved] = -np.inf
+    others[removed] = -np.inf
     if not np.isfinite(others.max(axis=0)).all():
         return None
-    to_responsibilities(others, np.ascontiguousarray(posterior[moved]))
+    to_responsibilities(others, np.ascontiguousarray(posterior[removed]))
     changed = posterior + others
-    changed[moved] = 0.0
+    changed[removed] = 0.0
     first, _, weight = data.distinct
-    home = changed.argmax(axis=0)
-    chance = weight * np.bincount(home, data.row_weight, n_components)[home[first]]
-    center = int(first[rng.choice(len(first), p=chance / chance.sum())])
-    split = home[center]
-    seed = seed_responsibilities(center, data, 1) * data.row_weight
-    around = model.start_components(data, seed[None], rng)
-    near = np.zeros((1, data.n_rows))
-    model.family.log_density(data.rows, model.family.precompute(around, data.column_spec), near)
-    upper = _in_upper_half(near[0] - density[split], changed[split])
-    changed[moved] = changed[split] * np.where(upper, _MOST, 1.0 - _MOST)
-    changed[split] -= changed[moved]
+    component = changed.argmax(axis=0)
+    size = np.bincount(component, data.row_weight, n_components)
+    chance = weight * size[component[first]]
+    row = int(first[rng.choice(len(first), p=chance / chance.sum())])
+    split = component[row]
+    responsibilities = seed_responsibilities(row, data, 1) * data.row_weight
+    seed = model.start_components(data, responsibilities[None], rng)
+    seed_density = np.zeros((1, data.n_rows))
+    precomputed_seed = model.family.precompute(seed, data.column_spec)
+    model.family.log_density(data.rows, precomputed_seed, seed_density)
+    upper = _in_upper_half(seed_density[0] - density[split], changed[split])
+    changed[removed] = changed[split] * np.where(upper, _OWN_SIDE, 1.0 - _OWN_SIDE)
+    changed[split] -= changed[removed]
     return changed
 
 
 def _in_upper_half(values: Array, weight: Array) -> NDArray[np.bool_]:
-    """Which values are not below their weighted median."""
+    """Which values are at or above their weighted median."""
     order = np.argsort(values)
     below = np.cumsum(weight[order])
     half = np.searchsorted(below, 0.5 * below[-1])

@@ -1,4 +1,4 @@
-"""Log-densities of new rows under published parameters, block by block, in threads."""
+"""Log-densities of new rows at published parameters, block by block, in threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 class Emissions:
     """A family at the parameters that an estimator publishes.
 
-    Rows are encoded with the column spec that belongs to these parameters.
+    Rows are encoded with the column spec of these parameters.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Emissions:
         Raises
         ------
         ValueError
-            If a parameter is not valid, which is named, or they describe another number of
-            components or features.
+            If a parameter is invalid (the message names it), or the parameters describe
+            another number of components or features.
         """
         n_described, width = family.shape_of(public)
         if n_described != n_components:
@@ -81,16 +81,16 @@ class Emissions:
     def map(
         self, X: Any, out: Array, reduce: Callable[[Array], Array], log_weights: Array | None = None
     ) -> Array:
-        """Fill ``out[rows] = reduce(log-densities of the rows)`` block by block, in threads.
+        """Set ``out[rows] = reduce(log-densities of the rows)`` block by block, in threads.
 
         Parameters
         ----------
         X : ndarray or CSR array of shape (n_rows, n_features)
-            Rows, already validated.
-        out : ndarray, the first axis of which is the row
-            Filled.
+            Validated rows.
+        out : ndarray of shape (n_rows, ...)
+            The result.
         reduce : callable
-            Takes the log-densities (n_components, n_rows) of some rows, which it may overwrite.
+            Receives the log-densities (n_components, n_rows) of some rows. May overwrite them.
         log_weights : ndarray of shape (n_components,), default=None
             Added to the log-densities.
         """
@@ -112,7 +112,7 @@ class Emissions:
             try:
                 self._work(work, slices)
             except DomainError:
-                # It names a row of a block; this names that of X.
+                # The error names a row of a block. Encoding X as a whole names the row of X.
                 self.family.encode(X, self.column_spec)
                 raise
         return out

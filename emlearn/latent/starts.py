@@ -1,7 +1,7 @@
-"""Where EM starts for a model with latent labels: one small strategy each.
+"""Starts of EM for models with latent labels, one small strategy for each.
 
-A strategy makes responsibilities of some rows, from which one M-step makes parameters. Only the
-contract of a family is used, so that a new family needs no start of its own.
+A strategy chooses responsibilities of some rows, and one M-step turns them into parameters. It
+uses only the contract of a family, so a new family needs no start of its own.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Index = NDArray[np.intp]
 
-# Rows of a sequence that a state starts from: so many before and after one of them, as states
-# last.
+# In sequences a state tends to last, so a state starts from a row and this many rows on each side.
 _REACH = 2
 
 
 class Initializer(Protocol):
-    """A strategy of initialization."""
+    """A strategy for starting parameters."""
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """Starting parameters."""
         ...
 
 
-def from_labelled(
+def start_from(
     model: LabelModel,
     data: LabelData,
     responsibilities: Array,
@@ -44,9 +43,9 @@ def from_labelled(
     rows: Index | None = None,
     weight: Array | None = None,
 ) -> LabelParams:
-    """Parameters from responsibilities (without weight) that give way to known labels.
+    """Parameters from responsibilities (without weight), with the known labels put in.
 
-    Of all rows, or of the rows at some positions and with some weights.
+    Takes responsibilities of all rows, or of the rows at given positions and with given weights.
     """
     labels = data.labels
     if labels is not None:
@@ -57,27 +56,28 @@ def from_labelled(
 
 
 def seed_responsibilities(row: int, data: LabelData, n_components: int) -> Array:
-    """Responsibilities of a component: by half one row, by half all rows.
+    """Responsibilities of a component that starts at one row.
 
-    Of a sequence, the row and the few before and after it. The common half keeps the
-    component from excluding what the few rows do not show, and makes its parameters exist in
-    families where they are not enough.
+    Half of the responsibility goes to this row and half to all rows. In a sequence, the first
+    half covers the few neighboring rows as well. The half for all rows keeps the component
+    from excluding values that the few rows do not show. It also makes the parameters exist
+    for families that cannot be estimated from a few rows.
     """
     weight = data.row_weight
-    begin, end = row, row + 1
+    first, end = row, row + 1
     if data.sequences is not None:
         edges = data.sequences.edges
         own = int(np.searchsorted(edges, row, side="right")) - 1
-        begin = max(row - _REACH, int(edges[own]))
+        first = max(row - _REACH, int(edges[own]))
         end = min(row + _REACH + 1, int(edges[own + 1]))
     responsibilities = np.full(len(weight), 0.5 / n_components)
-    responsibilities[begin:end] += 0.5 / n_components * weight.sum() / weight[begin:end].sum()
+    responsibilities[first:end] += 0.5 / n_components * weight.sum() / weight[first:end].sum()
     return responsibilities
 
 
 @dataclass(frozen=True)
 class RowsStart:
-    """Each component starts around a row; the rows are drawn at random, by weight."""
+    """Each component starts at a row; the rows are drawn at random, by weight."""
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
@@ -88,7 +88,7 @@ class RowsStart:
         responsibilities = np.stack(
             [seed_responsibilities(seeds[k % size], data, K) for k in range(K)]
         )
-        return from_labelled(model, data, responsibilities, rng)
+        return start_from(model, data, responsibilities, rng)
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ class RandomStart:
         first, group, _ = data.distinct
         responsibilities = rng.exponential(size=(model.n_components, len(first)))
         responsibilities /= responsibilities.sum(axis=0)
-        return from_labelled(model, data, responsibilities[:, group], rng)
+        return start_from(model, data, responsibilities[:, group], rng)
 
 
 @dataclass(frozen=True)
 class GivenStart:
-    """Responsibilities (n_samples, n_components) given by the user."""
+    """Responsibilities (n_samples, n_components) from the user."""
 
     responsibilities: Array
 
@@ -113,12 +113,12 @@ class GivenStart:
         """See `Initializer`."""
         given = self.responsibilities
         given = given if data.origin is None else given[data.origin]
-        return from_labelled(model, data, given.T, rng)
+        return start_from(model, data, given.T, rng)
 
 
 @dataclass(frozen=True)
 class CallableStart:
-    """Responsibilities from a function of the user's: ``function(X, n_components, rng)``."""
+    """Responsibilities from a user's function: ``function(X, n_components, rng)``."""
 
     function: Callable[[Any, int, np.random.Generator], Any]
     check: Callable[[Any, tuple[int, int]], Array]
@@ -127,16 +127,16 @@ class CallableStart:
         """See `Initializer`."""
         given = self.function(data.X, model.n_components, rng)
         given = self.check(given, (data.n_rows, model.n_components))
-        return from_labelled(model, data, given.T, rng)
+        return start_from(model, data, given.T, rng)
 
 
-# ---- of rows that are points ------------------------------------------------------------
+# ---- rows that are points ---------------------------------------------------------------
 
 
 def _sample_points(
     model: LabelModel, data: LabelData, rng: np.random.Generator
 ) -> tuple[Index, Array, Array]:
-    """Distinct rows, their weights and points, in an order that the units do not change."""
+    """Distinct rows, weights and points, in an order that does not depend on the units."""
     rows, weight = data.sample(model.n_components, rng)
     points = model.family.points(data.X[rows], data.column_spec)
     order = np.lexsort(points.T)
@@ -145,7 +145,7 @@ def _sample_points(
 
 @dataclass(frozen=True)
 class RandomPointsStart:
-    """Random responsibilities of rows that are points, which their units do not change."""
+    """Random responsibilities of rows that are points, independent of the units."""
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
@@ -159,12 +159,12 @@ class RandomPointsStart:
 
 @dataclass(frozen=True)
 class NearestStart:
-    """Rows are given to the nearest of some centers.
+    """Each row is assigned to its nearest center.
 
     Parameters
     ----------
     centers : callable
-        Called as ``centers(points, weight, n_components, rng)``: the centers.
+        Called as ``centers(points, weight, n_components, rng)``. Returns the centers.
     """
 
     centers: Callable[[Array, Array, int, np.random.Generator], Array]
@@ -179,12 +179,12 @@ class NearestStart:
         empty = np.flatnonzero(~responsibilities.any(axis=1))
         # A component without rows starts at a row drawn at random.
         responsibilities[empty, rng.integers(len(points), size=empty.size)] = 1.0
-        return from_labelled(model, data, responsibilities, rng, rows, weight)
+        return start_from(model, data, responsibilities, rng, rows, weight)
 
 
 def nearest(points: Array, centers: Array) -> Array:
     """Index of the center nearest to each point."""
-    # The squared norms of the points are common to all centers.
+    # The squared norms of the points do not depend on the center.
     distance = np.square(centers).sum(axis=1) - 2.0 * (points @ centers.T)
     return distance.argmin(axis=1)
 
@@ -218,7 +218,7 @@ def random_rows(points: Array, weight: Array, n: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class NearestToMeans:
-    """Rows are given to the nearest of some means, in the units of the data."""
+    """Each row is assigned to the nearest of the given means, in the units of the data."""
 
     means: Array
 
@@ -228,9 +228,9 @@ class NearestToMeans:
         return NearestStart(lambda *_: centers)(model, data, rng)
 
 
-#: Starts of any family.
+#: Starts for any family.
 STARTS: dict[str, Initializer] = {"rows": RowsStart(), "random": RandomStart()}
-#: Starts of families whose rows are points.
+#: Starts for families whose rows are points.
 POINT_STARTS: dict[str, Initializer] = {
     "kmeans": NearestStart(kmeans_centers),
     "k-means++": NearestStart(kmeans_seeds),

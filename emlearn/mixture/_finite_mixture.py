@@ -1,4 +1,4 @@
-"""FiniteMixtureEM: the mixture of any family as a scikit-learn estimator."""
+"""FiniteMixtureEM: finite mixtures of any family as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -38,45 +38,46 @@ Array = NDArray[Any]
 class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
-    Latent class analysis, mixtures of Poisson counts, documents in topics, Gaussian
-    clusters of incomplete rows, and mixtures over columns of different types. If the
-    classes of some rows are known, it is a semi-supervised (naive Bayes) classifier.
+    It covers latent class analysis, mixtures of Poisson counts, topics of documents, Gaussian
+    clusters of incomplete rows, and mixtures over columns of different types. If the classes
+    of some rows are known, it is a semi-supervised (naive Bayes) classifier.
 
     Parameters
     ----------
     n_components : int, default=None
-        Number of components. None means as many as there are classes in `y` with
-        ``use_labels=True``, and otherwise one.
+        Number of components. None means the number of classes in `y` with
+        ``use_labels=True``, and one otherwise.
     family : str, Family or list of (family, columns), default="gaussian"
         Distribution of the rows of a component: "categorical" (items with codes 0, 1,
         2, ...: latent class analysis), "bernoulli" (items of 0 or 1), "multinomial"
         (counts of words in documents; CSR input is not densified), "poisson" (counts),
-        "gaussian", a family from `emlearn.distributions` or of your own, or a list of
-        families with the columns (names or positions) that each describes; columns of
+        "gaussian", a family from `emlearn.distributions`, a family of your own, or a list of
+        families with the columns (names or positions) that each describes. Columns of
         different families are independent within a component.
     weights_alpha : float, default=0.0
-        Pseudo-rows of each component in the estimate of the weights: their prior is
-        Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. (The priors of the other
-        parameters belong to the family.)
+        Pseudo-rows of each component in the estimate of the weights. The prior is
+        Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. (The family holds the
+        priors of its own parameters.)
     use_labels : bool, default=False
-        Whether `y`, if given to `fit`, holds classes of the rows. By default it is ignored,
-        since a Pipeline passes its target to every step.
+        Whether the `y` passed to `fit` holds known classes. The default is False, because a
+        Pipeline passes its target to every step.
     unlabelled_weight : float, default=1.0
-        Factor on the weights of the rows whose class is unknown, where some are known.
-        Below 1 keeps a great mass of them from overriding the classes; 0 leaves them out.
+        Factor on the weights of the rows of unknown class, if some classes are known. Values
+        below 1 keep many unlabelled rows from overriding the known classes. 0 leaves them
+        out.
     {tol}
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto" races starts of several kinds if the family is Gaussian, as in
-        `GaussianMixtureEM`, and is "search" for other families. "rows": each component
-        around a row drawn at random; "random": random responsibilities (all components
-        start near the average row: slow); "search": from the best of many short runs from
-        "rows", changed as long as that pays (see `search`). An array of shape (n_samples,
-        n_components) gives the responsibilities themselves; so does a callable,
-        ``init_params(X, n_components, rng)``, rng being a `numpy.random.Generator` and X
-        the distinct rows of positive weight. If each component has rows of known class, it
-        starts from these, whatever is chosen here.
+        How to start. "auto": a race of starts, as in `GaussianMixtureEM`, if the family is
+        Gaussian; otherwise as "search". "rows": each component starts at a row drawn at random. "random":
+        random responsibilities; all components start close to the average row, so EM is
+        slow. "search": the best of many short runs from "rows", modified as long as this
+        improves it (see `search`). An array of shape (n_samples, n_components): the
+        responsibilities. A callable: ``init_params(X, n_components, rng)`` returns the
+        responsibilities. `rng` is a `numpy.random.Generator`, and `X` holds the rows of
+        positive weight, with copies of discrete rows merged. If every component has rows of
+        its class, each starts from these rows, whatever is chosen here.
     {search}
     {accelerate}
     {random_state}
@@ -88,26 +89,27 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Mixing proportions. 0 for a component that lost all its rows, which a warning
-        reports.
+        Mixing proportions. 0 for a component that lost all its rows; a warning names it.
     component_params_ : dict of str to ndarray
-        Parameters of the components by name, in the units of the data; the first axis is
-        the component. For example "probability", "rate", "mean", "covariance".
+        Parameters of the components by name, such as "probability", "rate", "mean" or
+        "covariance", in the units of the data. The first axis is the component.
     levels_ : list of ndarray or None, of length n_features
-        Codes of the levels of each column of items, in the order of their probabilities:
-        ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
-        in component k. None for a column without levels. Only if the family has levels.
+        Codes of the levels of each categorical column:
+        ``component_params_["probability"][k, j, l]`` is the probability of the code
+        ``levels_[j][l]`` in component k. None for a column without levels. Only if the
+        family has levels.
     family_ : Family
-        The family fitted.
+        The fitted family.
     n_components_ : int
         Number of components.
     classes_ : ndarray of shape (n_classes,)
-        Classes in `y`, sorted; component c is that of class c. Only if some were known.
+        Sorted classes in `y`: component c is class ``classes_[c]``. Only if some classes
+        were known.
     {converged_}
     {n_iter_}
     log_likelihood_ : float
-        Total log-likelihood of what was fitted, weighted, at the parameters returned: of
-        the rows, and of the classes that are known.
+        Total weighted log-likelihood of the rows, and of the known classes, at the fitted
+        parameters.
     {lower_bound_}
     {lower_bounds_}
     {history_}
@@ -117,21 +119,20 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
 
     See Also
     --------
-    GaussianMixtureEM : Faster for complete Gaussian rows, with more to choose from.
-    emlearn.distributions : The families, their priors and their parameters.
+    GaussianMixtureEM : Gaussian mixtures with the interface of scikit-learn.
+    emlearn.distributions : The families with their priors and parameters.
 
     Notes
     -----
-    NaN is a missing entry, which is integrated out: exact if entries are missing at
-    random. Rows that are copies of each other are merged where half of the rows or more
-    are copies (dense rows of codes or counts), so that an iteration costs what the distinct
-    rows do.
+    NaN means a missing entry. Missing entries are integrated out, which is exact if they are
+    missing at random. If at least half of the rows are copies (dense rows of codes or counts),
+    copies are merged, so an iteration costs only as much as for the distinct rows.
 
-    With classes known of some rows, EM climbs ``sum_known w log pi_y f(x; y) +
+    If the classes of some rows are known, EM maximizes ``sum_known w log pi_y f(x; y) +
     unlabelled_weight * sum_unknown w log sum_k pi_k f(x; k) + log prior``, after Nigam et
-    al. (2000); with all classes known it is naive Bayes. If there are more components than
-    classes, the others may describe rows that belong to none of the classes; `predict`
-    returns -1 there.
+    al. (2000). With all classes known this is naive Bayes. If there are more components than
+    classes, the additional ones can describe rows that belong to none of the classes.
+    `predict` returns -1 for these rows.
 
     References
     ----------
@@ -145,7 +146,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
 
     Examples
     --------
-    Deaths of women over 80 on 1096 days, as a mixture of two kinds of days:
+    Daily deaths of women over 80 on 1096 days, as a mixture of two kinds of days:
 
     >>> import numpy as np
     >>> from emlearn import FiniteMixtureEM
@@ -214,13 +215,13 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         Parameters
         ----------
         X : {array-like, CSR array} of shape (n_samples, n_features)
-            Rows to fit; NaN is a missing entry. Sparse for families that take it.
+            Rows to fit. NaN means a missing entry. Sparse for families that accept it.
         y : array-like of shape (n_samples,), default=None
-            Classes of the rows with ``use_labels=True``, otherwise ignored: integers,
-            booleans or strings. A class is not known where `y` is -1, NaN, None, pandas.NA
-            or an empty category. None means that no class is known.
+            Classes of the rows: integers, booleans or strings. Ignored unless
+            ``use_labels=True``. A class is unknown where `y` is -1, NaN, None, pandas.NA or an
+            empty category. None means that no class is known.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0; weight w has the effect of w copies of the row.
+            Weights of the rows, >= 0. A weight w has the same effect as w copies of the row.
             None means 1 each.
 
         Returns
@@ -232,7 +233,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         ------
         ValueError
             If a hyperparameter, the rows, the classes or the weights are invalid, or if
-            every start failed.
+            every start fails.
         """
         rows, weight = self._read(X, sample_weight)
         labels = self._encode_target(y, rows.shape[0])
@@ -263,7 +264,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         )
         return rows
 
-    # ---- what is asked of a fitted mixture --------------------------------------------
+    # ---- the published model ----------------------------------------------------------
 
     @classmethod
     def from_parameters(
@@ -275,18 +276,18 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         n_features: int | None = None,
         **hyperparameters: Any,
     ) -> Self:
-        """A mixture of known parameters, ready to predict, score and sample without a fit.
+        """A mixture with known parameters, which can predict, score and sample without a fit.
 
         Parameters
         ----------
         weights : array-like of shape (n_components,)
             Mixing proportions.
         component_params : dict of str to array-like
-            Parameters of the components, as `component_params_` of a fitted mixture.
+            Parameters of the components, like `component_params_` of a fitted mixture.
         family : str, Family or list of (family, columns), default="gaussian"
             Distribution of the rows of a component.
         n_features : int, default=None
-            Number of features; None takes it from the parameters.
+            Number of features. None takes it from the parameters.
         **hyperparameters : object
             Other hyperparameters of the estimator.
 
@@ -298,7 +299,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         Raises
         ------
         ValueError
-            If a parameter is missing or invalid; names it.
+            If a parameter is missing or invalid. The message names it.
 
         Examples
         --------
@@ -323,7 +324,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         return self._n_labels() - 1 + self._emissions().n_parameters()
 
     def predict(self, X: ArrayLike) -> Array:
-        """Most probable component of each row, or its class if classes were known.
+        """Most probable component of each row, or its class if classes are known.
 
         Parameters
         ----------
@@ -333,8 +334,8 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Indices of components; if `fit` was given classes, these, and -1 for rows of
-            a component that is none of the classes.
+            Indices of the components. If `fit` was given classes: the classes, and -1 for
+            rows of a component without a class.
         """
         components = super().predict(X)
         if not hasattr(self, "classes_"):
@@ -354,7 +355,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         X : ndarray of shape (n_samples, n_features)
             Rows, ordered by component.
         y : ndarray of shape (n_samples,)
-            The component, or the class, of each.
+            The component or class of each row.
         """
         X, labels = super().sample(n_samples)
         if hasattr(self, "classes_"):

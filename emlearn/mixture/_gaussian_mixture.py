@@ -1,4 +1,4 @@
-"""GaussianMixtureEM: the Gaussian mixture as a scikit-learn estimator."""
+"""GaussianMixtureEM: Gaussian mixtures as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from emlearn.latent.starts import (
     NearestToMeans,
 )
 from emlearn.mixture._given import GivenParameters
-from emlearn.mixture._matrices import Matrices, frozen, matrices_from
+from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -48,53 +48,54 @@ Array = NDArray[Any]
 class GaussianMixtureEM(MixtureScoring, EMEstimator):
     """Gaussian mixture fitted by expectation-maximization.
 
-    A drop-in replacement of `sklearn.mixture.GaussianMixture` that takes sample weights,
-    runs its starts in parallel, does not depend on the units of the data, and reports
-    the log-likelihood at the parameters it returns.
+    A drop-in replacement for `sklearn.mixture.GaussianMixture` that accepts sample weights and
+    missing entries, runs its starts in parallel, does not depend on the units of the data,
+    and reports the log-likelihood at the parameters that it returns.
 
     Parameters
     ----------
     n_components : int, default=1
         Number of components.
     covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
-        Structure of the covariances: a matrix each, one matrix for all, a diagonal
-        matrix each, one variance each, or (EEV, as mclust names it) ellipsoids of one
-        volume and shape, each with an orientation of its own. With "spherical" and "EEV"
-        the units of the columns matter.
+        Structure of the covariances: a matrix for each component, one matrix for all, a
+        diagonal matrix for each, a single variance for each, or "EEV" (the name in mclust):
+        ellipsoids of equal volume and shape, each with its own orientation. With "spherical"
+        and "EEV" the units of the columns matter.
     {tol}
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
-        units of the data, as in scikit-learn; "auto" is 1e-6 times the variance of each
-        column, so that the fit does not depend on the units: on standardised data it is
-        scikit-learn's default. (A constant column has no variance; it gets 1e-6.) 0 is
-        pure maximum likelihood, which has no maximum where a component can shrink to
-        a point. The ridge has its term in the objective; see Notes.
+        units of the data, as in scikit-learn. "auto" is 1e-6 times the variance of each
+        column, so the fit does not depend on the units. On standardized data it equals
+        scikit-learn's default. (The ridge of a constant column is 1e-6.) 0 is maximum
+        likelihood, which has no maximum if a component can shrink to a point. The objective
+        includes a term for the ridge; see Notes.
     {max_iter}
     n_init : int, default=1
         How much effort goes into the search for the best optimum. With ``init_params="auto"``
-        it sets the number of starts that are raced; with other choices it is the number of
-        starts or searches, of which the one with the highest objective is kept.
+        it sets how many starts are raced. Otherwise it is the number of starts or searches, of
+        which the one with the highest objective is kept.
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto" races starts of several kinds (clusters joined by Gaussian
-        likelihood, k-means, Ward's method, seeds of k-means++; of the columns as they are,
-        standardized and whitened): each makes a few EM steps, those that cannot become the
-        best are dropped, and the best one is finished. Components with too few rows count
-        against a start. See `emlearn.engine.race`. The others are one start for each of the
-        `n_init`: "kmeans": clusters of k-means; "k-means++": its seeds only;
-        "random_from_data": random rows as centers; "random": random responsibilities (all
-        components start near the center: slow); "search": short runs from "k-means++", and
-        changes of the best (see `search`). An array of shape (n_samples, n_components) gives
-        the responsibilities themselves; so does a callable, ``init_params(X, n_components,
-        rng)``, where rng is a `numpy.random.Generator` and X the rows of positive weight.
+        How to start. "auto": a race of starts of several kinds, namely clusters joined by
+        Gaussian likelihood, k-means, Ward's method and seeds of k-means++, each of the columns
+        as they are, standardized and whitened. Every start makes a few EM steps, those that
+        cannot become the best are dropped, and the best one is finished. Components with too
+        few rows count against a start; see `emlearn.engine.race`. "kmeans": clusters of
+        k-means. "k-means++": only the seeds of k-means++. "random_from_data": random rows as
+        centers. "random": random responsibilities; all components start close to the center,
+        so EM is slow. These use a random sample of 10000 rows, or of 100 for each component if
+        that is more. "search": the best of many short runs, modified as long as this improves
+        it (see `search`). An array of shape (n_samples, n_components): the responsibilities. A
+        callable: ``init_params(X, n_components, rng)`` returns the responsibilities. `rng` is a
+        `numpy.random.Generator`, and `X` holds the rows of positive weight.
     {search}
     {accelerate}
     weights_init : array-like of shape (n_components,), default=None
-        Weights to start from.
+        Starting weights.
     means_init : array-like of shape (n_components, n_features), default=None
-        Means to start from. Unless `init_params` is an array or callable, the other
-        parameters then start from the rows nearest to these means.
+        Starting means. Unless `init_params` is an array or callable, the other parameters
+        then start from the rows closest to each mean.
     precisions_init : array-like, default=None
-        Inverses of the covariances to start from, in the shape of `precisions_`.
+        Inverses of the starting covariances, in the shape of `precisions_`.
     {random_state}
     {warm_start}
     {verbose}
@@ -104,8 +105,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Mixing proportions. 0 for a component that lost all its rows, which a warning
-        reports.
+        Mixing proportions. 0 for a component that lost all its rows; a warning names it.
     means_ : ndarray of shape (n_components, n_features)
         Means.
     covariances_ : ndarray
@@ -113,15 +113,16 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         (n_features, n_features) if "tied", (n_components, n_features) if "diag",
         (n_components,) if "spherical".
     precisions_ : ndarray
-        Their inverses, in the same shape.
+        Inverses of the covariances, in the same shape.
     precisions_cholesky_ : ndarray
-        Upper triangular P with precision = P P', or 1 / standard deviation.
+        Upper triangular P with precision = P P'; 1 / standard deviation if "diag" or
+        "spherical".
     {converged_}
     {n_iter_}
     {log_likelihood_}
     lower_bound_ : float
-        Objective per unit of weight at the parameters returned: the log-likelihood plus
-        the term of the ridge. Equal to ``score(X)`` for ``reg_covar=0``.
+        Objective per unit of weight at the fitted parameters: the log-likelihood plus the
+        term for the ridge. Equal to ``score(X)`` for ``reg_covar=0``.
     {lower_bounds_}
     {history_}
     {restarts_}
@@ -130,19 +131,19 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     See Also
     --------
-    sklearn.mixture.GaussianMixture : The estimator whose interface this one has.
+    sklearn.mixture.GaussianMixture : The estimator with the same interface.
 
     Notes
     -----
-    EM climbs ``sum_i w_i log sum_k pi_k N(x_i; mu_k, Sigma_k) exp(-tr(Lambda
+    EM maximizes ``sum_i w_i log sum_k pi_k N(x_i; mu_k, Sigma_k) exp(-tr(Lambda
     inv(Sigma_k)) / 2)``, where Lambda is the diagonal matrix of the ridge. Its M-step is
-    ``Sigma_k = S_k / N_k + Lambda``, as in scikit-learn, which however leaves the last
-    factor out of the objective. `score`, `predict_proba` and all that follows leave it
-    out too: they are those of the mixture itself.
+    ``Sigma_k = S_k / N_k + Lambda``, as in scikit-learn, whose objective however omits the
+    last factor. `score`, `predict_proba` and the other methods omit it too: they describe the
+    mixture itself.
 
-    A component whose share of the rows falls below 1e-15 keeps its mean and covariance
-    and gets weight 0. A start in which a covariance becomes singular to working
-    precision fails; the others go on, and `restarts_` records it.
+    A component with less than a fraction 2e-15 of the rows gets weight 0 and keeps its mean
+    and covariance. If a covariance becomes numerically singular, its start fails. The other
+    starts continue, and `restarts_` records the failure.
 
     References
     ----------
@@ -158,9 +159,10 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     >>> from emlearn.datasets import load_old_faithful
     >>> X = load_old_faithful().data
     >>> mixture = GaussianMixtureEM(n_components=2, random_state=0).fit(X)
-    >>> mixture.weights_.round(3)
+    >>> order = mixture.weights_.argsort()
+    >>> mixture.weights_[order].round(3)
     array([0.356, 0.644])
-    >>> mixture.means_.round(2)
+    >>> mixture.means_[order].round(2)
     array([[ 2.04, 54.48],
            [ 4.29, 79.97]])
     """
@@ -219,18 +221,18 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Estimate the parameters with the EM algorithm.
 
-        The best of `n_init` starts is kept. With `warm_start`, the only start is where
-        the last fit ended.
+        The best of `n_init` starts is kept. With ``warm_start=True``, the only start is the
+        result of the last fit.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows to fit; NaN is a missing entry. float32 stays float32; everything else
-            becomes float64.
+            Rows to fit. NaN means a missing entry. float32 stays float32; other types become
+            float64.
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0; weight w has the effect of w copies of the row.
+            Weights of the rows, >= 0. A weight w has the same effect as w copies of the row.
             None means 1 each.
 
         Returns
@@ -241,8 +243,8 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         Raises
         ------
         ValueError
-            If a hyperparameter, the rows or the weights are invalid, or if every start
-            ended at a singular covariance.
+            If a hyperparameter, the rows or the weights are invalid, or if every start ends
+            with a singular covariance.
         """
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
@@ -274,7 +276,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         return STRUCTURES[self.covariance_type]
 
     def _initializer(self, X: Array) -> Initializer:
-        """Strategy of the starts, and the parameters that the user gives."""
+        """The strategy of the starts, with the parameters that the user gives."""
         K, d = int(self.n_components), X.shape[1]
         weights = self._given("weights_init", (K,))
         means = self._given("means_init", (K, d))
@@ -316,16 +318,16 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         return array
 
     def _last_params(self, family: Gaussian, column_spec: Any) -> LabelParams | None:
-        """With `warm_start`, the published parameters for the rows of a new fit."""
+        """The published parameters, for the rows of a new fit; None without `warm_start`."""
         if not self._resumes():
             return None
         K, d = int(self.n_components), self.n_features_in_
         shapes = (self.means_.shape, self.covariances_.shape)
         if shapes != ((K, d), self._structure.shape(K, d)):
             raise ValueError(
-                "With warm_start=True the fit goes on from the last one, which had "
-                "another n_components, covariance_type or number of features. Set "
-                "warm_start=False to start anew."
+                "With warm_start=True the fit continues the last one, which had a different "
+                "n_components, covariance_type or number of features. Set warm_start=False to "
+                "start afresh."
             )
         components = family.from_public(self._public(), column_spec)
         return LabelParams(MixtureParams(read_weights(self)), components, column_spec)
@@ -345,12 +347,12 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     def _advice(self) -> str:
         if self.reg_covar == 0:
             return (
-                "The likelihood is unbounded where a component shrinks to a point or a "
-                "plane. Set reg_covar > 0 (or 'auto'), use fewer components, more starts "
-                "(n_init), or a simpler covariance_type."
+                "The likelihood is unbounded if a component shrinks to a point or a plane. Set "
+                "reg_covar > 0 (or 'auto'), or use fewer components, more starts (n_init) or "
+                "a simpler covariance_type."
             )
         return (
-            "Increase reg_covar, use fewer components, more starts (n_init), or a simpler "
+            "Increase reg_covar, use fewer components, more starts (n_init) or a simpler "
             "covariance_type, or scale the input data."
         )
 
@@ -366,7 +368,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         covariance_type: str = "full",
         **hyperparameters: Any,
     ) -> Self:
-        """A mixture of known parameters, ready to predict, score and sample without a fit.
+        """A mixture with known parameters, which can predict, score and sample without a fit.
 
         Parameters
         ----------
@@ -389,7 +391,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         Raises
         ------
         ValueError
-            If a parameter has another shape or is invalid; names it.
+            If a parameter has the wrong shape or is invalid. The message names it.
 
         Examples
         --------
@@ -412,7 +414,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         mixture.covariances_ = covariances
         if read_weights(mixture).shape != (len(means),):
             raise ValueError(
-                f"weights must have shape ({len(means)},), one for each of the means, got "
+                f"weights must have shape ({len(means)},), one for each mean, got "
                 f"{mixture.weights_.shape}."
             )
         mixture._emissions()
@@ -420,7 +422,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     @property
     def covariances_(self) -> Array:
-        """Covariances, in the layout of `covariance_type`; setting them sets the precisions."""
+        """Covariances, in the layout of `covariance_type`. Setting them sets the precisions."""
         return self._matrices("covariances_")[0]
 
     @covariances_.setter
@@ -429,7 +431,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     @property
     def precisions_(self) -> Array:
-        """Inverses of the covariances; setting them sets these."""
+        """Inverses of the covariances. Setting them sets the covariances."""
         return self._matrices("precisions_")[1]
 
     @precisions_.setter
@@ -438,7 +440,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     @property
     def precisions_cholesky_(self) -> Array:
-        """Upper triangular factors of the precisions; setting them sets the covariances."""
+        """Upper triangular factors of the precisions. Setting them sets the covariances."""
         return self._matrices("precisions_cholesky_")[2]
 
     @precisions_cholesky_.setter
@@ -455,14 +457,14 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     def _set_matrices(self, name: str, value: ArrayLike) -> None:
         if not hasattr(self, "means_"):
-            raise AttributeError(f"Set means_ before {name}: it tells the number of features.")
-        self._matrices_ = matrices_from(name, value, self._structure, np.shape(self.means_))
+            raise AttributeError(f"Set means_ before {name}: it determines the number of features.")
+        self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
 
     def _publish(self, family: Gaussian, params: LabelParams, dtype: Any) -> None:
         spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            root = family.precisions_cholesky(components, spec)
-            precisions = self._structure.precision(root).astype(dtype)
+            cholesky = family.precisions_cholesky(components, spec)
+            precisions = self._structure.precision(cholesky).astype(dtype)
             covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
             covariances = covariances.astype(dtype)
         # Where a variance underflows to 0, its inverse overflows.
@@ -471,7 +473,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
             raise beyond_range(np.arange(len(scale)), scale, dtype)
         self.weights_ = params.law.weights.astype(dtype)
         self.means_ = spec.scaling.to_units(components.mean).astype(dtype)
-        self._matrices_ = frozen(Matrices(covariances, precisions, root.astype(dtype)))
+        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky.astype(dtype)))
 
     def _public(self) -> dict[str, Array]:
         return {
@@ -500,7 +502,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         X : ndarray of shape (n_samples, n_features)
             Rows, ordered by component.
         y : ndarray of shape (n_samples,)
-            The component of each.
+            The component of each row.
         """
         X, labels = super().sample(n_samples)
         return X.astype(self.means_.dtype, copy=False), labels

@@ -1,4 +1,4 @@
-"""Parameters of a start that a user gives, in the place of some of those that are drawn."""
+"""Starting parameters from the user, which replace some of those of an initializer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class GivenParameters:
-    """Given weights, means and covariances; the rest from another initializer.
+    """Given weights, means and covariances. Another initializer supplies the rest.
 
     Parameters
     ----------
     others : Initializer
-        Where parameters that are not given come from.
+        Source of the parameters that are not given.
     weights, means, covariances : ndarray or None
         Given parameters, in the units of the data.
     """

@@ -1,4 +1,4 @@
-"""Predicting and scoring with a fitted mixture."""
+"""Predictions and scores of a fitted mixture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from emlearn.latent.law import log_weights
 
 Array = NDArray[Any]
 
-# Published weights may be rounded, as those of a user are.
+# Published weights may be set by a user, who rounds them.
 _SUM_TOLERANCE = 1e-4
 
 
@@ -37,7 +37,7 @@ def read_weights(estimator: Any) -> Array:
     Raises
     ------
     ValueError
-        If they are no vector, negative, not finite, or do not sum to one.
+        If they are not a vector, negative, not finite, or do not sum to one.
     """
     weights = as_numbers(estimator.weights_, "weights_")
     if weights.ndim != 1 or not weights.size:
@@ -50,7 +50,7 @@ def read_weights(estimator: Any) -> Array:
 
 
 def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None:
-    """Refuse fewer rows than components."""
+    """Raise ValueError if there are fewer rows than components."""
     n_rows = X.shape[0] if weight is None else int(np.count_nonzero(weight))
     if n_rows < n_components:
         counted = "" if weight is None else " of positive weight"
@@ -61,12 +61,12 @@ def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None
 
 
 def warn_of_empty(estimator: Any, n_components: int) -> None:
-    """Warn of components that lost all their rows."""
+    """Warn about components that lost all their rows."""
     empty = np.flatnonzero(estimator.weights_ == 0.0)
     if empty.size:
         warn_user(
-            f"Component(s) {empty.tolist()} lost all rows and were given weight 0: fewer "
-            f"than n_components={n_components} describe the data. Use fewer.",
+            f"Component(s) {empty.tolist()} lost all rows and have weight 0: the data need "
+            f"fewer than n_components={n_components} components. Use fewer.",
             ConvergenceWarning,
         )
 
@@ -74,7 +74,7 @@ def warn_of_empty(estimator: Any, n_components: int) -> None:
 class MixtureScoring(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
-    """What can be asked of a fitted mixture. Subclasses supply the emissions."""
+    """Predictions, scores and samples of a fitted mixture."""
 
     @abstractmethod
     def _emissions(self) -> Emissions:
@@ -86,14 +86,14 @@ class MixtureScoring(
 
     @abstractmethod
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
-        """Rows as an array of the family's kind."""
+        """The rows, as an array that the family accepts."""
 
     def _rows_to_score(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         return self._read_rows(X)
 
     def _map(self, X: Array, out: Array, reduce: Callable[[Array], Array]) -> Array:
-        """Fill ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""
+        """Set ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""
         return self._emissions().map(X, out, reduce, log_weights(read_weights(self)))
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
@@ -109,7 +109,7 @@ class MixtureScoring(
         X : ndarray of shape (n_samples, n_features)
             Rows, ordered by component.
         y : ndarray of shape (n_samples,)
-            The component of each.
+            The component of each row.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
@@ -155,7 +155,7 @@ class MixtureScoring(
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Indices of components.
+            Indices of the components.
         """
         X = self._rows_to_score(X)
         labels = np.empty(X.shape[0], np.intp)
@@ -172,7 +172,7 @@ class MixtureScoring(
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
-            Rows add up to one.
+            Each row sums to one.
         """
         X = self._rows_to_score(X)
 
@@ -184,7 +184,7 @@ class MixtureScoring(
         return self._map(X, responsibilities, reduce)
 
     def transform(self, X: ArrayLike) -> Array:
-        """Responsibilities, as `predict_proba`: soft clustering as a step of a Pipeline.
+        """The same as `predict_proba`: soft clustering as a step of a Pipeline.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class MixtureScoring(
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
-            Rows add up to one.
+            Each row sums to one.
         """
         return self.predict_proba(X)
 
@@ -221,7 +221,7 @@ class MixtureScoring(
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Mean log-density of the rows, weighted.
+        """Weighted mean log-density of the rows.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class MixtureScoring(
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None means 1 each.
+            Weights of the rows. None means 1 each.
 
         Returns
         -------
@@ -247,14 +247,14 @@ class MixtureScoring(
         return float(density.sum() if weight is None else weight @ density)
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike's information criterion; the lower the better.
+        """Akaike's information criterion; lower is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None means 1 each.
+            Weights of the rows. None means 1 each.
 
         Returns
         -------
@@ -265,28 +265,28 @@ class MixtureScoring(
         return -2.0 * log_likelihood + 2.0 * self._n_parameters()
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion; the lower the better.
+        """Bayesian information criterion; lower is better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None means 1 each.
+            Weights of the rows. None means 1 each.
 
         Returns
         -------
         bic : float
-            -2 log-likelihood + log(n) times the number of parameters, n being the sum
-            of the weights.
+            -2 log-likelihood + log(n) times the number of parameters, where n is the sum of
+            the weights.
         """
         log_likelihood, total, _ = self._criterion(X, sample_weight)
         return -2.0 * log_likelihood + np.log(total) * self._n_parameters()
 
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Integrated completed likelihood criterion; the lower the better.
+        """Integrated completed likelihood criterion; lower is better.
 
-        BIC with a penalty for rows that are not clearly of one component, so that it
+        BIC with a penalty for rows that do not clearly belong to one component. So it
         counts clusters rather than components.
 
         Parameters
@@ -294,7 +294,7 @@ class MixtureScoring(
         X : array-like of shape (n_samples, n_features)
             Rows.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None means 1 each.
+            Weights of the rows. None means 1 each.
 
         Returns
         -------

@@ -57,15 +57,15 @@ class StructureCase:
         """Number of components, number of features."""
         return self.n_components, self.n_features
 
-    def moments(self, rng: np.random.Generator, alive: Array | None = None) -> Moments:
-        """Moments of rows drawn at random; only those of the components that are `alive`."""
+    def moments(self, rng: np.random.Generator, nonempty: Array | None = None) -> Moments:
+        """Moments of rows drawn at random; only those of the components that are `nonempty`."""
         (n, d), n_rows = self.size, 6 * self.n_features
         mixing = rng.normal(size=(n, d, d)) + 1.5 * np.eye(d)
         rows = mixing @ rng.normal(size=(n, d, n_rows))
         resp = rng.uniform(0.1, 1.0, (n, n_rows)) * rng.uniform(0.5, 2.0, (n, 1))
         shift, ridge = rng.normal(size=(n, d)), rng.uniform(0.1, 0.3, d)
-        if alive is not None:
-            rows, resp, shift = rows[alive], resp[alive], shift[alive]
+        if nonempty is not None:
+            rows, resp, shift = rows[nonempty], resp[nonempty], shift[nonempty]
         n = len(rows)
         weight = resp.sum(axis=1)
         rows -= ((rows * resp[:, None]).sum(axis=2) / weight[:, None])[:, :, None]

@@ -82,20 +82,22 @@ def check_factor(case: StructureCase) -> None:
             case.require_same(found, log_det, "log_det", source)
             found = np.broadcast_to(made.precision_diagonal, (n, d))
             case.require_same(found, diagonal, "precision_diagonal", source)
-        root = structure.kernel_root(factor, case.size)
+        root = structure.kernel_cholesky(factor, case.size)
         if structure.is_diagonal:
             root = np.einsum("ki,ij->kij", root, np.eye(d))
         case.require_same(
-            root @ root.transpose(0, 2, 1), precisions, "P P' of kernel_root", "kernel_root"
+            root @ root.transpose(0, 2, 1), precisions, "P P' of kernel_cholesky", "kernel_cholesky"
         )
         if np.tril(root, -1).any():
-            case.fail("the factors are not upper triangular", "factor and kernel_root")
+            case.fail("the factors are not upper triangular", "factor and kernel_cholesky")
         case.require_same(case.matrices(published), precisions, "precision", "precision")
         back = structure.covariance_from_precision(published, d)
         case.require_same(back, covariances, "the inverse", "covariance_from_precision")
         for k in range(n):
-            own = structure.sample_root(factor.precision_cholesky, k, d)
-            case.require_same(own @ own.T, matrices[k], "R R' of sample_root", "sample_root")
+            own = structure.covariance_cholesky(factor.precision_cholesky, k, d)
+            case.require_same(
+                own @ own.T, matrices[k], "R R' of covariance_cholesky", "covariance_cholesky"
+            )
         width = structure.conditional_deviation(factor.precision_cholesky, case.size)
         exact = 1.0 / np.sqrt(diagonal)
         if width.shape != (n, d) or not ((width > 0.5 * exact) & (width < 2 * d * exact)).all():
@@ -229,33 +231,36 @@ def check_alive(case: StructureCase) -> None:
     """Components without rows do not disturb the others, and keep a covariance."""
     structure = case.structure
     moments, before = case.problems[0], case.points[1]
-    alive = np.ones(case.n_components, dtype=bool)
-    found = structure.estimate_alive(alive, *moments[:4], before)
+    nonempty = np.ones(case.n_components, dtype=bool)
+    found = structure.estimate_nonempty(nonempty, *moments[:4], before)
     case.require_same(
-        found, case.points[0], "estimate_alive, where all are alive,", "estimate_alive"
+        found, case.points[0], "estimate_nonempty, where all are nonempty,", "estimate_nonempty"
     )
     if case.n_components == 1:
         return
-    alive[case.n_components // 2] = False
-    own = case.moments(case.rng(), alive)
+    nonempty[case.n_components // 2] = False
+    own = case.moments(case.rng(), nonempty)
     weight, shift = np.zeros(case.n_components), np.zeros(case.size)
-    weight[alive], shift[alive] = own.weight, own.shift
+    weight[nonempty], shift[nonempty] = own.weight, own.shift
     second = structure.new_scatter(*case.size)
-    for position, k in enumerate(np.flatnonzero(alive).tolist()):
+    for position, k in enumerate(np.flatnonzero(nonempty).tolist()):
         # About the origin of the moments, without the ridge.
         dense = own.scatter[position] - own.weight[position] * np.diag(own.ridge)
         dense += own.weight[position] * np.outer(own.shift[position], own.shift[position])
         structure.scatter(np.linalg.cholesky(dense), np.ones(case.n_features), k, second)
-    found = structure.estimate_alive(alive, weight, shift, second, own.ridge, before)
+    found = structure.estimate_nonempty(nonempty, weight, shift, second, own.ridge, before)
     matrices = case.matrices(found)
-    expected = case.matrices(structure.estimate(*own[:4]), int(alive.sum()))
+    expected = case.matrices(structure.estimate(*own[:4]), int(nonempty.sum()))
     case.require_same(
-        matrices[alive], expected, "estimate_alive of components with rows", "estimate_alive"
+        matrices[nonempty],
+        expected,
+        "estimate_nonempty of components with rows",
+        "estimate_nonempty",
     )
     if not np.isfinite(matrices).all():
-        case.fail("a component without rows gets no finite covariance", "estimate_alive")
+        case.fail("a component without rows gets no finite covariance", "estimate_nonempty")
     case.factor(found)
-    case.require_in_set(found, "covariances that estimate_alive returned", "estimate_alive")
+    case.require_in_set(found, "covariances that estimate_nonempty returned", "estimate_nonempty")
 
 
 def check_vector_round_trip(case: StructureCase) -> None:
@@ -324,13 +329,13 @@ def _require_valid(case: StructureCase, vector: Array, what: str) -> None:
 def check_nothing_is_changed(case: StructureCase) -> None:
     """No method changes its arguments, and the same arguments give the same bits."""
     structure, moments, covariances = case.structure, case.problems[0], case.points[0]
-    alive, d = np.arange(case.n_components) < 2, case.n_features
+    nonempty, d = np.arange(case.n_components) < 2, case.n_features
     scale, root = np.full(d, 2.0), case.factor(covariances).precision_cholesky
     published, weights = structure.precision(root), np.full(case.n_components, 0.2)
     vector = structure.to_vector(covariances)
     calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("estimate", moments[:4]),
-        ("estimate_alive", (alive, *moments[:4], covariances)),
+        ("estimate_nonempty", (nonempty, *moments[:4], covariances)),
         ("with_average", (covariances, 0, weights)),
         ("factor", (covariances, d, 0.0)),
         ("to_vector", (covariances,)),
@@ -340,7 +345,7 @@ def check_nothing_is_changed(case: StructureCase) -> None:
         ("precision", (root,)),
         ("factor_from_cholesky", (root, case.size)),
         ("covariance_from_precision", (published, d)),
-        ("sample_root", (root, 0, d)),
+        ("covariance_cholesky", (root, 0, d)),
     )
     for name, arguments in calls:
         before = [np.array(argument) for argument in arguments]

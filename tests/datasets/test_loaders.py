@@ -1,4 +1,3 @@
-import doctest
 import sys
 from importlib.resources import files
 
@@ -9,7 +8,6 @@ from numpy.testing import assert_array_equal
 from sklearn.utils import Bunch
 
 from emlearn import datasets
-from emlearn.datasets import _loaders
 
 LOADERS = [getattr(datasets, name) for name in datasets.__all__]
 
@@ -122,9 +120,3 @@ def test_without_pandas(load, monkeypatch):
 def test_arguments_are_keywords_only(load):
     with pytest.raises(TypeError, match="positional"):
         load(True)
-
-
-def test_docstring_examples():
-    results = doctest.testmod(_loaders)
-    assert results.attempted >= 4
-    assert results.failed == 0

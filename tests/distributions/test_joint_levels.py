@@ -1,10 +1,6 @@
 """Columns read in groups: nothing is lost, whatever the numbers of levels."""
 
-import doctest
-from importlib import import_module
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -41,21 +37,3 @@ def test_counts_of_levels_come_back(n_levels, seed, holes):
     out = np.zeros(expected.shape)
     family.log_density(rows, family.precompute(params, column_spec), out)
     assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "distributions._categorical",
-        "distributions._gaussian",
-        "distributions._mixture",
-        "distributions._multinomial",
-        "distributions._product",
-        "mixture._finite_mixture",
-        "testing._family",
-    ],
-)
-def test_examples_in_docstrings(name):
-    results = doctest.testmod(import_module(f"emlearn.{name}"))
-    assert results.attempted > 0
-    assert results.failed == 0

@@ -1,20 +1,11 @@
 """The example of the documentation runs as it is."""
 
-import doctest
 import runpy
 from pathlib import Path
 
 import pytest
 
-from emlearn.hmm import _hidden_markov
-
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "hmm.py"
-
-
-def test_docstring_examples():
-    results = doctest.testmod(_hidden_markov)
-    assert results.attempted > 5
-    assert results.failed == 0
 
 
 def test_earthquakes(reference, tmp_path, monkeypatch, capsys):

@@ -160,7 +160,7 @@ def test_fixed_zeros_make_a_left_right_model(draw_chains):
 
 def test_states_that_are_not_needed_are_told():
     X = np.repeat([0.0, 5.0], [10, 10])[:, None] + np.linspace(0, 1, 20)[:, None]
-    with pytest.warns(ConvergenceWarning, match=r"State\(s\) \[2\] were not visited"):
+    with pytest.warns(ConvergenceWarning, match=r"State\(s\) \[2\] are not visited"):
         model = HiddenMarkovEM(
             3,
             startprob_init=[0.5, 0.5, 0.0],
@@ -242,6 +242,30 @@ def test_warm_start_goes_on(gaussian_chains):
     assert_allclose(model.log_likelihood_, whole.log_likelihood_, rtol=1e-6)
     with pytest.raises(ValueError, match="warm_start"):
         model.set_params(n_components=2).fit(X, lengths=lengths)
+
+
+def test_zeros_hold_after_a_warm_start(gaussian_chains):
+    X, lengths, _ = gaussian_chains
+    settings = {"init_params": "rows", "random_state": 0, "warm_start": True}
+    model = HiddenMarkovEM(3, **settings).fit(X, lengths=lengths)
+    assert (model.transmat_ > 0.0).all()
+    assert (model.startprob_ > 0.0).sum() > 1
+    first = int(model.startprob_.argmax())
+    transmat = np.full((3, 3), 1.0 / 3.0)
+    transmat[0] = [0.5, 0.5, 0.0]
+    model.set_params(startprob_init=np.eye(3)[first], transmat_init=transmat)
+    model.fit(X, lengths=lengths)
+    assert_allclose(model.startprob_, np.eye(3)[first], rtol=0.0, atol=0.0)
+    assert model.transmat_[0, 2] == 0.0
+    assert (model.transmat_ > 0.0).sum() == 8
+    assert_allclose(model.transmat_.sum(axis=1), 1.0)
+    # What was zero in the last fit has no probability to start from.
+    model.set_params(transmat_init=np.eye(3)[[2, 1, 2]])
+    with pytest.raises(ValueError, match=r"Row 0 of transmat_ is zero wherever transmat_init"):
+        model.fit(X, lengths=lengths)
+    model.set_params(transmat_init=None, startprob_init=np.eye(3)[first - 1])
+    with pytest.raises(ValueError, match=r"^startprob_ is zero wherever startprob_init"):
+        model.fit(X, lengths=lengths)
 
 
 def test_one_start_for_each_way_to_start(gaussian_chains):

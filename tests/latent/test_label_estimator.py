@@ -202,7 +202,7 @@ def test_means_and_covariances_of_states():
         with pytest.raises(ValueError, match=message):
             wrong.predict(X)
     for bare in (HiddenMarkovEM(2), known(HiddenMarkovEM)):
-        with pytest.raises(AttributeError, match="means_ only once it is fitted"):
+        with pytest.raises(AttributeError, match="means_ only if it is fitted"):
             bare.means_ = means
 
 

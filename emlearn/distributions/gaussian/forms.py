@@ -59,13 +59,13 @@ class GaussianStatistics(NamedTuple):
     second: Array
 
 
-class Bound(Protocol):
-    """A form bound to the parameters of one E-step."""
+class FormPrecomputed(Protocol):
+    """A form that holds what it needs of the parameters in one E-step."""
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
         """Log-densities (n_components, n_rows) of a block in scaled coordinates.
 
-        The constants given at binding are included. With ``common=False`` a term shared
+        The constants given to `precompute` are included. With ``common=False`` a term shared
         by all components of a row may be left out; `common_total` is then its sum.
         """
         ...
@@ -102,9 +102,9 @@ class MomentForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(
+    def precompute(
         self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
-    ) -> MomentBound:
+    ) -> MomentPrecomputed:
         """Natural parameters; `constants` are added to the log-densities."""
         linear, quadratic = self.structure.natural(factor, means)
         n_features = means.shape[1]
@@ -112,7 +112,7 @@ class MomentForm(NamedTuple):
         theta[:, 1 : 1 + n_features] = linear
         theta[:, 1 + n_features :] = quadratic
         theta[:, 0] = constants - 0.5 * (linear * means).sum(axis=1)
-        return MomentBound(self.structure, theta, factor)
+        return MomentPrecomputed(self.structure, theta, factor)
 
     def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
         """Statistics about the means, in the layout of the structure."""
@@ -121,7 +121,7 @@ class MomentForm(NamedTuple):
         return _shift(self.structure, GaussianStatistics(weight, first, second), means)
 
 
-class MomentBound(NamedTuple):
+class MomentPrecomputed(NamedTuple):
     """Moment form with its natural parameters."""
 
     structure: CovarianceStructure
@@ -129,7 +129,7 @@ class MomentBound(NamedTuple):
     factor: CovarianceFactor
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         np.dot(self.theta, moment_features(block, self.structure), out=out)
         if common and not self.structure.n_moments(block.rows.shape[1]):
             z = block.workspace.array("centered", block.rows.shape[::-1], block.dtype)
@@ -137,14 +137,14 @@ class MomentBound(NamedTuple):
             out -= 0.5 * self.structure.squared_distance(z, self.factor, 0)
 
     def common_total(self, block: RowBlock) -> float:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         if block.scatter is None:
             return 0.0
-        root = self.factor.precision_cholesky
-        return -0.5 * float(np.vdot(root, block.scatter.dot(root)))
+        precision_cholesky = self.factor.precision_cholesky
+        return -0.5 * float(np.vdot(precision_cholesky, block.scatter.dot(precision_cholesky)))
 
     def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         features = moment_features(block, self.structure)
         sums = responsibilities.dot(features.T).astype(np.float64, copy=False)
         n_features = block.rows.shape[1]
@@ -171,15 +171,18 @@ class WhitenedForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(
+    def precompute(
         self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
-    ) -> WhitenedBound:
+    ) -> WhitenedPrecomputed:
         """Whitening matrices of the rows with a one above them: P'(x - mean)."""
-        root = factor.precision_cholesky
-        whitening = np.empty((len(root), root.shape[1] + 1, root.shape[2]), dtype)
-        whitening[:, 1:] = root
-        whitening[:, 0] = -(means[:, None, :] @ root)[:, 0]
-        return WhitenedBound(whitening, constants)
+        precision_cholesky = factor.precision_cholesky
+        whitening = np.empty(
+            (len(precision_cholesky), precision_cholesky.shape[1] + 1, precision_cholesky.shape[2]),
+            dtype,
+        )
+        whitening[:, 1:] = precision_cholesky
+        whitening[:, 0] = -(means[:, None, :] @ precision_cholesky)[:, 0]
+        return WhitenedPrecomputed(whitening, constants)
 
     def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
         """Statistics about the means, in the layout of the structure."""
@@ -190,14 +193,14 @@ class WhitenedForm(NamedTuple):
 _PANEL = 16
 
 
-class WhitenedBound(NamedTuple):
+class WhitenedPrecomputed(NamedTuple):
     """Whitened form with its whitening matrices (n_components, 1 + n_features, n_features)."""
 
     whitening: Array
     constants: Array
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
-        """See `Bound`; nothing is left out.
+        """See `FormPrecomputed`; nothing is left out.
 
         Panels of columns skip the zeros below the triangle. (BLAS has a triangular
         product, but its wrapper in scipy holds the interpreter's lock.)
@@ -217,11 +220,11 @@ class WhitenedBound(NamedTuple):
         out += self.constants[:, None].astype(out.dtype, copy=False)
 
     def common_total(self, block: RowBlock) -> float:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         return 0.0
 
     def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
-        """See `Bound`. Rows that a component is not responsible for are left out."""
+        """See `FormPrecomputed`. Rows that a component is not responsible for are left out."""
         x = block.augmented()
         n_components, size = len(self.whitening), len(x)
         sums = np.empty((n_components, size, size))
@@ -248,11 +251,11 @@ class CenteredForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(
+    def precompute(
         self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
-    ) -> CenteredBound:
+    ) -> CenteredPrecomputed:
         """Means and factors in the precision of the blocks."""
-        return CenteredBound(
+        return CenteredPrecomputed(
             self.structure,
             means.astype(dtype, copy=False),
             factor._replace(precision_cholesky=factor.precision_cholesky.astype(dtype, copy=False)),
@@ -264,7 +267,7 @@ class CenteredForm(NamedTuple):
         return statistics
 
 
-class CenteredBound(NamedTuple):
+class CenteredPrecomputed(NamedTuple):
     """Centered form with means and factors."""
 
     structure: CovarianceStructure
@@ -273,7 +276,7 @@ class CenteredBound(NamedTuple):
     constants: Array
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
-        """See `Bound`; nothing is left out."""
+        """See `FormPrecomputed`; nothing is left out."""
         x = block.scaled()
         z = block.workspace.array("centered", x.shape, x.dtype)
         for k, mean in enumerate(self.means):
@@ -282,25 +285,25 @@ class CenteredBound(NamedTuple):
         out += self.constants[:, None].astype(out.dtype, copy=False)
 
     def common_total(self, block: RowBlock) -> float:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         return 0.0
 
     def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
-        """See `Bound`. Rows that a component is not responsible for are left out."""
+        """See `FormPrecomputed`. Rows that a component is not responsible for are left out."""
         x = block.scaled()
         n_components, n_features = self.means.shape
         first = np.empty((n_components, n_features))
         second = self.structure.new_scatter(n_components, n_features)
         for k, keep in enumerate(_responsible(responsibilities)):
-            root = np.sqrt(responsibilities[k])
+            sqrt_responsibility = np.sqrt(responsibilities[k])
             if keep is None:
                 z = block.workspace.array("centered", x.shape, x.dtype)
                 np.subtract(x, self.means[k][:, None], out=z)
             else:
                 z = np.take(x, keep, axis=1)
                 z -= self.means[k][:, None]
-                root = root[keep]
-            first[k] = self.structure.scatter(z, root, k, second)
+                sqrt_responsibility = sqrt_responsibility[keep]
+            first[k] = self.structure.scatter(z, sqrt_responsibility, k, second)
         weight = responsibilities.sum(axis=1, dtype=np.float64)
         return GaussianStatistics(weight, first, second)
 
@@ -310,46 +313,59 @@ class CompiledForm(NamedTuple):
 
     structure: CovarianceStructure
 
-    def bind(
+    def precompute(
         self, means: Array, factor: CovarianceFactor, constants: Array, dtype: Any
-    ) -> CompiledBound:
+    ) -> CompiledPrecomputed:
         """Means and factors as the kernels read them."""
-        root = self.structure.kernel_root(factor, (len(means), means.shape[1]))
-        arrays = [np.ascontiguousarray(part, np.float64) for part in (means, root, constants)]
-        return CompiledBound(self.structure, *arrays)
+        precision_cholesky = self.structure.kernel_cholesky(factor, (len(means), means.shape[1]))
+        arrays = [
+            np.ascontiguousarray(part, np.float64)
+            for part in (means, precision_cholesky, constants)
+        ]
+        return CompiledPrecomputed(self.structure, *arrays)
 
     def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
         """Statistics about the means: as they are."""
         return statistics
 
 
-class CompiledBound(NamedTuple):
+class CompiledPrecomputed(NamedTuple):
     """Compiled form with means and factors in float64; blocks of either precision."""
 
     structure: CovarianceStructure
     means: Array
-    root: Array
+    precision_cholesky: Array
     constants: Array
 
     def _arguments(self, block: RowBlock) -> tuple[Any, ...]:
-        return block.rows.T, *block.scaling.kernel_units, self.means, self.root, self.constants
+        return (
+            block.rows.T,
+            *block.scaling.kernel_units,
+            self.means,
+            self.precision_cholesky,
+            self.constants,
+        )
 
     def _sums(self) -> tuple[Array, Array, Array]:
-        return np.empty(len(self.means)), np.empty(self.means.shape), np.empty(self.root.shape)
+        return (
+            np.empty(len(self.means)),
+            np.empty(self.means.shape),
+            np.empty(self.precision_cholesky.shape),
+        )
 
     def log_density(self, block: RowBlock, out: Array, *, common: bool) -> None:
-        """See `Bound`; nothing is left out."""
+        """See `FormPrecomputed`; nothing is left out."""
         compiled.gaussian_log_density(*self._arguments(block), out)
 
     def common_total(self, block: RowBlock) -> float:
-        """See `Bound`."""
+        """See `FormPrecomputed`."""
         return 0.0
 
     def statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
-        """See `Bound`. Rows that a component is not responsible for are left out."""
+        """See `FormPrecomputed`. Rows that a component is not responsible for are left out."""
         weight, first, second = self._sums()
-        shares = np.ascontiguousarray(responsibilities, block.dtype)
-        compiled.gaussian_moments(*self._arguments(block), shares, weight, first, second)
+        weighted = np.ascontiguousarray(responsibilities, block.dtype)
+        compiled.gaussian_moments(*self._arguments(block), weighted, weight, first, second)
         return GaussianStatistics(weight, first, self.structure.from_kernel(second))
 
     def expect(self, block: RowBlock, row_weight: Array | None) -> tuple[GaussianStatistics, float]:
@@ -385,7 +401,7 @@ def choose_form(
     means : ndarray of shape (n_components, n_features)
         Means in scaled coordinates.
     factor : CovarianceFactor
-        Factorised covariances.
+        Factorized covariances.
     largest_kappa : float
         Bound on the terms that may cancel in the moment and the whitened form.
     """

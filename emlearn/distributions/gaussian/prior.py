@@ -100,7 +100,7 @@ class CovariancePrior(NamedTuple):
                 return shift, structure.estimate(weight, shift, second, ridge)
             if not filled.any():
                 return shift, before
-            return shift, structure.estimate_alive(filled, weight, shift, second, ridge, before)
+            return shift, structure.estimate_nonempty(filled, weight, shift, second, ridge, before)
         # The pseudo-rows are about the new means already, and without a ridge.
         about = shift * np.sqrt(weight / (weight + self.strength))[:, None]
         second = second + in_layout(structure, self._added(weight, scatter))
@@ -137,8 +137,8 @@ class CovariancePrior(NamedTuple):
             return 0.0
         n_components, n_features = shape
         if scatter.ndim == 2 and not structure.is_diagonal:
-            root = structure.kernel_root(factor, shape)
-            trace = np.einsum("kij,kij->k", root, scatter @ root)
+            precision_cholesky = structure.kernel_cholesky(factor, shape)
+            trace = np.einsum("kij,kij->k", precision_cholesky, scatter @ precision_cholesky)
             log_det = float(np.linalg.slogdet(scatter)[1])
         else:
             variances = np.diagonal(scatter) if scatter.ndim == 2 else scatter

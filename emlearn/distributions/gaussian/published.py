@@ -47,29 +47,55 @@ def read_published(public: Mapping[str, ArrayLike], structure: CovarianceStructu
         positive definite; names the parameter and the component.
     """
     mean = read_parameter(public, "mean", ("n_components", "n_features"))
-    found = {name: _read(public, name, structure, mean.shape) for name in _FORMS if name in public}
-    if not found:
+    given = [form for form in _FORMS if form in public]
+    if not given:
         raise ValueError(
             "The parameters of Gaussian components need 'covariance', 'precision' or "
             f"'precision_cholesky'; got {sorted(public)}."
         )
-    rules = next(iter(found))
-    _check(rules, found[rules], structure)
+    found = {form: _read(public[form], form, structure, mean.shape) for form in given}
+    rules = given[0]
+    _check(rules, rules, found[rules], structure)
     covariance = found.get("covariance")
     if rules == "precision":
         covariance = structure.covariance_from_precision(found[rules], mean.shape[1])
     return Published(mean, covariance, found.get("precision_cholesky"))
 
 
+def read_matrices(
+    value: ArrayLike, form: str, structure: CovarianceStructure, size: tuple[int, ...], name: str
+) -> Array:
+    """Read one form of the covariances.
+
+    Parameters
+    ----------
+    value : array-like
+        Matrices in the layout of the structure.
+    form : {"precision_cholesky", "covariance", "precision"}
+        What they are.
+    structure : CovarianceStructure
+        The structure.
+    size : tuple of int
+        Number of components, number of features.
+    name : str
+        What errors call them.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, an entry is not finite, or a matrix is not positive definite.
+    """
+    array = _read(value, name, structure, size)
+    _check(name, form, array, structure)
+    return array
+
+
 def _read(
-    public: Mapping[str, ArrayLike],
-    name: str,
-    structure: CovarianceStructure,
-    size: tuple[int, ...],
+    value: ArrayLike, name: str, structure: CovarianceStructure, size: tuple[int, ...]
 ) -> Array:
     """Matrices in the layout of the structure; a shared one may be there for each component."""
     shape = structure.shape(size[0], size[1])
-    array = np.asarray(public[name], np.float64, order="C")
+    array = np.asarray(value, np.float64, order="C")
     if structure.is_shared and array.shape == (size[0], *shape):
         if (array != array[0]).any():
             raise ValueError(
@@ -87,14 +113,14 @@ def _read(
     return array
 
 
-def _check(name: str, array: Array, structure: CovarianceStructure) -> None:
+def _check(name: str, form: str, array: Array, structure: CovarianceStructure) -> None:
     stack = array[None] if structure.is_shared else array
     for k, values in enumerate(stack):
         of = name if structure.is_shared else f"{name} of component {k}"
         if structure.is_diagonal:
             if not (values > 0.0).all():
                 raise ValueError(f"{of} is not positive.")
-        elif name == "precision_cholesky":
+        elif form == "precision_cholesky":
             if np.tril(values, -1).any() or not (np.diagonal(values) > 0.0).all():
                 raise ValueError(f"{of} is not upper triangular with a positive diagonal.")
         elif not _is_positive_definite(values):

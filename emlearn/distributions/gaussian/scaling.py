@@ -66,7 +66,7 @@ class ColumnScaling(_Units):
         order: NDArray[np.intp] | None = None,
         factors: Array | None = None,
     ) -> Array:
-        """Rows in the units of the frame, missing entries 0.
+        """Rows in the units of the scaling, missing entries 0.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class ColumnScaling(_Units):
         Parameters
         ----------
         Z : ndarray of shape (n_rows, n_features)
-            Rows in the units of the frame.
+            Rows in the units of the scaling.
         order : ndarray of shape (n_rows,)
             Their numbers in the table.
         missing : ndarray of shape (n_rows, n_features), dtype bool
@@ -208,11 +208,11 @@ def _column_sums(
     Dividing by the number of rows before adding keeps sums of huge values finite.
     """
     n_rows, n_columns = X.shape
-    share = 1.0 / max(1, n_rows)
+    fraction = 1.0 / max(1, n_rows)
     weight, total = np.zeros(n_columns), np.zeros(n_columns)
     lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
     if compiled is not None and X.flags.c_contiguous:
-        compiled.column_sums(X, sample_weight, share, weight, total, lowest, highest)
+        compiled.column_sums(X, sample_weight, fraction, weight, total, lowest, highest)
         return weight, total, lowest, highest
     for rows in row_chunks(n_rows, n_columns):
         part = X[rows].astype(np.float64)
@@ -222,7 +222,7 @@ def _column_sums(
         np.minimum(lowest, np.where(present, part, np.inf).min(axis=0), out=lowest)
         np.maximum(highest, np.where(present, part, -np.inf).max(axis=0), out=highest)
         weight += (present * w).sum(axis=0)
-        total += (np.where(present, part, 0.0) * (w * share)).sum(axis=0)
+        total += (np.where(present, part, 0.0) * (w * fraction)).sum(axis=0)
     return weight, total, lowest, highest
 
 

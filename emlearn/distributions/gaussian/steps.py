@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.blocks import RowBlock
 from emlearn.distributions.gaussian.forms import (
-    CompiledBound,
+    CompiledPrecomputed,
     Form,
     GaussianStatistics,
     choose_form,
@@ -99,8 +99,8 @@ class GaussianPrecomputed:
         """Inverses of the covariances; None where these are diagonal."""
         if self.structure.is_diagonal:
             return None
-        root = self.structure.kernel_root(self.factor, self.means.shape)
-        return np.ascontiguousarray(root @ root.transpose(0, 2, 1))
+        precision_cholesky = self.structure.kernel_cholesky(self.factor, self.means.shape)
+        return np.ascontiguousarray(precision_cholesky @ precision_cholesky.transpose(0, 2, 1))
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -132,8 +132,8 @@ class GaussianPrecomputed:
             constants = self.constants
             if log_weights is not None:
                 constants = constants + _finite(log_weights, dtype)
-            bound = form.bind(self.means, self.factor, constants, dtype)
-            found = self._forms[dtype, exact] = (log_weights, form, bound)
+            precomputed = form.precompute(self.means, self.factor, constants, dtype)
+            found = self._forms[dtype, exact] = (log_weights, form, precomputed)
         return found[1:]
 
     # ---- log-densities ----------------------------------------------------------------
@@ -179,12 +179,12 @@ class GaussianPrecomputed:
         return out
 
     def _kernel_arguments(self, rows: MissingRows, constants: Array) -> tuple[Any, ...]:
-        root = self.structure.kernel_root(self.factor, self.means.shape)
+        precision_cholesky = self.structure.kernel_cholesky(self.factor, self.means.shape)
         return (
             rows.rows.T,
             *self.scaling.kernel_units,
             np.ascontiguousarray(self.means),
-            np.ascontiguousarray(root),
+            np.ascontiguousarray(precision_cholesky),
             np.ascontiguousarray(constants),
         )
 
@@ -269,8 +269,8 @@ class GaussianPrecomputed:
         )
 
     def _complete_statistics(self, block: RowBlock, responsibilities: Array) -> GaussianStatistics:
-        form, bound = self.form(block)
-        found = bound.statistics(block, responsibilities)
+        form, precomputed = self.form(block)
+        found = precomputed.statistics(block, responsibilities)
         return form.about_means(found, self.means)
 
     def _sums(self) -> tuple[Array, Array, Array]:
@@ -345,13 +345,13 @@ class GaussianPrecomputed:
     def _expect_complete(
         self, block: RowBlock, log_weights: Array, weight: Array | None, workspace: Workspace
     ) -> tuple[GaussianStatistics, float]:
-        form, bound = self.form(block, log_weights)
-        if isinstance(bound, CompiledBound):
-            return bound.expect(block, weight)
+        form, precomputed = self.form(block, log_weights)
+        if isinstance(precomputed, CompiledPrecomputed):
+            return precomputed.expect(block, weight)
         joint = workspace.array("log_joint", (len(self.means), block.n_rows), block.dtype)
-        bound.log_density(block, joint, common=False)
-        value = to_responsibilities(joint, weight) + bound.common_total(block)
-        return form.about_means(bound.statistics(block, joint), self.means), value
+        precomputed.log_density(block, joint, common=False)
+        value = to_responsibilities(joint, weight) + precomputed.common_total(block)
+        return form.about_means(precomputed.statistics(block, joint), self.means), value
 
     def _expect_missing(
         self, rows: MissingRows, log_weights: Array, weight: Array | None

@@ -25,9 +25,9 @@ Array = NDArray[Any]
 
 _TINY = float(np.finfo(np.float64).tiny)
 _SUBSET_ROWS_PER_STATE = 200
-# Probability of staying, at a start, beyond that of moving anywhere.
+# Probability of staying at a start, in addition to that of moving to any state at random.
 _PERSISTENCE = 0.5
-# Of probabilities after a guess, what is spread evenly over what is allowed.
+# Fraction of a guessed distribution that is spread evenly over the allowed entries.
 _SMOOTHING = 0.1
 
 
@@ -39,7 +39,7 @@ class ChainParams(NamedTuple):
     startprob : ndarray of shape (n_states,)
         Probabilities of the first state.
     transmat : ndarray of shape (n_states, n_states)
-        Probabilities of the next state (column) given the last (row).
+        Probabilities of the next state (column) given the last one (row).
     """
 
     startprob: Array
@@ -47,7 +47,7 @@ class ChainParams(NamedTuple):
 
 
 class ChainStatistics(NamedTuple):
-    """Expected numbers of starts, of transitions, and of visits of each state."""
+    """Expected numbers of starts, transitions and visits of each state."""
 
     start: Array
     transition: Array
@@ -55,14 +55,14 @@ class ChainStatistics(NamedTuple):
 
 
 class Probabilities(NamedTuple):
-    """One of the two kinds of probabilities of a chain: where it starts, how it moves.
+    """Start or transition probabilities as the user specifies them.
 
     Attributes
     ----------
     given : ndarray or None
-        Where to start; each row sums to one. Zeros stay zeros.
+        Starting values. Each row sums to one. Zeros stay zeros.
     pseudocounts : ndarray
-        The concentration of the Dirichlet prior less one.
+        Concentrations of the Dirichlet prior minus one.
     """
 
     given: Array | None
@@ -75,13 +75,35 @@ class Probabilities(NamedTuple):
         return self.given > 0.0
 
     def m_step(self, counts: Array, before: Array) -> Array:
-        """Mode given expected counts; rows without any count stay as they were."""
+        """Mode given expected counts. Rows without counts keep their probabilities."""
         counts = counts + np.where(self.allowed(), self.pseudocounts, 0.0)
         total = counts.sum(axis=-1, keepdims=True)
         return np.where(total > 0.0, counts / np.where(total > 0.0, total, 1.0), before)
 
+    def restrict(self, probability: Array, name: str) -> Array:
+        """Set the fixed zeros, and normalize each row again.
+
+        Raises
+        ------
+        ValueError
+            If a row becomes zero. The message names it.
+        """
+        allowed = self.allowed()
+        if not probability[~allowed].any():
+            return probability
+        kept = np.where(allowed, probability, 0.0)
+        total = kept.sum(axis=-1, keepdims=True)
+        lost = np.flatnonzero(total == 0.0)
+        if lost.size:
+            row = f"Row {lost[0]} of {name}_" if kept.ndim == 2 else f"{name}_"
+            raise ValueError(
+                f"{row} is zero wherever {name}_init is positive, so warm_start=True has nothing "
+                f"to start from. Change {name}_init, or set warm_start=False."
+            )
+        return kept / total
+
     def smoothed_start(self, counts: Array) -> Array:
-        """Probabilities to go on from that are near counts which are only guessed."""
+        """Probabilities close to guessed counts, without zeros where none are fixed."""
         even = self.allowed() / self.allowed().sum(axis=-1, keepdims=True)
         guessed = counts * self.allowed() + _TINY * even
         guessed /= guessed.sum(axis=-1, keepdims=True)
@@ -102,7 +124,7 @@ class Probabilities(NamedTuple):
 
 
 def count_moves(responsibilities: Array, sequences: Sequences) -> tuple[Array, Array]:
-    """Starts and transitions, as if the states of neighbouring rows were independent."""
+    """Expected starts and transitions, as if neighboring states were independent."""
     start = responsibilities[:, sequences.first].sum(axis=1)
     inner = np.ones(sequences.n_rows, bool)
     inner[sequences.first] = False
@@ -120,9 +142,9 @@ class ChainLaw(Law):
     n_components : int
         Number of states.
     startprob : Probabilities
-        What is known of the first state before.
+        Start and prior of the probabilities of the first state.
     transmat : Probabilities
-        What is known of the transitions before.
+        Start and prior of the transition probabilities.
     """
 
     n_components: int
@@ -130,13 +152,13 @@ class ChainLaw(Law):
     transmat: Probabilities
 
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
-        """Drop sequences of weight zero, sort by length, encode, cut into blocks."""
+        """Drop sequences of weight zero, sort by length, encode and cut into blocks."""
         return prepare_sequences(observed, weight, family, self.n_components)
 
     def subset(
         self, data: LabelData, family: Family, rng: np.random.Generator, size: int | None
     ) -> LabelData | None:
-        """Random sequences, to about a number of rows."""
+        """Random sequences with about `size` rows in total."""
         assert data.sequences is not None
         lengths = data.sequences.lengths
         size = size or max(SUBSET_ROWS, _SUBSET_ROWS_PER_STATE * self.n_components)
@@ -150,7 +172,7 @@ class ChainLaw(Law):
         return take_sequences(data, chosen, family, self.n_components)
 
     def start(self, responsibilities: Array | None, data: LabelData) -> ChainParams:
-        """As given; else any state may be first, and states last, with no other preference."""
+        """The given probabilities. By default, equal ones in which states tend to last."""
         n = self.n_components
         even = np.full(n, 1.0 / n)
         staying = _PERSISTENCE * np.eye(n) + (1.0 - _PERSISTENCE) * even
@@ -159,8 +181,15 @@ class ChainLaw(Law):
             even if startprob is None else startprob, staying if transmat is None else transmat
         )
 
+    def restrict(self, params: ChainParams) -> ChainParams:
+        """Parameters of another fit, with the fixed zeros of this law."""
+        return ChainParams(
+            self.startprob.restrict(params.startprob, "startprob"),
+            self.transmat.restrict(params.transmat, "transmat"),
+        )
+
     def restart(self, responsibilities: Array, data: LabelData) -> ChainParams:
-        """Near the moves that the responsibilities make."""
+        """Probabilities close to the expected moves of the responsibilities."""
         assert data.sequences is not None
         start, transition = count_moves(responsibilities, data.sequences)
         return ChainParams(
@@ -180,15 +209,15 @@ class ChainLaw(Law):
         if impossible.size:
             raise DegenerateModelError(
                 f"sequence {block.origin[impossible[0]]} has likelihood "
-                f"{np.exp(found.log_likelihood[impossible[0]])}: no path through the states "
-                "that are known of it (y) is possible, or its density is not finite"
+                f"{np.exp(found.log_likelihood[impossible[0]])}: no path agrees with its known "
+                "states (y), or its density is not finite"
             )
         statistics = ChainStatistics(found.start, found.transition, joint.sum(axis=1))
         value = found.log_likelihood
         return statistics, float(value.sum() if block.weight is None else block.weight @ value)
 
     def m_step(self, statistics: ChainStatistics, params: ChainParams) -> ChainParams:
-        """Modes given the expected counts. What no sequence tells of stays as it was."""
+        """Modes given the expected counts. Probabilities without counts do not change."""
         transition = statistics.transition
         counts = transition.sum(axis=1, keepdims=True)
         visited = counts > EMPTY * max(counts.sum(), statistics.start.sum())
@@ -198,18 +227,18 @@ class ChainLaw(Law):
         )
 
     def log_prior(self, params: ChainParams) -> float:
-        """Dirichlet priors."""
+        """Log density of the Dirichlet priors."""
         return self.startprob.log_prior(params.startprob) + self.transmat.log_prior(params.transmat)
 
     def n_parameters(self) -> int:
-        """Free probabilities; fixed zeros are none."""
+        """Number of free probabilities, without the fixed zeros."""
         return self.startprob.n_parameters() + self.transmat.n_parameters()
 
     def to_vector(self, params: ChainParams) -> NDArray[np.float64]:
         """Square roots of the probabilities.
 
-        Roots of probabilities that tend to zero do so at a constant rate, which accelerators
-        foresee, where logarithms would run away.
+        The square root of a probability that tends to zero does so at a constant rate, which
+        acceleration can extrapolate. Its logarithm would diverge.
         """
         return np.sqrt(np.concatenate([params.startprob, params.transmat.ravel()]))
 
@@ -218,10 +247,10 @@ class ChainLaw(Law):
     ) -> tuple[ChainParams, NDArray[np.float64]]:
         """See `Law`."""
         n = self.n_components
-        roots, rest = np.split(vector, [n + n * n])
-        if not (np.abs(roots) < 1e100).all():
+        sqrt, rest = np.split(vector, [n + n * n])
+        if not (np.abs(sqrt) < 1e100).all():
             raise DegenerateModelError("the probabilities are not finite")
-        square = np.square(roots).reshape(n + 1, n)
+        square = np.square(sqrt).reshape(n + 1, n)
         square[0] *= self.startprob.allowed()
         square[1:] *= self.transmat.allowed()
         total = square.sum(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""Hidden Markov chains in logarithms, in numpy: slower, and nothing is lost.
+"""Hidden Markov chains in log space, in numpy: slower, but without underflow.
 
-The recursions go through time once, for all sequences together.
+The recursions pass through time once, for all sequences together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def log_of(probability: Array) -> Array:
-    """Logarithms of probabilities, -inf of 0."""
+    """Logarithms of probabilities; -inf for 0."""
     result = np.full(probability.shape, -np.inf)
     np.log(probability, out=result, where=probability > 0.0)
     return result
@@ -32,29 +32,29 @@ def _log_sum(values: Array, axis: int) -> Array:
 def forward_backward_log(
     joint: Array, sequences: Sequences, start: Array, transition: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """As `emlearn.latent.chain.scaled.forward_backward_scaled`, of log-densities.
+    """`emlearn.latent.chain.scaled.forward_backward_scaled` for log-densities.
 
     Parameters
     ----------
     joint : ndarray of shape (n_rows, n_states)
-        Log-densities, none of them NaN or +inf; overwritten by the smoothed probabilities
-        times the weight of the sequence. Those of an impossible sequence are 0.
+        Log-densities without NaN and +inf. Overwritten by the posterior probabilities of the
+        states times the weight of the sequence, which are 0 for an impossible sequence.
     sequences, start, transition, weight
-        See there.
+        As for that function.
 
     Returns
     -------
     log_likelihood : ndarray of shape (n_sequences,)
         -inf for an impossible sequence.
     xi : ndarray of shape (n_sequences, n_states, n_states)
-        Expected numbers of transitions times the weight.
+        Expected numbers of transitions, times the weight.
     """
     packed = sequences.packed
     order = packed.order
     x = joint[packed.rows]
     move = log_of(transition)
     alpha = np.empty_like(x)
-    # Numbers stay about 0, which keeps their digits: `shift` is what was subtracted.
+    # `shift` is subtracted to keep the numbers near 0, where they have the most digits.
     shift = np.zeros(len(x))
     value = np.zeros(len(order))
     before = slice(0, 0)
@@ -84,8 +84,8 @@ def forward_backward_log(
         if t > 0:
             past = packed.steps[t - 1]
             both = move + beta_emission[:, None, :]
-            pair = np.exp(alpha[past][:n, :, None] + both)
-            xi[:n] += pair * factor[:n, None, None]
+            joint_pair = np.exp(alpha[past][:n, :, None] + both)
+            xi[:n] += joint_pair * factor[:n, None, None]
             beta[:n] = _log_sum(both, axis=2)
     joint[packed.rows] = alpha
     back = np.empty_like(order)

@@ -1,7 +1,7 @@
 """Hidden Markov chains: expectations and most probable paths, given log-densities.
 
-Compiled where that is possible. The recursions are scaled; sequences in which scaling
-loses numbers that matter are done again in logarithms.
+Compiled if possible. The recursions are scaled. Sequences in which scaling loses relevant
+numbers are computed again in log space.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Array = NDArray[Any]
 
 
 class Posterior(NamedTuple):
-    """What the chains are expected to have done, given all rows.
+    """Expected starts and transitions of the chains, given all rows.
 
     Attributes
     ----------
     start : ndarray of shape (n_states,)
-        Expected number of sequences that begin in each state.
+        Expected number of sequences that start in each state.
     transition : ndarray of shape (n_states, n_states)
         Expected number of transitions.
     log_likelihood : ndarray of shape (n_sequences,)
-        Log-likelihood of each sequence; -inf where it is impossible, NaN where a
-        log-density is NaN or +inf.
+        Log-likelihood of each sequence: -inf for an impossible one, NaN if a log-density is
+        NaN or +inf.
     """
 
     start: Array
@@ -51,21 +51,21 @@ def forward_backward(
     Parameters
     ----------
     joint : ndarray of shape (n_states, n_rows)
-        Log-densities of the rows, C-contiguous, float64; overwritten by the probabilities
-        times the weight of the sequence. Those of an impossible sequence are 0.
+        Log-densities of the rows, C-contiguous, float64. Overwritten by the probabilities
+        times the weight of the sequence, which are 0 for an impossible sequence.
     sequences : Sequences
         Which rows form sequences.
     start : ndarray of shape (n_states,)
-        Probabilities of the states at first.
+        Probabilities of the first state.
     transition : ndarray of shape (n_states, n_states)
-        Probabilities of the states after each state.
+        Probabilities of the next state (column) given the last one (row).
     weight : ndarray of shape (n_sequences,), default=None
-        Positive weights; both expectations are weighted. None means 1 each.
+        Positive weights of both expectations. None means 1 each.
 
     Returns
     -------
-    smoothed : Posterior
-        Sums over the sequences; log-likelihoods are not weighted.
+    posterior : Posterior
+        Sums over the sequences. The log-likelihoods are not weighted.
 
     References
     ----------
@@ -103,18 +103,18 @@ def _forward_backward(
         density = np.exp((joint - np.where(shift > -np.inf, shift, 0.0)).T)
         log_likelihood, xi = forward_backward_scaled(density, sequences, start, transition, weight)
         log_likelihood += np.add.reduceat(shift, sequences.first)
-    again = ~np.isfinite(log_likelihood)
-    if again.any():
-        redo = np.flatnonzero(again & valid)
-        part, rows = sequences.select(np.flatnonzero(again))
+    failed = ~np.isfinite(log_likelihood)
+    if failed.any():
+        in_log_space = np.flatnonzero(failed & valid)
+        part, rows = sequences.select(np.flatnonzero(failed))
         density[rows] = 0.0
-        xi[again] = 0.0
-        log_likelihood[again] = np.nan
-        if redo.size:
-            part, rows = sequences.select(redo)
+        xi[failed] = 0.0
+        log_likelihood[failed] = np.nan
+        if in_log_space.size:
+            part, rows = sequences.select(in_log_space)
             x = np.ascontiguousarray(joint[:, rows].T)
-            log_likelihood[redo], xi[redo] = forward_backward_log(
-                x, part, start, transition, weight[redo]
+            log_likelihood[in_log_space], xi[in_log_space] = forward_backward_log(
+                x, part, start, transition, weight[in_log_space]
             )
             density[rows] = x
     joint[...] = density.T
@@ -124,22 +124,21 @@ def _forward_backward(
 def viterbi(
     joint: Array, sequences: Sequences, start: Array, transition: Array
 ) -> tuple[Array, Array]:
-    """The most probable states of each sequence, all rows together.
+    """The most probable path of states through each sequence.
 
     Parameters
     ----------
     joint : ndarray of shape (n_states, n_rows)
-        Log-densities of the rows, C-contiguous, float64, none of them NaN or +inf.
+        Log-densities of the rows, C-contiguous, float64, without NaN and +inf.
     sequences, start, transition
         As in `forward_backward`.
 
     Returns
     -------
     path : ndarray of shape (n_rows,)
-        States. Of paths of equal probability the one with the lower states is taken,
-        from the end.
+        States. Ties between paths go to the lower state, starting from the last row.
     score : ndarray of shape (n_sequences,)
-        Log-probability of the path and the rows together; -inf where none is possible.
+        Joint log-density of the path and the rows; -inf if no path is possible.
 
     References
     ----------

@@ -21,12 +21,12 @@ class Packed(NamedTuple):
     rows : ndarray of shape (n_rows,)
         The first rows of all sequences, then the second rows, and so on.
     steps : list of slice
-        Where in `rows` each step in time is: of step t, the sequences that are longer
-        than t, which are the first so many.
+        Place in `rows` of each step in time. Step t has one row for each sequence that is
+        longer than t; these sequences come first in `order`.
     order : ndarray of shape (n_sequences,)
-        The sequences by decreasing length.
+        The sequences in order of decreasing length.
     last : ndarray of shape (n_sequences,)
-        Where in `rows` their last rows are.
+        Place in `rows` of their last rows.
     """
 
     rows: Array
@@ -37,12 +37,12 @@ class Packed(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences that lie one after another.
+    """Sequences that follow one another.
 
     Attributes
     ----------
     edges : ndarray of shape (n_sequences + 1,)
-        Sequence s has the rows ``edges[s]`` to ``edges[s + 1]``.
+        Sequence s has the rows ``edges[s]:edges[s + 1]``.
     """
 
     edges: Array
@@ -82,7 +82,7 @@ class Sequences:
         """The rows in the order of time."""
         order = np.argsort(-self.lengths, kind="stable")
         lengths = self.lengths[order]
-        begin = np.repeat(self.first[order], lengths)
+        first = np.repeat(self.first[order], lengths)
         in_order = Sequences.of_lengths(lengths)
         time = np.arange(self.n_rows) - np.repeat(in_order.first, lengths)
         by_time = np.argsort(time, kind="stable")
@@ -90,26 +90,28 @@ class Sequences:
         edges = np.append(0, np.cumsum(counts))
         steps = [slice(*pair) for pair in pairwise(edges.tolist())]
         last = edges[lengths - 1] + np.arange(len(self))
-        return Packed((begin + time)[by_time], steps, order, last)
+        return Packed((first + time)[by_time], steps, order, last)
 
     def select(self, chosen: Array) -> tuple[Sequences, Array]:
-        """Some of the sequences, and the rows that they have here."""
+        """Some of the sequences, and the positions of their rows."""
         part = Sequences.of_lengths(self.lengths[chosen])
         offset = np.repeat(self.first[chosen] - part.first, part.lengths)
         return part, np.arange(part.n_rows) + offset
 
     def cut(self) -> tuple[Sequences, Array]:
-        """Pieces about as long as there are many, if sequences are few and long.
+        """Cut the sequences into pieces if they are few and long.
+
+        The number of pieces is about the length of each.
 
         Returns
         -------
         pieces : Sequences
-            The same rows.
+            The pieces, which cover the same rows.
         owner : ndarray of shape (n_pieces,)
-            The sequence that each is a piece of.
+            The sequence that each piece belongs to.
         """
         longest = int(self.lengths.max())
-        # Side by side there is enough to do, or nothing to gain.
+        # Otherwise the sequences side by side keep numpy busy, or there is nothing to gain.
         if longest < _LONG or self.n_rows > _MANY * longest:
             return self, np.arange(len(self))
         size = int(np.sqrt(longest)) + 1
@@ -120,6 +122,6 @@ class Sequences:
         return Sequences(edges), owner
 
 
-# Sequences shorter than this, or as many side by side, are not cut.
+# Shorter sequences, or more of them side by side, are not cut.
 _LONG = 100
 _MANY = 100

@@ -1,6 +1,6 @@
 """Most probable paths through hidden Markov chains, in numpy.
 
-As in `emlearn.latent.chain.scaled`, few long sequences are worked on in pieces side by side.
+As in `emlearn.latent.chain.scaled`, few long sequences are cut into pieces side by side.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ Array = NDArray[Any]
 def find_viterbi_paths(
     joint: Array, sequences: Sequences, start: Array, transition: Array
 ) -> tuple[Array, Array]:
-    """Most probable states of each sequence together.
+    """Most probable path of states through each sequence.
 
-    Of paths of equal probability the one with the lower states is taken, from the end.
+    Ties between paths go to the lower state, starting from the last row.
 
     Parameters
     ----------
     joint : ndarray of shape (n_rows, n_states)
-        Log-densities, none of them NaN or +inf.
+        Log-densities without NaN and +inf.
     sequences : Sequences
         Which rows form sequences.
     start : ndarray of shape (n_states,)
-        Probabilities of the states at first.
+        Probabilities of the first state.
     transition : ndarray of shape (n_states, n_states)
-        Probabilities of the states after each state.
+        Probabilities of the next state (column) given the last one (row).
 
     Returns
     -------
     path : ndarray of shape (n_rows,)
         States.
     score : ndarray of shape (n_sequences,)
-        Log-probability of the path and the rows together.
+        Joint log-density of the path and the rows.
     """
     move = log_of(transition)
     pieces, owner = sequences.cut()
     n_pieces, n_states = len(pieces), len(start)
     is_first = np.append(True, owner[1:] != owner[:-1])
-    begin = np.broadcast_to(log_of(start), (n_pieces, n_states))
+    head = np.broadcast_to(log_of(start), (n_pieces, n_states))
     if pieces is not sequences:
-        begin = _begins(joint, pieces, is_first, begin, move)
-    state, best = _forward(joint[pieces.packed.rows], pieces.packed, begin, move)
-    # Where each piece begins and what lies between, for every state it may end in.
+        head = _heads(joint, pieces, is_first, head, move)
+    state, best = _forward(joint[pieces.packed.rows], pieces.packed, head, move)
+    # The best path through each piece, for every state in which it may end.
     traces = _trace(pieces.packed, best)
     last = state[pieces.packed.last]
     place = np.empty(n_pieces, np.intp)
@@ -70,14 +70,14 @@ def find_viterbi_paths(
     return path, score
 
 
-def _forward(x: Array, packed: Packed, begin: Array, move: Array) -> tuple[Array, Array]:
-    """Log-probabilities of the best paths to each state, and where they come from."""
+def _forward(x: Array, packed: Packed, head: Array, move: Array) -> tuple[Array, Array]:
+    """Log-probability of the best path to each state, and the state before it."""
     state = np.empty_like(x)
     best = np.zeros(x.shape, np.intp)
     before = slice(0, 0)
     for t, now in enumerate(packed.steps):
         if t == 0:
-            state[now] = begin[packed.order]
+            state[now] = head[packed.order]
         else:
             n = now.stop - now.start
             moved = state[before][:n, :, None] + move
@@ -89,7 +89,7 @@ def _forward(x: Array, packed: Packed, begin: Array, move: Array) -> tuple[Array
 
 
 def _trace(packed: Packed, best: Array) -> Array:
-    """State of each row (in the order of time), if its piece ends in each of the states."""
+    """State of each row (in the order of time), for each state in which its piece may end."""
     traces = np.empty_like(best)
     n_states = best.shape[1]
     at = np.tile(np.arange(n_states), (len(packed.order), 1))
@@ -100,7 +100,7 @@ def _trace(packed: Packed, best: Array) -> Array:
     return traces
 
 
-def _begins(joint: Array, pieces: Sequences, is_first: Array, start: Array, move: Array) -> Array:
+def _heads(joint: Array, pieces: Sequences, is_first: Array, start: Array, move: Array) -> Array:
     """Log-probability of the best path to each state before the first row of each piece."""
     packed = pieces.packed
     n_states = len(move)
@@ -113,9 +113,9 @@ def _begins(joint: Array, pieces: Sequences, is_first: Array, start: Array, move
         through[:n] += joint[packed.rows[now], None, :]
     place = np.empty_like(packed.order)
     place[packed.order] = np.arange(len(packed.order))
-    begin = np.array(start)
+    head = np.array(start)
     for p in range(1, len(pieces)):
         if not is_first[p]:
-            end = (begin[p - 1][:, None] + through[place[p - 1]]).max(axis=0)
-            begin[p] = (end[:, None] + move).max(axis=0)
-    return begin
+            end = (head[p - 1][:, None] + through[place[p - 1]]).max(axis=0)
+            head[p] = (end[:, None] + move).max(axis=0)
+    return head

@@ -47,24 +47,24 @@ def test_densities_and_statistics(name, form, d, dtype):
     loose = {"rtol": 1e-8, "atol": 1e-8} if dtype == np.float64 else {"rtol": 1e-2, "atol": 2e-2}
     X = block.rows.astype(np.float64)
     constants = -0.5 * (d * np.log(2 * np.pi) + factor.log_det) * np.ones(K)
-    bound = kernel.bind(means, factor, constants, np.dtype(dtype))
+    precomputed = kernel.precompute(means, factor, constants, np.dtype(dtype))
     expected = np.array(
         [multivariate_normal.logpdf(X, m, c) for m, c in zip(means, matrices, strict=True)]
     )
     out = np.empty((K, n), dtype)
-    bound.log_density(block, out, common=True)
+    precomputed.log_density(block, out, common=True)
     assert_allclose(out, expected, **loose)
 
     partial = np.empty((K, n), dtype)
-    bound.log_density(block, partial, common=False)
+    precomputed.log_density(block, partial, common=False)
     left_out = expected - partial
     assert_allclose(left_out, np.broadcast_to(left_out[0], (K, n)), **loose)
-    assert_allclose(bound.common_total(block), left_out[0].sum(), rtol=1e-3, atol=0.05 * n * d
+    assert_allclose(precomputed.common_total(block), left_out[0].sum(), rtol=1e-3, atol=0.05 * n * d
                     if dtype == np.float32 else 1e-7)  # fmt: skip
 
     resp = np.random.default_rng(1).dirichlet([0.2] * K, size=n).T.astype(dtype)
     resp[0, ::2] = 0.0
-    statistics = bound.statistics(block, resp.copy())
+    statistics = precomputed.statistics(block, resp.copy())
     exact = resp.astype(np.float64)
     assert_allclose(statistics.weight, exact.sum(axis=1), rtol=1e-5)
     statistics = kernel.about_means(statistics, means)
@@ -100,15 +100,15 @@ def test_densities_and_statistics(name, form, d, dtype):
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_statistics_add_up_over_blocks(name, form):
     _, kernel, block, means, factor, _ = problem(name, form, 3, np.float64)
-    bound = kernel.bind(means, factor, np.zeros(len(means)), np.dtype(np.float64))
+    precomputed = kernel.precompute(means, factor, np.zeros(len(means)), np.dtype(np.float64))
     resp = np.random.default_rng(1).dirichlet([1.0] * 3, size=block.n_rows).T
-    whole = bound.statistics(block, resp.copy())
+    whole = precomputed.statistics(block, resp.copy())
     parts = []
     for rows in (slice(0, 20), slice(20, None)):
         X = block.rows[rows]
         scatter = None if block.scatter is None else X.T @ X
         part = RowBlock(X, block.scaling, None, Workspace(), scatter=scatter)
-        parts.append(bound.statistics(part, resp[:, rows].copy()))
+        parts.append(precomputed.statistics(part, resp[:, rows].copy()))
     for name_of, a, b, total in zip(whole._fields, *parts, whole, strict=True):
         assert_allclose(a + b, total, rtol=1e-10, atol=1e-10, err_msg=name_of)
 
@@ -125,12 +125,12 @@ def test_centered_rows_keep_the_digits_of_a_narrow_component(name, form):
            "spherical": np.ones(1), "EEV": np.eye(2)[None]}[name] * 1e-14  # fmt: skip
     factor = structure.factor(cov, 2, 1e-12)
     kernel = getattr(kernels, form)(structure)
-    bound = kernel.bind(mean[None], factor, np.zeros(1), np.dtype(np.float64))
+    precomputed = kernel.precompute(mean[None], factor, np.zeros(1), np.dtype(np.float64))
     block = RowBlock(X, ColumnScaling(np.zeros(2), np.ones(2)), None, Workspace())
     out = np.empty((1, 400))
-    bound.log_density(block, out, common=True)
+    precomputed.log_density(block, out, common=True)
     assert_allclose(out[0], -0.5e14 * np.square(X - mean).sum(axis=1), rtol=1e-9)
-    statistics = bound.statistics(block, np.ones((1, 400)))
+    statistics = precomputed.statistics(block, np.ones((1, 400)))
     second = kernel.about_means(statistics, mean[None]).second
     shift = statistics.first / statistics.weight[:, None]
     got = structure.matrix(structure.estimate(statistics.weight, shift, second, np.zeros(2)), 0, 2)

@@ -86,8 +86,8 @@ def random_factor(self, covariances, n_features, floor):
     return FullCovariance.factor(self, covariances, n_features, floor)
 
 
-def dead_are_zero(self, alive, weight, shift, second, ridge, before):
-    weight = np.where(alive, weight, 1.0)
+def dead_are_zero(self, nonempty, weight, shift, second, ridge, before):
+    weight = np.where(nonempty, weight, 1.0)
     return FullCovariance.estimate(self, weight, shift, second, 0.0 * ridge)
 
 
@@ -110,8 +110,11 @@ BROKEN = {
     "is_diagonal": (change(DiagonalCovariance, is_diagonal=False), "from_kernel"),
     "is_shared": (change(FullCovariance, is_shared=True), "is_shared is true"),
     "precision": (twice(FullCovariance, "precision"), "precision is off"),
-    "kernel_root": (twice(SphericalCovariance, "kernel_root"), "kernel_root is off"),
-    "sample_root": (twice(TiedCovariance, "sample_root"), "sample_root is off"),
+    "kernel_cholesky": (twice(SphericalCovariance, "kernel_cholesky"), "kernel_cholesky is off"),
+    "covariance_cholesky": (
+        twice(TiedCovariance, "covariance_cholesky"),
+        "covariance_cholesky is off",
+    ),
     "inverse": (twice(FullCovariance, "covariance_from_precision"), "the inverse is off"),
     "deviation": (
         change(
@@ -142,10 +145,10 @@ BROKEN = {
     "shrunk": (change(FullCovariance, estimate=shrunk), "is higher by"),
     "orientation": (change(RotatedCovariance, estimate=first_orientation), "is higher by"),
     "average": (change(RotatedCovariance, with_average=own_volume), "with_average returned"),
-    "alive": (change(FullCovariance, estimate_alive=dead_are_zero), "estimate_alive"),
+    "nonempty": (change(FullCovariance, estimate_nonempty=dead_are_zero), "estimate_nonempty"),
     "dead": (
-        change(RotatedCovariance, estimate_alive=FullCovariance.estimate_alive),
-        "estimate_alive returned",
+        change(RotatedCovariance, estimate_nonempty=FullCovariance.estimate_nonempty),
+        "estimate_nonempty returned",
     ),
     "rescale": (
         change(FullCovariance, rescale=lambda self, c, scale: c * scale[:, None]),

@@ -72,13 +72,15 @@ def test_estimate_from_another_origin(structure, problem):
 
 def test_components_that_are_not_alive_keep_theirs(structure, problem):
     x, resp, weight, means, covariances = problem
-    alive = np.array([True, False, True])
-    weight = np.where(alive, weight, 0.0)
+    nonempty = np.array([True, False, True])
+    weight = np.where(nonempty, weight, 0.0)
     second = structure.new_scatter(K, D)
-    for k in np.flatnonzero(alive):
+    for k in np.flatnonzero(nonempty):
         structure.scatter(x - means[k][:, None], np.sqrt(resp[k]), k, second)
     before = 7.0 * covariances
-    got = structure.estimate_alive(alive, weight, np.zeros((K, D)), second, np.full(D, 0.1), before)
+    got = structure.estimate_nonempty(
+        nonempty, weight, np.zeros((K, D)), second, np.full(D, 0.1), before
+    )
     assert np.isfinite(got).all()
     if structure.name == "EEV":
         # The orientation only: volume and shape are those of all.
@@ -200,7 +202,7 @@ def test_roots_of_draws_in_single_precision(name):
         structure.scatter(x.copy(), np.ones(50), 0, second)
         covariances = structure.estimate(np.array([50.0]), np.zeros((1, 4)), second, np.zeros(4))
         root = structure.factor(covariances, 4, 0.0).precision_cholesky.astype(np.float32)
-        own = structure.sample_root(root.astype(np.float64), 0, 4)
+        own = structure.covariance_cholesky(root.astype(np.float64), 0, 4)
         matrix = structure.matrix(covariances, 0, 4)
         assert_allclose(own @ own.T, matrix, atol=1e-3 * np.abs(matrix).max())
         try:

@@ -79,8 +79,8 @@ def start_covariance(
     values, vectors = np.linalg.eigh(correlation)
     if values[0] < _SMALLEST_EIGENVALUE:
         correlation = (vectors * np.maximum(values, _SMALLEST_EIGENVALUE)) @ vectors.T
-        root = np.sqrt(np.diagonal(correlation))
-        correlation /= np.outer(root, root)
+        scale = np.sqrt(np.diagonal(correlation))
+        correlation /= np.outer(scale, scale)
     deviation = np.sqrt(available.variance)
     covariance: Array = correlation * np.outer(deviation, deviation)
     return covariance

@@ -144,18 +144,18 @@ def _solve_by_inverses(
                 inverses = inverses.take(run.pattern, axis=-1)
             out.reshape(-1)[run.entries] = factor * np.einsum("ijb,jb->ib", inverses, right)
         if weights is not None and target is not None:
-            shares = run.inverses * weights[run.start : run.stop]
+            weighted = run.inverses * weights[run.start : run.stop]
             places = run.columns[:, None] * matrix.shape[0] + run.columns
             flat = target.reshape(-1)
-            flat += np.bincount(places.reshape(-1), shares.reshape(-1), minlength=flat.size)
+            flat += np.bincount(places.reshape(-1), weighted.reshape(-1), minlength=flat.size)
 
 
 def invert_blocks(matrix: Array, blocks: Blocks) -> Iterator[Inverted]:
-    """Inverses of the blocks, by portions of equal order; blocks of order 0 are left out."""
+    """Inverses of the blocks, by chunks of equal order; blocks of order 0 are left out."""
     orders = np.diff(blocks.starts)
     n_columns = matrix.shape[0]
     flat = matrix.reshape(-1)
-    for start, stop in _portions(orders):
+    for start, stop in _chunks(orders):
         order = int(orders[start])
         columns = blocks.columns[blocks.starts[start] : blocks.starts[stop]].astype(np.int64)
         columns = np.ascontiguousarray(columns.reshape(-1, order).T)
@@ -167,7 +167,7 @@ def invert_blocks(matrix: Array, blocks: Blocks) -> Iterator[Inverted]:
         yield Inverted(start, stop, columns, entries, pattern, inverses, log_det)
 
 
-def _portions(orders: Index) -> Iterator[tuple[int, int]]:
+def _chunks(orders: Index) -> Iterator[tuple[int, int]]:
     """Neighbours of equal order above 0, as many as are best inverted together."""
     edges = [0, *np.flatnonzero(np.diff(orders)) + 1, orders.size]
     for start, stop in pairwise(edges):
@@ -260,8 +260,8 @@ def _halve(A: Array) -> tuple[Array, Array]:
 
 def _factorize(A: Array) -> tuple[Array, Array]:
     try:
-        factor = np.linalg.cholesky(A)
+        cholesky = np.linalg.cholesky(A)
     except np.linalg.LinAlgError:
         return A, np.full(A.shape[0], np.nan)
-    diagonal = np.diagonal(factor, axis1=1, axis2=2).copy()
+    diagonal = np.diagonal(cholesky, axis1=1, axis2=2).copy()
     return np.asarray(np.linalg.inv(A), dtype=np.float64), 2.0 * np.log(diagonal).sum(axis=1)

@@ -125,16 +125,16 @@ def make_component(mean: Array, covariance: Array) -> Component:
 def whiten(covariance: Array) -> tuple[Array, float]:
     """Upper triangular P with P P' = inv(covariance), and log|covariance|."""
     try:
-        factor = np.linalg.cholesky(covariance)
+        cholesky = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         raise DegenerateModelError("a covariance matrix is not positive definite") from None
     # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
-    diagonal = np.diagonal(factor).copy()
+    diagonal = np.diagonal(cholesky).copy()
     if not (np.isfinite(diagonal).all() and (diagonal > 0.0).all()):
         raise DegenerateModelError("a covariance matrix is not positive definite")
     if covariance.shape[0] == 0:
         return covariance, 0.0
-    inverse, _ = lapack.dtrtri(factor, lower=1)
+    inverse, _ = lapack.dtrtri(cholesky, lower=1)
     return np.ascontiguousarray(inverse.T), float(2.0 * np.log(diagonal).sum())
 
 
@@ -242,9 +242,9 @@ def expect(block: RowBlock, component: Component) -> tuple[Moments, float]:
 
 def accumulate(block: RowBlock, component: Component, rows: Conditioned, weight: Array) -> Moments:
     """Moments of the filled rows, each with a weight; overwrites what is in `rows`."""
-    root = np.sqrt(weight)
-    rows.deviation[...] *= root[:, None]
-    sqrt_weight = root * block.sqrt_weight
+    sqrt_responsibility = np.sqrt(weight)
+    rows.deviation[...] *= sqrt_responsibility[:, None]
+    sqrt_weight = sqrt_responsibility * block.sqrt_weight
     covariances = _no_inverses(component)
     counts = sqrt_weight * sqrt_weight
     for matrix, blocks, target in (

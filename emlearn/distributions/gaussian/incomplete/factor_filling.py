@@ -12,7 +12,7 @@ from emlearn.distributions.gaussian.incomplete.factors import (
     FactorBlock,
     FactorParams,
     FactorPosterior,
-    FactorWorking,
+    FactorPrecomputed,
     cut_rows,
     infer_block,
     precompute,
@@ -35,12 +35,12 @@ class ConditionalFactors(NamedTuple):
     ----------
     scaling : ColumnScaling
         Units of the parameters.
-    working : FactorWorking
+    precomputed : FactorPrecomputed
         The parameters.
     """
 
     scaling: ColumnScaling
-    working: FactorWorking
+    precomputed: FactorPrecomputed
 
     @classmethod
     def at(cls, params: FactorParams, scaling: ColumnScaling) -> ConditionalFactors:
@@ -56,7 +56,7 @@ class ConditionalFactors(NamedTuple):
     @property
     def params(self) -> FactorParams:
         """The parameters, in the units of the scaling."""
-        return self.working.params
+        return self.precomputed.params
 
     @property
     def weights(self) -> Array:
@@ -88,7 +88,7 @@ class ConditionalFactors(NamedTuple):
         """Log-density of what is observed of each row, in the units of the data."""
         everything = np.arange(X.shape[0])
         parts = [
-            infer_block(block, self.working).log_density
+            infer_block(block, self.precomputed).log_density
             for block in cut_rows(X, self.scaling, everything, np.ones(X.shape[0]))
         ]
         return np.concatenate([np.zeros(0), *parts])
@@ -175,7 +175,7 @@ class ConditionalFactors(NamedTuple):
         for block in cut_rows(X, self.scaling, incomplete, np.ones(X.shape[0])):
             rows = incomplete[done : done + block.rows.shape[0]]
             done += rows.size
-            yield rows, block, infer_block(block, self.working)
+            yield rows, block, infer_block(block, self.precomputed)
 
 
 def _draw_normal(mean: Array, covariance: Array, rng: np.random.Generator) -> Array:

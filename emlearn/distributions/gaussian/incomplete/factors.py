@@ -44,7 +44,7 @@ class FactorParams(NamedTuple):
     noise: Array
 
 
-class FactorWorking(NamedTuple):
+class FactorPrecomputed(NamedTuple):
     """Parameters as the blocks use them."""
 
     params: FactorParams
@@ -125,7 +125,7 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         sample_weight: NDArray[Any] | None = None,
         scaling: ColumnScaling | None = None,
     ) -> FactorData:
-        """Centre and scale; see `LatentVariableModel`."""
+        """Center and scale; see `LatentVariableModel`."""
         if scaling is None:
             scaling = summarize_columns(X, sample_weight).scaling
         used = ~np.isnan(X).all(axis=1)
@@ -148,7 +148,7 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         rows = np.concatenate([b.rows * np.sqrt(b.weight)[:, None] for b in data.blocks])
         seen = sum(b.weight @ b.seen for b in data.blocks)
         variance = (rows * rows).sum(axis=0) / seen
-        # Filling with 0 shrinks a covariance by the share of rows observed.
+        # Filling with 0 shrinks a covariance by the fraction of rows observed.
         rows /= np.sqrt(seen / data.weight)
         k = min(self.n_factors, *rows.shape)
         wide = rows.shape[1] > rows.shape[0]
@@ -166,11 +166,13 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         noise = variance - (loadings * loadings).sum(axis=1)
         return FactorParams(np.zeros(rows.shape[1]), loadings, noise)
 
-    def precompute(self, params: FactorParams) -> FactorWorking:
+    def precompute(self, params: FactorParams) -> FactorPrecomputed:
         """See `LatentVariableModel`."""
         return precompute(params)
 
-    def e_step(self, block: FactorBlock, params: FactorWorking) -> tuple[FactorStatistics, float]:
+    def e_step(
+        self, block: FactorBlock, params: FactorPrecomputed
+    ) -> tuple[FactorStatistics, float]:
         """Moments of the factors for each column; see `LatentVariableModel`."""
         seen = block.seen.astype(np.float64)
         rows = (block.rows - params.params.mean) * seen
@@ -228,17 +230,17 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         return FactorParams(vector[:d], vector[d : d + d * k].reshape(d, k), noise)
 
 
-def precompute(params: FactorParams) -> FactorWorking:
+def precompute(params: FactorParams) -> FactorPrecomputed:
     """Products of the loadings that the posterior of the factors needs."""
     if not (np.isfinite(params.noise).all() and (params.noise > 0.0).all()):
         raise DegenerateModelError("the noise of a column has variance 0")
     scaled = params.loadings / params.noise[:, None]
     products = (scaled[:, :, None] * params.loadings[:, None, :]).reshape(scaled.shape[0], -1)
-    return FactorWorking(params, scaled, products)
+    return FactorPrecomputed(params, scaled, products)
 
 
 def infer_factors(
-    rows: Array, seen: Array, constant: Array, working: FactorWorking
+    rows: Array, seen: Array, constant: Array, precomputed: FactorPrecomputed
 ) -> FactorPosterior:
     """Posterior of the factors given the observed entries, by Woodbury's identity.
 
@@ -250,15 +252,15 @@ def infer_factors(
         1 where observed, else 0.
     constant : ndarray of shape (n_rows,)
         Part of the log-density that is free of parameters.
-    working : FactorWorking
+    precomputed : FactorPrecomputed
         Parameters.
     """
-    params = working.params
+    params = precomputed.params
     n, k = rows.shape[0], params.loadings.shape[1]
-    information = np.ascontiguousarray((seen @ working.products).T).reshape(k, k, n)
+    information = np.ascontiguousarray((seen @ precomputed.products).T).reshape(k, k, n)
     information[range(k), range(k)] += 1.0
     covariance, log_det = invert(information)
-    mean = np.einsum("ijb,jb->bi", covariance, np.ascontiguousarray((rows @ working.scaled).T))
+    mean = np.einsum("ijb,jb->bi", covariance, np.ascontiguousarray((rows @ precomputed.scaled).T))
     # The distance as a sum of squares: no digits are lost where the noise is small.
     rest = (rows - mean @ params.loadings.T) * seen
     distance = rest * rest @ (1.0 / params.noise) + np.einsum("ij,ij->i", mean, mean)
@@ -266,11 +268,11 @@ def infer_factors(
     return FactorPosterior(mean, np.ascontiguousarray(covariance.transpose(2, 0, 1)), log_density)
 
 
-def infer_block(block: FactorBlock, working: FactorWorking) -> FactorPosterior:
+def infer_block(block: FactorBlock, precomputed: FactorPrecomputed) -> FactorPosterior:
     """Posterior of the factors of the rows of a block."""
     seen = block.seen.astype(np.float64)
-    rows = (block.rows - working.params.mean) * seen
-    return infer_factors(rows, seen, block.constant, working)
+    rows = (block.rows - precomputed.params.mean) * seen
+    return infer_factors(rows, seen, block.constant, precomputed)
 
 
 def cut_rows(

@@ -143,7 +143,7 @@ class ConditionalGaussians(NamedTuple):
         A row minus a draw from the whole normal distribution is filled, and the draw added: no
         conditional covariance is factorized, so that nearly singular ones do no harm.
         """
-        factors = [np.linalg.cholesky(part.covariance) for part in self.components]
+        choleskys = [np.linalg.cholesky(part.covariance) for part in self.components]
 
         def fill(task: tuple[RowBlock, np.random.Generator]) -> None:
             block, source = task
@@ -151,7 +151,7 @@ class ConditionalGaussians(NamedTuple):
             value = np.zeros(block.rows.shape)
             for k, part in enumerate(self.components):
                 own = label == k
-                draw = source.standard_normal(block.rows.shape) @ factors[k].T
+                draw = source.standard_normal(block.rows.shape) @ choleskys[k].T
                 shifted = block._replace(rows=np.where(block.missing, 0.0, block.rows - draw))
                 rest = filled_deviation(block, condition(shifted, part).deviation, part)
                 value[own] = (rest + draw + part.mean)[own]
@@ -228,10 +228,12 @@ def _candidate(
     component: Component, log_weight: Array, mean: Array, columns: NDArray[np.intp]
 ) -> Candidate:
     precision = component.precision[columns[:, :, None], columns[:, None, :]]
-    return Candidate(log_weight, mean, precision, _root(component, precision, columns))
+    return Candidate(
+        log_weight, mean, precision, _precision_cholesky(component, precision, columns)
+    )
 
 
-def _root(component: Component, precision: Array, columns: NDArray[np.intp]) -> Array:
+def _precision_cholesky(component: Component, precision: Array, columns: NDArray[np.intp]) -> Array:
     """Lower Cholesky factors of blocks of the precision."""
     try:
         return np.asarray(np.linalg.cholesky(precision), dtype=np.float64)

@@ -123,10 +123,12 @@ class LeftOut(NamedTuple):
         growth = total / (total - self.part)
         slope = self.part * shift / total
         left = np.maximum(1.0 - slope * distance, _LEAST_LEFT)
-        far = shift**2 / growth
-        value = self.size * np.log(growth) + log_det + np.log(left) + far * distance / left
+        squared_shift = shift**2 / growth
+        value = (
+            self.size * np.log(growth) + log_det + np.log(left) + squared_shift * distance / left
+        )
         # Second-order term of the mean over a pattern.
-        bend = slope / left**2 * (2.0 * far / left - slope)
+        bend = slope / left**2 * (2.0 * squared_shift / left - slope)
         density: Array = -0.5 * (value + 0.5 * bend * variance)
         return density
 
@@ -210,10 +212,10 @@ class _Pattern(NamedTuple):
 
     def distances(self, component: Component) -> tuple[Array, Array, Array]:
         """Log-determinant, and mean and variance of the squared distances of normal rows."""
-        root = np.linalg.cholesky(component.covariance[np.ix_(self.seen, self.seen)])
-        shift = np.linalg.solve(root, self.mean - component.mean[self.seen])
-        spread = np.linalg.solve(root, np.linalg.solve(root, self.covariance).T)
-        log_det = 2.0 * np.log(np.diagonal(root).copy()).sum()
+        cholesky = np.linalg.cholesky(component.covariance[np.ix_(self.seen, self.seen)])
+        shift = np.linalg.solve(cholesky, self.mean - component.mean[self.seen])
+        spread = np.linalg.solve(cholesky, np.linalg.solve(cholesky, self.covariance).T)
+        log_det = 2.0 * np.log(np.diagonal(cholesky).copy()).sum()
         distance = np.trace(spread) + shift @ shift
         variance = 2.0 * (spread * spread).sum() + 4.0 * shift @ spread @ shift
         return np.atleast_1d(log_det), np.atleast_1d(distance), np.atleast_1d(variance)

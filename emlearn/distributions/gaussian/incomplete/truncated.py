@@ -46,14 +46,14 @@ class Candidate(NamedTuple):
         Mean of the missing entries; those with bounds come last.
     precision : ndarray of shape (n_rows, n_missing, n_missing)
         Inverse of their covariance.
-    factor : ndarray of shape (n_rows, n_missing, n_missing)
+    cholesky : ndarray of shape (n_rows, n_missing, n_missing)
         Its lower Cholesky factor.
     """
 
     log_weight: Array
     mean: Array
     precision: Array
-    factor: Array
+    cholesky: Array
 
 
 def draw_within(
@@ -80,7 +80,7 @@ def draw_within(
     scores = np.empty((len(candidates), n_proposals, n_rows))
     for k, candidate in enumerate(candidates):
         inside = low - candidate.mean, high - candidate.mean
-        values[k], log_mass = _propose(candidate.factor, *inside, n_proposals, n_bounded, rng)
+        values[k], log_mass = _propose(candidate.cholesky, *inside, n_proposals, n_bounded, rng)
         scores[k] = candidate.log_weight + log_mass
     chosen = _choose(scores.reshape(-1, n_rows), rng)
     drawn = values.reshape(-1, n_rows, n_missing)[chosen, np.arange(n_rows)]
@@ -99,7 +99,7 @@ def equal_shapes(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
     """Rows with equal numbers of missing and of bounded missing entries, and the columns of these.
 
-    The bounded ones come last. Rows come by portions, whose proposals fit into memory.
+    The bounded ones come last. Rows come in chunks, whose proposals fit into memory.
     """
     bounded = missing & limited
     columns = np.argsort(missing.astype(np.int8) + bounded, axis=1, kind="stable")
@@ -142,7 +142,7 @@ def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple
 
 
 def _propose(
-    factor: Array,
+    cholesky: Array,
     low: Array,
     high: Array,
     n_proposals: int,
@@ -155,8 +155,8 @@ def _propose(
     values, log_mass = np.zeros((*shape, n_missing)), np.zeros(shape)
     for i in range(n_missing - 1, -1, -1):
         # With the precision L L' the coordinates are solutions of L' x = standard normal.
-        pivot = factor[:, i, i]
-        shift = np.einsum("pnl,nl->pn", values[..., i + 1 :], factor[:, i + 1 :, i])
+        pivot = cholesky[:, i, i]
+        shift = np.einsum("pnl,nl->pn", values[..., i + 1 :], cholesky[:, i + 1 :, i])
         if i < n_missing - n_bounded:
             standard = rng.standard_normal(shape)
         else:

@@ -21,7 +21,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 class CovarianceFactor(NamedTuple):
-    """Factorised covariances of all components.
+    """Factorized covariances of all components.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
-        """Covariances that maximise the expected complete-data objective.
+        """Covariances that maximize the expected complete-data objective.
 
         Parameters
         ----------
@@ -103,18 +103,20 @@ class CovarianceStructure(ABC):
             Variance added to each feature.
         """
 
-    def estimate_alive(
+    def estimate_nonempty(
         self,
-        alive: Array,
+        nonempty: Array,
         weight: Array,
         shift: Array,
         second: Array,
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, where components not `alive` keep their covariance `before`."""
+        """As `estimate`, where components not `nonempty` keep their covariance `before`."""
         covariances = before.copy()
-        covariances[alive] = self.estimate(weight[alive], shift[alive], second[alive], ridge)
+        covariances[nonempty] = self.estimate(
+            weight[nonempty], shift[nonempty], second[nonempty], ridge
+        )
         return covariances
 
     def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
@@ -125,7 +127,7 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
-        """Factorise covariances.
+        """Factorize covariances.
 
         Parameters
         ----------
@@ -167,11 +169,25 @@ class CovarianceStructure(ABC):
         """Zeros in the layout of `second`."""
 
     @abstractmethod
-    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
-        """Add z diag(root**2) z' to entry k of `out`; return z @ root**2. z is destroyed."""
+    def scatter(self, z: Array, sqrt_responsibility: Array, k: int, out: Array) -> Array:
+        """Add the scatter of component k to `out`, and return its first moment.
+
+        With r the responsibilities, these are ``z diag(r) z'`` and ``z @ r``.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n_features, n_rows)
+            Rows; overwritten.
+        sqrt_responsibility : ndarray of shape (n_rows,)
+            Square roots of the responsibilities of the component.
+        k : int
+            The component.
+        out : ndarray
+            Array from `new_scatter`.
+        """
 
     @abstractmethod
-    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
+    def kernel_cholesky(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         """Factors P for the compiled kernels: (K, d, d), or (K, d) if diagonal."""
 
     @abstractmethod
@@ -243,7 +259,7 @@ class CovarianceStructure(ABC):
         """Covariance of component k as a full matrix (n_features, n_features)."""
 
     @abstractmethod
-    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+    def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
         """A matrix R with R R' = Sigma_k, such that mean + R z is a draw if z is standard.
 
         It is made of the precision factor, which is triangular and so always has an
@@ -271,7 +287,7 @@ _SMALL = 32
 
 
 def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> CovarianceFactor:
-    """Factorise a stack of matrices; see `CovarianceStructure.factor`."""
+    """Factorize a stack of matrices; see `CovarianceStructure.factor`."""
     n, d = covariances.shape[:2]
     if compiled is not None and d <= _SMALL:
         factor = CovarianceFactor(np.empty((n, d, d)), np.empty(n), np.empty((n, d)))
@@ -291,11 +307,15 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
     if not margin.min() > floor * floor:
         component = int(np.argmin(np.nan_to_num(margin, nan=-np.inf).min(axis=1)))
         raise singular(None if tied else component)
-    roots = np.empty_like(lower)
+    precision_cholesky = np.empty_like(lower)
     for k in range(n):
         # The inverse of a triangle is one, to the last zero, and takes a third of the time.
-        roots[k] = lapack.dtrtri(lower[k].T)[0]
-    return CovarianceFactor(roots, 2.0 * np.log(pivots).sum(axis=1), np.square(roots).sum(axis=2))
+        precision_cholesky[k] = lapack.dtrtri(lower[k].T)[0]
+    return CovarianceFactor(
+        precision_cholesky,
+        2.0 * np.log(pivots).sum(axis=1),
+        np.square(precision_cholesky).sum(axis=2),
+    )
 
 
 def _first_singular(covariances: Array, tied: bool) -> DegenerateModelError:

@@ -60,14 +60,14 @@ class DiagonalCovariance(CovarianceStructure):
     def new_scatter(self, n_components: int, n_features: int) -> Array:
         return np.zeros((n_components, n_features))
 
-    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
-        responsibility = np.square(root)
+    def scatter(self, z: Array, sqrt_responsibility: Array, k: int, out: Array) -> Array:
+        responsibility = np.square(sqrt_responsibility)
         first: Array = z @ responsibility
         np.square(z, out=z)
         out[k] += z @ responsibility
         return first
 
-    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
+    def kernel_cholesky(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         return factor.precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
@@ -109,5 +109,5 @@ class DiagonalCovariance(CovarianceStructure):
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return np.diag(covariances[k])
 
-    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+    def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
         return np.diag(1.0 / precision_cholesky[k])

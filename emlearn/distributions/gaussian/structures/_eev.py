@@ -49,19 +49,19 @@ class RotatedCovariance(FullCovariance):
         values, vectors = np.linalg.eigh(_scatters(weight, shift, second, ridge))
         return _compose(vectors, values.sum(axis=0) / weight.sum())
 
-    def estimate_alive(
+    def estimate_nonempty(
         self,
-        alive: Array,
+        nonempty: Array,
         weight: Array,
         shift: Array,
         second: Array,
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, where components not `alive` keep their orientation only."""
+        """As `estimate`, where components not `nonempty` keep their orientation only."""
         scatters = _scatters(weight, shift, second, ridge)
-        values, vectors = np.linalg.eigh(np.where(alive[:, None, None], scatters, before))
-        return _compose(vectors, values[alive].sum(axis=0) / weight[alive].sum())
+        values, vectors = np.linalg.eigh(np.where(nonempty[:, None, None], scatters, before))
+        return _compose(vectors, values[nonempty].sum(axis=0) / weight[nonempty].sum())
 
     def with_average(self, covariances: Array, k: int, weights: Array) -> Array:
         """As for any structure; all components get the mean of the volumes and shapes."""

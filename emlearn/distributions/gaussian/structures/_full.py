@@ -50,9 +50,9 @@ def from_triangles(vector: Array, n_features: int) -> Array:
     return entries.take(_packing(n_features)[2], axis=1)
 
 
-def inverse_transpose(root: Array) -> Array:
-    """The lower triangular inverse of the transpose of an upper triangular root."""
-    lower: Array = solve_triangular(root, np.eye(len(root)), trans="T")
+def inverse_transpose(upper: Array) -> Array:
+    """The lower triangular inverse of the transpose of an upper triangular matrix."""
+    lower: Array = solve_triangular(upper, np.eye(len(upper)), trans="T")
     return lower
 
 
@@ -100,8 +100,8 @@ class FullCovariance(CovarianceStructure):
             start = stop
 
     def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
-        root = factor.precision_cholesky
-        precision = root @ root.transpose(0, 2, 1)
+        precision_cholesky = factor.precision_cholesky
+        precision = precision_cholesky @ precision_cholesky.transpose(0, 2, 1)
         upper, coefficient, _ = _packing(means.shape[1])
         linear = (precision @ means[:, :, None])[:, :, 0]
         return linear, precision.reshape(len(means), -1).take(upper, axis=1) * coefficient
@@ -115,12 +115,12 @@ class FullCovariance(CovarianceStructure):
     def new_scatter(self, n_components: int, n_features: int) -> Array:
         return np.zeros((n_components, n_features, n_features))
 
-    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
-        z *= root
+    def scatter(self, z: Array, sqrt_responsibility: Array, k: int, out: Array) -> Array:
+        z *= sqrt_responsibility
         out[k] += z @ z.T
-        return z @ root
+        return z @ sqrt_responsibility
 
-    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
+    def kernel_cholesky(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
         return factor.precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
@@ -164,7 +164,7 @@ class FullCovariance(CovarianceStructure):
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances[k]
 
-    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+    def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
         return inverse_transpose(precision_cholesky[k])
 
 
@@ -172,16 +172,16 @@ class FullCovariance(CovarianceStructure):
 _PANEL = 32
 
 
-def whitened_norm(z: Array, root: Array) -> Array:
-    """Squared norms of the columns of root' z, for an upper triangular root.
+def whitened_norm(z: Array, precision_cholesky: Array) -> Array:
+    """Squared norms of the columns of P' z, for an upper triangular P.
 
-    Panels of the root skip its zeros, which is up to half of the work. (BLAS has a
+    Panels of P skip its zeros, which is up to half of the work. (BLAS has a
     triangular product, but its wrapper in scipy holds the interpreter's lock.)
     """
     norm = np.zeros(z.shape[1], z.dtype)
     for start in range(0, len(z), _PANEL):
         stop = start + _PANEL
-        white = root[:stop, start:stop].T @ z[:stop]
+        white = precision_cholesky[:stop, start:stop].T @ z[:stop]
         np.square(white, out=white)
         norm += white.sum(axis=0)
     return norm

@@ -65,15 +65,15 @@ class SphericalCovariance(CovarianceStructure):
     def new_scatter(self, n_components: int, n_features: int) -> Array:
         return np.zeros(n_components)
 
-    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
-        z *= root
+    def scatter(self, z: Array, sqrt_responsibility: Array, k: int, out: Array) -> Array:
+        z *= sqrt_responsibility
         out[k] += np.vdot(z, z)
-        first: Array = z @ root
+        first: Array = z @ sqrt_responsibility
         return first
 
-    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
-        root: Array = np.repeat(factor.precision_cholesky[:, None], shape[1], axis=1)
-        return root
+    def kernel_cholesky(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
+        precision_cholesky: Array = np.repeat(factor.precision_cholesky[:, None], shape[1], axis=1)
+        return precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
         total: Array = second.sum(axis=1)
@@ -118,5 +118,5 @@ class SphericalCovariance(CovarianceStructure):
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances[k] * np.eye(n_features)
 
-    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+    def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
         return np.eye(n_features) / precision_cholesky[k]

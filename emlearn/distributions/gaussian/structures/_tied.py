@@ -43,9 +43,9 @@ class TiedCovariance(CovarianceStructure):
         covariance.reshape(-1)[:: len(ridge) + 1] += ridge
         return covariance
 
-    def estimate_alive(
+    def estimate_nonempty(
         self,
-        alive: Array,
+        nonempty: Array,
         weight: Array,
         shift: Array,
         second: Array,
@@ -58,8 +58,8 @@ class TiedCovariance(CovarianceStructure):
         return covariances
 
     def factor(self, covariances: Array, n_features: int, floor: float) -> CovarianceFactor:
-        root, log_det, diagonal = cholesky_factor(covariances[None], floor, tied=True)
-        return CovarianceFactor(root[0], log_det, diagonal)
+        precision_cholesky, log_det, diagonal = cholesky_factor(covariances[None], floor, tied=True)
+        return CovarianceFactor(precision_cholesky[0], log_det, diagonal)
 
     def n_moments(self, n_features: int) -> int:
         return 0
@@ -68,8 +68,8 @@ class TiedCovariance(CovarianceStructure):
         """There are none."""
 
     def natural(self, factor: CovarianceFactor, means: Array) -> tuple[Array, Array]:
-        root = factor.precision_cholesky
-        return means.dot(root).dot(root.T), np.empty((len(means), 0))
+        precision_cholesky = factor.precision_cholesky
+        return means.dot(precision_cholesky).dot(precision_cholesky.T), np.empty((len(means), 0))
 
     def unpack(self, moments: Array, n_features: int) -> Array:
         return moments
@@ -80,14 +80,14 @@ class TiedCovariance(CovarianceStructure):
     def new_scatter(self, n_components: int, n_features: int) -> Array:
         return np.zeros((n_features, n_features))
 
-    def scatter(self, z: Array, root: Array, k: int, out: Array) -> Array:
-        z *= root
+    def scatter(self, z: Array, sqrt_responsibility: Array, k: int, out: Array) -> Array:
+        z *= sqrt_responsibility
         out += z @ z.T
-        return z @ root
+        return z @ sqrt_responsibility
 
-    def kernel_root(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
-        root: Array = np.repeat(factor.precision_cholesky[None], shape[0], axis=0)
-        return root
+    def kernel_cholesky(self, factor: CovarianceFactor, shape: tuple[int, int]) -> Array:
+        precision_cholesky: Array = np.repeat(factor.precision_cholesky[None], shape[0], axis=0)
+        return precision_cholesky
 
     def from_kernel(self, second: Array) -> Array:
         total: Array = second.sum(axis=0)
@@ -130,5 +130,5 @@ class TiedCovariance(CovarianceStructure):
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
         return covariances
 
-    def sample_root(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
+    def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
         return inverse_transpose(precision_cholesky)
