@@ -79,14 +79,15 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": as "search". "rows": each state starts at a few consecutive rows drawn at random.
-        "random": random responsibilities; all states start close to the average row, so EM
-        is slow. "search": the best of many short runs from "rows", modified as long as this
-        improves it (see `search`). An array of shape (n_samples, n_components): the
-        responsibilities. A callable: ``init_params(X, n_components, rng)`` returns the
-        responsibilities. `rng` is a `numpy.random.Generator`, and `X` holds the rows of the
-        sequences of positive weight, longest first. If every state has rows known to belong
-        to it, each starts from these rows, whatever is chosen here.
+        How to start. "auto": as "search". "rows": each state starts at a few consecutive
+        rows drawn at random. "random": random responsibilities; all states start close to
+        the average row, so EM is slow. "search": the best of many short runs from "rows",
+        modified as long as this improves it (see `search`). An array of shape (n_samples,
+        n_components): the responsibilities. A callable: ``init_params(X, n_components,
+        rng)`` returns the responsibilities. `rng` is a `numpy.random.Generator`, and `X`
+        holds the rows of the sequences of positive weight, longest first. If every state
+        has rows known to belong to it, each starts from these rows, whatever is chosen
+        here.
     {search}
     {accelerate}
     {random_state}
