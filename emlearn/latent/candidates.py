@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import Moments, join, lloyd, moments_of, plus_plus
 from emlearn.latent.data import LabelData
-from emlearn.latent.starts import 
+from emlearn.latent.starts import start_from
 
 if TYPE_CHECKING:
     from emlearn.latent.model import LabelModel, LabelParams
@@ -254,7 +254,7 @@ class MixedStarts:
         hot[empty, rng.integers(len(labels), size=empty.size)] = 1.0
         if self.certainty < 1.0:
             hot = self.certainty * hot + (1.0 - self.certainty) / K
-        return (model, data, hot, rng, table.rows, table.weight)
+        return start_from(model, data, hot, rng, table.rows, table.weight)
 
 
 def _in_order(labels: Labels) -> Labels:
