@@ -65,7 +65,7 @@ def test_weights(weight, message):
     ("y", "message"),
     [
         (np.zeros(11), "y has 11 entries, but X has 12 rows"),
-        (np.arange(12) % 3, "y has 3 classes, which is more than n_components=2"),
+        (np.arange(12) % 3, "y has 3 classes, more than n_components=2"),
         ([0, 1, 0.5] + [0] * 9, "y is 0.5 in row 2"),
         ([0, 1, "a"] + [0] * 9, "labels of type int and str"),
     ],
