@@ -358,7 +358,13 @@ def test_a_prior_that_the_m_step_does_not_know_fails_even_where_em_climbs(linkag
     """The objective rises for the steps that are watched, and the limit is wrong."""
     prior = linkage.Model(a=2.0, b=2.0)
     model = tamper(prior, m_step=lambda m_step, *args: linkage.Model(2.0, 2.02).m_step(*args))
-    fails("check_limit_is_stationary", "EM stalled|increases the objective", model, linkage.X, n_iter=2)
+    fails(
+        "check_limit_is_stationary",
+        "EM stalled|increases the objective",
+        model,
+        linkage.X,
+        n_iter=2,
+    )
 
 
 def test_every_check_is_broken_by_some_model():

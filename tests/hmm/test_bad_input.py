@@ -129,7 +129,7 @@ def test_known_states_that_contradict_fixed_zeros():
     y[[7, 8]] = [1, 0]
     settings = {"transmat_init": [[0.5, 0.5], [0.0, 1.0]], "use_labels": True, **QUICK}
     with pytest.raises(
-        ValueError, match=r"cannot be fitted: .*sequence 1 .*known of it \(y\).*check y"
+        ValueError, match=r"cannot be fitted: .*sequence 1 .*known states \(y\).*check y"
     ):
         HiddenMarkovEM(2, **settings).fit(X, y, [6, 6])
 
