@@ -1,9 +1,9 @@
-"""Whether models and families keep their contracts.
+"""Checks of the contracts of models, families and covariance structures.
 
-`check_latent_variable_model` is for models, `check_family` for families of distributions,
-`check_covariance_structure` for structures of Gaussian covariances. Each property is one
-function, so that the traceback of a failure names it. A failure is an AssertionError that
-says what was found and where to look.
+`check_latent_variable_model` checks models, `check_family` checks families of distributions, and
+`check_covariance_structure` checks structures of Gaussian covariances. Each property has its own
+function, which the traceback of a failure names. A failure is an AssertionError that says what is
+wrong and where to look.
 """
 
 from emlearn.testing._checks import CHECKS

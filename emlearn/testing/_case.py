@@ -1,4 +1,4 @@
-"""A model under test, with data and the first steps of EM."""
+"""A model under test, with data and the first EM steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Take = Callable[[Any, "NDArray[np.intp]"], Any]
 
 
 class Point(NamedTuple):
-    """Parameters, and what an E-step finds at them."""
+    """Parameters, and the result of an E-step at them."""
 
     params: Any
     statistics: Any
@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelCase:
-    """A model, data to test it on, and the first steps of EM: what all checks share."""
+    """A model, data to test it on, and the first EM steps, used by all checks."""
 
     model: Model
     X: Any
@@ -61,7 +61,7 @@ class ModelCase:
 
     @cached_property
     def data(self) -> Any:
-        """All observations, prepared."""
+        """All observations, prepared by the model."""
         return self.model.prepare(self.X, self.sample_weight)
 
     @cached_property
@@ -82,20 +82,20 @@ class ModelCase:
 
     @property
     def ends(self) -> tuple[Point, Point]:
-        """First and last point of the path."""
+        """The first and the last point of the path."""
         return self.path[0], self.path[-1]
 
     @property
     def convergence(self) -> RemainingGain:
-        """Strict test of convergence."""
+        """A strict test of convergence."""
         return RemainingGain(1e-12, self.precision)
 
     def rng(self) -> np.random.Generator:
-        """Fresh random numbers, the same at each call."""
+        """A new generator, with the same random numbers at each call."""
         return np.random.default_rng(self.random_state)
 
     def rows(self, index: NDArray[np.intp], weight: NDArray[Any]) -> Any:
-        """Observations of the given positions with the given weights, prepared."""
+        """The observations at the given positions with the given weights, prepared."""
         return self.model.prepare(self.take(self.X, index), weight)
 
     def evaluate(self, data: Any, params: Any) -> Point:
@@ -103,7 +103,7 @@ class ModelCase:
         return evaluate(self.model, data, params)
 
     def run(self, data: Any, params: Any) -> tuple[Point, ...]:
-        """Plain EM."""
+        """EM without acceleration."""
         points: list[Point] = []
         try:
             for _ in range(self.n_iter + 1):

@@ -1,4 +1,4 @@
-"""The properties, one function for each."""
+"""The properties of a model, one function for each."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 def check_statistics_can_be_added(case: ModelCase) -> None:
-    """Statistics are arrays, numbers, or tuples and dicts of them."""
+    """Statistics are arrays, numbers, or tuples and dicts of these."""
     blocks = case.model.blocks(case.data)
     if not blocks:
-        case.fail("there are no blocks", "blocks: it must return at least one")
+        case.fail("there are no blocks", "blocks, which must return at least one")
     found = case.model.e_step(blocks[0], case.model.precompute(case.start))
     if not isinstance(found, tuple) or len(found) != 2:
         case.fail(
@@ -42,7 +42,7 @@ def check_statistics_can_be_added(case: ModelCase) -> None:
         )
     for path, leaf in not_addable(statistics):
         case.fail(
-            f"statistics{path} is {type(leaf).__name__}, which the engine does not add",
+            f"statistics{path} is {type(leaf).__name__}, which the engine cannot add",
             "the statistics of e_step: use arrays, numbers, or tuples, named tuples and dicts "
             "of these",
         )
@@ -56,21 +56,21 @@ def check_statistics_can_be_added(case: ModelCase) -> None:
 
 
 def check_em_runs(case: ModelCase) -> None:
-    """EM takes its first steps, and the objective is a finite number at each."""
+    """EM takes its first steps with a finite objective."""
     _ = case.path
 
 
 def check_pickling(case: ModelCase) -> None:
-    """Model and parameters survive pickling, which restarts in processes need."""
+    """The model and its parameters survive pickling, as parallel starts require."""
     point = case.path[-1]
     try:
-        # As joblib sends them to its processes; so the class need not be importable there.
+        # As joblib sends them to its processes, so that the class need not be importable there.
         packed = wrap_non_picklable_objects((case.model, point.params), keep_wrapper=False)
         model, params = pickle.loads(pickle.dumps(packed))
     except Exception as error:
         case.fail(
             f"the model or its parameters cannot be pickled: {error!r}",
-            "what they hold: open files, locks and generators cannot be sent to other processes",
+            "their attributes: open files, locks and generators cannot be pickled",
         )
     where = difference(params, point.params)
     if where:
@@ -79,8 +79,8 @@ def check_pickling(case: ModelCase) -> None:
     where = difference(evaluate(model, data, params), point)
     if where:
         case.fail(
-            f"a pickled copy of the model finds something else: {where}",
-            "state of the model outside its attributes",
+            f"a pickled copy of the model gives different results: {where}",
+            "state of the model outside of its attributes",
         )
 
 
@@ -92,7 +92,7 @@ def check_nothing_is_changed(case: ModelCase) -> None:
         watched = {"the model": model, **arguments}
         before = {}
         for name, value in watched.items():
-            # What cannot be copied cannot be pickled either, and that is another check.
+            # An object that cannot be copied cannot be pickled, which check_pickling reports.
             with suppress(Exception):
                 twin = copy.deepcopy(value)
                 if not difference(twin, value):
@@ -111,15 +111,15 @@ def check_nothing_is_changed(case: ModelCase) -> None:
     data = watch("prepare", lambda: model.prepare(X, weight), X=X, sample_weight=weight)
     watch("initialize", lambda: model.initialize(data, case.rng()))
     params = model.initialize(data, case.rng())
-    working = watch("precompute", lambda: model.precompute(params), params=params)
+    precomputed = watch("precompute", lambda: model.precompute(params), params=params)
     for block in model.blocks(data):
-        e_step = partial(model.e_step, block, working)
+        e_step = partial(model.e_step, block, precomputed)
         first = copy.deepcopy(watch("e_step", e_step, params=params))
         where = difference(e_step(), first)
         if where:
             case.fail(
-                f"a second E-step on the same block finds something else: {where}",
-                "in-place operations of e_step on the block or on what precompute returned",
+                f"a second E-step on the same block gives a different result: {where}",
+                "in-place operations of e_step on the block or on the result of precompute",
             )
     statistics = case.evaluate(data, params).statistics
     image = watch(
@@ -138,7 +138,7 @@ def check_nothing_is_changed(case: ModelCase) -> None:
 
 
 def check_same_seed_same_bits(case: ModelCase) -> None:
-    """EM from the same seed takes the same path, bit by bit."""
+    """EM from the same seed takes the same path, bit for bit."""
     data = case.model.prepare(case.X, case.sample_weight)
     again = case.run(data, case.model.initialize(data, case.rng()))
     for step, (point, other) in enumerate(zip(case.path, again, strict=True)):
@@ -146,34 +146,36 @@ def check_same_seed_same_bits(case: ModelCase) -> None:
         if where:
             case.fail(
                 f"two runs from the same seed differ after {step} EM steps: {where}",
-                "initialize, whose randomness must come from its rng alone; and at caches, "
-                "global state and sets in an arbitrary order",
+                "initialize, which must draw only from its rng, and at caches, global state "
+                "and the order of sets",
             )
 
 
 def check_blocks_add_up(case: ModelCase) -> None:
-    """Statistics are the sums over the blocks, with the same bits for any number of threads."""
+    """Statistics are sums over the blocks, with the same bits for any number of threads."""
     model = case.model
     for point in case.ends:
-        working = model.precompute(point.params)
-        parts = [copy.deepcopy(model.e_step(block, working)) for block in model.blocks(case.data)]
+        precomputed = model.precompute(point.params)
+        parts = [
+            copy.deepcopy(model.e_step(block, precomputed)) for block in model.blocks(case.data)
+        ]
         total = reduce(add_statistics, parts)
         where = difference(total, (point.statistics, point.log_likelihood), case.rtol)
         if where:
             case.fail(
-                f"the sum over the blocks is not what the engine finds: {where}",
-                "scratch arrays that e_step returns and writes to again at the next block",
+                f"the sum over the blocks differs from the statistics of the engine: {where}",
+                "scratch arrays that e_step returns and overwrites at the next block",
             )
         where = difference(evaluate(case.model, case.data, point.params, n_threads=2), point)
         if where:
             case.fail(
-                f"an E-step in two threads has other bits than in one: {where}",
-                "arrays that the blocks share and e_step writes to",
+                f"an E-step in two threads differs from one in a single thread: {where}",
+                "arrays that several blocks use and e_step writes to",
             )
 
 
 def check_objective_never_decreases(case: ModelCase) -> None:
-    """Log-likelihood + log prior never decreases beyond rounding."""
+    """The log-likelihood plus log prior never decreases, except by rounding."""
     rounding = case.convergence.rounding
     weight = case.model.total_weight(case.data)
     objectives = [point.objective for point in case.path]
@@ -181,15 +183,15 @@ def check_objective_never_decreases(case: ModelCase) -> None:
         if before - after > rounding(before, weight):
             case.fail(
                 f"the objective fell by {before - after:.3g} in EM step {step}, from {before!r} "
-                f"to {after!r}; rounding explains {rounding(before, weight):.1g}",
+                f"to {after!r}; rounding explains at most {rounding(before, weight):.1g}",
                 "m_step, which must maximize the expected complete-data log-likelihood plus the "
-                "log prior; at the log-likelihood of e_step; and at log_prior, which must be "
-                "the prior that m_step has in mind",
+                "log prior, at the log-likelihood of e_step, and at log_prior, which must be "
+                "the prior that m_step uses",
             )
 
 
 def check_weight_is_copies(case: ModelCase) -> None:
-    """An observation of weight w has the effect of w copies."""
+    """An observation of weight w has the same effect as w copies."""
     counts = case.rng().integers(1, 4, case.n_rows)
     index = np.arange(case.n_rows)
     repeated = np.repeat(index, counts)
@@ -197,21 +199,21 @@ def check_weight_is_copies(case: ModelCase) -> None:
         case,
         case.rows(index, case.weight * counts),
         case.rows(repeated, case.weight[repeated]),
-        "weights 1 to 3 have another effect than as many copies",
-        "where prepare and e_step use sample_weight: every sum over rows must be weighted",
+        "weights of 1 to 3 have a different effect from that many copies",
+        "prepare and e_step, where every sum over rows must use sample_weight",
     )
     if case.sample_weight is None:
         _require_same(
             case,
             case.data,
             case.rows(index, case.weight),
-            "weights of 1 have another effect than none",
-            "what prepare makes of sample_weight=None",
+            "weights of 1 have a different effect from no weights",
+            "prepare, and how it handles sample_weight=None",
         )
 
 
 def check_twice_the_data(case: ModelCase) -> None:
-    """Twice the data have twice the statistics: these are sums, not means."""
+    """Twice the data give twice the statistics, which are sums and not means."""
     index = np.arange(case.n_rows)
     twice = np.concatenate([index, index])
     once, data = case.rows(index, case.weight), case.rows(twice, case.weight[twice])
@@ -221,9 +223,9 @@ def check_twice_the_data(case: ModelCase) -> None:
         where = difference((double.statistics, double.log_likelihood), expected, case.rtol)
         if where:
             case.fail(
-                f"all rows twice do not have twice the statistics: {where}",
-                "e_step: statistics and log-likelihood must be sums over rows, neither means "
-                "nor sums with a constant, for the blocks to add up",
+                f"the statistics of two copies of all rows are not twice those of one: {where}",
+                "e_step, whose statistics and log-likelihood must be sums over rows, so that "
+                "blocks add up: neither means nor sums with a constant",
             )
 
 
@@ -236,7 +238,7 @@ def check_zero_weight_is_absent(case: ModelCase) -> None:
         case.rows(index, case.weight * keep),
         case.rows(index[keep], case.weight[keep]),
         "rows of weight 0 have an effect",
-        "where prepare and e_step use the rows without their weights, as in a plain mean, "
+        "prepare and e_step, where they use rows without their weights, as in a plain mean, "
         "a minimum or a count",
     )
 
@@ -250,7 +252,7 @@ def check_order_does_not_matter(case: ModelCase) -> None:
             case.rows(index, case.weight),
             case.rows(order, case.weight[order]),
             "the order of the rows has an effect",
-            "where rows are taken by position, or are sorted apart from their weights",
+            "code that takes rows by position, or sorts them without their weights",
         )
 
 
@@ -264,13 +266,13 @@ def check_score(case: ModelCase) -> None:
         if where:
             case.fail(
                 f"the log-likelihood of e_step is not the score: {where}",
-                "constants left out, and at whether e_step reports the log-likelihood at the "
-                "parameters it was given rather than a bound",
+                "constants that are left out, and at whether e_step returns the log-likelihood "
+                "at its parameters rather than a bound",
             )
 
 
 def check_vector_round_trip(case: ModelCase) -> None:
-    """The vector form leads back to the parameters."""
+    """`from_vector` undoes `to_vector`."""
     start, end = case.ends
     for point, like in ((start, start), (end, end), (end, start)):
         vector = _vector(case, point.params)
@@ -290,14 +292,14 @@ def check_vector_round_trip(case: ModelCase) -> None:
         where = difference(back, point.params, case.rtol)
         if where:
             case.fail(
-                f"the way to the vector form and back does not end where it began: {where}",
-                "to_vector and from_vector, which must be inverse to each other, and at "
-                "from_vector's `like`, from which only shapes and constants may be taken",
+                f"from_vector does not undo to_vector: {where}",
+                "to_vector and from_vector, which must be inverses of each other, and at `like`, "
+                "from which from_vector may take only shapes and constants",
             )
 
 
 def check_wild_vectors(case: ModelCase) -> None:
-    """A vector far from valid parameters raises DegenerateModelError at worst."""
+    """A vector far from valid parameters at worst raises DegenerateModelError."""
     params = case.path[-1].params
     vector = _vector(case, params)
     if vector is None:
@@ -310,14 +312,14 @@ def check_wild_vectors(case: ModelCase) -> None:
                 _objective(case, wild, params)
             except Exception as error:
                 case.fail(
-                    f"parameters from a vector {scale:g} from the last caused {error!r}",
+                    f"parameters from a vector that is off by {scale:g} caused {error!r}",
                     "from_vector, precompute and e_step: they should raise "
                     "DegenerateModelError, which makes the engine reject the vector",
                 )
 
 
 def check_limit_is_stationary(case: ModelCase) -> None:
-    """Where EM converges, no small step raises the objective."""
+    """Where EM converges, no small step increases the objective."""
     vector = _vector(case, case.path[-1].params)
     if vector is None:
         return
@@ -335,7 +337,7 @@ def check_limit_is_stationary(case: ModelCase) -> None:
     if not np.isfinite(remaining):
         if not limit.converged:
             case.fail(
-                f"EM has not settled after {case.max_iter} more steps",
+                f"EM has not converged after {case.max_iter} more steps",
                 "m_step, or raise max_iter, or choose data on which EM is faster",
             )
         remaining = 0.0
@@ -350,10 +352,10 @@ def check_limit_is_stationary(case: ModelCase) -> None:
             rise = _objective(case, vector + step * direction, limit.params) - limit.objective
             if rise > allowed:
                 case.fail(
-                    f"where EM converges the objective, {limit.objective!r}, can be raised by "
-                    f"{rise:.3g} with a small step; {allowed:.1g} was allowed",
+                    f"where EM converges, a small step increases the objective, "
+                    f"{limit.objective!r}, by {rise:.3g}; {allowed:.1g} is allowed",
                     "m_step, which must maximize the same objective that e_step and log_prior "
-                    "report; it may also be a saddle point, so try another random_state",
+                    "report; as EM may also have found a saddle point, try another random_state",
                 )
 
 
@@ -377,7 +379,7 @@ CHECKS: tuple[Callable[[ModelCase], None], ...] = (
 
 
 def _require_same(case: ModelCase, left: Any, right: Any, found: str, look_at: str) -> None:
-    """Both data have the same objective, statistics and image at the same parameters."""
+    """Both data sets have the same objective, statistics and M-step at the same parameters."""
     total_weight = case.model.total_weight
     where = difference(total_weight(left), total_weight(right), case.rtol)
     if where:
@@ -403,7 +405,7 @@ def _vector(case: ModelCase, params: Any) -> NDArray[np.float64] | None:
 
 
 def _objective(case: ModelCase, vector: NDArray[np.float64], like: Any) -> float:
-    """Objective at a vector, as an accelerator would meet it; -inf if refused."""
+    """Objective at a vector, as acceleration sees it; -inf if the vector is refused."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""`check_family`: the contract of a family of distributions."""
+"""`check_family`: checks of the contract of a family of distributions."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ def check_family(
     random_state: int = 0,
     max_iter: int = 20_000,
 ) -> None:
-    """Check that a family fulfills the contract with the models that use it.
+    """Check that a family fulfills its contract with the models that use it.
 
     The first property that does not hold raises an error:
 
-    - `log_density` adds finite values to what it is given;
-    - rows have the same densities after `take`, and when encoded without the other rows;
-    - a row without observed entries adds 0;
+    - `log_density` adds finite values to its output array;
+    - rows have the same densities after `take`, and when they are encoded alone;
+    - a row without observed entries has log-density 0;
     - the first axis of published parameters is the component, `public_names` are their
-      names, and `shape_of` finds the numbers of components and features;
+      names, and `shape_of` returns the numbers of components and features;
     - `from_public` restores published parameters: with the column spec of the fit, with one
-      made without a fit, and with one of other rows; it refuses a parameter that is missing
+      made without a fit, and with one of other rows. It refuses a parameter that is missing
       or not finite, and names it;
-    - `encode` takes what `sample` draws;
+    - `encode` accepts the rows that `sample` draws;
     - the column spec and the parameters survive pickling;
     - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
-      M-step maximizes the expected log-density plus the log prior, a weight has the effect of
-      copies, the vector form leads back, and so on.
+      M-step maximizes the expected log-density plus the log prior, a weight is equivalent to
+      copies, `from_vector` undoes `to_vector`, and so on.
 
     Parameters
     ----------
     family : Family
         The family.
     X : ndarray or CSR array of shape (n_rows, n_features)
-        Rows to fit, some with missing entries if the family takes them.
+        Rows to fit, some with missing entries if the family accepts them.
     sample_weight : ndarray of shape (n_rows,), default=None
-        Weights of the rows; None means 1 each.
+        Weights of the rows. None means 1 each.
     n_components : int, default=2
-        Number of components. EM is fast if the rows come from that many.
+        Number of components. EM is fast if the rows come from as many components.
     random_state : int, default=0
         Seed of all random numbers.
     max_iter : int, default=20000
-        Largest number of EM steps of a fit.
+        Maximum number of EM steps of a fit.
 
     Raises
     ------
@@ -120,19 +120,19 @@ def _check_rows(
     for index in (slice(n_rows // 3, n_rows), rng.integers(n_rows, size=7)):
         expected = plain[:, index]
         taken = density(family.take(rows, index), expected.shape[1])
-        require(same(taken, expected), "rows have other densities after take", "take")
+        require(same(taken, expected), "rows have different densities after take", "take")
         anew = density(family.encode(X[index], column_spec), expected.shape[1])
         require(
             same(anew, expected),
-            "rows have other densities when encoded without the others",
-            "encode, which may use the column spec but no other rows",
+            "rows have different densities when they are encoded alone",
+            "encode, which must use only the row and the column spec",
         )
     if not hasattr(X, "indptr"):
         empty = np.flatnonzero(np.isnan(np.asarray(X, np.float64)).all(axis=1))
         require(
             same(plain[:, empty], np.zeros((n_components, len(empty)))),
             "a row without observed entries has a log-density that is not 0",
-            "log_density, which has to integrate out missing entries",
+            "log_density, which must integrate out missing entries",
         )
     published = family.to_public(params, column_spec)
     require(
@@ -142,14 +142,12 @@ def _check_rows(
     )
     _check_published(family, X, params, column_spec, published, require)
     drawn = family.sample(params, column_spec, np.arange(50) % n_components, rng)
-    require(drawn.shape == (50, X.shape[1]), "sample returns another shape", "sample")
+    require(drawn.shape == (50, X.shape[1]), "sample returns the wrong shape", "sample")
     family.encode(drawn, column_spec)
     again = family.precompute(*pickle.loads(pickle.dumps((params, column_spec))))
     out = np.zeros((n_components, n_rows))
     family.log_density(rows, again, out)
-    require(
-        same(out, plain), "parameters change when pickled", "the types of params and column_spec"
-    )
+    require(same(out, plain), "pickling changes parameters", "the types of params and column_spec")
 
 
 def _check_published(
@@ -175,7 +173,7 @@ def _check_published(
     levels = family.levels(column_spec)
     require(
         levels is None or len(levels) == X.shape[1],
-        "there is not one entry for each column",
+        "levels does not return one entry for each column",
         "levels",
     )
 
@@ -193,15 +191,15 @@ def _check_published(
         return bool(np.allclose(found, plain, rtol=0.0, atol=1e-8 * size))
 
     fitted = family.spec_of(published, column_spec)
-    require(same(density(published, fitted)), "published parameters change", "from_public")
+    require(same(density(published, fitted)), "from_public changes the densities", "from_public")
     back = family.to_public(family.from_public(published, fitted), fitted)
     require(
         all(np.allclose(back[name], value, rtol=1e-8) for name, value in published.items()),
-        "parameters change when they are published a second time",
+        "publishing parameters a second time changes them",
         "from_public and to_public",
     )
-    # A fit to other rows: its column spec may have another center and scale. Each row is among
-    # them, since a level that is not has no probability to come back from.
+    # A fit to other rows, whose column spec may have a different center and scale. They include
+    # every row, because the probability of an absent level would be lost.
     n_rows = X.shape[0]
     part = X[np.r_[:n_rows, : n_rows // 2]]
     other = family.column_spec(part)
@@ -215,15 +213,15 @@ def _check_published(
     )
     require(
         np.allclose(out, expected, rtol=0.0, atol=1e-8 * size),
-        "rows have other densities when the parameters come from a fit to other rows",
-        "from_public, which has to return parameters for the column spec that it is given",
+        "rows have different densities when the parameters come from a fit to other rows",
+        "from_public, which must return parameters for the given column spec",
     )
     free = family.spec_of(published, None)
     freely = family.to_public(family.from_public(published, free), free)
     require(
         all(np.allclose(freely[name], value, rtol=1e-8) for name, value in published.items()),
         "parameters change without the column spec of a fit",
-        "spec_of, which has to make one from the published parameters alone",
+        "spec_of, which must make a column spec from the published parameters alone",
     )
     for name, value in published.items():
         without = {key: own for key, own in published.items() if key != name}
@@ -235,4 +233,4 @@ def _check_published(
                     name in str(error), f"the error about {name!r} does not name it", "from_public"
                 )
             else:
-                require(False, f"{name!r} is accepted when it is missing or NaN", "from_public")
+                require(False, f"from_public accepts a missing or NaN {name!r}", "from_public")

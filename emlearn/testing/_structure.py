@@ -18,24 +18,24 @@ def check_covariance_structure(
     random_state: int = 0,
     rtol: float = 1e-8,
 ) -> None:
-    """Check that a covariance structure keeps its contract.
+    """Check that a covariance structure fulfills its contract.
 
-    A structure is a set of covariances: those that it allows. Fits it to moments of random
-    rows and raises at the first property that does not hold:
+    A structure defines a set of covariances. Its M-step is run on moments of random rows. The
+    first property that does not hold raises an error:
 
-    - sums of squares agree however they are made, and add up;
-    - covariances have their layout, and are symmetric and positive definite;
-    - factors, precisions, distances and roots are those of the full matrices;
+    - all ways to compute sums of squares agree, and the sums add up;
+    - covariances have the layout of the structure, and are symmetric and positive definite;
+    - factors, precisions and distances are those of the full matrices;
     - the M-step maximizes the expected log-likelihood: neither a small step in the vector
-      form nor other covariances of the set have a higher one;
-    - the M-step returns covariances of the set, where these are exactly those of the rows;
-    - components without rows do not disturb the others;
-    - units: `rescale` keeps to the set, and commutes with the M-step (columns have units
-      of their own unless ``scales_by_column`` is false);
-    - the vector form leads back, and moves covariances in as many independent directions
-      as there are free parameters (the number of coordinates may be larger);
-    - whatever the vector, on a line through two fits or far off, `from_vector` leads into
-      the set or raises DegenerateModelError;
+      form nor other covariances of the set give a higher one;
+    - the M-step from rows with covariances in the set returns exactly these covariances;
+    - components without rows do not affect the others;
+    - `rescale` stays in the set and commutes with the M-step (each column may have its own
+      units unless ``scales_by_column`` is false);
+    - `from_vector` undoes `to_vector`, and the vector moves covariances in as many
+      independent directions as there are free parameters (it may have more coordinates);
+    - for any vector, on a line through two fits or far away, `from_vector` returns
+      covariances in the set or raises DegenerateModelError;
     - no method changes its arguments.
 
     Parameters
@@ -47,15 +47,15 @@ def check_covariance_structure(
     n_features : int, default=4
         Number of features.
     random_state : int, default=0
-        Seed of all that is drawn.
+        Seed of all random numbers.
     rtol : float, default=1e-8
-        Relative tolerance where only rounding may differ. An M-step that iterates needs as
-        much as it leaves to be gained.
+        Relative tolerance for differences by rounding. An iterative M-step needs a tolerance
+        above its own.
 
     Raises
     ------
     AssertionError
-        If a property does not hold. The message says what was found and where to look.
+        If a property does not hold. The message says what is wrong and where to look.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def check_covariance_structure(
     >>> from emlearn.testing import check_covariance_structure
     >>> check_covariance_structure(FullCovariance())
 
-    Coordinates that lead out of the structure are found:
+    The check finds coordinates that leave the structure:
 
     >>> from emlearn.distributions.gaussian.structures import RotatedCovariance
     >>> class Loose(RotatedCovariance):

@@ -1,4 +1,4 @@
-"""A covariance structure under test, with moments to fit it to."""
+"""A covariance structure under test, with the moments of random rows."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Array = NDArray[Any]
 
 
 class Moments(NamedTuple):
-    """Weighted second moments of K components, as an M-step gets them and in full.
+    """Weighted second moments of K components, in the form for an M-step and in full.
 
     Attributes
     ----------
     weight : ndarray of shape (n_components,)
         Sums of the responsibilities.
     shift : ndarray of shape (n_components, n_features)
-        Means, from the origin of `second`.
+        Means, relative to the origin of `second`.
     second : ndarray
         Sums of r x x' about that origin, in the layout of the structure.
     ridge : ndarray of shape (n_features,)
-        Variance to be added to each feature.
+        Variance to add to each feature.
     scatter : ndarray of shape (n_components, n_features, n_features)
-        Sums of squares and products about the means, with the ridge in them.
+        Sums of squares and products about the means, including the ridge.
     """
 
     weight: Array
@@ -40,7 +40,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class StructureCase:
-    """A structure under test, with moments to fit it to."""
+    """A structure under test, with the moments of random rows."""
 
     structure: CovarianceStructure
     n_components: int
@@ -49,7 +49,7 @@ class StructureCase:
     rtol: float
 
     def rng(self) -> np.random.Generator:
-        """Fresh random numbers, the same at each call."""
+        """A new generator, with the same random numbers at each call."""
         return np.random.default_rng(self.random_state)
 
     @property
@@ -58,7 +58,7 @@ class StructureCase:
         return self.n_components, self.n_features
 
     def moments(self, rng: np.random.Generator, nonempty: Array | None = None) -> Moments:
-        """Moments of rows drawn at random; only those of the components that are `nonempty`."""
+        """Moments of random rows, for all components or only for those that are `nonempty`."""
         (n, d), n_rows = self.size, 6 * self.n_features
         mixing = rng.normal(size=(n, d, d)) + 1.5 * np.eye(d)
         rows = mixing @ rng.normal(size=(n, d, n_rows))
@@ -92,16 +92,16 @@ class StructureCase:
         return tuple(self.estimate(moments) for moments in self.problems)
 
     def matrices(self, covariances: Array, n_components: int | None = None) -> Array:
-        """All covariances in full (n_components, n_features, n_features)."""
+        """All covariances as full matrices (n_components, n_features, n_features)."""
         n = self.n_components if n_components is None else n_components
         return np.array([self.structure.matrix(covariances, k, self.n_features) for k in range(n)])
 
     def factor(self, covariances: Array) -> Any:
-        """The structure's factor; DegenerateModelError if singular."""
+        """The factor of the structure; DegenerateModelError if singular."""
         return self.structure.factor(covariances, self.n_features, 0.0)
 
     def again(self, covariances: Array) -> Array:
-        """The M-step from rows which have exactly these covariances."""
+        """The M-step from rows with exactly these covariances."""
         weight = self.rng().uniform(1.0, 3.0, self.n_components)
         second = self.structure.new_scatter(*self.size)
         for k, matrix in enumerate(self.matrices(covariances)):
@@ -112,18 +112,18 @@ class StructureCase:
         return self.structure.estimate(weight, zero, second, zero[0])
 
     def distance_from_set(self, covariances: Array) -> float:
-        """How far the M-step moves covariances that should be in the set already."""
+        """How far the M-step moves covariances. It is 0 for those in the set."""
         before = self.matrices(covariances)
         size = np.abs(before).max(axis=(1, 2), keepdims=True)
         return float((np.abs(self.matrices(self.again(covariances)) - before) / size).max())
 
     def require_in_set(self, covariances: Array, what: str, look_at: str) -> None:
-        """Fail if the M-step moves covariances."""
+        """Fail if the M-step moves the covariances."""
         gap = self.distance_from_set(covariances)
         if not gap <= self.rtol:
             self.fail(
                 f"{what} are not in the structure: the M-step from rows with exactly these "
-                f"covariances moves them by {gap:.3g} (relative), {self.rtol:.1g} is allowed",
+                f"covariances moves them by {gap:.3g} (relative); {self.rtol:.1g} is allowed",
                 look_at,
             )
 

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def check_layout(case: StructureCase) -> None:
-    """Covariances have the shape promised and are symmetric and positive definite."""
+    """Covariances have the right shape and are symmetric and positive definite."""
     structure, shape = case.structure, case.structure.shape(*case.size)
     for covariances in case.points:
         if covariances.shape != shape or covariances.dtype != np.float64:
@@ -41,7 +41,7 @@ def check_layout(case: StructureCase) -> None:
 
 
 def check_scatter(case: StructureCase) -> None:
-    """`scatter`, `from_kernel` and `unpack` make the same sums."""
+    """`scatter`, `from_kernel` and `unpack` give the same sums."""
     structure, rng = case.structure, case.rng()
     (n, d), n_rows = case.size, 4 * case.n_features
     rows, resp = rng.normal(size=(d, n_rows)), rng.uniform(0.1, 1.0, (n, n_rows))
@@ -67,7 +67,7 @@ def check_scatter(case: StructureCase) -> None:
 
 
 def check_factor(case: StructureCase) -> None:
-    """Factor and precisions are those of the full matrices."""
+    """Factors and precisions are those of the full matrices."""
     structure, (n, d) = case.structure, case.size
     for covariances in case.points:
         matrices = case.matrices(covariances)
@@ -82,13 +82,16 @@ def check_factor(case: StructureCase) -> None:
             case.require_same(found, log_det, "log_det", source)
             found = np.broadcast_to(made.precision_diagonal, (n, d))
             case.require_same(found, diagonal, "precision_diagonal", source)
-        root = structure.kernel_cholesky(factor, case.size)
+        cholesky = structure.kernel_cholesky(factor, case.size)
         if structure.is_diagonal:
-            root = np.einsum("ki,ij->kij", root, np.eye(d))
+            cholesky = np.einsum("ki,ij->kij", cholesky, np.eye(d))
         case.require_same(
-            root @ root.transpose(0, 2, 1), precisions, "P P' of kernel_cholesky", "kernel_cholesky"
+            cholesky @ cholesky.transpose(0, 2, 1),
+            precisions,
+            "P P' of kernel_cholesky",
+            "kernel_cholesky",
         )
-        if np.tril(root, -1).any():
+        if np.tril(cholesky, -1).any():
             case.fail("the factors are not upper triangular", "factor and kernel_cholesky")
         case.require_same(case.matrices(published), precisions, "precision", "precision")
         back = structure.covariance_from_precision(published, d)
@@ -109,7 +112,10 @@ def check_factor(case: StructureCase) -> None:
 
 
 def check_quadratic_forms(case: StructureCase) -> None:
-    """`squared_distance` is Mahalanobis', and so is the moment form but for what is common."""
+    """`squared_distance` and the moment form are Mahalanobis distances.
+
+    The moment form may omit terms that all components have in common.
+    """
     structure, rng, (n, d) = case.structure, case.rng(), case.size
     rows, means = rng.normal(size=(d, 9)), rng.normal(size=(n, d))
     for covariances in case.points:
@@ -131,7 +137,7 @@ def check_quadratic_forms(case: StructureCase) -> None:
 
 
 def check_rescale(case: StructureCase) -> None:
-    """Covariances of rows in other units, as far as the structure allows other units."""
+    """Covariances follow a change of the units that the structure allows."""
     structure, (n, d) = case.structure, case.size
     scale = np.full(d, 4.0)
     if structure.scales_by_column:
@@ -143,8 +149,8 @@ def check_rescale(case: StructureCase) -> None:
         case.require_in_set(
             rescaled, "rescaled covariances", "rescale, or set scales_by_column to False"
         )
-        root = structure.rescale_cholesky(case.factor(covariances).precision_cholesky, scale)
-        precisions = case.matrices(structure.precision(root))
+        cholesky = structure.rescale_cholesky(case.factor(covariances).precision_cholesky, scale)
+        precisions = case.matrices(structure.precision(cholesky))
         case.require_same(
             precisions @ expected,
             np.broadcast_to(np.eye(d), (n, d, d)),
@@ -164,7 +170,7 @@ def check_rescale(case: StructureCase) -> None:
 
 
 def check_m_step_stays(case: StructureCase) -> None:
-    """The M-step from rows with covariances in the set returns these."""
+    """The M-step from rows with covariances in the set returns the same covariances."""
     for covariances in case.points:
         case.require_in_set(covariances, "covariances that estimate returned", "estimate")
     for k in range(case.n_components):
@@ -175,7 +181,7 @@ def check_m_step_stays(case: StructureCase) -> None:
 
 
 def check_m_step_maximizes(case: StructureCase) -> None:
-    """No other covariances at hand have a higher expected log-likelihood than the M-step's."""
+    """No other covariances have a higher expected log-likelihood than those of the M-step."""
     structure = case.structure
     for moments, covariances in zip(case.problems, case.points, strict=True):
         for factor in (0.25, 0.9, 0.99, 0.999, 1.001, 1.01, 1.1, 4.0):
@@ -189,7 +195,7 @@ def check_m_step_maximizes(case: StructureCase) -> None:
 
 
 def check_no_step_improves(case: StructureCase) -> None:
-    """No step in the vector form leads from the M-step to a higher expected log-likelihood."""
+    """No step in the vector form increases the expected log-likelihood after the M-step."""
     structure, rng = case.structure, case.rng()
     for moments, covariances in zip(case.problems, case.points, strict=True):
         vector = structure.to_vector(covariances)
@@ -215,11 +221,11 @@ def _require_worse(
     allowed = case.rtol * max(abs(highest), float(moments.weight.sum()))
     if value - highest > allowed:
         case.fail(
-            f"{what} has an expected log-likelihood that is higher by {value - highest:.3g} "
-            f"than that of the M-step, {highest!r}; {allowed:.1g} is allowed",
+            f"the expected log-likelihood of {what} is higher by {value - highest:.3g} than "
+            f"that of the M-step, {highest!r}; {allowed:.1g} is allowed",
             "estimate, which must maximize -sum (N log|Sigma| + tr(inv(Sigma) W)) / 2 over "
-            "the components, where W are the second moments about the means, plus N times "
-            "the ridge on the diagonal",
+            "the components, where W is the sum of squares and products about the means plus "
+            "N times the ridge on the diagonal",
         )
 
 
@@ -227,14 +233,17 @@ def _size(vector: Array) -> float:
     return float(np.sqrt(np.mean(np.square(vector))))
 
 
-def check_alive(case: StructureCase) -> None:
-    """Components without rows do not disturb the others, and keep a covariance."""
+def check_empty_components(case: StructureCase) -> None:
+    """Components without rows do not affect the others, and keep a covariance."""
     structure = case.structure
     moments, before = case.problems[0], case.points[1]
     nonempty = np.ones(case.n_components, dtype=bool)
     found = structure.estimate_nonempty(nonempty, *moments[:4], before)
     case.require_same(
-        found, case.points[0], "estimate_nonempty, where all are nonempty,", "estimate_nonempty"
+        found,
+        case.points[0],
+        "estimate_nonempty of components that all have rows",
+        "estimate_nonempty",
     )
     if case.n_components == 1:
         return
@@ -258,13 +267,13 @@ def check_alive(case: StructureCase) -> None:
         "estimate_nonempty",
     )
     if not np.isfinite(matrices).all():
-        case.fail("a component without rows gets no finite covariance", "estimate_nonempty")
+        case.fail("the covariance of a component without rows is not finite", "estimate_nonempty")
     case.factor(found)
     case.require_in_set(found, "covariances that estimate_nonempty returned", "estimate_nonempty")
 
 
 def check_vector_round_trip(case: StructureCase) -> None:
-    """The vector form leads back, and has the dimension of the parameters."""
+    """`from_vector` undoes `to_vector`, with as many directions as free parameters."""
     structure, n_parameters = case.structure, case.structure.n_parameters(*case.size)
     for covariances, like in zip(case.points, case.points[::-1], strict=True):
         vector = structure.to_vector(covariances)
@@ -274,8 +283,8 @@ def check_vector_round_trip(case: StructureCase) -> None:
         case.require_same(
             back,
             covariances,
-            "the way to the vector form and back",
-            "to_vector and from_vector, and at `like`, which is for its shape only",
+            "from_vector of to_vector",
+            "to_vector and from_vector, and at `like`, of which only the shape may be used",
         )
         step = 1e-4 * _size(vector)
         slopes = []
@@ -294,14 +303,14 @@ def check_vector_round_trip(case: StructureCase) -> None:
 
 
 def check_wild_vectors(case: StructureCase) -> None:
-    """Whatever the vector, it leads into the set or raises DegenerateModelError."""
+    """Any vector gives covariances in the set or raises DegenerateModelError."""
     structure, rng = case.structure, case.rng()
     vectors = [structure.to_vector(covariances) for covariances in case.points]
     size = _size(vectors[0])
     for t in (-20.0, -3.0, -0.5, -0.1, 0.1, 0.5, 0.9, 1.1, 1.5, 3.0, 20.0):
         for a, b in ((0, 1), (1, 2), (2, 0)):
             line = vectors[a] + t * (vectors[b] - vectors[a])
-            _require_valid(case, line, f"a point {t:g} of the way from one fit to another")
+            _require_valid(case, line, f"the point {t:g} of the way from one fit to another")
     for step in (1e-3, 0.1, 1.0, 10.0, 1e3, 1e8, 1e300):
         for _ in range(5):
             wild = vectors[0] + step * size * rng.standard_normal(len(vectors[0]))
@@ -318,11 +327,13 @@ def _require_valid(case: StructureCase, vector: Array, what: str) -> None:
     except DegenerateModelError:
         return
     except Exception as error:
-        case.fail(f"{what} raised {error!r}", "from_vector: DegenerateModelError is expected")
+        case.fail(
+            f"{what} raised {error!r}", "from_vector, which may only raise DegenerateModelError"
+        )
     try:
         case.factor(covariances)
     except DegenerateModelError as error:
-        case.fail(f"{what} led to covariances without a factor: {error}", "from_vector")
+        case.fail(f"{what} gave covariances without a factor: {error}", "from_vector")
     case.require_in_set(covariances, f"covariances of {what}", "from_vector")
 
 
@@ -330,8 +341,8 @@ def check_nothing_is_changed(case: StructureCase) -> None:
     """No method changes its arguments, and the same arguments give the same bits."""
     structure, moments, covariances = case.structure, case.problems[0], case.points[0]
     nonempty, d = np.arange(case.n_components) < 2, case.n_features
-    scale, root = np.full(d, 2.0), case.factor(covariances).precision_cholesky
-    published, weights = structure.precision(root), np.full(case.n_components, 0.2)
+    scale, cholesky = np.full(d, 2.0), case.factor(covariances).precision_cholesky
+    published, weights = structure.precision(cholesky), np.full(case.n_components, 0.2)
     vector = structure.to_vector(covariances)
     calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("estimate", moments[:4]),
@@ -341,11 +352,11 @@ def check_nothing_is_changed(case: StructureCase) -> None:
         ("to_vector", (covariances,)),
         ("from_vector", (vector, covariances)),
         ("rescale", (covariances, scale)),
-        ("rescale_cholesky", (root, scale)),
-        ("precision", (root,)),
-        ("factor_from_cholesky", (root, case.size)),
+        ("rescale_cholesky", (cholesky, scale)),
+        ("precision", (cholesky,)),
+        ("factor_from_cholesky", (cholesky, case.size)),
         ("covariance_from_precision", (published, d)),
-        ("covariance_cholesky", (root, 0, d)),
+        ("covariance_cholesky", (cholesky, 0, d)),
     )
     for name, arguments in calls:
         before = [np.array(argument) for argument in arguments]
@@ -355,7 +366,7 @@ def check_nothing_is_changed(case: StructureCase) -> None:
             case.fail(f"{name} changed its arguments", f"in-place operations of {name}")
         again = _leaves(getattr(structure, name)(*arguments))
         if not all(np.array_equal(a, b) for a, b in zip(first, again, strict=True)):
-            case.fail(f"{name} finds something else when called again", name)
+            case.fail(f"{name} gives a different result when called again", name)
 
 
 def _leaves(value: Any) -> tuple[Array, ...]:
@@ -370,7 +381,7 @@ STRUCTURE_CHECKS: tuple[Callable[[StructureCase], None], ...] = (
     check_quadratic_forms,
     check_m_step_maximizes,
     check_m_step_stays,
-    check_alive,
+    check_empty_components,
     check_rescale,
     check_vector_round_trip,
     check_wild_vectors,

@@ -1,4 +1,4 @@
-"""Values of any nesting: their leaves, and where two of them differ."""
+"""Nested values: their leaves, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def not_addable(statistics: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves that the engine cannot add, with their places."""
+    """Leaves that the engine cannot add, with their paths."""
     if isinstance(statistics, tuple | dict):
         for name, child in children(statistics) or ():
             yield from not_addable(child, path + name)
@@ -63,10 +63,10 @@ def flatten(tree: Any, path: str = "") -> dict[str, Any]:
 
 
 def difference(found: Any, expected: Any, rtol: float | None = None) -> str:
-    """Where two trees differ; empty if nowhere. With no rtol, they must have the same bits.
+    """Where two trees differ; empty if they agree. Without `rtol`, bits must be equal.
 
-    Numbers are compared relative to the largest of their array, or to a millionth of the
-    largest of the tree: sums that cancel are zero but for rounding.
+    Differences are relative to the largest number of the array, or to a millionth of the
+    largest of the tree, because sums that cancel are zero only up to rounding.
     """
     left, right = flatten(found), flatten(expected)
     if left.keys() != right.keys():

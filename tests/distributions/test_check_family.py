@@ -65,9 +65,9 @@ class HalfPublished(Poisson):
     [
         (Overwrites(), "does not add"),
         (CountsMissing(), "a row without observed entries has a log-density"),
-        (LooksAround(), "encoded without the others"),
+        (LooksAround(), "encoded alone"),
         (PriorNotInTheMode(), "objective fell"),
-        (NarrowSamples(), "another shape"),
+        (NarrowSamples(), "wrong shape"),
         (HalfPublished(), "first axis"),
     ],
 )

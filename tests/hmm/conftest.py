@@ -1,4 +1,4 @@
-"""What the tests of hidden Markov models share."""
+"""Fixtures for the tests of hidden Markov models."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The same start, the same path, the same answers as hmmlearn, where the models coincide."""
+"""The same path and results as hmmlearn from the same start, where the models agree."""
 
 import logging
 
@@ -47,7 +47,7 @@ def prepare(theirs, n_states=3):
 
 
 def compare(model, theirs, X, lengths):
-    """Their history is that of the E-steps, and they end an M-step later."""
+    """Their history holds the E-steps, and they end with one more M-step."""
     assert_allclose(theirs.monitor_.history, model.history_["objective"], rtol=1e-11)
     theirs.startprob_, theirs.transmat_ = model.startprob_, model.transmat_
     assert_allclose(theirs.score(X, lengths), model.log_likelihood_, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""What is asked of a fitted model: paths, probabilities, samples."""
+"""Methods of a fitted model: paths, probabilities, samples."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The example of the documentation runs as it is."""
+"""The example in the documentation runs unchanged."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""HiddenMarkovEM: what fit finds, and the rules for what the data do not tell."""
+"""HiddenMarkovEM: results of a fit, and parameters without data."""
 
 import warnings
 
@@ -51,12 +51,12 @@ def test_sequences_of_one_row_are_a_mixture():
     mixture = FiniteMixtureEM(2, init_params=start, tol=1e-13).fit(X)
     assert_allclose(model.log_likelihood_, mixture.log_likelihood_, rtol=1e-10)
     assert_allclose(model.startprob_, mixture.weights_, rtol=1e-5)
-    # Nothing is seen of transitions, so they stay as they were at the start.
+    # There are no transitions, so their probabilities stay at the start.
     assert_allclose(model.transmat_, [[0.75, 0.25], [0.25, 0.75]])
 
 
 def test_missing_entries_are_integrated_out(draw_chains):
-    """A row of which all is missing is a step of the chain; some missing, a smaller Gaussian."""
+    """A fully missing row is a step of the chain; a partly missing one has a smaller Gaussian."""
     rng = np.random.default_rng(0)
     states = draw_chains(rng, [40], [1.0, 0.0], np.array([[0.8, 0.2], [0.2, 0.8]]))
     X = rng.standard_normal((40, 2)) + 4.0 * states[:, None]
@@ -64,7 +64,7 @@ def test_missing_entries_are_integrated_out(draw_chains):
     holed = X.copy()
     holed[3:6] = np.nan
     holed[8, 1] = np.nan
-    # By hand: one row after the other, with scipy's densities of what is observed.
+    # By hand: one row after another, with scipy's densities of the observed entries.
     from scipy.stats import multivariate_normal, norm
 
     state, value = model.startprob_, 0.0
@@ -118,7 +118,7 @@ def test_known_states(gaussian_chains):
     assert_allclose(model.startprob_, np.bincount(states[begins]) / len(begins))
     for k in range(3):
         assert_allclose(model.means_[k], X[states == k].mean(axis=0))
-    # A tenth of them still names the states.
+    # A tenth of the labels is enough to name the states.
     rng = np.random.default_rng(0)
     some = np.where(rng.random(len(X)) < 0.1, states, -1)
     partly = HiddenMarkovEM(3, use_labels=True).fit(X, some, lengths)
@@ -153,7 +153,7 @@ def test_fixed_zeros_make_a_left_right_model(draw_chains):
     assert (np.delete(np.diff(path), begins[1:] - 1) >= 0).all()
     _, drawn = model.sample(lengths=[50] * 20)
     assert (np.diff(drawn.reshape(20, 50), axis=1) >= 0).all()
-    # Fixed zeros are no parameters: 2 transitions, 3 means, 3 variances.
+    # Fixed zeros do not count as parameters: 2 transitions, 3 means, 3 variances.
     free = (model.aic(X, lengths) + 2.0 * model.score_samples(X, lengths).sum()) / 2.0
     assert free == pytest.approx(8.0)
 
@@ -259,7 +259,7 @@ def test_zeros_hold_after_a_warm_start(gaussian_chains):
     assert model.transmat_[0, 2] == 0.0
     assert (model.transmat_ > 0.0).sum() == 8
     assert_allclose(model.transmat_.sum(axis=1), 1.0)
-    # What was zero in the last fit has no probability to start from.
+    # Row 0 is zero in the last fit wherever transmat_init is positive.
     model.set_params(transmat_init=np.eye(3)[[2, 1, 2]])
     with pytest.raises(ValueError, match=r"Row 0 of transmat_ is zero wherever transmat_init"):
         model.fit(X, lengths=lengths)
@@ -284,7 +284,7 @@ def test_one_start_for_each_way_to_start(gaussian_chains):
         model.fit(X, lengths=lengths)
         assert np.isfinite(model.log_likelihood_)
     assert seen == [(X.shape, 3)]
-    # Responsibilities of sequences that are sorted by length, or have no weight, stay theirs.
+    # Responsibilities stay with their rows when sequences are sorted by length or dropped.
     weight = np.ones(len(lengths))
     weight[3] = 0.0
     model = HiddenMarkovEM(3, family=Gaussian(alpha=0.0), init_params=np.eye(3)[states])

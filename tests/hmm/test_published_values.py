@@ -1,4 +1,4 @@
-"""Earthquakes of magnitude 7 or more a year, 1900 to 2006 (Zucchini, MacDonald and Langrock)."""
+"""Yearly earthquakes of magnitude 7 or more, 1900 to 2006 (Zucchini, MacDonald and Langrock)."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_earthquakes(earthquakes, accelerate, recursions):
 
 
 def test_numerical_maximisation_finds_nothing_higher(earthquakes):
-    """The likelihood as a product of matrices, maximised directly."""
+    """The likelihood as a product of matrices, maximized directly."""
     from scipy.optimize import minimize
     from scipy.stats import poisson
 

@@ -80,7 +80,7 @@ def test_tags():
 
 
 def test_documents_as_a_sequence():
-    """Counts of words in CSR rows are not densified, and mean the same as dense ones."""
+    """CSR rows of word counts are not densified, and give the same fit as dense rows."""
     from scipy.sparse import csr_array
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What the tests of the latent label share."""
+"""Fixtures for the tests of the latent label."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The label that forms a Markov chain: the contract with the engine, for every family."""
+"""Labels that form a Markov chain: the contract with the engine, for every family."""
 
 from itertools import pairwise
 
@@ -120,7 +120,7 @@ def test_contract(name, variant, small_blocks, observe, score_by_enumeration):
     missing = 0.2 if variant == "missing" else 0.0
     observed = observe(kind, lengths, missing, labelled=0.3 if variant == "labels" else 0.0)
     if variant == "labels":
-        # In a left-right order the labels would have to be too.
+        # Known labels would have to follow the left-right order.
         assert (observed.labels >= 0).any()
     model = model_of(family, variant=variant)
     assert len(model.prepare(observed).blocks) > 2
@@ -147,7 +147,7 @@ def test_contract_in_numpy(recursions, small_blocks, observe, score_by_enumerati
 
 
 def test_long_sequences_are_taken_in_parts(small_blocks, observe):
-    """The same statistics, however a sequence is divided."""
+    """The statistics do not depend on how sequences are divided into blocks."""
     observed = observe("real", [400, 3, 90])
     model = model_of(Gaussian("full"))
     whole = model.prepare(observed)
@@ -299,7 +299,7 @@ def test_perturbing_splits_a_state(observe):
     assert np.isfinite(model.e_step(data.blocks[0], working)[1])
     alone = model_of(Gaussian("full"), 1)
     assert alone.perturb(data, params, np.random.default_rng(0)) is None
-    # Where each state has rows of its own, there is nothing to be exchanged.
+    # If each state has rows with known labels, there is nothing to exchange.
     known = observe("real", [30, 40], labelled=0.5)
     two = model_of(Gaussian("full"))
     data = two.prepare(known)
@@ -332,7 +332,7 @@ def test_perturbing_mends_what_a_poor_optimum_has_wrong():
 
 
 def test_moves_are_counted_of_rows_whose_responsibilities_sum_to_their_weight():
-    """By hand: each transition counts with the weight of its sequence, once."""
+    """By hand: each transition counts once, with the weight of its sequence."""
     rng = np.random.default_rng(0)
     lengths, weight = np.array([4, 1, 3]), np.array([2.0, 5.0, 0.5])
     posterior = rng.dirichlet(np.ones(3), 8).T
@@ -349,7 +349,7 @@ def test_moves_are_counted_of_rows_whose_responsibilities_sum_to_their_weight():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_perturbing_leaves_known_labels_where_they_are(seed, observe):
-    """Of the rows that go to the state that is split, none is known to be of another."""
+    """Rows with known labels of other states do not go to the state that is split."""
     known = observe("real", [60, 40], labelled=0.6)
     known = known._replace(labels=np.where(known.labels == 0, 0, -1))
     model = model_of(Gaussian("full"), 3)

@@ -1,4 +1,4 @@
-"""Rows in the order in which they are worked on, and small rules of the laws."""
+"""The order in which rows are processed, and small rules of the laws."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def table(kind):
     ("kind", "family"), [("codes", Categorical()), ("real", Gaussian()), ("codes", Poisson())]
 )
 def test_where_rows_come_from(kind, family):
-    """Rows without weight left out, copies merged, rows put into order: all are found again."""
+    """Dropped rows, merged copies and reordered rows keep their place in the input."""
     X, weight, labels = table(kind)
     data = MixtureLaw(2).prepare(Observations(X, labels), weight, family)
     assert_array_equal(X[data.origin], data.X)
@@ -86,14 +86,14 @@ def test_a_sample_of_large_data(monkeypatch):
     assert len(np.unique(values)) == len(rows) < 30
     assert_allclose(own[values > 0.0], 3.0)
     assert own[values == 0.0] == 30 - (len(rows) - 1)
-    # Of small data all rows, once.
+    # Small data: each distinct row once.
     every, total = data.sample(100, np.random.default_rng(0))
     assert len(every) == 41
     assert total.sum() == weight.sum()
 
 
 def test_copies_of_sequences():
-    """Sequences that are equal as wholes are one; rows that are equal are not."""
+    """Equal sequences count as one; equal rows of different sequences do not."""
     X = np.array([1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 1.0, 1.0])[:, None]
     sequences = Sequences.of_lengths(np.array([2, 2, 2, 1, 1]))
     law = ChainLaw(2, Probabilities(None, np.zeros(2)), Probabilities(None, np.zeros((2, 2))))

@@ -35,7 +35,7 @@ def X():
 
 
 def log_likelihood(model, X, density):
-    """By hand: of a mixture of rows, or of one sequence, going forward step by step."""
+    """Log-likelihood by hand: of a mixture, or of one sequence by the forward recursion."""
     if isinstance(model, FiniteMixtureEM):
         return float(logsumexp(density + np.log(model.weights_), axis=1).sum())
     with np.errstate(divide="ignore"):
@@ -79,7 +79,7 @@ def test_what_is_given_is_copied(cls, X):
 
 @BOTH
 def test_attributes_that_are_set_are_honored(cls, X):
-    """Anew and in place, after a fit and without one, as of a model of these parameters."""
+    """New and in-place values, with and without a fit, act like a model with these parameters."""
     expected = known(cls)
     fitted = cls(2, family="poisson", init_params="rows", random_state=0).fit(X[::-1] + 1.0)
     bare = cls(2, family="poisson")
@@ -294,8 +294,8 @@ def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, name, change, kind):
     assert model.log_likelihood_ == pytest.approx(expected, rel=1e-11)
     assert model.score(new) * len(new) == pytest.approx(expected, rel=1e-11)
     if name == "scaled" or (name == "shifted" and cls is FiniteMixtureEM):
-        # From the last parameters EM comes to the same optimum in the new coordinates. (A chain
-        # does not come back to a state that it has left for good.)
+        # EM converges to the same optimum in the new coordinates. (A chain does not return to a
+        # state whose probabilities are zero.)
         first -= 400 * 2 * np.log(np.ptp(new) / np.ptp(X))
         assert model.log_likelihood_ == pytest.approx(first, abs=1e-4)
 

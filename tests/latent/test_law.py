@@ -1,4 +1,4 @@
-"""Details of the two laws of the label and of the starts, on numbers small enough to follow."""
+"""Details of the two laws of the label and of the starts, on small numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The label that is independent of others: contract, enumeration, published values."""
+"""Independent labels: the contract, enumeration of all labels, published values."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_objective_by_enumeration():
 
 
 def test_london_deaths(reference):
-    """Hasselblad's mixture: the optimum, and the number of maps that plain EM takes to it."""
+    """Hasselblad's mixture: the optimum, and the number of EM steps to reach it."""
     table = reference("discrete")["london_deaths"]
     X = np.array(table["deaths"], float)[:, None]
     days = np.array(table["days"], float)
@@ -150,7 +150,7 @@ def test_limit_is_that_of_the_reference(reference):
     model = model_of(Poisson(alpha=0.0))
     data = model.prepare(Observations(X), np.array(table["days"], float))
     params = model.initialize(data, np.random.default_rng(0))
-    # The likelihood is flat: its digits end long before those of the parameters.
+    # The likelihood is flat, so its digits agree long before those of the parameters.
     for _ in range(6000):
         statistics, log_likelihood = model.e_step(data.blocks[0], model.precompute(params))
         params = model.m_step(statistics, params)
@@ -197,7 +197,7 @@ def test_distinct_rows():
         first, group, weight = find_distinct(layout(columns), np.arange(6.0), None)
         assert_array_equal(columns[first][group], columns)
         assert_allclose(weight[group[:2]], [6.0, 9.0])
-    # Rows that only look alike to the hash are not merged.
+    # Different rows with equal hashes are not merged.
     alike = Distinct(np.array([0]), np.zeros(4, np.intp), np.array([4.0]))
     assert not worth_merging(np.array([[1.0], [1.0], [2.0], [1.0]]), None, alike)
     assert not worth_merging(np.ones((4, 1)), np.array([0, 0, 1, 0]), alike)
@@ -236,7 +236,7 @@ def test_responsibilities_with_and_without_the_kernel(monkeypatch):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_perturbing_leaves_known_labels_where_they_are(seed):
-    """The components start anew from rows among which those that are known are as they were."""
+    """The new start of the components agrees with the known labels."""
     X, side = two_groups("counts")
     labels = np.where((side == 0) & (np.arange(N) % 2 == 0), 0, -1)
     model = model_of(Poisson(alpha=0.0), 3)

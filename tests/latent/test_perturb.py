@@ -1,4 +1,4 @@
-"""What a perturbation moves, by hand."""
+"""Perturbations against calculations by hand."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ WEIGHTS, RATES = np.array([0.7, 0.28, 0.02]), np.array([2.0, 9.0, 30.0])
 
 
 class Recorder:
-    """A source of randomness that tells what is drawn with which probabilities."""
+    """A generator that records what is drawn and with which probabilities."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
@@ -47,14 +47,14 @@ def test_a_component_is_taken_away_and_another_split(seed, setting):
     recorder = Recorder(seed)
     changed = split_component(model, data, params, recorder)
     (moved, light), (row, chance) = recorder.drawn
-    # The lighter a component, the sooner it goes.
+    # Lighter components are more likely to be removed.
     assert_allclose(light, (1.0 / visits) / (1.0 / visits).sum())
-    # Its rows go to the others, by what they would make of them.
+    # Its rows go to the others, by their responsibilities.
     others = density + np.log(visits)[:, None]
     others[moved] = -np.inf
     expected = posterior + softmax(others, axis=0) * posterior[moved]
     expected[moved] = 0.0
-    # A heavy component is split, by a row of its own.
+    # The component of the drawn row is split.
     home = expected.argmax(axis=0)
     first, _, weight = data.distinct
     size = np.bincount(home, data.row_weight, 3)[home[first]]
@@ -63,7 +63,7 @@ def test_a_component_is_taken_away_and_another_split(seed, setting):
     rest = ({0, 1, 2} - {moved, split}).pop()
     assert_allclose(changed[rest], expected[rest], rtol=1e-10, atol=1e-12)
     assert_allclose(changed[split] + changed[moved], expected[split], rtol=1e-10, atol=1e-12)
-    # One half of it, as near as rows can be halved, goes to one side by nine tenths.
+    # Nine tenths of each row in one half of it go to one side.
     share = changed[moved] / expected[split]
     assert_allclose(np.abs(share - 0.5), 0.4, rtol=1e-6)
     upper = share > 0.5

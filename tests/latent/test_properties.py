@@ -1,4 +1,4 @@
-"""What holds for mixtures and hidden Markov models of any family."""
+"""Properties of mixtures and hidden Markov models of any family."""
 
 import warnings
 
@@ -31,7 +31,7 @@ BOTH = pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
 
 
 def draw(name, seed=0, holes=0.1):
-    """Two kinds of rows, in stretches; the third sequence is a copy of the first."""
+    """Two kinds of rows, in runs. The third sequence is a copy of the first."""
     rng = np.random.default_rng(seed)
     side = np.repeat(rng.integers(2, size=20), 3)[: LENGTHS.sum(), None]
     X = rng.poisson(np.where(side, 6.0, 1.0), (len(side), 3)).astype(float)
@@ -45,7 +45,7 @@ def draw(name, seed=0, holes=0.1):
 
 
 def fit(cls, name, X, lengths=None, weight=None, **settings):
-    """A fit; rows are weighted in a mixture, and sequences in a chain."""
+    """A fit. A mixture has a weight for each row, a chain for each sequence."""
     given = {"family": FAMILIES[name], "init_params": "rows", "random_state": 0, "tol": 1e-9}
     model = cls(2, **{**given, **settings})
     if cls is FiniteMixtureEM:
@@ -73,14 +73,14 @@ def parts_of(cls):
 @pytest.mark.parametrize("name", FAMILIES)
 @BOTH
 def test_weights_are_copies_and_order_is_none(cls, name):
-    """Of starts that are drawn too: a few steps from the same ones lead to the same."""
+    """Random starts too: a few steps from the same start give the same result."""
     X = draw(name)
     parts, lengths = parts_of(cls)
     rng = np.random.default_rng(1)
     weight = rng.integers(0, 3, size=len(parts))
     order = rng.permutation(np.repeat(np.arange(len(parts)), weight))
     copied = X[np.concatenate([parts[i] for i in order])]
-    # What a mixture within a component starts from is drawn from the rows, by weight.
+    # A mixture within a component starts at rows drawn at random, by weight.
     settings = {"max_iter": 12, "accelerate": None, "tol": 0.0}
     assert_same(
         fit(cls, name, X, weight=weight.astype(float), **settings),

@@ -1,4 +1,4 @@
-"""Gaussian mixtures computed the naive way, to compare with."""
+"""Naive computation of Gaussian mixtures, for comparison."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def covariance_type(request):
 
 
 class Naive:
-    """Text-book formulas, one component at a time, in the units of the data."""
+    """Textbook formulas, one component at a time, in the units of the data."""
 
     @staticmethod
     def matrices(covariances, covariance_type, n_components, n_features):
@@ -92,6 +92,6 @@ def blobs():
 
 @pytest.fixture
 def groups():
-    """Two groups of rows that are well apart: one optimum, found from every start."""
+    """Two well-separated groups of rows: one optimum, which every start finds."""
     rng = np.random.default_rng(3)
     return np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(40, 2)) * 0.5 + [8.0, 6.0]])

@@ -42,7 +42,7 @@ def test_old_faithful_needs_few_e_steps(faithful):
 
 @pytest.mark.parametrize("name", [None, *NAMES])
 def test_default_tolerance_is_honest(faithful, name):
-    """What is left to gain at the default tolerance is less than a thousandth of a nat."""
+    """The remaining gain at the default tolerance is below a thousandth of a nat."""
     X = faithful
     mixture = fit(X, name)
     again = GaussianMixtureEM(

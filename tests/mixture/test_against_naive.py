@@ -1,4 +1,4 @@
-"""Steps, objectives and optima against formulas and optimisers that are not ours."""
+"""Steps, objectives and optima against independent formulas and optimizers."""
 
 import itertools
 
@@ -70,7 +70,7 @@ def test_one_step(naive, covariance_type, ridge, weighted):
 @pytest.mark.parametrize("weighted", WEIGHTED)
 @pytest.mark.parametrize("ridge", RIDGES)
 def test_the_kernels_agree(naive, covariance_type, ridge, weighted, monkeypatch):
-    """Every form gives the same statistics and log-likelihood; the choice is one of speed."""
+    """All forms give the same statistics and log-likelihood; they differ only in speed."""
     X, weight, resp, _ = problem(naive, covariance_type, ridge, weighted)
     structure = BY_NAME[covariance_type]
     family = Gaussian(covariance_type, alpha=0.0, reg_covar=ridge)
@@ -134,7 +134,7 @@ def pack(weights, means, covariances, covariance_type):
 
 @pytest.mark.parametrize(("ridge", "weighted"), [(0.0, True), (0.05, False), (0.05, True)])
 def test_direct_maximisation(naive, covariance_type, ridge, weighted):
-    """Where EM ends a quasi-Newton method finds nothing better, and gets there by itself."""
+    """A quasi-Newton method cannot improve on the end of EM, and reaches it on its own."""
     rng = np.random.default_rng(11)
     X = np.concatenate([rng.normal(size=(14, 2)), rng.normal(size=(11, 2)) * [1.0, 0.5] + [3, 1]])
     weight = rng.integers(1, 4, size=len(X)).astype(float) if weighted else np.ones(len(X))

@@ -1,4 +1,4 @@
-"""The same steps as scikit-learn's GaussianMixture, and its tests where they ask for no defect."""
+"""The same steps as scikit-learn's GaussianMixture, and those of its tests that apply here."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def start(naive, X, covariance_type, K=3):
 @pytest.mark.parametrize("n_iter", [1, 2, 5, 40])
 @pytest.mark.parametrize("reg_covar", [0.0, 1e-6, 0.5])
 def test_same_steps(naive, covariance_type, blobs, n_iter, reg_covar):
-    """scikit-learn leaves the ridge out of the E-step, so with one only one step is the same."""
+    """scikit-learn omits the ridge from the E-step, so with a ridge only one step is the same."""
     if reg_covar > 1e-3:
         n_iter = min(n_iter, 1)
     settings = {
@@ -44,7 +44,7 @@ def test_same_steps(naive, covariance_type, blobs, n_iter, reg_covar):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_same_functions_of_the_parameters(naive, covariance_type, blobs):
-    """Of one set of parameters both make the same densities, criteria and labels."""
+    """Both give the same densities, criteria and labels at the same parameters."""
     ours = GaussianMixtureEM(3, covariance_type=covariance_type, random_state=0).fit(blobs)
     theirs = GaussianMixture(3, covariance_type=covariance_type)
     for name in PARAMETERS:

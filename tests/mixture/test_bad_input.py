@@ -1,4 +1,4 @@
-"""Whatever is wrong is said clearly: what, where, and what would be right."""
+"""Errors say what is wrong, where, and what would be right."""
 
 import numpy as np
 import pytest
@@ -171,14 +171,14 @@ def test_a_failed_fit_leaves_no_half_fitted_estimator(groups):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError, MemoryError])
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_interruptions_and_errors_of_others_pass_through(error, n_jobs, groups):
-    """Only a degenerate model makes a start fail; nothing else is swallowed."""
+    """Only a degenerate model makes a start fail. Other errors propagate."""
 
     def start(X, n_components, rng):
         raise error("stop")
 
     with pytest.raises(error, match="stop"):
         GaussianMixtureEM(2, init_params=start, n_init=3, n_jobs=n_jobs).fit(groups)
-    # Nothing is left behind that would disturb the next fit.
+    # A failed fit does not affect the next one.
     GaussianMixtureEM(2, random_state=0).fit(groups)
 
 

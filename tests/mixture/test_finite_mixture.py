@@ -78,7 +78,7 @@ def test_all_classes_known_is_naive_bayes(counts, family):
         "bernoulli": (naive_bayes.BernoulliNB(alpha=0.7), Bernoulli(alpha=0.7)),
         "categorical": (
             naive_bayes.CategoricalNB(alpha=0.7),
-            # Levels there are all codes up to the largest, here those seen or declared.
+            # There, levels are all codes up to the largest. Here, they are those seen or declared.
             Categorical(alpha=0.7, n_levels=X.max(axis=0).astype(int) + 1),
         ),
         "gaussian": (naive_bayes.GaussianNB(var_smoothing=0.0), Gaussian("diag", alpha=0.0)),
@@ -90,7 +90,7 @@ def test_all_classes_known_is_naive_bayes(counts, family):
     assert_array_equal(mixture.classes_, theirs.classes_)
     assert_allclose(mixture.predict_proba(X), theirs.predict_proba(X), atol=1e-10)
     assert_array_equal(mixture.predict(X), theirs.predict(X))
-    # The log-likelihood is that of rows and classes.
+    # The log-likelihood includes rows and classes.
     joint = np.log(mixture.predict_proba(X)) + mixture.score_samples(X)[:, None]
     own = joint[np.arange(len(X)), np.searchsorted(theirs.classes_, y)]
     assert mixture.log_likelihood_ == pytest.approx(own.sum())
@@ -119,7 +119,7 @@ def test_gaussian_family_is_the_gaussian_mixture(kind):
 
 
 def test_rao_linkage(reference):
-    """Dempster, Laird and Rubin's example is no mixture, but its data fit a multinomial."""
+    """Dempster, Laird and Rubin's example is not a mixture, but its data fit a multinomial."""
     counts = np.array([reference("discrete")["linkage"]["counts"]] * 2)
     mixture = FiniteMixtureEM(1, family=Multinomial(alpha=0.0)).fit(counts)
     assert_allclose(mixture.component_params_["probability"], counts[:1] / counts[0].sum())
@@ -129,7 +129,7 @@ def test_rao_linkage(reference):
 
 
 def test_gaussian_rows_with_missing_entries_are_those_of_the_imputer():
-    """One Gaussian: the same maximum as MissingDataImputerEM finds."""
+    """One Gaussian: the same maximum as MissingDataImputerEM."""
     from emlearn import MissingDataImputerEM
 
     rng = np.random.default_rng(0)
@@ -163,7 +163,7 @@ def test_priors_keep_out_zeros(items):
     mixture = FiniteMixtureEM(3, family="categorical", weights_alpha=1.0, random_state=0).fit(X)
     assert (mixture.component_params_["probability"] > 0.0).all()
     assert (mixture.weights_ > 1.0 / (len(X) + 3.0)).all()
-    # The objective is that of MAP: log-likelihood and the logarithms of the Dirichlet priors.
+    # The objective of MAP: log-likelihood plus log density of the Dirichlet priors.
     prior = 0.01 * np.log(mixture.component_params_["probability"]).sum()
     prior += np.log(mixture.weights_).sum()
     objective = mixture.log_likelihood_ + prior
@@ -223,7 +223,7 @@ def test_string_classes(counts):
 
 
 def test_weight_of_the_unlabelled_mass(counts):
-    """0 leaves the rows of unknown class out; w is the weight w of these rows."""
+    """0 leaves out the rows of unknown class; w multiplies their weights."""
     X, side = counts
     y = np.where(np.arange(len(X)) % 4 == 0, side, -1)
     known = y >= 0
@@ -345,7 +345,7 @@ def test_a_family_of_ones_own_without_a_vector_form(counts):
 
 
 def test_mixed_types():
-    """By hand: the log-joint density is the sum of those of the columns."""
+    """By hand: the log-density is the sum over the columns."""
     from scipy.stats import multivariate_normal, poisson
 
     rng = np.random.default_rng(0)

@@ -122,10 +122,10 @@ def table():
 
 
 def test_strings_through_an_ordinal_encoder(table):
-    """Missing strings become NaN, new ones too if the encoder is told so."""
+    """Missing strings become NaN, and so do new ones if the encoder is set up for it."""
     data, _ = table
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
-    # One column tells nothing of two classes: without a prior one of them may lose all rows.
+    # One column cannot identify two classes: without a prior, one may lose all its rows.
     mixture = FiniteMixtureEM(2, family="categorical", weights_alpha=1.0, random_state=0)
     pipeline = make_pipeline(encoder, mixture)
     colour = data[["colour"]]

@@ -1,4 +1,4 @@
-"""Fitting: starts, stopping, what is reported, and that nothing given is changed."""
+"""Fitting: starts, stopping, reports, and inputs that stay unchanged."""
 
 import pickle
 
@@ -169,7 +169,7 @@ def test_start_from_responsibilities(groups):
 
 
 def test_rows_may_be_left_out_of_the_start(groups):
-    """Some labelled rows are enough to start from, and say which component is which."""
+    """A few labelled rows are enough for a start, and determine the order of the components."""
     resp = np.zeros((100, 2))
     resp[:5, 1] = 1.0
     resp[-5:, 0] = 1.0
@@ -198,7 +198,7 @@ def test_given_parameters_are_the_start(covariance_type, blobs, naive):
     assert mixture.lower_bounds_ == []
     assert mixture.lower_bound_ == pytest.approx(mixture.score(blobs))
     assert mixture.converged_ is False
-    # Each alone: the others come from init_params.
+    # Only one is given: the others come from init_params.
     for name, value in given.items():
         alone = GaussianMixtureEM(
             3, covariance_type=covariance_type, reg_covar=0, max_iter=0, init_params=resp,
@@ -239,7 +239,7 @@ def test_warm_start_goes_on(covariance_type, blobs):
 
 
 def test_warm_start_of_nearly_singular_covariances(blobs):
-    """It goes on from the covariances: of these the inverses have lost half the digits."""
+    """A warm start uses the covariances; their inverses have lost half of the digits."""
     rng = np.random.default_rng(0)
     X = np.column_stack([blobs, blobs[:, 0] + 1e-4 * rng.normal(size=len(blobs))])
     mixture = GaussianMixtureEM(2, reg_covar=0, warm_start=True, random_state=0).fit(X)
@@ -326,7 +326,7 @@ def test_nothing_given_is_changed(covariance_type, blobs, naive):
     mixture.score(blobs, sample_weight=weight)
     for array, copy in zip(arrays, copies, strict=True):
         assert_array_equal(array, copy)
-    # The attributes are the estimator's own.
+    # The attributes belong to the estimator alone.
     for name in PARAMETERS:
         value = getattr(mixture, name)
         assert not any(np.shares_memory(value, array) for array in arrays)
@@ -409,7 +409,7 @@ def test_pickle_and_clone(covariance_type, blobs):
     same_bits(mixture, unfitted.fit(blobs))
     assert not hasattr(clone(mixture), "means_")
     assert "GaussianMixtureEM" in repr(mixture)
-    # Small: no data are kept.
+    # Small, because no data are kept.
     assert len(pickle.dumps(mixture)) < 20_000
 
 
@@ -426,7 +426,7 @@ def test_fit_predict_is_fit_then_predict(covariance_type, blobs):
 
 
 def test_many_features():
-    """So many that the products are left to BLAS; rows of two far apart groups."""
+    """So many features that BLAS computes the products; rows of two distant groups."""
     rng = np.random.default_rng(0)
     d, n = 300, 700
     side = rng.integers(2, size=n)

@@ -42,7 +42,7 @@ def check_finite(mixture, X):
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -1e12, 0.1])
 def test_a_constant_column(covariance_type, value, groups):
-    """It says nothing about the groups."""
+    """The column carries no information about the groups."""
     X = np.column_stack([groups, np.full(len(groups), value)])
     settings = {"covariance_type": covariance_type, **START}
     mixture = GaussianMixtureEM(2, **settings).fit(X)
@@ -81,7 +81,7 @@ def test_fewer_distinct_rows_than_components(covariance_type, init_params, reg_c
     mixture.fit(X)
     check_finite(mixture, X)
     if init_params != "random":
-        # Each of the two rows has components of its own.
+        # Each of the two rows has its own components.
         labels = mixture.predict(X)
         assert not set(labels[:10]) & set(labels[10:])
         at_first = np.abs(mixture.means_[:, 0]) < 1e-3
@@ -115,7 +115,7 @@ def test_two_rows():
 
 
 def test_columns_that_depend_on_each_other(covariance_type, groups):
-    """Of rank 2 in three columns: the ridge alone carries the third direction."""
+    """Rank 2 in three columns: only the ridge gives the third direction a variance."""
     X = np.column_stack([groups, groups.sum(axis=1)])
     mixture = GaussianMixtureEM(2, covariance_type=covariance_type, **START).fit(X)
     check_finite(mixture, X)
@@ -170,7 +170,7 @@ def test_all_starts_fail():
 @pytest.mark.parametrize("offset", [1e8, -1e8, 1e12])
 @pytest.mark.parametrize("reg_covar", ["auto", 0.0])
 def test_large_offsets(covariance_type, offset, reg_covar, groups):
-    """No digit is lost but those that the rows themselves have lost."""
+    """No digits are lost beyond those that the rows have lost."""
     far = groups + offset
     near = far - offset
     mixture = GaussianMixtureEM(2, covariance_type=covariance_type, reg_covar=reg_covar, **START)
@@ -182,7 +182,7 @@ def test_large_offsets(covariance_type, offset, reg_covar, groups):
     assert_allclose(mixture.weights_, weights, atol=1e-12)
     assert_allclose(mixture.covariances_, covariances, rtol=1e-9, atol=1e-12)
     assert_allclose(mixture.means_ - offset, means, atol=resolution)
-    # Means are published to the digits that float64 has.
+    # Means are published to the precision of float64.
     assert_allclose(mixture.score_samples(far), density, atol=100.0 * resolution)
     assert_allclose(mixture.predict_proba(far), resp, atol=100.0 * resolution)
 
@@ -248,7 +248,7 @@ def test_a_ridge_beyond_the_range(groups):
 
 
 def test_columns_of_very_different_widths(groups):
-    """What a narrow column says is heard beside a wide one."""
+    """A narrow column has its effect beside a wide one."""
     X = np.column_stack([groups[:, 0] * 1e-9, np.random.default_rng(0).normal(size=100) * 1e9])
     for covariance_type in ("full", "tied", "diag"):
         mixture = GaussianMixtureEM(
@@ -258,7 +258,7 @@ def test_columns_of_very_different_widths(groups):
 
 
 def test_a_narrow_component_far_from_the_centre():
-    """Where the fast form would lose digits the exact one is taken."""
+    """The exact form is used where the fast one would lose digits."""
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(500, 2))
     narrow = 1e-6 * rng.normal(size=(500, 2)) + [30.0, -20.0]

@@ -41,7 +41,7 @@ def test_rows_do_not_influence_each_other(mixture, blobs):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_rows_far_away(mixture, dtype, blobs):
-    """No NaN, no warning, no row likelier than a nearer one, and a component that lies there."""
+    """No NaN, no warning, no far row more likely than a nearer one, and a valid component."""
     reach = np.logspace(3, np.log10(np.finfo(dtype).max) - 0.1, 60)
     for direction in ([1.0, 1.0], [-1.0, 0.5], [0.0, 1.0], [1.0, 0.0]):
         X = (np.outer(reach, direction) + mixture.means_.mean(axis=0)).astype(dtype)
@@ -53,7 +53,7 @@ def test_rows_far_away(mixture, dtype, blobs):
         assert_allclose(resp.sum(axis=1), 1.0, rtol=1e-6)
         labels = mixture.predict(X)
         assert_array_equal(labels, resp.argmax(axis=1))
-        # From some distance on nothing changes any more.
+        # Beyond some distance nothing changes.
         assert len(set(labels[20:])) == 1
         for name in ("score", "aic", "bic", "icl"):
             assert np.isfinite(getattr(mixture, name)(X))
@@ -61,7 +61,7 @@ def test_rows_far_away(mixture, dtype, blobs):
 
 
 def test_a_row_between_two_far_groups():
-    """Densities that underflow by themselves still have responsibilities."""
+    """Rows whose densities underflow still have responsibilities."""
     X = np.concatenate([np.zeros((20, 1)), np.full((20, 1), 1e6)])
     X += np.random.default_rng(0).normal(size=X.shape)
     mixture = GaussianMixtureEM(2, init_params="kmeans", random_state=0, reg_covar=1e-6).fit(X)

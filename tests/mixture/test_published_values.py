@@ -1,4 +1,4 @@
-"""Maximum-likelihood fits of real data that others have published, to six digits."""
+"""Published maximum-likelihood fits of real data, to six digits."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_old_faithful(reference):
 
 
 def test_old_faithful_three_components(reference):
-    """The published optimum is that of most starts; there is a higher one.
+    """Most starts find the published optimum, but there is a higher one.
 
     In the higher one the 13 % of eruptions that last 1.7 to 1.93 minutes are a component of
     their own, four times narrower than the others but of 42 rows and far from singular.
@@ -67,7 +67,7 @@ def test_old_faithful_three_components(reference):
     widths = [np.linalg.eigvalsh(c)[0] for c in higher.covariances_]
     assert widths == pytest.approx([0.144622, 0.003662, 0.069041], rel=1e-2)
     assert np.bincount(higher.predict(X))[1] == 42
-    # No reason to take three components, though.
+    # But this is no reason to use three components.
     assert higher.bic(X) > fit(X, 2).bic(X)
 
 

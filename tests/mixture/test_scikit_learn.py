@@ -95,7 +95,7 @@ def test_every_parameter_is_validated_documented_and_kept():
 
 
 def test_constructor_is_that_of_scikit_learn():
-    """Every parameter of GaussianMixture is here too, in the same order."""
+    """Every parameter of GaussianMixture exists here too, in the same order."""
     from sklearn.mixture import GaussianMixture
 
     theirs = list(inspect.signature(GaussianMixture).parameters)
@@ -239,7 +239,7 @@ def test_weights_through_a_pipeline():
         assert_allclose(pipeline[-1].means_, plain[-1].means_, rtol=1e-5)
         assert pipeline.score(X, sample_weight=weight) == pytest.approx(plain.score(copies))
         if hasattr(pipeline, "set_score_request"):
-            # Older versions want it of the Pipeline too.
+            # Older versions require it of the Pipeline too.
             pipeline.set_score_request(sample_weight=True)
         search = GridSearchCV(pipeline, {"gaussianmixtureem__n_components": [1, 2]}, cv=3)
         search.fit(X, sample_weight=weight)

@@ -1,4 +1,4 @@
-"""What must not change a fit: copies for weights, the order of rows, the units."""
+"""A fit does not depend on copies instead of weights, the order of rows, or the units."""
 
 import numpy as np
 import pytest
@@ -182,7 +182,7 @@ numbers = st.one_of(st.floats(-5.0, 5.0), st.sampled_from([0.0, 1.0, -1.0]), st.
 def test_the_objective_never_falls(
     X, covariance_type, n_components, reg_covar, init_params, seed, weighted, dtype
 ):
-    """On anything finite: monotone, finite and consistent, or a ValueError that advises."""
+    """On any finite data: monotone, finite and consistent, or a ValueError with advice."""
     rng = np.random.default_rng(seed)
     weight = rng.integers(0, 3, size=len(X)).astype(float) if weighted else None
     assume(weight is None or np.count_nonzero(weight) >= n_components)
@@ -207,7 +207,7 @@ def test_the_objective_never_falls(
     assert np.isfinite(objective).all()
     assert (np.diff(objective) >= 0.0).all()
     if dtype == np.float64 and reg_covar == "auto":
-        # Else a covariance may be too nearly singular to see the very top.
+        # Otherwise a nearly singular covariance may hide the exact maximum.
         assert mixture.restarts_[0].status in ("converged", "max_iter")
     for value in (*parameters(mixture), mixture.predict_proba(X), mixture.score_samples(X)):
         assert np.isfinite(value).all()

@@ -156,7 +156,7 @@ BROKEN = {
     ),
     "units": (change(RotatedCovariance, scales_by_column=True), "rescaled covariances"),
     "cholesky": (twice(FullCovariance, "rescale_cholesky"), "rescale_cholesky, times"),
-    "to_vector": (twice(DiagonalCovariance, "to_vector"), "to the vector form and back"),
+    "to_vector": (twice(DiagonalCovariance, "to_vector"), "from_vector of to_vector"),
     "n_parameters": (
         change(TiedCovariance, n_parameters=lambda self, k, d: d * d),
         "move in 10 independent directions as the 10 coordinates change, but n_parameters is 16",

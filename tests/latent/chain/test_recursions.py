@@ -1,4 +1,4 @@
-"""Forward-backward and Viterbi against enumeration of all paths, where numbers vanish too."""
+"""Forward-backward and Viterbi against enumeration of all paths, also with underflow."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_densities_beyond_the_range_of_exp(check):
 
 
 def test_scaling_loses_what_logarithms_keep(check):
-    """Two states without a way between them: the first leads for long, the second wins."""
+    """Two states without transitions between them: the first leads for long, the second wins."""
     joint = np.zeros((2, 12))
     joint[1, :4] = -300.0
     joint[0, 4:] = -300.0
@@ -127,7 +127,7 @@ def test_invalid_densities_are_told(bad, recursions):
 @pytest.mark.parametrize("lengths", [[5000], [1200, 1200, 700, 3], [150] * 3])
 @pytest.mark.parametrize("scale", [1.0, 500.0])
 def test_long_sequences_agree_with_logarithms(lengths, scale, recursions):
-    """Against the recursions in logarithms, which go through time step by step."""
+    """Against the recursions in log space, which take one step in time after another."""
     joint, sequences, startprob, transmat = problem(3, scale, lengths=np.array(lengths))
     weight = np.linspace(0.5, 2.0, len(sequences))
     expected = np.ascontiguousarray(joint.T)
