@@ -92,6 +92,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     component_params_ : dict of str to ndarray
         Parameters of the components by name, in the units of the data; the first axis is
         the component. For example "probability", "rate", "mean", "covariance".
+    means_ : ndarray of shape (n_components, n_features)
+        Means: those of `component_params_`. Only if the family is Gaussian.
+    covariances_ : ndarray
+        Covariances: those of `component_params_`. Only if the family is Gaussian.
     levels_ : list of ndarray or None, of length n_features
         Codes of the levels of each column of items, in the order of their probabilities:
         ``component_params_["probability"][k, j, l]`` is that of the code ``levels_[j][l]``
