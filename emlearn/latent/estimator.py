@@ -189,7 +189,7 @@ class LabelEstimator(EMEstimator):
     def _gaussian_parameter(self, attribute: str, name: str) -> Array:
         if not isinstance(getattr(self, "family_", None), Gaussian):
             raise AttributeError(
-                f"{type(self).__name__} has {attribute} only once it is fitted, and if the family "
+                f"{type(self).__name__} has {attribute} only if it is fitted and its family "
                 "is Gaussian; see component_params_."
             )
         parameter: Array = self.component_params_[name]
