@@ -27,6 +27,11 @@ def as_matrix(X: Any, sequences: bool) -> Array:
 def _to_array(X: Any, sequences: bool) -> Array:
     if isinstance(X, np.ndarray):
         array: Array = X
+    elif is_foreign(X):
+        raise ValueError(
+            f"Expected 2D array, got {type(X).__name__} instead, which numpy cannot read. Convert "
+            "it with numpy.asarray first."
+        )
     else:
         if isinstance(X, (list, tuple)) and any(isinstance(r, np.ma.MaskedArray) for r in X):
             X = np.ma.stack(X)
@@ -47,6 +52,20 @@ def _to_array(X: Any, sequences: bool) -> Array:
             "of numbers. Convert it with numpy.asarray first."
         )
     return array
+
+
+def is_foreign(array: Any) -> bool:
+    """Whether an array of another library, of the array API standard, hides its numbers."""
+    readable = any(hasattr(array, name) for name in ("__array__", "__array_interface__"))
+    return hasattr(array, "__array_namespace__") and not readable and not _has_buffer(array)
+
+
+def _has_buffer(array: Any) -> bool:
+    try:
+        memoryview(array)
+    except TypeError:
+        return False
+    return True
 
 
 def _ragged(X: Any, error: Exception, sequences: bool) -> Array:

@@ -106,6 +106,13 @@ def _from_pandas(series: Any) -> Array:
 
 
 def _from_polars(series: Any) -> Array:
+    if series.dtype.is_nested():
+        raise ValueError(
+            f"Column {series.name!r} of X has several values in each row ({series.dtype}). Pass "
+            "each in a column of its own."
+        )
+    if str(series.dtype) in ("Int128", "UInt128"):  # numpy has no such integers
+        series = series.cast(sys.modules["polars"].Float64)
     values: Array = series.to_numpy()
     # Small integers with nulls come as float32.
     if values.dtype == np.float32 and str(series.dtype) != "Float32":

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def as_numbers(given: Any, name: str) -> Floats:
-    """The value of a parameter as a float64 array.
+    """The value of a parameter as a float64 array, contiguous as the kernels need it.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def as_numbers(given: Any, name: str) -> Floats:
             raise TypeError("it has complex numbers")
         if array.dtype.kind in "mM":
             raise TypeError("it has times")
-        return np.asarray(array, dtype=np.float64)
+        return np.require(array, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"The parameter '{name}' must be an array of numbers: {error}") from None
 

@@ -70,7 +70,7 @@ def _objects_to_floats(values: Array, where: str, at: Callable[[int], str]) -> F
     for kind in types:
         if kind.__name__ in _ABSENT_TYPES:
             continue
-        if issubclass(kind, _TIME_TYPES):
+        if issubclass(kind, _TIME_TYPES) or kind.__name__ == "Period":
             raise _time(where, kind.__name__)
         if issubclass(kind, (complex, np.complexfloating)):
             raise _complex(where)

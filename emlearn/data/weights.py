@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.data.arrays import is_foreign
 from emlearn.data.values import to_floats
 
 _LEAST = 1e-100
@@ -27,7 +28,7 @@ def read_weight(
     what : str, default="row"
         What has a weight, for messages: "row" or "sequence".
     any_scale : bool, default=False
-        Whether the sum may be anything that float64 holds. Otherwise it must be between 1e-100
+        Whether the sum may be any normal number of float64. Otherwise it must be between 1e-100
         and 1e100, as squares and products with the data must be numbers too.
 
     Raises
@@ -60,7 +61,9 @@ def read_weight(
         raise ValueError(
             f"Sample weights must contain at least one non-zero number: all {what}s have weight 0."
         )
-    least, largest = (0.0, np.finfo(np.float64).max) if any_scale else (_LEAST, _LARGEST)
+    # Below the least normal number, weights lose their digits.
+    floats = np.finfo(np.float64)
+    least, largest = (floats.tiny, floats.max) if any_scale else (_LEAST, _LARGEST)
     if not least <= total <= largest:
         raise ValueError(
             f"sample_weight sums to {total:.3g}, which is not between {least:.3g} and "
@@ -82,6 +85,11 @@ def _invalid(what: str, position: int, value: float) -> ValueError:
 
 
 def _vector(sample_weight: Any, what: str) -> NDArray[np.float64]:
+    if is_foreign(sample_weight):
+        raise ValueError(
+            f"sample_weight is a {type(sample_weight).__name__}, which numpy cannot read. Convert "
+            "it with numpy.asarray first."
+        )
     masked = isinstance(sample_weight, np.ma.MaskedArray)
     values = sample_weight.data if masked else np.asarray(sample_weight)
 

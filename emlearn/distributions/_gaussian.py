@@ -351,7 +351,7 @@ class Gaussian(Family):
                 for k in range(len(mean))
             ]
             width = np.sqrt(np.maximum(np.stack(matrices), 0.0))
-        center = mean.mean(axis=0)
+        center = (mean / len(mean)).sum(axis=0)  # a sum of means may be beyond float64
         spread = np.maximum(np.abs(mean - center), width).max(axis=0)
         if not self.structure.scales_by_column:
             spread = np.full_like(spread, spread.max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -81,6 +82,16 @@ class Mixture(Family):
     family: Family
     n_parts: int = 2
     alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family):
+            raise ValueError(
+                f"family of a Mixture must be a family, such as Poisson(), got {self.family!r}."
+            )
+        if not (isinstance(self.n_parts, Integral) and self.n_parts >= 1):
+            raise ValueError(f"n_parts must be an integer >= 1, got {self.n_parts!r}.")
+        if not (isinstance(self.alpha, Real) and 0.0 <= self.alpha < np.inf):
+            raise ValueError(f"alpha must be a number >= 0, got {self.alpha!r}.")
 
     @property
     def accepts_sparse(self) -> bool:  # type: ignore[override]

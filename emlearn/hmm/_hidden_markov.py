@@ -432,32 +432,3 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     def _n_parameters(self) -> int:
         return self._law(self._n_labels()).n_parameters() + self._emissions().n_parameters()
-
-    @property
-    def means_(self) -> Array:
-        """Means of Gaussian states (n_components, n_features), from `component_params_`."""
-        return self._gaussian_parameter("means_", "mean")
-
-    @means_.setter
-    def means_(self, value: ArrayLike) -> None:
-        self._gaussian_parameter("means_", "mean")
-        self.component_params_ = {**self.component_params_, "mean": np.asarray(value)}
-
-    @property
-    def covariances_(self) -> Array:
-        """Covariances of Gaussian states, from `component_params_`."""
-        return self._gaussian_parameter("covariances_", "covariance")
-
-    @covariances_.setter
-    def covariances_(self, value: ArrayLike) -> None:
-        self._gaussian_parameter("covariances_", "covariance")
-        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
-
-    def _gaussian_parameter(self, attribute: str, name: str) -> Array:
-        if not isinstance(getattr(self, "family_", None), Gaussian):
-            raise AttributeError(
-                f"{type(self).__name__} has {attribute} only if it is fitted and its family is "
-                "Gaussian. See component_params_."
-            )
-        parameter: Array = self.component_params_[name]
-        return parameter

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from emlearn.distributions import Gaussian
 from emlearn.distributions._gaussian import GaussianSpec
@@ -16,6 +15,7 @@ from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
 from emlearn.engine import DegenerateModelError
 from emlearn.impute._prior import Shape
 from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureLaw, MixtureParams
+from emlearn.latent.starts import kmeans_centers, nearest
 
 Array = NDArray[Any]
 
@@ -72,8 +72,7 @@ class FilledClusters:
         filled = data.X[order]
         overall.fill_means(filled.copy(), filled)
         filled, weight = spec.scaling.to_scaled(filled), data.row_weight[order]
-        clusters = KMeans(K, n_init=1, random_state=int(rng.integers(2**31 - 1)))
-        labels = clusters.fit(filled, sample_weight=weight).labels_
+        labels = nearest(filled, kmeans_centers(filled, weight, K, rng))
         member = (labels[:, None] == np.arange(K)) * weight[:, None]
         size = np.maximum(member.sum(axis=0), _TINY)
         means = (member.T @ filled) / size[:, None]

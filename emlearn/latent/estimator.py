@@ -8,12 +8,12 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import check_responsibilities, read_labels
-from emlearn.distributions import Family, find_family
+from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.model import LabelParams
@@ -44,6 +44,7 @@ class LabelEstimator(EMEstimator):
 
     #: The attributes that make up the model.
     _model_attributes: ClassVar[tuple[str, ...]]
+    component_params_: dict[str, Any]
     _fitted_spec: Any = None
     #: Whether the law of the label can start from clusters of some of the rows.
     _races: ClassVar[bool]
@@ -176,6 +177,35 @@ class LabelEstimator(EMEstimator):
         if levels is None:
             raise AttributeError(f"{emissions.family!r} has no levels, so levels_ does not exist.")
         return levels
+
+    @property
+    def means_(self) -> Array:
+        """Means of Gaussian components or states, (n_components, n_features)."""
+        return self._gaussian_parameter("means_", "mean")
+
+    @means_.setter
+    def means_(self, value: ArrayLike) -> None:
+        self._gaussian_parameter("means_", "mean")
+        self.component_params_ = {**self.component_params_, "mean": np.asarray(value)}
+
+    @property
+    def covariances_(self) -> Array:
+        """Covariances of Gaussian components or states."""
+        return self._gaussian_parameter("covariances_", "covariance")
+
+    @covariances_.setter
+    def covariances_(self, value: ArrayLike) -> None:
+        self._gaussian_parameter("covariances_", "covariance")
+        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
+
+    def _gaussian_parameter(self, attribute: str, name: str) -> Array:
+        if not isinstance(getattr(self, "family_", None), Gaussian):
+            raise AttributeError(
+                f"{type(self).__name__} has {attribute} only if it is fitted and its family "
+                "is Gaussian; see component_params_."
+            )
+        parameter: Array = self.component_params_[name]
+        return parameter
 
     def _resumes(self) -> bool:
         return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)

@@ -195,12 +195,23 @@ def _legacy_seed(rng: np.random.Generator) -> int:
 
 
 def kmeans_centers(points: Array, weight: Array, n: int, rng: np.random.Generator) -> Array:
-    """Centers of one run of k-means."""
-    if len(points) == n:
-        return points
+    """Centers of one run of k-means; the distinct points where there are not more than `n`."""
+    first = _first_distinct(points, n + 1)
+    if len(first) <= n:
+        return points[np.resize(first, n)]
     kmeans = KMeans(n, n_init=1, random_state=_legacy_seed(rng))
     centers: Array = kmeans.fit(points, sample_weight=weight).cluster_centers_
     return centers
+
+
+def _first_distinct(points: Array, most: int) -> Index:
+    """Positions of the first points that differ from those before, `most` of them or all."""
+    seen: dict[bytes, int] = {}
+    for i, point in enumerate(points):
+        seen.setdefault(point.tobytes(), i)
+        if len(seen) == most:
+            break
+    return np.fromiter(seen.values(), np.intp, len(seen))
 
 
 def kmeans_seeds(points: Array, weight: Array, n: int, rng: np.random.Generator) -> Array:

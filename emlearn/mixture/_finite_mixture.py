@@ -94,6 +94,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     component_params_ : dict of str to ndarray
         Parameters of the components by name, such as "probability", "rate", "mean" or
         "covariance", in the units of the data. The first axis is the component.
+    means_ : ndarray of shape (n_components, n_features)
+        Means: those of `component_params_`. Only if the family is Gaussian.
+    covariances_ : ndarray
+        Covariances: those of `component_params_`. Only if the family is Gaussian.
     levels_ : list of ndarray or None, of length n_features
         Codes of the levels of each categorical column:
         ``component_params_["probability"][k, j, l]`` is the probability of the code

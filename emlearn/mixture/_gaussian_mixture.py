@@ -452,8 +452,8 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
             raise AttributeError(
                 f"{type(self).__name__} object has no attribute {name!r} before it is fitted."
             )
-        matrices: Matrices = self.__dict__["_matrices_"]
-        return matrices
+        # Frozen anew: a copy or a pickle of the arrays can be written to.
+        return frozen(self.__dict__["_matrices_"])
 
     def _set_matrices(self, name: str, value: ArrayLike) -> None:
         if not hasattr(self, "means_"):
@@ -484,7 +484,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
 
     def _emissions(self) -> Emissions:
         family = Gaussian(self.covariance_type, alpha=0.0)
-        return Emissions.at(family, self._public(), None, len(self.weights_))
+        return Emissions.at(family, self._public(), None, len(read_weights(self)))
 
     def _n_parameters(self) -> int:
         return len(self.weights_) - 1 + self._emissions().n_parameters()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -214,3 +215,10 @@ def test_before_a_classifier_and_a_regressor():
     regressor = make_pipeline(FiniteMixtureEM(3, random_state=0), LinearRegression())
     regressor.fit(flowers, flowers[:, 0] + 0.5)
     assert_array_equal(regressor[0].predict_proba(flowers), alone)
+
+
+@by_estimator
+def test_the_warning_of_a_column_points_here(estimator):
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed") as caught:
+        estimator(use_labels=True, **QUICK).fit(X, CODES[:, None])
+    assert caught[0].filename == __file__

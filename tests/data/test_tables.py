@@ -517,3 +517,48 @@ def test_infinite_and_complex_sparse():
 def test_arrays_of_other_libraries():
     xp = pytest.importorskip("array_api_strict")
     assert_array_equal(read(xp.asarray(WHOLE)), WHOLE)
+
+
+class Foreign:
+    """An array of another library that numpy is not allowed to read."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, "float64"
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, item):
+        return Foreign(np.asarray(self.array[item]))
+
+    def __array_namespace__(self, api_version=None):
+        return None
+
+
+@by_estimator
+def test_arrays_that_numpy_cannot_read(estimator):
+    with pytest.raises(ValueError, match=r"got Foreign.*Convert it with numpy\.asarray first"):
+        clone(estimator).fit(Foreign(WHOLE))
+    weight = Foreign(np.ones(len(WHOLE)))
+    with pytest.raises(ValueError, match=r"sample_weight is a Foreign.*numpy\.asarray first"):
+        clone(estimator).fit(WHOLE, sample_weight=weight)
+
+
+def test_periods_are_times():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="Times in column 'a' of X"):
+        read(pd.DataFrame({"a": pd.period_range("2020", periods=3, freq="D")}))
+
+
+def test_columns_of_polars_that_numpy_does_not_have():
+    pl = pytest.importorskip("polars")
+    integers = pl.DataFrame({"a": pl.Series([1, None], dtype=pl.Int128)})
+    assert_array_equal(read(integers), [[1.0], [np.nan]])
+    for dtype, value in (
+        (pl.List(pl.Float64), [1.0, 2.0]),
+        (pl.Array(pl.Float64, 2), [1.0, 2.0]),
+        (pl.Struct({"x": pl.Float64}), {"x": 1.0}),
+    ):
+        frame = pl.DataFrame({"a": pl.Series([value, value], dtype=dtype), "b": [1.0, 2.0]})
+        with pytest.raises(ValueError, match="Column 'a' of X has several values in each row"):
+            read(frame)

@@ -215,3 +215,17 @@ def test_documents_that_are_too_long_to_draw():
     spec = family.column_spec(X / 1e284)
     drawn = family.sample(family.pooled(1, spec), spec, np.zeros(3, int), np.random.default_rng(0))
     assert (drawn.sum(axis=1) >= 1e16).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "gaussian"}, r"family of a Mixture must be a family, such as Poisson\(\)"),
+        ({"family": Poisson(), "n_parts": 0}, "n_parts must be an integer >= 1, got 0"),
+        ({"family": Poisson(), "n_parts": 1.5}, "n_parts must be an integer >= 1, got 1.5"),
+        ({"family": Poisson(), "alpha": -1.0}, "alpha must be a number >= 0, got -1.0"),
+    ],
+)
+def test_settings_of_a_mixture(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Mixture(**settings)

@@ -350,3 +350,32 @@ def test_parameters_may_have_any_order_in_memory(cls):
         cls, {"mean": columns(means), "covariance": columns(covariances)}, family="gaussian"
     )
     assert_array_equal(own.predict_proba(X), other.predict_proba(X))
+
+
+def test_means_and_covariances_of_components():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 4.0]
+    model = FiniteMixtureEM(2, init_params="rows", random_state=0).fit(X)
+    means, covariances = np.array([[0.0, 1.0], [3.0, 4.0]]), np.array([np.eye(2), 2.0 * np.eye(2)])
+    model.means_, model.covariances_ = means, covariances
+    density = np.stack(
+        [
+            stats.multivariate_normal.logpdf(X, m, c)
+            for m, c in zip(means, covariances, strict=True)
+        ],
+        axis=1,
+    )
+    assert model.score(X) * 80 == pytest.approx(log_likelihood(model, X, density), rel=1e-12)
+    with pytest.raises(AttributeError, match="means_ only"):
+        known(FiniteMixtureEM).means_ = means
+
+
+@BOTH
+def test_the_memory_of_what_is_set_does_not_matter(cls, X):
+    model, plain = known(cls), known(cls)
+    for name, value in LAW[cls].items():
+        array = np.array(value)
+        raw = np.frombuffer(b"\0" + array.tobytes(), offset=1).reshape(array.shape)
+        for given in (array[..., ::-1].copy()[..., ::-1], np.asfortranarray(array), raw):
+            setattr(model, name, given)
+            assert model.score(X) == plain.score(X)

@@ -73,7 +73,7 @@ def test_every_attribute_is_documented():
         for line in section.splitlines()
         if " : " in line and line[4:5] != " "
     }
-    assert attributes | {"feature_names_in_", "levels_"} == documented
+    assert attributes | {"feature_names_in_", "levels_", "means_", "covariances_"} == documented
 
 
 def test_tags():

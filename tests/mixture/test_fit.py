@@ -1,6 +1,7 @@
 """Fitting: starts, stopping, reports, and inputs that stay unchanged."""
 
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -440,3 +441,21 @@ def test_many_features():
         np.testing.assert_allclose(mixture.means_[k], own.mean(axis=0), atol=1e-8)
         expected = np.cov(own.T, bias=True) + 0.5 * np.eye(d)
         np.testing.assert_allclose(mixture.covariances_[k], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("again", [deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize("name", ["covariances_", "precisions_", "precisions_cholesky_"])
+def test_copies_of_matrices_cannot_be_changed_in_place_either(name, again):
+    """A change of one form would not reach the others."""
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    mixture = again(GaussianMixtureEM(1).fit(X))
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(mixture, name)[...] = 2.0
+
+
+def test_weights_of_another_shape_are_refused():
+    mixture = GaussianMixtureEM(1).fit([[0.0], [1.0], [3.0]])
+    for value in (None, [[1.0]]):
+        mixture.weights_ = value
+        with pytest.raises(ValueError, match=r"weights_ must have shape \(n_components,\)"):
+            mixture.score([[0.0]])

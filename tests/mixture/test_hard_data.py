@@ -306,3 +306,28 @@ def test_draws_where_columns_nearly_depend_in_single_precision(covariance_type):
         rows, _ = mixture.sample(100)
         assert rows.dtype == np.float32
         assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEV"])
+def test_constants_whose_sum_is_beyond_range(covariance_type):
+    X = np.c_[np.random.default_rng(0).normal(size=(60, 2)), np.full(60, -1e308)]
+    if covariance_type in ("spherical", "EEV"):
+        X = X[:, 1:]
+    mixture = GaussianMixtureEM(2, covariance_type=covariance_type, random_state=0).fit(X)
+    assert np.isfinite(mixture.score(X))
+
+
+@pytest.mark.filterwarnings("ignore:Component:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("init_params", sorted(STARTS))
+def test_few_distinct_rows_warn_of_components_only(init_params):
+    """No warning of another class, such as k-means, comes through."""
+    X = np.repeat([[0.0, 0.0], [1.0, 1.0]], 20, axis=0)
+    mixture = GaussianMixtureEM(5, init_params=init_params, random_state=0).fit(X)
+    assert np.isfinite(mixture.score(X))
+    assert len(set(mixture.predict(X))) == 2 or init_params == "random"
+
+
+def test_weights_below_the_least_normal_number():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(ValueError, match="sample_weight sums to 5e-319"):
+        GaussianMixtureEM(2, random_state=0).fit(X, sample_weight=np.full(50, 1e-320))

@@ -1,9 +1,9 @@
-/* What a compiled function takes, written down as a table, and the one reader of such tables.
+/* Tables of the arguments of compiled functions, and the reader of these tables.
 
-   A function has a row of a table for each argument: its name, the kinds of numbers that it may
-   hold and its shape, from which all checks follow. What is wrong with an argument is said by
-   its name. On builds with a lock only names of Python's limited API (3.11) are used, so that
-   one build serves all versions; free-threaded ones have no limited API. */
+   A table has one row for each argument: its name, the kinds of numbers that it may hold, and its
+   shape. All checks follow from these. Errors name the argument. Builds with a GIL use only
+   Python's limited API (3.11), so that one build serves all versions; free-threaded builds have
+   no limited API. */
 
 #ifndef EMLEARN_ARGUMENTS_H
 #define EMLEARN_ARGUMENTS_H
@@ -26,16 +26,16 @@ enum {
 /* One argument.
 
    kinds   letters of the kinds of numbers: d float64, f float32, i int32, q int64, H uint16,
-           ? bool. Where there are two, the one that is met is the kind of the call, which "="
-           then asks for. "#" is a float instead of an array.
-   shape   a letter a dimension: equal letters are equal sizes, capitals at least 1, "n+" is
-           n + 1. Shapes of more or fewer dimensions are set apart by "|". */
+           ? bool. If there are two, the one that is found is the kind of the call, which "="
+           then requires. "#" is a float instead of an array.
+   shape   one letter for each dimension: equal letters are equal sizes, capitals are at least
+           1, "n+" is n + 1. "|" separates alternatives with other numbers of dimensions. */
 typedef struct {
     const char *name, *kinds, *shape;
     int access;
 } Parameter;
 
-/* A call under way: what has been read of its arguments. */
+/* The arguments of a call that have been read so far. */
 typedef struct {
     const char *function;
     int n_read;
@@ -59,7 +59,7 @@ release(Call *call)
     }
 }
 
-/* `result`, and lets go of the arguments. */
+/* Releases the arguments and returns `result`. */
 static PyObject *
 finish(Call *call, PyObject *result)
 {
@@ -67,14 +67,14 @@ finish(Call *call, PyObject *result)
     return result;
 }
 
-/* None, or MemoryError where the status is not 0. */
+/* None, or MemoryError if the status is not 0. */
 static PyObject *
 nothing_or_no_memory(int status)
 {
     return status == 0 ? Py_NewRef(Py_None) : PyErr_NoMemory();
 }
 
-/* The kind of a buffer's numbers; 0 for one that there is none for. */
+/* The kind of a buffer's numbers; 0 if it is not supported. */
 static inline char
 kind_of(const Py_buffer *view)
 {
@@ -141,7 +141,7 @@ check_numbers(Call *call, const Parameter *parameter, const Py_buffer *view)
     uintptr_t address = (uintptr_t)view->buf;
     ptrdiff_t stride = view->itemsize;
     int contiguous = 1;
-    /* ctypes gives no strides where rows lie one after another. */
+    /* ctypes gives no strides for contiguous rows. */
     for (int i = view->ndim - 1; i >= 0 && view->strides != NULL; i--) {
         if (view->shape[i] > 1) {
             address |= (uintptr_t)view->strides[i];
@@ -162,7 +162,7 @@ check_numbers(Call *call, const Parameter *parameter, const Py_buffer *view)
     return 1;
 }
 
-/* The part of the shape's description that has so many dimensions; NULL if there is none. */
+/* The part of the shape's description with this number of dimensions; NULL if there is none. */
 static const char *
 find_shape(const char *shape, int ndim)
 {
@@ -241,8 +241,8 @@ read_array(Call *call, const Parameter *parameter, PyObject *argument, int i)
     return 1;
 }
 
-/* Reads the arguments of a call. Returns whether they are as described; if not, there is an
-   exception and nothing to be released. */
+/* Reads the arguments of a call. Returns whether they are as described; if not, an exception is
+   set and there is nothing to release. */
 static int
 read_arguments(Call *call, const char *function, const Parameter *parameters, int n,
                PyObject *const *arguments, Py_ssize_t n_given)
@@ -275,12 +275,12 @@ read_arguments(Call *call, const char *function, const Parameter *parameters, in
     return 1;
 }
 
-/* For a function of Python, whose arguments have these names. */
+/* Defines a Python function with arguments of these names. */
 #define READ_ARGUMENTS(call, function, parameters) \
     read_arguments(call, function, parameters, (int)(sizeof parameters / sizeof *parameters), \
                    arguments, n_arguments)
 
-/* Raises that arguments do not fit each other; 0. */
+/* Sets an exception: arguments do not fit each other. Returns 0. */
 static int
 refuse(Call *call, PyObject *exception, const char *message)
 {

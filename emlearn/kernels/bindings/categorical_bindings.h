@@ -1,4 +1,4 @@
-/* A status of the kernels; lets go of the arguments. */
+/* Releases the arguments, and returns None or raises by the status of a kernel. */
 static PyObject *
 finish_lookup(Call *call, int status)
 {

@@ -1,4 +1,4 @@
-/* Sequences lie one after another: sequence s has the rows edges[s] to edges[s + 1]. */
+/* Sequences follow one another: sequence s has the rows edges[s]:edges[s + 1]. */
 
 /* Whether the edges rise from 0 to the number of rows; an exception if not. */
 static int
@@ -13,12 +13,12 @@ check_edges(Call *call, const int64_t *edges, ptrdiff_t n_sequences, ptrdiff_t n
 }
 
 /* forward_backward(joint, edges, start, transition, weight, density, first, xi)
-       -> number of sequences that needed logarithms
+       -> number of sequences that needed log space
 
-   joint       log-densities of the rows in each state; overwritten by the probabilities of the
-               states given all rows of the sequence, times its weight
+   joint       log-densities of the rows in each state; overwritten by the posterior
+               probabilities of the states, times the weight of the sequence
    start       probabilities of the states in the first row of a sequence
-   transition  probabilities of the states after each state
+   transition  probabilities of the next state (column) given the last one (row)
    weight      of the sequences, positive; None for 1 each
    density     log-likelihoods of the sequences: out
    first       sum of the probabilities in first rows: out
@@ -51,7 +51,7 @@ forward_backward(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssi
    joint  log-densities, without NaN and +inf
    edges, start, transition: as in forward_backward
    path   states: out
-   score  log-probability of the path and the rows together: out */
+   score  joint log-density of the path and the rows: out */
 static PyObject *
 viterbi(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {

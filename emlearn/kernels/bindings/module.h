@@ -1,7 +1,7 @@
 /* The Python module of one instruction set: _base, _v3 or _v4.
 
-   Each has the same functions, built with other flags of the compiler and other vectors;
-   `level` tells which of them this processor can run. */
+   All have the same functions, built with different compiler flags and vectors. `level` names
+   the best one that this processor can run. */
 
 #include "arguments.h"
 
@@ -54,7 +54,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* There is no state, neither of the module nor in the kernels. */
+/* Neither the module nor the kernels have state. */
 static PyModuleDef_Slot slots[] = {
 #if defined(Py_mod_multiple_interpreters)
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},

@@ -1,5 +1,5 @@
-/* Which of the builds this processor can run. The instruction `cpuid` is asked directly, since
-   what compilers offer for it is not there with Clang on Windows. */
+/* Which of the builds this processor can run. This calls the instruction `cpuid` directly,
+   because the builtin of the compilers is not available with Clang on Windows. */
 
 #ifndef EMLEARN_PROCESSOR_H
 #define EMLEARN_PROCESSOR_H

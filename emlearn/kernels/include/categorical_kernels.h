@@ -82,7 +82,7 @@ lookup_memory(ptrdiff_t n_rows, ptrdiff_t n_groups, ptrdiff_t n_codes, int32_t *
 }
 
 /* out (n_components, n_rows) += the sums of the entries of table (n_components, n_codes).
-   Returns 0, or -1 without memory, or -2 where a code is beyond the table. */
+   Returns 0, or -1 if out of memory, or -2 where a code is beyond the table. */
 static int
 categorical_log_density_all(const int32_t *codes, ptrdiff_t n_rows, ptrdiff_t n_groups,
                             const double *table, ptrdiff_t n_codes, ptrdiff_t n_components,
@@ -125,7 +125,7 @@ categorical_log_density_all(const int32_t *codes, ptrdiff_t n_rows, ptrdiff_t n_
 }
 
 /* sums (n_components, n_codes) = the responsibilities (n_components, n_rows) added by code.
-   Returns 0, or -1 without memory, or -2 where a code is beyond the table. */
+   Returns 0, or -1 if out of memory, or -2 where a code is beyond the table. */
 static int
 categorical_counts_all(const int32_t *codes, ptrdiff_t n_rows, ptrdiff_t n_groups,
                        const double *weights, ptrdiff_t n_codes, ptrdiff_t n_components,

@@ -45,7 +45,7 @@ invert_cholesky(const double *matrix, ptrdiff_t d, double floor, double *lower,
 }
 
 /* See cholesky_bindings.h. Returns how many matrices came before the first singular one, or -1
-   without memory. */
+   if out of memory. */
 static ptrdiff_t
 precision_cholesky_all(const double *covariances, ptrdiff_t n, ptrdiff_t d, double floor,
                        double *precision_cholesky, double *log_det, double *diagonal)

@@ -67,7 +67,7 @@ FN(column_squares)(const void *table_, const double *weight, const double *restr
     }
 }
 
-/* Rows in the order of their patterns lie anywhere in the table: ask for one some rows ahead. */
+/* Rows in the order of their patterns are scattered over the table: prefetch some rows ahead. */
 INLINE void
 FN(prefetch)(const REAL *table, const int64_t *order, ptrdiff_t row, ptrdiff_t n_chosen,
              ptrdiff_t n_columns)

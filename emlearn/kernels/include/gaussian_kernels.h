@@ -296,7 +296,7 @@ FN(log_joint)(const Scratch *s, const Gaussians *g, ptrdiff_t n_features, ptrdif
     }
 }
 
-/* See gaussian_bindings.h. Returns 0, or -1 without memory. */
+/* See gaussian_bindings.h. Returns 0, or -1 if out of memory. */
 static int
 FN(gaussian_log_density)(const Rows *rows, const Gaussians *g, void *out_)
 {

@@ -161,7 +161,7 @@ missing_step(const Rows *rows, const Gaussians *g, const Missing *missing, const
         }
     }
     if (status == SUCCESS) {
-        FN(publish)(s, g, d, out);
+        FN(write_sums)(s, g, d, out);
     }
     aligned_free(p->memory);
     aligned_free(memory);
@@ -214,7 +214,7 @@ missing_moments(const Rows *rows, const Gaussians *g, const Missing *missing,
         }
     }
     if (status == SUCCESS) {
-        FN(publish)(s, g, d, out);
+        FN(write_sums)(s, g, d, out);
     }
     aligned_free(p->memory);
     aligned_free(memory);

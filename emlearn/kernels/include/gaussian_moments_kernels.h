@@ -171,7 +171,7 @@ FN(accumulate)(const Scratch *s, const Gaussians *g, ptrdiff_t d, ptrdiff_t n_ro
 
 /* The sums of `scratch` in the layout of the caller. */
 static void
-FN(publish)(const Scratch *s, const Gaussians *g, ptrdiff_t d, const Sums *out)
+FN(write_sums)(const Scratch *s, const Gaussians *g, ptrdiff_t d, const Sums *out)
 {
     for (ptrdiff_t k = 0; k < g->n_components; k++) {
         if (g->diagonal) {
@@ -193,7 +193,7 @@ FN(publish)(const Scratch *s, const Gaussians *g, ptrdiff_t d, const Sums *out)
     }
 }
 
-/* See gaussian_bindings.h. Returns 0, or -1 without memory. */
+/* See gaussian_bindings.h. Returns 0, or -1 if out of memory. */
 static int
 FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, const Sums *out,
                   double *objective)
@@ -217,12 +217,12 @@ FN(gaussian_step)(const Rows *rows, const Gaussians *g, const double *weight, co
         *objective += FN(weighted_sum)(s->weight, s->density, size);
         FN(accumulate)(s, g, d, padded);
     }
-    FN(publish)(s, g, d, out);
+    FN(write_sums)(s, g, d, out);
     aligned_free(memory);
     return 0;
 }
 
-/* See gaussian_bindings.h. Returns 0, or -1 without memory. */
+/* See gaussian_bindings.h. Returns 0, or -1 if out of memory. */
 static int
 FN(gaussian_moments)(const Rows *rows, const Gaussians *g, const void *responsibilities_,
                      const Sums *out)
@@ -245,7 +245,7 @@ FN(gaussian_moments)(const Rows *rows, const Gaussians *g, const void *responsib
         }
         FN(accumulate)(s, g, d, padded);
     }
-    FN(publish)(s, g, d, out);
+    FN(write_sums)(s, g, d, out);
     aligned_free(memory);
     return 0;
 }

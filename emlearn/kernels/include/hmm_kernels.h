@@ -1,14 +1,13 @@
 /* Hidden Markov chains in double precision: the forward-backward recursions.
 
-   Numbers that belong to states are padded with zeros to whole quads, four of them. */
+   Arrays over states are padded with zeros to whole quads of four numbers. */
 
 #define HMM_QUAD 4
-/* Quads up to which loops are unrolled, with memory on the stack. */
+/* Loops over at most this many quads are unrolled, with memory on the stack. */
 #define HMM_FEW_QUADS 2
-/* Rows of short sequences that are worked on together. */
+/* Number of rows of short sequences that are processed together. */
 #define HMM_ROWS 1024
-/* The scaled recursions have lost nothing unless a factor exceeds this; see
-   forward_backward_scaled. */
+/* Underflow is harmless unless a factor exceeds this; see forward_backward_scaled. */
 #define HMM_LARGEST 1e200
 
 typedef double quad __attribute__((vector_size(8 * HMM_QUAD), aligned(8), may_alias));
@@ -45,7 +44,7 @@ hmm_densities(const double *joint, ptrdiff_t stride, ptrdiff_t n_rows, ptrdiff_t
     const vec_d infinity = broadcast_d(INFINITY);
     const ptrdiff_t lanes = VECTOR_BYTES / 8;
     for (ptrdiff_t row = 0; row < n_rows; row += lanes) {
-        /* The last rows are copied, so that no vector reaches beyond them. */
+        /* The last rows are copied, so that no vector reads beyond them. */
         const ptrdiff_t size = n_rows - row < lanes ? n_rows - row : lanes;
         double copy[VECTOR_BYTES / 8] = {0};
         vec_d largest = -infinity, check = {0};
@@ -76,21 +75,20 @@ hmm_densities(const double *joint, ptrdiff_t stride, ptrdiff_t n_rows, ptrdiff_t
     }
 }
 
-/* Smoothed probabilities of one sequence, times `weight`, by recursions that are scaled.
+/* Posterior probabilities of one sequence, times `weight`, by scaled recursions.
 
    density   (n_rows, padded) from hmm_densities
    posterior  (n_rows, padded): out
    scale     n_rows: scratch
    work      2 x padded: scratch
-   xi     (n_states, padded): sum over time of filtered[i] x what follows[j]; out. Times the
+   xi        (n_states, padded): sum over time of filtered[i] x follows[j]; out. Times the
              transition probabilities it is the expected number of transitions.
 
-   Filtered probabilities are divided by the sum of those one step earlier, which is known
-   before they are. Numbers below 1e-308 are lost on the way. What was lost would have been
-   multiplied by `beta` or less, so it had no influence as long as that is not huge; the
-   sum of these factors is checked.
+   Filtered probabilities are divided by the sum of those one step earlier, which is known in
+   advance. Numbers below 1e-308 underflow. They would have been multiplied by `beta` or less,
+   so they have no influence unless that is huge; the sum of these factors is checked.
 
-   Returns the log-likelihood relative to the shifts of the rows, or NaN where the check fails. */
+   Returns the log-likelihood relative to the shifts of the rows, or NaN if the check fails. */
 INLINE double
 forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quads,
                         ptrdiff_t n_rows, const double *density, double weight, double *posterior,
@@ -204,7 +202,7 @@ forward_backward_any(const Chain *chain, ptrdiff_t n_rows, const double *density
 #undef SCALED
 }
 
-/* Zeros behind n_states numbers in each of n_rows rows. */
+/* Pads n_states numbers in each of n_rows rows with zeros. */
 static void
 hmm_pad(const double *rows, ptrdiff_t n_rows, ptrdiff_t n_states, ptrdiff_t padded, double *out)
 {
@@ -214,8 +212,8 @@ hmm_pad(const double *rows, ptrdiff_t n_rows, ptrdiff_t n_states, ptrdiff_t padd
     }
 }
 
-/* What forward_backward computes; arguments as in hmm_bindings.h. The number of sequences that
-   needed logarithms, or -1 where there is no memory. */
+/* Computes forward_backward; arguments as in hmm_bindings.h. Returns the number of sequences
+   that needed log space, or -1 if out of memory. */
 static ptrdiff_t
 forward_backward_all(double *joint, ptrdiff_t n_states, ptrdiff_t n_rows, const int64_t *edges,
                      ptrdiff_t n_sequences, const double *start, const double *transition,
@@ -228,8 +226,8 @@ forward_backward_all(double *joint, ptrdiff_t n_states, ptrdiff_t n_rows, const 
         most = edges[s + 1] - edges[s] > most ? edges[s + 1] - edges[s] : most;
     }
     most = n_rows < most ? n_rows : most;
-    /* In this order: the chain, sums of xi, the transitions turned, densities and posterior
-       probabilities, shifts and scales, and what is worked with. */
+    /* In this order: the chain, sums of xi, the transposed transitions, densities and posterior
+       probabilities, shifts and scales, and scratch memory. */
     size_t size = add_size(add_size(0, padded, 1 + 3 * n_states), n_states, n_states);
     size = add_size(add_size(size, most, 2 * padded + 2), 2, padded);
     double *memory = aligned_memory(size, sizeof(double));

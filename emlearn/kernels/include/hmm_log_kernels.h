@@ -1,5 +1,5 @@
-/* What the scaled recursions of hmm_kernels.h cannot do: hidden Markov chains in logarithms, for
-   the sequences in which those lose numbers, and most probable paths. */
+/* Hidden Markov chains in log space: most probable paths, and forward-backward recursions for
+   the sequences in which the scaled ones of hmm_kernels.h lose numbers. */
 
 #define HMM_LANES ((ptrdiff_t)(VECTOR_BYTES / 8))
 
@@ -10,7 +10,7 @@ hmm_log(double x)
     return log_d(broadcast_d(x))[0];
 }
 
-/* Logarithms of probabilities: rows padded with -inf. */
+/* Logarithms of probabilities, in rows padded with -inf. */
 static void
 hmm_logarithms(const double *rows, ptrdiff_t n_rows, ptrdiff_t n_states, ptrdiff_t padded,
                  double *out)
@@ -18,7 +18,7 @@ hmm_logarithms(const double *rows, ptrdiff_t n_rows, ptrdiff_t n_states, ptrdiff
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         for (ptrdiff_t j = 0; j < padded; j++) {
             const double x = j < n_states ? rows[i * n_states + j] : 0.0;
-            /* Subnormal numbers are brought among the normal ones first. */
+            /* Scaled first, so that subnormal numbers become normal. */
             out[i * padded + j] = x > 0.0 ? hmm_log(x * 0x1p100) - hmm_log(0x1p100) : -INFINITY;
         }
     }
@@ -66,9 +66,9 @@ hmm_log_product(const double *state, const double *move, ptrdiff_t n_states, ptr
     }
 }
 
-/* Smoothed probabilities of one sequence, times `weight`, in place of its log-densities;
-   expected transitions are added to `xi`. The value is the log-likelihood: -inf for an
-   impossible sequence, NaN where a log-density is NaN or +inf. 0 where there is no memory. */
+/* Replaces the log-densities of one sequence by posterior probabilities times `weight`, and adds
+   the expected transitions to `xi`. The value is the log-likelihood: -inf for an impossible
+   sequence, NaN if a log-density is NaN or +inf. Returns 0 if out of memory. */
 static int
 forward_backward_log(const double *start, const double *transition, ptrdiff_t n_states,
                      double *joint, ptrdiff_t stride, ptrdiff_t n_rows, double weight, double *xi,
@@ -166,10 +166,10 @@ forward_backward_log(const double *start, const double *transition, ptrdiff_t n_
     return 1;
 }
 
-/* Most probable path of each sequence; arguments as in hmm_bindings.h. Returns 0, or -1
-   without memory.
+/* Most probable path of each sequence; arguments as in hmm_bindings.h. Returns 0, or -1 if out
+   of memory.
 
-   Of paths of equal probability the one with the lower states is taken, from the end. */
+   Ties between paths go to the lower state, starting from the last row. */
 static int
 viterbi_all(const double *joint, ptrdiff_t n_states, ptrdiff_t stride, const int64_t *edges,
             ptrdiff_t n_sequences, const double *start, const double *transition, int64_t *path,

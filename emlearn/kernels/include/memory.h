@@ -1,4 +1,4 @@
-/* Memory of the kernels: aligned for any vector, in sizes that cannot overflow. */
+/* Memory for the kernels: aligned for any vector, with sizes that cannot overflow. */
 
 #ifndef EMLEARN_MEMORY_H
 #define EMLEARN_MEMORY_H
@@ -11,10 +11,10 @@
 #include <malloc.h>
 #endif
 
-/* Bytes of a line of the cache, and of the longest vector. */
+/* Bytes of a cache line, and of the longest vector. */
 #define ALIGNMENT 64
 
-/* total + n x m, or SIZE_MAX where that is too large. */
+/* total + n x m, or SIZE_MAX if that overflows. */
 static inline size_t
 add_size(size_t total, ptrdiff_t n, ptrdiff_t m)
 {
@@ -31,8 +31,7 @@ round_up(ptrdiff_t size, ptrdiff_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* `count` items of `size` bytes; NULL where there is no such memory. To be freed with
-   `aligned_free`. */
+/* `count` items of `size` bytes; NULL if out of memory. Free with `aligned_free`. */
 static inline void *
 aligned_memory(size_t count, size_t size)
 {

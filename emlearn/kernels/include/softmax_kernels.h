@@ -76,7 +76,7 @@ FN(weighted_sum)(const REAL *weight, const REAL *density, ptrdiff_t n_rows)
            ((parts[4] + parts[5]) + (parts[6] + parts[7]));
 }
 
-/* See softmax_bindings.h. Returns 0, or -1 without memory. */
+/* See softmax_bindings.h. Returns 0, or -1 if out of memory. */
 static int
 FN(responsibilities)(void *joint_, ptrdiff_t n_components, ptrdiff_t n_rows, const double *weight,
                      double *density, double *sum)
