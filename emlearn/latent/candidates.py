@@ -72,22 +72,25 @@ class PointTable:
         X = np.asarray(data.X[rows], np.float64)
         order = np.lexsort(X.T[:2])
         rows, weight, X = rows[order], np.ascontiguousarray(weight[order], np.float64), X[order]
-        seen = ~np.isnan(X)
-        total = np.maximum(weight @ seen, np.finfo(np.float64).tiny)
-        middle = weight @ np.where(seen, X, 0.0) / total
-        return cls(rows, weight, np.ascontiguousarray(np.where(seen, X - middle, 0.0).T))
+        return cls(rows, weight, _centered(X, weight / weight.max()))
+
+    @cached_property
+    def relative_weight(self) -> Array:
+        """Weights whose mean is 1, so that a common factor makes no difference."""
+        largest = self.weight.max()
+        return self.weight / largest / (self.weight / largest).mean()
 
     @cached_property
     def standardized(self) -> Array:
         """Columns of variance 1."""
-        deviation = np.sqrt(np.square(self.raw) @ self.weight / self.weight.sum())
+        deviation = np.sqrt(np.square(self.raw) @ self.relative_weight / self.relative_weight.sum())
         return self.raw / np.where(deviation > 0.0, deviation, 1.0)[:, None]
 
     @cached_property
     def whitened(self) -> Array:
         """Uncorrelated columns; directions with next to no variance are not blown up."""
         columns = self.standardized
-        covariance = (columns * self.weight) @ columns.T / self.weight.sum()
+        covariance = (columns * self.relative_weight) @ columns.T / self.relative_weight.sum()
         values, vectors = np.linalg.eigh(covariance)
         root = np.sqrt(np.maximum(values, max(_FLOOR * float(values[-1]), _WITHIN)))
         return np.ascontiguousarray((vectors / root).T @ columns)
@@ -96,14 +99,29 @@ class PointTable:
         self, columns: Array, n: int, rng: np.random.Generator, n_trials: int = 1
     ) -> tuple[Array, Labels]:
         """Seeds of k-means++ and nearest seeds."""
-        chosen, labels = plus_plus(columns, self.weight, rng.random((n, n_trials)))
+        chosen, labels = plus_plus(columns, self.relative_weight, rng.random((n, n_trials)))
         return columns[:, chosen].T, labels
 
     def micro_clusters(self, columns: Array, n: int, rng: np.random.Generator) -> Labels:
         """Labels of many small clusters: seeds, and one step of k-means; none is empty."""
         centers, labels = self.seeds(columns, n, rng)
-        _, labels = lloyd(columns, self.weight, centers, labels * 0 - 1, 2)
+        _, labels = lloyd(columns, self.relative_weight, centers, labels * 0 - 1, 2)
         return np.unique(labels, return_inverse=True)[1].astype(np.int64).ravel()
+
+
+def _centered(X: Array, weight: Array) -> Array:
+    """Centered columns, in one common unit that keeps sums and squares in range."""
+    seen = ~np.isnan(X)
+    filled = np.where(seen, X, 0.0)
+    scale = np.exp2(np.frexp(np.abs(filled).max(axis=0))[1] - 1)
+    filled = filled / scale
+    middle = weight @ filled / np.maximum(weight @ seen, np.finfo(np.float64).tiny)
+    columns = np.where(seen, filled - middle, 0.0)
+    # The unit is that of the column with the largest deviations; constants have none.
+    spread = scale * np.abs(columns).max(axis=0, initial=0.0)
+    unit = scale[np.argmax(spread)]
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray((columns * (scale / unit)).T)
 
 
 #: Labels of a table: called as ``maker(table, columns, n_clusters, shape, rng)``.
@@ -121,13 +139,13 @@ def joined_clusters(
     points = table.standardized
     d = len(points)
     if shape == "tied":
-        clusters = moments_of(points, table.weight, micro, d * (d + 1) // 2)
+        clusters = moments_of(points, table.relative_weight, micro, d * (d + 1) // 2)
         root = np.linalg.cholesky(_square(_within(clusters, "full"), d))
         mean = np.linalg.solve(root, clusters.mean.T).T
         clusters = Moments(clusters.size, np.ascontiguousarray(mean), clusters.scatter[:, :0])
         return join(clusters, n, prior=np.zeros(0), entropy=1.0)[micro]
     n_moments = {"full": d * (d + 1) // 2, "diag": d, "spherical": 1}[shape]
-    clusters = moments_of(points, table.weight, micro, n_moments)
+    clusters = moments_of(points, table.relative_weight, micro, n_moments)
     extra = d + 2.0
     prior = extra * _within(clusters, shape)
     return join(clusters, n, prior=prior, extra=extra, entropy=1.0)[micro]
@@ -155,7 +173,7 @@ def kmeans(
     """Clusters of a few steps of k-means."""
     trials = 2 + int(np.log(n))
     centers, labels = table.seeds(columns, n, rng, trials)
-    return lloyd(columns, table.weight, centers, labels * 0 - 1, _LLOYD_STEPS)[1]
+    return lloyd(columns, table.relative_weight, centers, labels * 0 - 1, _LLOYD_STEPS)[1]
 
 
 def seeds(
@@ -171,7 +189,7 @@ def ward(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.G
         micro = np.arange(columns.shape[1])
     else:
         micro = table.micro_clusters(columns, _WARD_MICRO * n, rng)
-    clusters = moments_of(columns, table.weight, micro, 0)
+    clusters = moments_of(columns, table.relative_weight, micro, 0)
     return join(clusters, n, prior=np.zeros(0))[micro]
 
 
