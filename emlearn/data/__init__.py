@@ -1,4 +1,4 @@
-"""Reading what users give: tables, weights, labels and lengths, each in one place."""
+"""Readers of user input: tables, weights, labels and lengths, each in one place."""
 
 from emlearn.data.labels import (
     ClassLabels,

@@ -1,4 +1,4 @@
-"""From whatever numpy reads, and nested lists, to an array of two dimensions."""
+"""From nested lists, and anything else that numpy reads, to a two-dimensional array."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Array = NDArray[Any]
 
 
 def as_matrix(X: Any, sequences: bool) -> Array:
-    """Array of two dimensions, of any dtype; masked where X is.
+    """Two-dimensional array of any dtype, with the mask of X if there is one.
 
     Raises
     ------
     ValueError
-        If X is no array, or has another number of dimensions; with `sequences`, several
-        sequences in one list are recognized and `lengths` is explained.
+        If X cannot be read as an array, or is not two-dimensional. With `sequences`, the
+        message explains `lengths` if X is a list of several sequences.
     """
     array = _to_array(X, sequences)
     _check_dimensions(array, sequences)
@@ -38,7 +38,7 @@ def _to_array(X: Any, sequences: bool) -> Array:
         try:
             array = np.asanyarray(X)
             if isinstance(X, (list, tuple)) and array.dtype.kind in "USmM":
-                # One string or time makes strings or times of all numbers.
+                # A single string or time turns all numbers into strings or times.
                 array = np.array(X, dtype=object)
         except Exception as error:
             array = _ragged(X, error, sequences)
@@ -69,7 +69,7 @@ def _has_buffer(array: Any) -> bool:
 
 
 def _ragged(X: Any, error: Exception, sequences: bool) -> Array:
-    """Array of objects of what numpy refuses at first, or an error that says why."""
+    """Array of objects if numpy refuses X at first, or an error with the reason."""
     if not isinstance(X, (list, tuple)):
         raise ValueError(
             f"Expected 2D array, got {type(X).__name__} instead, which cannot be read as a table "
@@ -86,7 +86,7 @@ def _ragged(X: Any, error: Exception, sequences: bool) -> Array:
         return np.array(X, dtype=object)
     except ValueError:
         raise ValueError(
-            f"X is a list that is no table: {error}. Expected 2D array.{_advice(sequences)}"
+            f"X is a list that is not a table: {error}. Expected 2D array.{_advice(sequences)}"
         ) from None
 
 
@@ -113,6 +113,6 @@ def _advice(sequences: bool) -> str:
     if not sequences:
         return ""
     return (
-        " Of several sequences, pass their rows one after another and their lengths: "
+        " For several sequences, concatenate their rows and pass their lengths: "
         "X=numpy.concatenate(sequences), lengths=[len(s) for s in sequences]."
     )

@@ -13,12 +13,12 @@ Array = NDArray[Any]
 
 
 def eager(X: Any) -> Any:
-    """A table in memory: tables of pyarrow and the like become pandas.
+    """A table in memory; tables of pyarrow and similar libraries become pandas DataFrames.
 
     Raises
     ------
     ValueError
-        If X is a Series, or is lazy and has to be computed first.
+        If X is a Series, or is lazy and must be computed first.
     """
     name = type(X).__name__
     if is_pandas(X) or is_polars(X):
@@ -50,14 +50,14 @@ def is_polars(X: Any) -> bool:
 
 
 def columns_of(X: Any) -> list[Array]:
-    """Columns of a frame as arrays, with NaN, None or pandas.NA where a value is missing."""
+    """Columns of a DataFrame as arrays, with NaN, None or pandas.NA for missing values."""
     if is_polars(X):
         return [_from_polars(column) for column in X.get_columns()]
     return [_from_pandas(X.iloc[:, i]) for i in range(X.shape[1])]
 
 
 def whole_block(X: Any) -> Array | None:
-    """The array of a pandas frame of which all columns have one numeric dtype of numpy."""
+    """The array of a pandas DataFrame whose columns all have the same numeric numpy dtype."""
     if not is_pandas(X) or not X.shape[1]:
         return None
     first, *others = X.dtypes
@@ -68,13 +68,13 @@ def whole_block(X: Any) -> Array | None:
 
 
 def sparse_block(X: Any) -> Any:
-    """CSR form of a pandas frame of which all columns are sparse with zeros left out."""
+    """CSR form of a pandas DataFrame whose columns are all sparse with fill value 0."""
     if not is_pandas(X) or not X.shape[1]:
         return None
     zeros = [getattr(dtype, "fill_value", None) == 0 for dtype in X.dtypes]
     if not (hasattr(X, "sparse") and all(zeros)):
         return None
-    # pandas' own conversion refuses versions of scipy that are older than it.
+    # The conversion of pandas refuses older versions of scipy.
     columns = [X.iloc[:, j].array for j in range(X.shape[1])]
     rows = [column.sp_index.to_int_index().indices for column in columns]
     values = np.concatenate([np.asarray(column.sp_values) for column in columns])
@@ -83,7 +83,7 @@ def sparse_block(X: Any) -> Any:
 
 
 def repeated_name(X: Any) -> Any:
-    """The first name that two columns of a frame have; None if all differ."""
+    """The first name that two columns of a DataFrame have; None if all names differ."""
     seen: set[Any] = set()
     for name in X.columns:
         if name in seen:
@@ -114,7 +114,7 @@ def _from_polars(series: Any) -> Array:
     if str(series.dtype) in ("Int128", "UInt128"):  # numpy has no such integers
         series = series.cast(sys.modules["polars"].Float64)
     values: Array = series.to_numpy()
-    # Small integers with nulls come as float32.
+    # Small integers with nulls arrive as float32.
     if values.dtype == np.float32 and str(series.dtype) != "Float32":
         return values.astype(np.float64)
     return values

@@ -1,4 +1,4 @@
-"""The reader of labels: from `y` to components, and back."""
+"""The reader of labels: from `y` to component numbers, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emlearn.data.values import is_absent
 
 Array = NDArray[Any]
 
-#: Label of a row whose component or state is not known.
+#: Label of a row whose component or state is unknown.
 UNKNOWN = -1
 
 _ADVICE = "Use use_labels=False if y does not hold the labels of rows."
@@ -23,14 +23,14 @@ _LARGEST_EXACT = 2.0**53
 
 
 class ClassLabels(NamedTuple):
-    """What `y` says.
+    """The labels in `y`.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
         The classes, sorted; class c is component (or state) c.
     codes : ndarray of shape (n_rows,)
-        Component of each row, `UNKNOWN` where it is not known.
+        Component of each row; `UNKNOWN` if it is not known.
     """
 
     classes: Array
@@ -40,9 +40,9 @@ class ClassLabels(NamedTuple):
 def read_labels(y: Any, n_rows: int, n_numbers: int | None = None) -> ClassLabels | None:
     """Labels of the rows; None if no label is known.
 
-    A label is not known where `y` is -1, NaN, None, pandas.NA, pandas.NaT, masked or an empty
-    category. Labels are integers (also as floating-point numbers), booleans or strings. The
-    classes are those that occur, sorted.
+    A label is unknown if `y` is -1, NaN, None, pandas.NA, pandas.NaT, masked or an empty
+    category. Labels are integers (also stored as floats), booleans or strings. The classes are
+    the labels that occur, sorted.
 
     Parameters
     ----------
@@ -51,15 +51,15 @@ def read_labels(y: Any, n_rows: int, n_numbers: int | None = None) -> ClassLabel
     n_rows : int
         Number of rows of X.
     n_numbers : int, default=None
-        If given, and all labels are integers from 0 to n_numbers - 1, they are numbers of
-        components themselves: the classes are then all of these, whether they occur or not.
+        If given, and all labels are integers from 0 to n_numbers - 1, they are component
+        numbers: the classes are then all of these numbers, whether they occur or not.
 
     Raises
     ------
     ValueError
-        If the number of labels is wrong, or labels are continuous, of mixed kinds, or of
-        another kind; or if `y` is an array of strings in which "-1" or "nan" cannot be told
-        from an unknown label.
+        If the number of labels is wrong, if labels are continuous, of mixed types or of an
+        unsupported type, or if `y` is an array of strings with "-1" or "nan", which could mean
+        an unknown label.
     """
     values = _as_vector(y)
     check_one_for_each_row(values, n_rows)
@@ -77,7 +77,7 @@ def read_labels(y: Any, n_rows: int, n_numbers: int | None = None) -> ClassLabel
 
 
 def classes_of(codes: Array, classes: Array) -> Array:
-    """Classes of components; -1 for components beyond the classes, which are none of them."""
+    """Classes of components; -1 for components that do not belong to a class."""
     named = codes < len(classes)
     found: Array = classes[np.minimum(codes, len(classes) - 1)]
     if named.all():
@@ -88,12 +88,13 @@ def classes_of(codes: Array, classes: Array) -> Array:
 
 
 def check_one_for_each_row(y: Any, n_rows: int, *, sequences: bool = False) -> None:
-    """Refuse a `y` whose length is not that of X, as when lengths are given in its place.
+    """Check that `y` has the length of X.
 
     Raises
     ------
     ValueError
-        With `sequences`, tells how to pass lengths if `y` could be these.
+        If it does not. With `sequences`, the message explains how to pass lengths if `y` could
+        be lengths.
     """
     if not hasattr(y, "__len__") or getattr(y, "ndim", 1) == 0 or len(y) == n_rows:
         return
@@ -104,15 +105,15 @@ def check_one_for_each_row(y: Any, n_rows: int, *, sequences: bool = False) -> N
     except TypeError:
         pass
     raise ValueError(
-        f"y has {len(y)} entries, but X has {n_rows} rows. It needs the label of each row, -1 "
-        f"where it is not known.{hint}"
+        f"y has {len(y)} entries, but X has {n_rows} rows. It must have a label for each row, -1 "
+        f"if the label is unknown.{hint}"
     )
 
 
 def _as_vector(y: Any) -> Array:
     """Labels as a vector of numbers or of objects."""
     if isinstance(y, (list, tuple)):
-        # As objects from the start: beside a string, -1 would become one.
+        # As objects from the start: next to a string, -1 would become a string.
         array = np.array(y, dtype=object)
     elif isinstance(y, np.ma.MaskedArray):
         array = y.data.astype(object)
@@ -121,8 +122,8 @@ def _as_vector(y: Any) -> Array:
         array = np.asarray(y)
     if array.dtype.kind in "US" and np.isin(array, np.array(["-1", "nan"], array.dtype)).any():
         raise ValueError(
-            'y is an array of strings, in which "-1" and "nan" cannot be told from a label that '
-            "is not known. Pass it with dtype object, and -1 or None where it is not known."
+            'y is an array of strings, in which "-1" and "nan" could be labels or mark unknown '
+            "labels. Pass it with dtype object, and -1 or None for unknown labels."
         )
     if array.dtype.kind in "mMcV":
         raise ValueError(f"y has dtype {array.dtype}; labels are integers or strings. {_ADVICE}")
@@ -178,7 +179,7 @@ def _integers(known: Array, rows: NDArray[np.intp]) -> Array:
         first = int(wrong[0])
         raise ValueError(
             f"Unknown label type: continuous. y is {known[first]} in row {rows[first]}, but "
-            f"labels are integers or strings, -1 where they are not known. {_ADVICE}"
+            f"labels are integers or strings, -1 if they are unknown. {_ADVICE}"
         )
     return known.astype(np.int64)
 

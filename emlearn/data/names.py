@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 def label(names: Any, index: int) -> str:
-    """How messages call a column: by its name, or by its number where there are no names."""
+    """What messages call a column: its name, or its number if there are no names."""
     if names is None or index >= len(names):
         return f"column {index}"
     return f"column {names[index]!r}"
 
 
 def column_label(estimator: Any, index: int) -> str:
-    """How messages call a column of the table an estimator was fitted to."""
+    """What messages call a column of the table that an estimator was fitted to."""
     return label(getattr(estimator, "feature_names_in_", None), index)
 
 
@@ -26,7 +26,7 @@ def input_names(estimator: Any, input_features: Any) -> NDArray[np.object_]:
     Raises
     ------
     ValueError
-        If the names given differ from those of fit, or their number is wrong.
+        If the given names differ from those of fit, or their number is wrong.
     """
     fitted = getattr(estimator, "feature_names_in_", None)
     n_features = estimator.n_features_in_

@@ -1,4 +1,4 @@
-"""Reading parameters that are arrays."""
+"""Readers of parameters that are arrays."""
 
 from __future__ import annotations
 

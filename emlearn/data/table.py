@@ -1,4 +1,4 @@
-"""The reader of tables: whatever holds numbers becomes an array with NaN where one is missing."""
+"""The reader of tables: any table of numbers becomes an array with NaN for missing entries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_na(value: Any) -> bool:
 
 
 def check_marker(missing_values: Any, owner: str) -> None:
-    """Refuse a `missing_values` that is neither a number, NaN nor pandas.NA."""
+    """Check that `missing_values` is a number, NaN or pandas.NA."""
     number = isinstance(missing_values, numbers.Real) and not isinstance(missing_values, bool)
     if not (number or is_na(missing_values)):
         raise InvalidParameterError(
@@ -63,39 +63,39 @@ def read_table(
     min_rows: int = 1,
     sequences: bool = False,
 ) -> Any:
-    """Numbers of a table, NaN where an entry is missing.
+    """Numbers of a table, with NaN for missing entries.
 
-    Reads arrays of any numeric dtype, of objects and masked ones, nested lists, and data
-    frames of pandas, polars and pyarrow. NaN, None, pandas.NA, nulls and masked entries are
-    missing; text that `float` reads is a number. Sets or compares `n_features_in_` and
+    Reads arrays of any numeric dtype, arrays of objects, masked arrays, nested lists, and
+    tables of pandas, polars and pyarrow. NaN, None, pandas.NA, nulls and masked entries are
+    missing; text that `float` can read is a number. Sets or checks `n_features_in_` and
     `feature_names_in_` of the estimator.
 
     Parameters
     ----------
     estimator : estimator
-        Whose table it is.
+        The estimator that reads the table.
     X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
         The table.
     reset : bool
-        Whether this is the table of a fit; otherwise number and names of the columns must
+        Whether this is the table of a fit. Otherwise, the number and names of the columns must
         be those of the last fit.
     dtype : tuple of dtype, default=(float64, float32)
-        Precisions that are kept. Others become the first.
+        Accepted dtypes. Other dtypes are converted to the first.
     accept_sparse : bool, default=False
-        Whether a sparse matrix may be returned, which is then CSR without duplicates.
+        Whether a sparse matrix may be returned, in CSR format without duplicates.
     allow_nan : bool, default=True
         Whether entries may be missing.
     missing_values : number or pandas.NA, default=NaN
-        What else marks a missing entry. With a number, NaN, None and pandas.NA in the table
-        are errors; masked entries are missing in any case.
+        The value that marks a missing entry. If it is a number, NaN, None and pandas.NA in the
+        table are errors. Masked entries are always missing.
     copy : bool, default=False
-        Whether the result must be writeable memory of its own, in C order. Otherwise it may
-        be the memory of X.
+        Whether the result must be a writeable copy in C order. Otherwise it may use the memory
+        of X.
     min_rows : int, default=1
         The smallest number of rows.
     sequences : bool, default=False
-        Whether the estimator takes `lengths`; messages about several sequences given as
-        they are, or as a 3-D array, then say so.
+        Whether the estimator has a parameter `lengths`. If so, messages about a list of
+        sequences or a 3-D array mention it.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def read_table(
     Raises
     ------
     ValueError
-        If an entry is text, a time, complex or infinite, or missing where that is not
-        allowed: column and row are named. If the shape, the number of columns or their
+        If an entry is text, a time, complex or infinite, or is missing and may not be; the
+        message names its column and row. Also if the shape, the number of columns or their
         names are wrong.
     TypeError
         If an entry is an object that is not a number.
@@ -146,7 +146,7 @@ def read_table(
 def _read_frame(
     estimator: Any, X: Any, reset: bool, accept_sparse: bool, marker: Any
 ) -> tuple[Any, bool]:
-    """Numbers of a frame, and whether they are in memory of their own."""
+    """Numbers of a DataFrame, and whether they are a copy."""
     repeated = repeated_name(X)
     if repeated is not None:
         raise ValueError(
@@ -170,7 +170,7 @@ def _read_frame(
     table = np.empty(X.shape, np.float32 if single else np.float64)
     for j, values in enumerate(columns):
         table[:, j] = values
-        # In the precision of the column, in which the marker was rounded too.
+        # In the precision of the column, to which the marker is rounded, too.
         _mark(table[:, j], _marked(values, marker, names, j))
     return table, True
 
@@ -179,7 +179,7 @@ def _read_frame(
 
 
 def _read_array(X: Any, names: Any, marker: Any, sequences: bool) -> tuple[Floats, bool]:
-    """Numbers of an array or of nested lists, and whether they are in memory of their own."""
+    """Numbers of an array or of nested lists, and whether they are a copy."""
     array = as_matrix(X, sequences)
     if not isinstance(array, np.ma.MaskedArray):
         return _numeric(array, names, marker)
@@ -209,7 +209,7 @@ def _numeric(array: Array, names: Any, marker: Any) -> tuple[Floats, bool]:
 
 
 def _cleared(data: Array, mask: NDArray[np.bool_]) -> Array:
-    """What a mask leaves; zeros where it hides something, which may be anything."""
+    """Data with zeros for masked entries, which can be anything."""
     if data.dtype.kind in "mMcV":
         return data
     cleared = data.astype(data.dtype if data.dtype.kind in "biuf" else object)
@@ -225,12 +225,12 @@ def _place(names: Any, column: int) -> Any:
 
 
 def _marked(values: Floats, marker: Any, names: Any, column: int | None = None) -> Any:
-    """Where values equal the marker, a number; None if there is none.
+    """Which values equal the marker, a number; None if there is no marker.
 
     Raises
     ------
     ValueError
-        If a value is NaN, which would be a second mark.
+        If a value is NaN, which would be a second marker.
     """
     if marker is None:
         return None
@@ -272,7 +272,7 @@ def _check_sparse(table: Any, names: Any, copy: bool, allow_nan: bool, owner: st
 
 
 def _first_not_finite(values: Floats, allow_nan: bool) -> tuple[str, list[int]] | None:
-    """What the first entry is that must not be, and where."""
+    """Kind and position of the first invalid entry."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)):
             return None
@@ -288,7 +288,7 @@ def _not_finite(kind: str, dtype: Any, place: str, owner: str) -> ValueError:
     if kind == "infinity":
         return ValueError(
             f"Input X contains infinity or a value too large for {dtype!r}: {place}. Correct it, "
-            "or make it NaN if it is missing."
+            "or replace it by NaN if it is missing."
         )
     return ValueError(
         f"Input X contains NaN: {place}. {owner} does not take missing values: leave out the "

@@ -1,6 +1,6 @@
-"""From values of any kind to floating-point numbers, NaN where one is missing.
+"""From values of any kind to floating-point numbers, with NaN for missing values.
 
-What is no number is refused with the place where it stands: text, times, complex numbers.
+Text, times and complex numbers raise an error that names their place.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def is_absent(value: Any) -> bool:
 
 
 def to_floats(values: Array, where: str, at: Callable[[int], str]) -> Floats:
-    """Numbers of a one-dimensional array, or of any array that has a numeric dtype.
+    """Numbers of a one-dimensional array, or of any array with a numeric dtype.
 
     Parameters
     ----------
     values : ndarray
-        float32 stays float32, in the byte order of the machine; everything else becomes
-        float64. Arrays that already are such are not copied.
+        The values. float32 stays float32, in the byte order of the machine; everything else
+        becomes float64. Arrays that need no conversion are not copied.
     where : str
         The place, for messages: "column 'a' of X".
     at : callable
-        From a position to the place of that value, for messages.
+        Function from the position of a value to its place, for messages.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _objects_to_floats(values: Array, where: str, at: Callable[[int], str]) -> F
 
 
 def _first_failure(values: Array, where: str, at: Callable[[int], str]) -> Exception:
-    """The error that tells which value is not a number."""
+    """The error that names the first value that is not a number."""
     for i, value in enumerate(values):
         try:
             float(value)
@@ -92,9 +92,9 @@ def _first_failure(values: Array, where: str, at: Callable[[int], str]) -> Excep
             return ValueError(f"A number in {at(i)} is too large for float64.")
         except ValueError as error:
             return ValueError(
-                f"Text in {at(i)}: {error}. Numbers are needed: leave it out, or make codes of "
-                "text first, for example with sklearn.preprocessing.OrdinalEncoder as a step "
-                "before this one."
+                f"Text in {at(i)}: {error}. Numbers are needed: leave it out, or encode text "
+                "first, for example with sklearn.preprocessing.OrdinalEncoder as a step before "
+                "this one."
             )
         except TypeError as error:
             return TypeError(f"Not a number in {at(i)}: {error}.")

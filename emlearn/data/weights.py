@@ -17,19 +17,19 @@ _LARGEST = 1e100
 def read_weight(
     sample_weight: Any, n_rows: int, what: str = "row", *, any_scale: bool = False
 ) -> NDArray[np.float64] | None:
-    """Weights as a float64 vector, or None where none were given.
+    """Weights as a float64 vector, or None if none are given.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_rows,), number or None
-        Weights; a number stands for that weight for all.
+        Weights; a number is the weight of all.
     n_rows : int
-        How many weights are needed.
+        Number of weights that are needed.
     what : str, default="row"
-        What has a weight, for messages: "row" or "sequence".
+        What the weights belong to, for messages: "row" or "sequence".
     any_scale : bool, default=False
-        Whether the sum may be any normal number of float64. Otherwise it must be between 1e-100
-        and 1e100, as squares and products with the data must be numbers too.
+        Whether the sum may be any normal float64 number. Otherwise it must be between 1e-100 and
+        1e100, so that squares and products with the data are finite.
 
     Raises
     ------
@@ -103,32 +103,32 @@ def _vector(sample_weight: Any, what: str) -> NDArray[np.float64]:
 
 
 def read_lengths(lengths: Any, n_rows: int | None) -> NDArray[np.int64]:
-    """Lengths of the sequences; None is one sequence of all rows.
+    """Lengths of the sequences; None means one sequence of all rows.
 
-    They must add up to `n_rows`, unless that is None: where there are no rows yet.
+    They must sum to `n_rows`, unless that is None because there are no rows yet.
 
     Raises
     ------
     ValueError
-        If the lengths are not integers >= 1, or do not add up to the number of rows.
+        If the lengths are not integers >= 1, or do not sum to the number of rows.
     """
     if lengths is None:
         return np.array([n_rows], np.int64)
     values = np.asarray(lengths)
     if values.ndim != 1 or values.dtype.kind not in "iuf" or not values.size:
         raise ValueError(
-            f"lengths must be a list of the numbers of rows of the sequences, got {lengths!r}."
+            f"lengths must be a list with the number of rows of each sequence, got {lengths!r}."
         )
     wrong = np.flatnonzero(~((values >= 1) & (values == np.floor(values)) & np.isfinite(values)))
     if wrong.size:
         raise ValueError(
-            f"lengths must be integers >= 1, but that of sequence {wrong[0]} is {values[wrong[0]]}."
+            f"lengths must be integers >= 1, but sequence {wrong[0]} has length {values[wrong[0]]}."
         )
     total = int(values.sum(dtype=np.float64))
     if n_rows is not None and total != n_rows:
         raise ValueError(
-            f"lengths of the {len(values)} sequences add up to {total}, but X has {n_rows} "
-            "rows. Each row has to belong to one sequence." + (_SPLIT if total > n_rows else "")
+            f"The lengths of the {len(values)} sequences add up to {total}, but X has {n_rows} "
+            "rows. Each row must belong to one sequence." + (_SPLIT if total > n_rows else "")
         )
     return values.astype(np.int64)
 

@@ -28,8 +28,8 @@ Eruptions of the Old Faithful geyser in Yellowstone National Park, Wyoming, USA.
     - eruptions: duration of the eruption, in minutes
     - waiting: waiting time to the next eruption, in minutes
 
-The durations were measured in seconds and are rounded in part, so many are repeated. This
-is the data set `faithful` of R. The data set of Azzalini and Bowman has 299 eruptions.
+The durations were measured in seconds, and some were rounded, so many values occur repeatedly.
+This is the data set `faithful` of R. The data set of Azzalini and Bowman has 299 eruptions.
 
 .. rubric:: References
 
@@ -55,7 +55,7 @@ with voids between them.
 The values are in ascending order and are those of `galaxies` in the R package MASS. Entry 78
 is 26.690 there, a misprint of 26.960: other versions of the data have the latter, and the
 likelihoods of fits to them differ a little. An 83rd value of the article of Postman, Huchra
-and Geller, 5.607, is left out, as it is by Roeder.
+and Geller, 5.607, is left out, as in Roeder's article.
 
 .. rubric:: References
 
@@ -69,7 +69,7 @@ _APPLE = """\
 Worms in apple crops
 --------------------
 
-The crops of apple trees and how many of the fruits were wormy.
+The crops of apple trees, and the percentage of wormy fruits.
 
 :Number of instances: 18
 :Number of attributes: 2 numeric, no target
@@ -144,7 +144,7 @@ def load_old_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> An
         data : {ndarray, DataFrame} of shape (272, 2)
             Duration of each eruption and waiting time to the next, both in minutes.
         target : None
-            There is none.
+            None, since there is no target.
         feature_names : list
             ``['eruptions', 'waiting']``.
         frame : DataFrame of shape (272, 2)
@@ -152,7 +152,7 @@ def load_old_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> An
         DESCR : str
             The full description of the data set.
         filename : str
-            The name of the file of the data.
+            The name of the data file.
         data_module : str
             The package that the file is in.
 
@@ -213,7 +213,7 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
         data : {ndarray, DataFrame} of shape (82, 1)
             The velocities in 1000 km/s, in ascending order.
         target : None
-            There is none.
+            None, since there is no target.
         feature_names : list
             ``['velocity']``.
         frame : DataFrame of shape (82, 1)
@@ -221,7 +221,7 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
         DESCR : str
             The full description of the data set.
         filename : str
-            The name of the file of the data.
+            The name of the data file.
         data_module : str
             The package that the file is in.
 
@@ -230,9 +230,9 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
 
     Notes
     -----
-    The galaxies are of the Corona Borealis region [1]_, the values those of Roeder [2]_ as
-    ``galaxies`` in the R package MASS has them: entry 78 is 26.690, where other versions of the
-    data have 26.960, the value it should be.
+    The galaxies are from the Corona Borealis region [1]_. The values are those of Roeder [2]_ in
+    the version of ``galaxies`` in the R package MASS: entry 78 is 26.690, a misprint of 26.960,
+    which other versions of the data have.
 
     References
     ----------
@@ -285,7 +285,7 @@ def load_apple(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
             Size of the crop in hundreds of fruits, and the percentage of wormy fruits, which is
             NaN in six rows.
         target : None
-            There is none.
+            None, since there is no target.
         feature_names : list
             ``['size', 'wormy']``.
         frame : DataFrame of shape (18, 2)
@@ -293,7 +293,7 @@ def load_apple(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
         DESCR : str
             The full description of the data set.
         filename : str
-            The name of the file of the data.
+            The name of the data file.
         data_module : str
             The package that the file is in.
 
@@ -355,7 +355,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
             Serum cholesterol in mg/dl, 2, 4 and 14 days after the attack. The last is NaN in
             nine rows.
         target : None
-            There is none.
+            None, since there is no target.
         feature_names : list
             ``['day_2', 'day_4', 'day_14']``.
         frame : DataFrame of shape (28, 3)
@@ -363,7 +363,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
         DESCR : str
             The full description of the data set.
         filename : str
-            The name of the file of the data.
+            The name of the data file.
         data_module : str
             The package that the file is in.
 
@@ -372,7 +372,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
 
     Notes
     -----
-    From the Minitab Handbook [1]_; analysed by Schafer [2]_ in chapter 5.
+    From the Minitab Handbook [1]_; analyzed by Schafer [2]_ in chapter 5.
 
     References
     ----------
@@ -395,7 +395,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
 
 
 def _load(name: str, descr: str, *, return_X_y: bool, as_frame: bool) -> Any:
-    """Read the file of a data set and return what its loader promises."""
+    """Read the file of a data set and return it in the requested form."""
     filename = f"{name}.csv"
     with (files(_DATA_MODULE) / filename).open(encoding="utf-8") as file:
         feature_names, *rows = csv.reader(file)

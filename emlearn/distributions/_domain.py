@@ -97,6 +97,8 @@ def named_columns(names: Any) -> Iterator[None]:
         raise error.at(columns=names) from None
 
 
+# Products of larger counts with logarithms, or sums of them, could be beyond float64.
+LARGEST_COUNT = 1e300
 # Counts are drawn as integers of 64 bits; numpy keeps some distance from their bound.
 _LARGEST_DRAWN = 9.2e18
 
@@ -114,4 +116,7 @@ def require_drawable(expected: Array, what: str) -> None:
 def require_counts(X: Array, what: str) -> None:
     """Raise unless all entries are integers >= 0 or missing; see `require`."""
     with np.errstate(invalid="ignore"):
-        require((X >= 0) & (np.floor(X) == X) & np.isfinite(X), X, what)
+        valid = (X >= 0) & (np.floor(X) == X) & (X <= LARGEST_COUNT)
+        if not valid.all():
+            require(~(X > LARGEST_COUNT), X, f"numbers of at most {LARGEST_COUNT:g}")
+            require(valid, X, what)

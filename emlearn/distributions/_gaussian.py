@@ -36,7 +36,7 @@ RELATIVE_RIDGE = 1e-6
 
 
 class GaussianSpec(NamedTuple):
-    """What is known of the columns.
+    """What is learned from the columns.
 
     Attributes
     ----------
@@ -89,22 +89,21 @@ class Gaussian(Family):
         each, one variance each, or matrices of one volume and shape with orientations of
         their own. The one matrix of "tied" is published once for each component.
     alpha : float, default=0.01
-        Strength of the prior of each covariance: so many pseudo-rows with the variances
-        of the columns, uncorrelated (an inverse Wishart prior). The default is next to
-        maximum likelihood, and keeps a covariance from becoming singular; 0 is maximum
+        Strength of the prior of each covariance, as a number of pseudo-rows that have the
+        variances of the columns and are uncorrelated (an inverse Wishart prior). The default is
+        close to maximum likelihood, and keeps a covariance from becoming singular; 0 is maximum
         likelihood.
     reg_covar : float or "auto", default=0.0
-        Ridge: a variance, in squared units of the data, that is added to the diagonal of the
-        covariances; "auto" is 1e-6 times the variance of each column.
+        Variance, in squared units of the data, that is added to the diagonal of the covariances;
+        "auto" is 1e-6 times the variance of each column.
 
     Notes
     -----
-    Entries that are missing (NaN) are integrated out, which is exact if they are missing at
-    random.
+    Missing entries (NaN) are integrated out, which is exact if they are missing at random.
 
-    The ridge is noise that is added to what is observed. With ridge variances ``L`` and
-    ``K = inv(Sigma)`` the log-density of a row is lowered by half the sum of ``L_j K_jj`` over
-    the columns observed, of which ``S / N + L`` is the exact M-step for complete rows.
+    The added variance is that of noise on the observed entries. With added variances ``L`` and
+    ``K = inv(Sigma)``, the log-density of a row is reduced by half the sum of ``L_j K_jj`` over
+    its observed columns. For complete rows, the exact M-step is then ``S / N + L``.
 
     References
     ----------
@@ -168,9 +167,9 @@ class Gaussian(Family):
         empty = np.flatnonzero(total == 0.0)
         if empty.size:
             raise ColumnError(
-                empty[:1], "has no observed value: nothing can be learned of it. Leave it out."
+                empty[:1], "has no observed value, so the model cannot include it. Leave it out."
             )
-        # Variances and their inverses are to be published in the precision of the data.
+        # Variances and their inverses are published in the precision of the data.
         within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
         if not within.all():
             raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], X.dtype)
@@ -185,8 +184,8 @@ class Gaussian(Family):
     def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
         """The ridge in scaled coordinates.
 
-        A relative ridge of a constant column is relative to the unit of the data, as there
-        is no variance to relate it to.
+        For a constant column, which has no variance, a relative ridge is relative to the unit of
+        the data.
         """
         if self.reg_covar == 0.0:
             return None
@@ -195,8 +194,8 @@ class Gaussian(Family):
                 ridge: Array = float(self.reg_covar) / scaling.scale / scaling.scale
             if not np.isfinite(ridge).all():
                 raise ValueError(
-                    f"reg_covar={self.reg_covar} is beyond the range of float64 beside the "
-                    "variances of the columns. Use a smaller one, or 'auto'."
+                    f"reg_covar={self.reg_covar} is too large for float64, relative to the "
+                    "variances of the columns. Use a smaller value, or 'auto'."
                 )
             return ridge
         if self.structure.scales_by_column:
@@ -227,10 +226,10 @@ class Gaussian(Family):
         return cut(rows, weight, slices, self.structure, n_components)
 
     def points(self, X: Array, column_spec: GaussianSpec) -> Array:
-        """Rows as points, for starts that cluster: missing entries are at the mean.
+        """Rows as points for clustering, with missing entries at the mean.
 
-        Columns are divided by their standard deviations where the structure of the
-        covariances lets each have a scale of its own.
+        Columns are divided by their standard deviations if the structure of the covariances
+        lets each column have its own scale.
         """
         points = column_spec.scaling.to_scaled(X)
         points[np.isnan(points)] = 0.0
@@ -277,7 +276,7 @@ class Gaussian(Family):
         precomputed: GaussianPrecomputed,
         workspace: Workspace,
     ) -> tuple[Array, GaussianStatistics, float]:
-        """See `Family`: one pass where there are compiled kernels."""
+        """See `Family`; a single pass if there are compiled kernels."""
         return precomputed.expect(rows, log_weights, weight, workspace)
 
     def m_step(
@@ -314,11 +313,11 @@ class Gaussian(Family):
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: GaussianSpec, fitted: Any = None
     ) -> GaussianParams:
-        """See `Family`. Covariances may be given in one of three forms.
+        """See `Family`. Covariances can be given in one of three forms.
 
         These are "covariance", "precision" (its inverse) and "precision_cholesky" (the upper
-        triangular P with precision = P P'). Where there are several they have to be those of
-        the same covariances, and densities are as exact as "precision_cholesky" is.
+        triangular P with precision = P P'). If several are given, they must describe the same
+        covariances, and densities are computed from "precision_cholesky".
         """
         mean, covariance, precision_cholesky = read_published(public, self.structure)
         scale, structure = column_spec.scaling.scale, self.structure
@@ -339,7 +338,7 @@ class Gaussian(Family):
         return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:
-        """Coordinates in which published parameters are of moderate size; without a ridge."""
+        """Coordinates in which the published parameters have moderate size, without a ridge."""
         mean, covariance, precision_cholesky = read_published(public, self.structure)
         if precision_cholesky is not None:
             # Squares of precisions may be beyond the range of float64 before they are scaled.
@@ -415,6 +414,6 @@ def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ColumnError:
 
 
 def _as_floats(X: Any) -> Array:
-    """float32 as it is, everything else as float64."""
+    """The array in float32 if it has this dtype, and in float64 otherwise."""
     array = np.asarray(X)
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)

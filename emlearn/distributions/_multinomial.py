@@ -12,7 +12,12 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import DomainError, require_counts, require_drawable
+from emlearn.distributions._domain import (
+    LARGEST_COUNT,
+    DomainError,
+    require_counts,
+    require_drawable,
+)
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._published import read_probabilities
 
@@ -148,6 +153,11 @@ class Multinomial(Family):
         if wrong.size:
             row = int(np.searchsorted(X.indptr, wrong[0], side="right")) - 1
             raise DomainError(float(values[wrong[0]]), row, int(X.indices[wrong[0]]), _WHAT)
+        huge = np.flatnonzero(values > LARGEST_COUNT)
+        if huge.size:
+            row = int(np.searchsorted(X.indptr, huge[0], side="right")) - 1
+            what = f"numbers of at most {LARGEST_COUNT:g}"
+            raise DomainError(float(values[huge[0]]), row, int(X.indices[huge[0]]), what)
         absent = np.isnan(values)
         missing = None
         if absent.any():

@@ -117,7 +117,12 @@ class ChainDecoding(DensityMixin, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_components)
             Each row sums to one.
         """
-        return np.ascontiguousarray(self._forward_backward(X, lengths)[0].T)
+        posterior = np.ascontiguousarray(self._forward_backward(X, lengths)[0].T)
+        # Where densities are so low that rounding swallows the transitions, they do not add up.
+        total = posterior.sum(axis=1)
+        off = np.flatnonzero((np.abs(total - 1.0) > 1e-6) & (total > 0.0))
+        posterior[off] /= total[off, None]
+        return posterior
 
     def score_samples(self, X: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Log-likelihood of each sequence.

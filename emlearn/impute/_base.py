@@ -30,13 +30,13 @@ Floats = NDArray[np.floating]
 
 # Standard deviations whose squares, and products of these, are ordinary numbers.
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
-# Where weights are so much below 1 on average, and the prior has so much of their sum, there is
-# something to warn of.
+# A warning is due if the weights are below the first on average, and the prior has more than the
+# second as a fraction of their sum.
 _LIGHT, _HEAVY_PRIOR = 0.5, 0.1
 
 
 class Notice(NamedTuple):
-    """A warning that a fit has to give."""
+    """A warning that a fit has to issue."""
 
     kind: str
     category: type[Warning]
@@ -76,12 +76,12 @@ class ImputerFitting(PublishedModel, EMEstimator):
     def _fit_table(
         self, table: Floats, weight: Array | None, pseudo_rows: PseudoRows | None = None
     ) -> list[Notice]:
-        """Fit to a table and publish; what there is to warn of is returned.
+        """Fit to a table, publish the result, and return the warnings to issue.
 
-        The prior is that of `alpha`, or one that is known.
+        The prior is that of `alpha`, unless `pseudo_rows` gives one.
         """
         if weight is not None and not weight.all():
-            # No copy of such a row is there, so that nothing of it may matter.
+            # A row of weight 0 stands for no rows, so nothing in it may matter.
             table, weight = table[weight > 0.0], weight[weight > 0.0]
         total = float(table.shape[0] if weight is None else weight.sum())
         with blas_limited():
@@ -121,8 +121,8 @@ class ImputerFitting(PublishedModel, EMEstimator):
             column = int(varying[outside[0]])
             raise ValueError(
                 f"The values of {column_label(self, column)} spread by about "
-                f"{scale[outside[0]]:.0e}, whose square is no number of double precision: "
-                "measure it in other units."
+                f"{scale[outside[0]]:.0e}, whose square is out of range for double "
+                "precision: measure it in other units."
             )
 
     def _run(self, total_weight: float, model: Any, data: Any, start: Any) -> EMResult:
@@ -132,20 +132,20 @@ class ImputerFitting(PublishedModel, EMEstimator):
             start=start,
             total_weight=total_weight,
             advice="There are too few rows for the number of columns, or columns depend on each "
-            "other exactly. Keep alpha='auto', or set a larger alpha, fewer components, or "
+            "other exactly. Use alpha='auto', or set a larger alpha, fewer components, or "
             "n_factors.",
         ).best
 
     def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
         seeds = super()._seeds(n_starts)
         if self.n_components == 1:
-            # One Gaussian has one optimum as a rule, and a user who gave no seed expects to
-            # find the same one twice; only further starts are random.
+            # One Gaussian usually has one optimum, and a user without a seed expects to find the
+            # same one twice; only further starts are random.
             seeds[0] = np.random.SeedSequence(0)
         return seeds
 
     def _warm_start(self, varying: NDArray[np.intp]) -> Conditional | None:
-        """Published parameters, if they are of the kind and the columns now asked for."""
+        """Published parameters, if they fit the requested kind of model and the columns."""
         if not hasattr(self, "means_"):
             return None
         known = self._known()
@@ -161,7 +161,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
     def _publish_indicator(self, table: Floats) -> None:
         self.indicator_ = None
         if self.add_indicator:
-            # Its output is a part of ours, which set_output makes a scaling of.
+            # Its output is a part of ours, which set_output converts as a whole.
             indicator = MissingIndicator(error_on_new=False).set_output(transform="default")
             self.indicator_ = indicator.fit(table)
 
@@ -195,7 +195,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         if outcome is not None:
             self.alpha_ = outcome.alpha
             return
-        # All columns are constant: there was nothing to fit.
+        # All columns are constant, so there is nothing to fit.
         self.alpha_ = self.log_likelihood_ = self.lower_bound_ = 0.0
         self.n_iter_, self.converged_, self.history_ = 0, True, History().as_arrays()
         self.restarts_: tuple[Any, ...] = ()
@@ -219,13 +219,13 @@ class ImputerFitting(PublishedModel, EMEstimator):
         return [Notice("empty columns", UserWarning, message)]
 
     def _notices_of_weight(self, n_rows: int, total: float) -> list[Notice]:
-        """Where pseudo-rows, which are of weight 1, matter only since weights are small."""
+        """A warning if pseudo-rows, which have weight 1, matter only because weights are small."""
         if total >= _LIGHT * n_rows or self.alpha_ < _HEAVY_PRIOR * total:
             return []
         message = (
-            f"The weights of {n_rows} rows add up to {total:.3g}, beside which the prior counts as "
-            f"alpha_={self.alpha_:.3g} rows of weight 1. Weights are numbers of copies: multiply "
-            "them so that they add up to the number of rows, or set alpha=0."
+            f"The weights of {n_rows} rows sum to {total:.3g}, and the prior counts as "
+            f"alpha_={self.alpha_:.3g} further rows of weight 1. Weights are numbers of copies: "
+            "multiply them so that they sum to the number of rows, or set alpha=0."
         )
         return [Notice("light", UserWarning, message)]
 
@@ -233,7 +233,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         notices: list[Notice] = []
         advice = "Columns depend on each other almost exactly: increase alpha."
         unconverged = self._unconverged(outcome.best, advice)
-        # With an exact relation the arithmetic is at its limit where the fit is done.
+        # With an exact relation, the fit is done when the arithmetic reaches its limit.
         done = outcome.related and outcome.best.status is Status.STALLED
         if unconverged and not done:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
@@ -244,11 +244,11 @@ class ImputerFitting(PublishedModel, EMEstimator):
             ]
             more = len(outcome.never_together) - len(first)
             message = (
-                "Columns that no row has both of: "
+                "Columns that are never observed together: "
                 + "; ".join(first)
                 + (f"; and {more} more pairs" if more > 0 else "")
-                + ". Their partial correlation cannot be estimated from these data; it follows "
-                "from the prior, or with alpha=0 from the start."
+                + ". Their partial correlation cannot be estimated from these data; it depends on "
+                "the prior or, with alpha=0, on the start."
             )
             notices.append(Notice("never together", UserWarning, message))
         return notices

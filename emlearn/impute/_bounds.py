@@ -16,7 +16,7 @@ Index = NDArray[np.intp]
 
 
 class Bounds(NamedTuple):
-    """Lowest and highest value of each column, of shape (n_features,)."""
+    """Lower and upper bound of each column, arrays of shape (n_features,)."""
 
     low: Array
     high: Array
@@ -26,24 +26,24 @@ class Bounds(NamedTuple):
         return Bounds(self.low[columns], self.high[columns])
 
     def clip(self, values: Floats, imputed: NDArray[np.bool_]) -> None:
-        """Bring imputed values, in place, into the bounds; observed ones are not touched."""
+        """Clip imputed values to the bounds, in place; observed values do not change."""
         limited = np.clip(values, self.low, self.high)
         np.copyto(values, limited, where=imputed, casting="same_kind")
 
     def violated(self, values: Floats, imputed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which rows hold an imputed value outside the bounds."""
+        """Which rows have an imputed value outside the bounds."""
         outside = imputed & ((values < self.low) | (values > self.high))
         return np.asarray(outside.any(axis=1))
 
 
 def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bounds | None:
-    """Bounds from what the user gave: a tuple (low, high), or a dict of pairs by column.
+    """Bounds from a tuple (low, high), or from a dict of pairs by column.
 
     Raises
     ------
     ValueError
-        If the form is another, a column is unknown, a bound is no number, or the lower
-        bound is not below the upper one.
+        If the format is different, a column is unknown, a bound is not a number, or a lower
+        bound is not below its upper bound.
     """
     if bounds is None:
         return None
@@ -52,14 +52,14 @@ def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bou
     elif isinstance(bounds, tuple):
         if len(bounds) != 2:
             raise ValueError(
-                f"bounds: a tuple must be the pair (low, high); got {len(bounds)} entries. {_FORMS}"
+                f"bounds: a tuple must be a pair (low, high); got {len(bounds)} entries. {_FORMS}"
             )
         low = _of_all_columns(bounds[0], -math.inf, "lower", n_features, names)
         high = _of_all_columns(bounds[1], math.inf, "upper", n_features, names)
     else:
         raise ValueError(
             f"bounds must be a tuple (low, high), a dict, or None; got {bounds!r}, which could "
-            f"be pairs by column or lower and upper bounds. {_FORMS}"
+            f"mean pairs by column or lower and upper bounds. {_FORMS}"
         )
     wrong = np.flatnonzero(~(low < high))
     if wrong.size:
@@ -73,8 +73,8 @@ def read_bounds(bounds: Any, n_features: int, names: NDArray[Any] | None) -> Bou
 
 
 _FORMS = (
-    "For a pair of each column write {0: (0, 100), 'age': (10, 200)}; for the same two bounds "
-    "in all columns (0, 100); for lower and upper bounds by column ([0, 10], [100, 200])."
+    "For a pair per column, write {0: (0, 100), 'age': (10, 200)}; for the same two bounds in all "
+    "columns, (0, 100); for lower and upper bounds by column, ([0, 10], [100, 200])."
 )
 
 
@@ -101,7 +101,9 @@ def _by_column(
 def _column(key: Any, n_features: int, names: NDArray[Any] | None) -> int:
     if isinstance(key, str):
         if names is None or key not in names:
-            known = "the columns have no names" if names is None else f"there are {list(names)}"
+            known = (
+                "the columns have no names" if names is None else f"the columns are {list(names)}"
+            )
             raise ValueError(f"bounds: there is no column {key!r}; {known}.")
         return int(np.flatnonzero(names == key)[0])
     number = isinstance(key, numbers.Integral) and not isinstance(key, bool)
@@ -118,14 +120,14 @@ def _of_all_columns(
         value = _in_order(value, which, n_features, names)
     elif isinstance(value, tuple):
         raise ValueError(
-            f"bounds: the {which} bounds are the tuple {value!r}, which could be the pair of one "
-            f"column. {_FORMS}"
+            f"bounds: the {which} bounds are the tuple {value!r}, which could be the pair of a "
+            f"single column. {_FORMS}"
         )
     if value is None or np.ndim(value) == 0:
         return np.full(n_features, _number(value, absent, f"({which})"))
     if np.ndim(value) != 1 or len(value) != n_features:
         raise ValueError(
-            f"bounds: one {which} bound for each of the {n_features} columns is needed; got "
+            f"bounds: one {which} bound for each of the {n_features} columns is required; got "
             f"shape {np.shape(value)}."
         )
     return np.array(
@@ -134,12 +136,12 @@ def _of_all_columns(
 
 
 def _in_order(value: Any, which: str, n_features: int, names: NDArray[Any] | None) -> list[Any]:
-    """Entries of a Series in the order of the columns, which its labels name."""
+    """Entries of a Series, whose labels are the columns, in the order of the columns."""
     labels = list(range(n_features)) if names is None else list(names)
     given = list(value.index)
     if len(given) != len(labels) or set(given) != set(labels):
         raise ValueError(
-            f"bounds: the labels of the {which} bounds, {given}, must be the columns, {labels}."
+            f"bounds: the labels of the {which} bounds must be the columns {labels}; got {given}."
         )
     return [value.loc[label] for label in labels]
 

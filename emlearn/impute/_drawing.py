@@ -10,8 +10,8 @@ from emlearn.impute._fitting import Conditional
 
 Floats = NDArray[np.floating]
 
-# Rows with a draw outside the bounds are drawn again so many times, which is exact and cheap
-# where much of the mass is inside; the rest is drawn from the truncated distribution.
+# How often a row with a draw outside the bounds is drawn again. This is exact, and cheap if much
+# of the mass is inside; the remaining rows are drawn from the truncated distribution.
 _REDRAWS = 10
 
 

@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Conditional = ConditionalGaussians | ConditionalFactors
 
-# Pseudo-rows of factor analysis, whose few parameters need no more to stay regular, and of
-# each component of a mixture, where overall correlations say nothing about those within.
+# Pseudo-rows of a factor analysis, whose few parameters need no more to stay regular, and of each
+# component of a mixture: overall correlations say nothing about those within components.
 _ONE_ROW = 1.0
 
 
@@ -39,9 +39,9 @@ Run = Callable[[Any, Any, Any], EMResult]
 
 
 class Settings(NamedTuple):
-    """Hyperparameters that say which model is fitted, and where it starts.
+    """Hyperparameters that determine which model is fitted, and where the fit starts.
 
-    `alpha` may be `PseudoRows`, a prior that is known.
+    `alpha` can be `PseudoRows`: a known prior.
     """
 
     n_components: int
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
     log_prior : float
         Log-density of the prior.
     never_together : ndarray of shape (n_pairs, 2)
-        Pairs of columns that no row has both of.
+        Pairs of columns that are not observed together in any row.
     pseudo_rows : PseudoRows or None
         The prior of one Gaussian, unless it has none.
     related : bool
@@ -82,16 +82,16 @@ class Outcome(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A model, its data, and the way from and to parameters in the units of the data.
+    """A model, its data, and conversions from and to parameters in the units of the data.
 
     Attributes
     ----------
     model, data : object
-        The model, and what it made of the rows.
+        The model, and the rows as it prepared them.
     alpha : float
         Pseudo-rows of the prior.
     never_together : ndarray of shape (n_pairs, 2)
-        Pairs of columns that no row has both of.
+        Pairs of columns that are not observed together in any row.
     enter : callable
         Parameters of the model from the result of an earlier fit.
     leave : callable

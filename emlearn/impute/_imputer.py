@@ -33,49 +33,49 @@ Floats = NDArray[np.floating]
 class MissingDataImputerEM(TransformerMixin, ImputerFitting):
     """Impute missing values by their conditional expectation under a fitted Gaussian model.
 
-    The model - one multivariate normal, a mixture of them, or a factor analysis - is
-    fitted to what is observed by maximum likelihood or posterior mode with the EM
-    algorithm. Entries are assumed to be missing at random: whether an entry is missing may
-    depend on what is observed, not on what is missing.
+    The model (one multivariate normal, a mixture of them, or a factor analysis) is fitted to
+    the observed entries with the EM algorithm, by maximum likelihood or posterior mode.
+    Entries are assumed to be missing at random: whether an entry is missing may depend on
+    observed entries, but not on missing ones.
 
     Parameters
     ----------
     n_components : int, default=1
         Number of Gaussians. More than one makes the imputation nonlinear.
     n_factors : int, default=None
-        If given, the covariance is that of a factor analysis with so many factors. No
-        d x d matrix is then needed while fitting: for wide data. Needs ``n_components=1``.
+        If given, the covariance is that of a factor analysis with this number of factors. The
+        fit then needs no d x d matrix, which suits wide data. Requires ``n_components=1``.
     alpha : "auto" or float, default="auto"
-        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1 that have
-        the observed variances of the columns and are uncorrelated, but for exact linear relations
-        that all rows obey, such as a total of other columns: these the pseudo-rows obey too (not
-        with `n_factors`). 0 is exact maximum likelihood.
+        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. They
+        have the observed variances of the columns and are uncorrelated. If all rows obey an
+        exact linear relation, for example if a column is the total of others, the pseudo-rows
+        obey it too (not with `n_factors`). 0 is exact maximum likelihood.
         "auto" is the strength between 0.1 and d + 1 with the highest likelihood of each row given
-        the others, or 1 where so many rows leave it without effect; it is 1 for a factor
+        the others, or 1 if there are so many rows that it has no effect. It is 1 for a factor
         analysis, and for each component of a mixture. Its influence vanishes as rows are added,
-        and no covariance is singular. `multiple_imputation` uses a weaker one.
+        and no covariance is singular. `multiple_imputation` uses a weaker prior.
     {tol}
     {max_iter}
     {accelerate}
     n_init : int, default=1
-        Number of starts, of which the best is kept. Data with few rows in common to pairs
-        of columns, and mixtures, can have several optima.
+        Number of starts; the best run is kept. There can be several optima for mixtures, and
+        for data in which few rows have both columns of a pair.
     missing_values : float, int or pandas.NA, default=np.nan
-        What marks a missing entry. NaN, None and pandas.NA are all read as missing if this
-        is NaN or pandas.NA.
+        The value that marks a missing entry. If it is NaN or pandas.NA, all of NaN, None and
+        pandas.NA are read as missing.
     sample_posterior : bool, default=False
         Impute draws from the conditional distribution instead of its mean.
     bounds : tuple (low, high) or dict, default=None
-        Limits of imputed values. A tuple holds the lower and the upper bounds of all columns,
-        each a number or one number for each column (a list, an array, or a Series, whose
-        labels must be the columns). A dict holds a pair (low, high) for each column that it
-        names, or numbers. None is no limit. Conditional means are clipped; draws follow the
-        conditional distribution within the bounds.
+        Limits of imputed values. A tuple has the lower and the upper bounds of all columns;
+        each is a number, or one number for each column (a list, an array, or a Series whose
+        labels are the columns). A dict maps names or numbers of columns to pairs (low, high).
+        None means no limit. Conditional means are clipped; draws follow the conditional
+        distribution within the bounds.
     add_indicator : bool, default=False
         Append a `sklearn.impute.MissingIndicator` to the output.
     keep_empty_features : bool, default=False
-        Keep columns that had no observed value in fit, filled with 0; they are dropped
-        otherwise.
+        Whether to keep columns without any observed value in fit, filled with 0. Otherwise
+        they are dropped.
     {random_state}
     {n_jobs}
     {warm_start}
@@ -89,15 +89,15 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
     means_ : ndarray of shape (n_components, n_features_out)
         Means of the components. Columns are those of the output without indicators.
     covariances_ : ndarray of shape (n_components, n_features_out, n_features_out)
-        Covariances of the components. With `n_factors` they follow from the next two, and
-        cannot be set.
+        Covariances of the components. With `n_factors` they follow from `loadings_` and
+        `noise_variances_`, and cannot be set.
     loadings_, noise_variances_ : ndarray of shape (n_features_out, n_factors), \
 (n_features_out,)
         Loadings and noise variances; only with `n_factors`.
     mean_ : ndarray of shape (n_features_out,)
         Mean of the model; follows from the above.
     covariance_ : ndarray of shape (n_features_out, n_features_out)
-        Covariance of the model, that of the mixture if it is one; follows from the above.
+        Covariance of the model (for a mixture, of the whole mixture); follows from the above.
     {log_likelihood_}
     {lower_bound_}
     {lower_bounds_}
@@ -119,13 +119,13 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
 
     Notes
     -----
-    A column with a single distinct value is imputed with that value; it takes no part in
-    the model, and its covariances are 0. A row with nothing observed is imputed with the
+    A column with a single distinct value is imputed with that value. It is not part of the
+    model, and its covariances are 0. A row without any observed entry is imputed with the
     mean.
 
-    The published parameters are the model: `transform` and the other methods read `weights_`,
-    `means_`, `covariances_`, or `means_`, `loadings_` and `noise_variances_`, when they are
-    called, so that changed ones are used, and refused where they are no model.
+    The published parameters are the model: each call of `transform` and the other methods reads
+    `weights_`, `means_` and `covariances_`, or `means_`, `loadings_` and `noise_variances_`.
+    Changed parameters are used, and invalid ones raise an error.
 
     References
     ----------
@@ -199,7 +199,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         self.verbose_interval = verbose_interval
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MissingDataImputerEM:
-        """Fit the model to what is observed.
+        """Fit the model to the observed entries.
 
         Parameters
         ----------
@@ -208,8 +208,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; weight w means w copies, beside which a pseudo-row of the prior
-            has weight 1.
+            Weight of each row; weight w means w copies. A pseudo-row of the prior has weight 1.
 
         Returns
         -------
@@ -219,9 +218,8 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         Raises
         ------
         ValueError
-            If a hyperparameter or an entry is invalid (the message names it), or if no
-            start led to a covariance that is not singular, which the default prior
-            excludes.
+            If a hyperparameter or an entry is invalid (the message names it), or if every
+            start led to a singular covariance, which is impossible with the default prior.
         """
         self._fit(X, sample_weight)
         return self
@@ -246,7 +244,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return self._complete(self._fit(X, sample_weight))
 
     def transform(self, X: Any) -> Any:
-        """Impute the missing entries of rows, which need not be those of fit.
+        """Impute the missing entries of rows, which can be other rows than those of fit.
 
         Parameters
         ----------
@@ -256,8 +254,8 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         Returns
         -------
         X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
-            Rows without missing entries; observed entries come back bit for bit. Of the
-            same precision as `X`. Indicators follow if `add_indicator`.
+            Rows without missing entries, in the precision of `X`. Observed entries do not
+            change by a bit. With `add_indicator`, the indicators follow.
         """
         check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._read_rows(X))
@@ -284,7 +282,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return out
 
     def _fill(self, known: Known, rows: Floats, out: Floats, what: str) -> None:
-        """Let the model fill the varying columns of `out`, and constants fill the others."""
+        """Fill the varying columns of `out` from the model, and the others with constants."""
 
         def fill(fitted: Conditional, part: Floats, target: Floats) -> None:
             getattr(fitted, what)(part, target)
@@ -324,7 +322,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
                     out[:, varying] = part
         overflown = ~np.isfinite(out)
         if overflown.any():
-            # Beside values near the largest number there is, all rows together must do.
+            # Next to values close to the largest float, the overall values have to serve.
             overall = self.mean_ if constants is None else np.sqrt(np.diagonal(self.covariance_))
             np.copyto(out, overall.astype(out.dtype), where=overflown)
 
@@ -334,10 +332,10 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return columns if kept.size == columns.shape[1] else columns[:, kept]
 
     def conditional_std(self, X: Any) -> Array:
-        """Standard deviation of what is missing given what is observed in its row.
+        """Standard deviation of each missing entry given the observed entries of its row.
 
-        It measures the uncertainty of an imputed value under the fitted model, not that
-        of the model itself; for both see `multiple_imputation`. Bounds are ignored.
+        It measures the uncertainty of an imputed value under the fitted model, not that of the
+        model itself; for both, see `multiple_imputation`. Bounds are ignored.
 
         Parameters
         ----------
@@ -347,7 +345,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         Returns
         -------
         std : ndarray of shape (n_samples, n_features_out)
-            Standard deviations, 0 where an entry is observed.
+            Standard deviations; 0 for observed entries.
         """
         known = self._known()
         rows = self._keep(self._read_rows(X))
@@ -356,7 +354,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return np.asarray(out)
 
     def score_samples(self, X: Any) -> Array:
-        """Log-density of what is observed of each row.
+        """Log-density of the observed entries of each row.
 
         Parameters
         ----------
@@ -366,8 +364,8 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         Returns
         -------
         log_density : ndarray of shape (n_samples,)
-            Log-densities; 0 for a row with nothing observed. Columns that were constant or
-            empty in fit are left out.
+            Log-densities; 0 for a row without any observed entry. Columns that were constant
+            or empty in fit are left out.
         """
         known = self._known()
         rows = self._keep(self._read_rows(X))
@@ -379,7 +377,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return density
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density of what is observed: by it GridSearchCV compares models.
+        """Mean log-density of the observed entries, by which GridSearchCV compares models.
 
         Parameters
         ----------
@@ -404,7 +402,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         Parameters
         ----------
         input_features : array-like of str of shape (n_features,), default=None
-            Names of the columns of the input; those seen in fit by default, or x0, x1, ...
+            Names of the columns of the input. The default is those of fit, or x0, x1, ...
 
         Returns
         -------
@@ -419,7 +417,7 @@ class MissingDataImputerEM(TransformerMixin, ImputerFitting):
         return np.asarray(names, dtype=object)
 
     def inverse_transform(self, X: Any) -> Floats:
-        """Put the marks of missing entries back where the indicators are set.
+        """Mark entries as missing again where the indicators are set.
 
         Parameters
         ----------

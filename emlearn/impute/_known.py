@@ -20,22 +20,22 @@ from emlearn.engine.threads import blas_limited
 
 Array = NDArray[np.float64]
 
-# Published weights that do not sum to 1 up to this are a mistake.
+# Largest deviation of the sum of published weights from 1.
 _SUM_TOLERANCE = 1e-6
-# What rounding may do to the symmetry of a covariance, relative to the standard deviations.
+# Largest asymmetry of a covariance due to rounding, relative to the standard deviations.
 _ASYMMETRY = 1e-8
 
 
 @contextmanager
 def conditioning() -> Iterator[None]:
-    """For conditioning rows on a model: absurd values overflow, a singular model is refused."""
+    """Context in which extreme values overflow silently and a singular model is an error."""
     try:
         with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
             yield
     except DegenerateModelError as error:
         raise ValueError(
-            f"These rows cannot be conditioned on the model: {error}. Columns depend on each "
-            "other almost exactly; a larger alpha in fit helps."
+            f"The model cannot be conditioned on these rows: {error}. Columns depend on each "
+            "other almost exactly; fit with a larger alpha."
         ) from None
 
 
@@ -45,7 +45,7 @@ class Known(NamedTuple):
     Attributes
     ----------
     constants : ndarray of shape (n_features_out,)
-        Mean of each column, which is what a constant column is imputed with.
+        Mean of each column, with which constant columns are imputed.
     varying : ndarray of shape (n_varying,)
         Columns that are not constant.
     fitted : ConditionalGaussians, ConditionalFactors or None
@@ -63,7 +63,7 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
     Raises
     ------
     ValueError
-        If a shape is wrong, an entry is not finite, the weights are no probabilities, or a
+        If a shape is wrong, an entry is not finite, the weights are not probabilities, or a
         covariance is not symmetric and positive definite in the columns that vary.
     """
     means = _finite(means, "means_", 2)
@@ -73,7 +73,7 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
     if covariances.shape != (K, d, d):
         raise ValueError(
             f"covariances_ must have shape (n_components, n_features_out, n_features_out) = "
-            f"{(K, d, d)}, to go with means_; got {covariances.shape}."
+            f"{(K, d, d)} to match means_; got {covariances.shape}."
         )
     variances = np.einsum("kii->ki", covariances)
     constant = (variances == 0.0).all(axis=0) & (means == means[0]).all(axis=0)
@@ -82,11 +82,11 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
     if bad.size:
         raise ValueError(
             f"covariances_: the variance of column {bad[0, 1]} in component {bad[0, 0]} is "
-            f"{variances[tuple(bad[0])]:g}; it must be positive, or 0 in all components, with "
-            "equal means, for a constant column."
+            f"{variances[tuple(bad[0])]:g}; it must be positive. For a constant column it must be "
+            "0 in all components, with equal means."
         )
     if constant.any() and covariances[:, constant].any():
-        raise ValueError("covariances_: a column of variance 0 has covariances that are not 0.")
+        raise ValueError("covariances_: a column with variance 0 has covariances other than 0.")
     center = weights @ means
     if varying.size == 0:
         return Known(center, varying, None)
@@ -124,15 +124,15 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
     if means.shape[0] != 1 or loadings.shape[0] != d or noise.shape != (d,):
         raise ValueError(
             f"means_ of shape (1, n_features_out), loadings_ (n_features_out, n_factors) and "
-            f"noise_variances_ (n_features_out,) do not go together: got {means.shape}, "
-            f"{loadings.shape}, {noise.shape}."
+            f"noise_variances_ (n_features_out,) are required; got {means.shape}, "
+            f"{loadings.shape} and {noise.shape}."
         )
     constant = (noise == 0.0) & (loadings == 0.0).all(axis=1)
     bad = np.flatnonzero(~(noise > 0.0) & ~constant)
     if bad.size:
         raise ValueError(
-            f"noise_variances_: that of column {bad[0]} is {noise[bad[0]]:g}; it must be "
-            "positive, or 0 with loadings of 0 for a constant column."
+            f"noise_variances_: the value of column {bad[0]} is {noise[bad[0]]:g}; it must be "
+            "positive or, for a constant column, 0 with loadings of 0."
         )
     varying = np.flatnonzero(~constant)
     center = means[0]
@@ -149,7 +149,7 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
 
 
 def read_weights(weights: Any, n_components: int) -> Array:
-    """Probabilities of the components, summing to 1 exactly."""
+    """Weights of the components, checked and normalized."""
     array = _finite(weights, "weights_", 1)
     if array.shape != (n_components,):
         raise ValueError(

@@ -23,15 +23,16 @@ from emlearn.impute._imputer import MissingDataImputerEM
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
-# Maximum likelihood close enough for six digits of the statistic.
+# Close enough to maximum likelihood for six digits of the statistic.
 _TOL = 1e-12
 _MAX_ITER = 10_000
-# Correlations whose smallest eigenvalue is below this leave no digits to a distance.
+# With a smaller eigenvalue of the correlations, distances have no correct digits.
 _SINGULAR = 1e-10
-# Pseudo-rows with which a singular fit ends, and what is left of a dependent direction then.
+# Pseudo-rows with which even a singular fit converges, and an eigenvalue that then shows a
+# dependence.
 _WEAK = 1e-6
-# Of the degrees of freedom that the statistic has, how many the rows within patterns must
-# have for a p-value at all, and for one without a warning.
+# Degrees of freedom within patterns, relative to those of the statistic, that are needed for a
+# p-value, and for one without a warning.
 _TOO_FEW = 0.1
 _FEW = 1.0
 
@@ -47,9 +48,9 @@ class LittleTestResult(NamedTuple):
         Degrees of freedom.
     pvalue : float
         Probability of a larger statistic if entries are missing completely at random;
-        1 where there is nothing to test.
+        1 if there is nothing to test.
     n_patterns : int
-        Number of patterns with something observed, among the columns that vary.
+        Number of patterns with observed entries, among the columns that vary.
     """
 
     statistic: float
@@ -61,20 +62,21 @@ class LittleTestResult(NamedTuple):
 def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     """Test whether entries are missing completely at random.
 
-    Compares the mean of each pattern of missing entries with the maximum-likelihood mean:
-    the statistic is the sum over patterns of n_p (m_p - mu_o)' inv(Sigma_oo) (m_p - mu_o),
-    which under the null hypothesis tends to a chi-squared distribution with as many degrees
-    of freedom as the patterns have observed columns in all, less the number of columns.
+    The test compares the mean of each pattern of missing entries with the maximum-likelihood
+    mean. The statistic is the sum over patterns of n_p (m_p - mu_o)' inv(Sigma_oo) (m_p - mu_o).
+    Under the null hypothesis its distribution tends to a chi-squared distribution. The degrees
+    of freedom are the numbers of observed columns, summed over the patterns, minus the number
+    of columns.
 
     Parameters
     ----------
     X : array-like or DataFrame of shape (n_samples, n_features)
-        Data; NaN, None and pandas.NA are missing. Rows with nothing observed, and columns
-        that are constant or empty, are left out. Rows have no weights: the test counts
+        Data; NaN, None and pandas.NA are missing. Rows without any observed entry, and columns
+        that are constant or empty, are left out. There are no weights, because the test counts
         independent rows.
     alpha : "auto" or float, default=0
-        Prior of `MissingDataImputerEM`. 0 is the test as published; with few rows for
-        the number of columns a prior is needed for a covariance that is not singular.
+        Prior of `MissingDataImputerEM`. 0 is the published test. With few rows for the number
+        of columns, a prior is needed to keep the covariance from becoming singular.
 
     Returns
     -------
@@ -84,9 +86,9 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     Raises
     ------
     ValueError
-        If the data are no numeric table, their maximum-likelihood covariance is singular,
-        as where columns depend on each other exactly, or (nearly) every row has a pattern
-        of its own.
+        If the data are not a numeric table, their maximum-likelihood covariance is singular (for
+        example because columns depend on each other exactly), or nearly every row has its own
+        pattern.
 
     Warns
     -----
@@ -95,12 +97,12 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
 
     Notes
     -----
-    The covariance is estimated from the same rows, whose squared distances add up to the
-    number of observed entries whatever the data. Rows within patterns must take up the
-    slack: sum of (n_p - 1) times the observed columns of the pattern, f say. The variance of
-    the statistic is about f / (f + df) of that of a chi-squared distribution. Below f = df
-    the test rejects too seldom, and a warning says so; below f = df / 10 the p-value would
-    say next to nothing, and there is none. Fewer columns have fewer patterns.
+    The covariance is estimated from the same rows, whose squared distances always sum to the
+    number of observed entries. So only the rows within patterns let the statistic vary. Let f
+    be the sum over patterns of (n_p - 1) times the number of observed columns. The variance of
+    the statistic is about f / (f + df) of that of a chi-squared distribution. If f < df, the
+    test rejects too seldom, and a warning says so. If f < df / 10, the p-value would mean almost
+    nothing, and an error is raised. Fewer columns have fewer patterns.
 
     References
     ----------
@@ -138,7 +140,7 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     with blas_limited():
         outcome = fit_model(table, None, scaling, settings, _run)
         if alpha == 0.0 and not _usable(outcome):
-            # Rounding decides whether a singular fit ends at all; a weak prior shows why not.
+            # Rounding decides whether a singular fit converges; a weak prior shows the reason.
             weak = fit_model(table, None, scaling, settings._replace(alpha=_WEAK), _run)
             if _usable(weak):
                 _refuse_dependent(weak, labels, _WEAK)
@@ -176,15 +178,15 @@ def _statistic(rows: Array, patterns: PatternTable, outcome: Outcome) -> float:
 
 
 def _check_rows(patterns: PatternTable, n_observed: NDArray[Any], df: int) -> None:
-    """Refuse patterns of so few rows that the statistic says nothing, and warn before that."""
+    """Raise if patterns have too few rows for a meaningful statistic; warn if they have few."""
     sizes = np.diff(patterns.edges)
     within = int(((sizes - 1) * n_observed).sum())
     found = f"{sizes.sum()} rows have {sizes.size} patterns of missing entries"
     if within < _TOO_FEW * df:
         raise ValueError(
             f"Little's test needs patterns with several rows, but {found}: the statistic would "
-            f"be near the number of observed entries, {int(sizes @ n_observed)}, whatever the "
-            "data. Test fewer columns at a time."
+            f"always be close to the number of observed entries, {int(sizes @ n_observed)}. Test "
+            "fewer columns at a time."
         )
     if within < _FEW * df:
         warn_user(
@@ -199,7 +201,7 @@ def _usable(outcome: Outcome) -> bool:
 
 
 def _refuse_dependent(outcome: Outcome, labels: list[str], smallest: float) -> None:
-    """Refuse correlations with an eigenvalue below a bound; names the columns involved."""
+    """Raise if an eigenvalue of the correlations is below a limit; names the columns involved."""
     covariance = outcome.best.params.covariance
     deviation = np.sqrt(np.diagonal(covariance))
     values, vectors = np.linalg.eigh(covariance / deviation[:, None] / deviation)
@@ -215,7 +217,7 @@ def _refuse_dependent(outcome: Outcome, labels: list[str], smallest: float) -> N
 
 
 def _check_fit(outcome: Outcome, labels: list[str], *, maximum_likelihood: bool) -> None:
-    """Refuse a covariance that is singular to working precision."""
+    """Raise if the covariance is singular to working precision."""
     best = outcome.best
     if not _usable(outcome):
         raise ValueError(
@@ -227,7 +229,7 @@ def _check_fit(outcome: Outcome, labels: list[str], *, maximum_likelihood: bool)
         _refuse_dependent(outcome, labels, _SINGULAR)
     if best.status is Status.MAX_ITER:
         warn_user(
-            "The maximum-likelihood estimate was not reached; the statistic of Little's test may "
-            "be off in its last digits. Very many entries are missing.",
+            "The fit did not converge, because very many entries are missing; the statistic of "
+            "Little's test may be inaccurate.",
             ConvergenceWarning,
         )

@@ -1,4 +1,4 @@
-"""The mixture of Gaussians that imputes: its prior and its start."""
+"""The mixture of Gaussians of the imputer: its prior and its start."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True)
 class ClusterGaussian(Gaussian):
-    """Gaussian components whose pseudo-rows are known.
+    """Gaussian components with a given prior.
 
     Parameters
     ----------
     shape : Shape, default=None
-        What they look like, in the units of the rows' scaling; those of `Gaussian` if None.
+        Shape of the pseudo-rows, in the units of the scaling. None means that of `Gaussian`.
     """
 
     shape: Shape | None = None
@@ -42,7 +42,7 @@ class ClusterGaussian(Gaussian):
 
 @dataclass(frozen=True)
 class FilledClusters:
-    """Start from the clusters of rows that are filled under one Gaussian.
+    """Start from clusters of the rows after one Gaussian has filled them.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class FilledClusters:
     strength : float
         Pseudo-rows of the prior.
     shape : Shape
-        What they look like.
+        Their shape.
     """
 
     available: AvailableMoments
@@ -78,7 +78,7 @@ class FilledClusters:
         means = (member.T @ filled) / size[:, None]
         rest = filled - means[labels]
         within = (rest * weight[:, None]).T @ rest / total
-        # Filling shrinks the spread of the missing entries; half of the whole restores it.
+        # Filled entries vary too little; half of the overall covariance compensates.
         within = 0.5 * within + 0.5 * covariance / K ** (2.0 / d)
         starts = [self.shape.attract(mean, within, total) for mean in means]
         scale = spec.scaling.scale
@@ -93,6 +93,6 @@ class FilledClusters:
 def mixture_model(
     n_components: int, strength: float, available: AvailableMoments, shape: Shape
 ) -> LabelModel:
-    """The mixture with full covariances, and so many pseudo-rows for each component."""
+    """The mixture with full covariances, and `strength` pseudo-rows for each component."""
     family = ClusterGaussian("full", alpha=strength, shape=shape)
     return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))

@@ -19,9 +19,9 @@ from emlearn.impute._base import Notice
 from emlearn.impute._imputer import MissingDataImputerEM
 from emlearn.impute._prior import PseudoRows, next_to_none
 
-# A resample without any value of some column is drawn again so many times.
+# How often a resample that lacks all values of a column is drawn again.
 _RESAMPLES = 100
-# Smallest eigenvalue of the correlations of a fit below which it has no optimum to speak of.
+# With a smaller eigenvalue of the correlations, a fit has no meaningful optimum.
 _SINGULAR = 1e-10
 
 
@@ -33,18 +33,19 @@ def multiple_imputation(
     n_jobs: int | None = None,
     random_state: Any = None,
 ) -> Iterator[Any]:
-    """Impute a data set several times, so that the spread shows what is not known.
+    """Impute a data set several times, so that the differences show the uncertainty.
 
     For each imputation the rows are resampled with replacement, the model is fitted to the
     resample by EM, and the missing entries of `X` are drawn from their conditional
-    distribution under that fit. The draws thus carry the uncertainty of the parameters
-    and of the missing values: the imputations are proper in Rubin's sense. Analyse each
-    as if it were complete, and pool with `pool_estimates`.
+    distribution under that fit. So the draws reflect the uncertainty of the parameters and of
+    the missing values: the imputations are proper in Rubin's sense. Analyze each as if it were
+    complete, and pool the results with `pool_estimates`.
 
     All resamples are fitted with one prior. If ``alpha="auto"``, one Gaussian has
     ``max(0.1, nu min(1, (d + 1) / n)^3)`` pseudo-rows, where nu is the strength that predicts best,
-    d the number of columns, and n the number of rows in common to a pair of columns (harmonic
-    mean): shrinkage makes predictions better, but estimates biased, and intervals too sure.
+    d the number of columns, and n the number of rows that pairs of columns have in common
+    (harmonic mean). Shrinkage improves predictions, but makes estimates biased and intervals too
+    narrow.
 
     Parameters
     ----------
@@ -53,28 +54,28 @@ def multiple_imputation(
     X : array-like or DataFrame of shape (n_samples, n_features)
         Data with missing entries.
     n_imputations : int, default=20
-        Number of imputations. Estimates settle after a few; 20 make standard errors and
-        fractions of missing information steady.
+        Number of imputations. A few are enough for stable estimates; 20 also give stable
+        standard errors and fractions of missing information.
     n_jobs : int, default=None
-        Imputations made at the same time, with joblib; in threads unless
-        `joblib.parallel_config` says otherwise.
+        Number of imputations made at the same time with joblib, in threads unless
+        `joblib.parallel_config` selects another backend.
     random_state : int, RandomState instance or None, default=None
-        Source of starts, resamples and draws. None means the `random_state` of the imputer,
-        of which an instance is copied: so a seed in either place gives the same imputations
-        each time. The result does not depend on `n_jobs`.
+        Source of starts, resamples and draws. None means the `random_state` of the imputer
+        (if it is an instance, a copy is used), so a seed in either place gives the same
+        imputations each time. The result does not depend on `n_jobs`.
 
     Returns
     -------
     imputations : iterator of ndarray or DataFrame of shape (n_samples, n_features_out)
-        The imputations, each as from ``imputer.transform``. They are made one after the
-        other when asked for, or some at a time with `n_jobs`; the model of all rows is fitted
-        at once.
+        The imputations, in the format of ``imputer.transform``. They are made one at a time on
+        demand, or a few at a time with `n_jobs`; the model of all rows is fitted immediately.
 
     Warns
     -----
     UserWarning, ConvergenceWarning
-        What the fits have to warn of, once, with the number of imputations, after the last:
-        also resamples that have no maximum of likelihood, with ``alpha=0``.
+        The warnings of the fits, each kind once after the last imputation, with the number of
+        imputations affected. With ``alpha=0`` this includes resamples whose likelihood has no
+        maximum.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def multiple_imputation(
     first, *seeds = sequence.spawn(int(n_imputations) + 1)
     full.set_params(random_state=int(first.generate_state(1)[0]), warm_start=False)
     table, _ = full._read(X)
-    # Of the model of all rows, a start for the others, only what it says of the data matters.
+    # The model of all rows is only a start for the others, so only warnings about the data count.
     notices = [n for n in full._fit_table(table, None) if n.category is UserWarning]
     for notice in notices:
         warn_user(notice.message, notice.category)
@@ -136,7 +137,7 @@ def _draw_all(
     n_jobs: int | None,
     known: set[str],
 ) -> Iterator[Any]:
-    """The imputations, and after the last what there is to warn of, each kind once."""
+    """The imputations; after the last one, warnings, each kind once."""
     found: dict[str, list[Notice]] = {}
     for imputed, notices in _draws(full, X, table, prior, seeds, n_jobs):
         for notice in notices:
@@ -180,7 +181,7 @@ def _draw_one(
 
     def draw(pseudo_rows: PseudoRows | None) -> tuple[Any, list[Notice], bool]:
         imputer = copy.deepcopy(full)
-        # From the optimum of all rows EM is quick, and a mixture stays in the same optimum.
+        # EM is fast from the optimum of all rows, and a mixture stays at the same optimum.
         imputer.set_params(warm_start=True, sample_posterior=True, random_state=draw_seed)
         notices = imputer._fit_table(table, weight, pseudo_rows)
         return imputer.transform(X), notices, _nearly_singular(imputer.covariances_)
@@ -191,7 +192,7 @@ def _draw_one(
     try:
         imputed, notices, singular = draw(None)
     except ValueError:
-        # Without any prior there may be no fit; one bad resample is no reason to stop.
+        # Without a prior, the fit to a resample can fail; one failure must not end the run.
         imputed, notices, singular = *draw(next_to_none(table))[:2], True
     if singular:
         notices = [n for n in notices if n.category is not ConvergenceWarning] + [_SINGULAR_NOTICE]
@@ -202,8 +203,8 @@ _SINGULAR_NOTICE = Notice(
     "singular",
     ConvergenceWarning,
     "the resample has no maximum of the likelihood, or one at a nearly singular covariance: its "
-    "draws keep to relations between columns that a few rows happen to obey. Keep alpha='auto', "
-    "or set a larger alpha.",
+    "draws follow relations between columns that a few rows happen to obey. Use alpha='auto', or "
+    "set a larger alpha.",
 )
 
 

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PooledEstimates:
-    """Result of `pool_estimates`; each array has one entry for each quantity.
+    """Result of `pool_estimates`; each array has one entry per estimate.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class PooledEstimates:
     interval : ndarray of shape (n_estimates, 2)
         Confidence interval.
     pvalue : ndarray of shape (n_estimates,)
-        Two-sided p-value of the quantity being 0.
+        Two-sided p-value of the hypothesis that the quantity is 0.
     fraction_missing_information : ndarray of shape (n_estimates,)
-        Fraction of the information about the quantity that was lost with the missing entries.
+        Fraction of the information about the quantity that is lost with the missing entries.
     within_variance, between_variance : ndarray of shape (n_estimates,)
         Mean of the variances, and variance of the estimates over the imputations.
     n_imputations : int
@@ -63,11 +63,11 @@ def pool_estimates(
     estimates : array-like of shape (n_imputations, n_estimates) or (n_imputations,)
         Estimates from each imputed data set.
     variances : array-like of the shape of `estimates`
-        Squared standard errors of these.
+        Their squared standard errors.
     df_complete : float, default=None
         Degrees of freedom that the analysis would have without missing entries, such as
-        n - p of a regression. Then the degrees of freedom are Barnard and Rubin's, which
-        are right for small samples too; None means infinite, which gives Rubin's.
+        n - p of a regression. Then the degrees of freedom are those of Barnard and Rubin, which
+        are also valid for small samples. None means infinite, which gives Rubin's.
     confidence : float, default=0.95
         Level of the intervals.
 
@@ -133,7 +133,7 @@ def pool_estimates(
     pvalue = np.where(error > 0.0, pvalue, np.where(estimate == 0.0, 1.0, 0.0))
     with np.errstate(invalid="ignore"):
         half = student.ppf(0.5 + confidence / 2.0, df) * error
-    # No degrees of freedom are left where the imputations alone decide.
+    # Without any variance within imputations, no degrees of freedom may be left.
     half = np.where(error == 0.0, 0.0, np.where(np.isnan(half), np.inf, half))
     interval = np.stack((estimate - half, estimate + half), axis=1)
     return PooledEstimates(

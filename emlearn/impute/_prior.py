@@ -1,4 +1,4 @@
-"""The prior of one Gaussian: what its pseudo-rows look like, and how many there are."""
+"""The prior of one Gaussian: the shape of its pseudo-rows and their number."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from emlearn.engine import DegenerateModelError, RemainingGain, find_accelerator
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
-# The fits that the choice looks at need no more digits, nats a row, nor iterations.
+# Accuracy (nats per row) and iterations that are enough for the fits behind the choice.
 _TOL = 1e-3
 _MAX_ITER = 20
-# Strength of the first fit, and of the one in which exact relations show.
+# Strength of the first fit, and of the one that reveals exact relations.
 _ONE_ROW = 1.0
 _WEAK = 0.01
-# Where maximum likelihood asked for has no solution.
+# Strength if maximum likelihood is requested and has no solution.
 _NEXT_TO_NONE = 1e-8
-# Smallest eigenvalue of the correlations, times the rows of a pair, above which none can hide.
+# If the smallest eigenvalue of the correlations, times the rows per pair, is larger, there is no
+# exact relation.
 _NO_RELATION = 8.0
 # Fraction of the smallest eigenvalue that pseudo-rows may add without a relevant effect: the
 # regressions of one column on others change by no more than this.
 _NO_MATTER = 0.05
-# Variance across a relation, in variances of the columns: less would cost digits of what the
-# relation does not determine. It is the same for any strength, so that the density across a
-# relation has no say in how many pseudo-rows there are.
+# Variance across a relation, in variances of the columns. Less would cost digits in entries that
+# the relation does not determine. It is the same for any strength, so the density across a
+# relation does not influence the choice of the strength.
 _ACROSS = 1e-10
 
 
@@ -54,7 +55,7 @@ class PriorChoice(NamedTuple):
     prior : CovariancePrior
         The prior, in the units of the data as prepared.
     start : MeanCovariance or None
-        Near the optimum; None if the model's own start is as good.
+        Parameters close to the optimum; None if the model's own start is as good.
     """
 
     prior: CovariancePrior
@@ -67,11 +68,11 @@ class PseudoRows(NamedTuple):
     Attributes
     ----------
     columns : ndarray of shape (n_columns,)
-        Columns of the table that it is about.
+        Columns of the table that the prior is for.
     strength : float
-        Their number.
+        Number of pseudo-rows.
     target, constant : ndarray of shape (n_columns, n_columns)
-        Their covariance, and what is added to their scatter, or None; see `CovariancePrior`.
+        Their covariance, and a matrix added to their scatter (or None); see `CovariancePrior`.
     pairs : float
         Rows that pairs of columns have in common.
     """
@@ -99,12 +100,12 @@ class PseudoRows(NamedTuple):
         return cls(columns, prior.strength, target * unit, constant, pairs)
 
     def for_draws(self) -> Self:
-        """Fewer of them, as draws that are to show what is not known ask for."""
+        """Fewer pseudo-rows, for draws that have to reflect the uncertainty."""
         strength = imputation_strength(self.strength, len(self.columns), self.pairs)
         return self._replace(strength=strength)
 
     def within(self, columns: NDArray[np.intp]) -> Self:
-        """Those of some of the columns."""
+        """The prior of some of the columns."""
         place = np.searchsorted(self.columns, columns)
         here = np.ix_(place, place)
         constant = None if self.constant is None else self.constant[here]
@@ -118,7 +119,7 @@ class PseudoRows(NamedTuple):
 
 
 def next_to_none(table: Floats) -> PseudoRows:
-    """A prior that changes nothing but that a covariance exists."""
+    """A prior so weak that it only makes sure that the covariance exists."""
     columns = summarize_columns(table)
     varying = np.flatnonzero(~columns.constant)
     scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
@@ -127,14 +128,14 @@ def next_to_none(table: Floats) -> PseudoRows:
 
 
 class Shape(NamedTuple):
-    """What pseudo-rows look like.
+    """The shape of pseudo-rows.
 
     Attributes
     ----------
     target : ndarray of shape (n_features,) or (n_features, n_features)
         Their variances, or a covariance that obeys relations.
     constant : ndarray of shape (n_features, n_features), default=None
-        Scatter added, so that such a covariance is not singular.
+        Scatter that is added to keep such a covariance from being singular.
     relations : LinearRelations, default=None
         The relations.
     """
@@ -144,22 +145,22 @@ class Shape(NamedTuple):
     relations: LinearRelations | None = None
 
     def prior(self, strength: float) -> CovariancePrior:
-        """So many pseudo-rows."""
+        """The prior with `strength` pseudo-rows."""
         return CovariancePrior(strength, self.target, constant=self.constant)
 
     def scatter(self, strength: float) -> Array:
-        """Scatter of so many pseudo-rows, as a matrix."""
+        """Scatter of `strength` pseudo-rows, as a matrix."""
         scatter = self.prior(strength).scatter
         assert scatter is not None
         return np.diag(scatter) if scatter.ndim == 1 else scatter
 
     def obeying(self, relations: LinearRelations | None, weight: float) -> Shape:
-        """Pseudo-rows that obey relations, up to what keeps their covariance regular.
+        """Pseudo-rows that obey relations, except for a small variance across them.
 
         Parameters
         ----------
         relations : LinearRelations or None
-            The relations; none change nothing.
+            The relations; None changes nothing.
         weight : float
             Sum of the weights of the rows.
         """
@@ -169,7 +170,7 @@ class Shape(NamedTuple):
         return Shape(relations.project(np.diag(self.target)), constant, relations)
 
     def attract(self, mean: Array, covariance: Array, weight: float) -> tuple[Array, Array]:
-        """Parameters moved to where the relations hold, as far as pseudo-rows let them."""
+        """Parameters moved to where the relations hold, up to the variance across them."""
         if self.relations is None:
             return mean, covariance
         moved = self.relations.move(mean, covariance)
@@ -183,12 +184,12 @@ def choose_prior(
     alpha: Any,
     accelerate: str | None,
 ) -> PriorChoice:
-    """The prior that `alpha` asks for.
+    """The prior for a value of `alpha`.
 
-    Pseudo-rows have the observed variances, and are uncorrelated but for exact relations that
-    all rows obey. Their number, if "auto", is what the likelihood of each row given the others
-    prefers, at estimates that follow from one fit with one pseudo-row; or one, where there are so
-    many rows that it does not matter.
+    Pseudo-rows have the observed variances, and are uncorrelated except for exact relations that
+    all rows obey. With "auto", their number maximizes the likelihood of each row given the others,
+    at estimates that follow from one fit with one pseudo-row. It is one if there are so many rows
+    that it does not matter.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ def choose_prior(
     sample_weight : ndarray of shape (n_samples,), default=None
         Their weights, above 0.
     data : CompressedData
-        The same rows, as `OneGaussian.prepare` made them.
+        The same rows, prepared by `OneGaussian.prepare`.
     alpha : "auto" or float
         Number of pseudo-rows.
     accelerate : str or None
@@ -226,17 +227,17 @@ def choose_prior(
 def pseudo_rows_of_clusters(
     X: Floats, data: CompressedData, strength: float, n_clusters: int, accelerate: str | None
 ) -> Shape:
-    """What the pseudo-rows of K components look like; exact relations hold in each of them.
+    """Shape of the pseudo-rows of K components; exact relations hold in each component.
 
-    Their variances are those of the columns times ``K**(-2 / n_features)``: as wide as K cells of
-    equal volume that share out the space.
+    Their variances are those of the columns times ``K**(-2 / n_features)``, as if the components
+    divided the space into K cells of equal volume.
 
     Parameters
     ----------
     X, data, accelerate : object
         See `choose_prior`.
     strength : float
-        Their number; relations matter only to a prior.
+        Number of pseudo-rows; without any, relations are not looked for.
     n_clusters : int
         K.
     """
@@ -248,16 +249,16 @@ def pseudo_rows_of_clusters(
 
 
 class _Look(NamedTuple):
-    """What a first look at the rows finds: relations, and the fit with one pseudo-row."""
+    """Result of a first look at the rows: relations, and the fit with one pseudo-row."""
 
     relations: LinearRelations | None
     first: MeanCovariance | None
 
 
 def _look(X: Floats, data: CompressedData, accelerate: str | None, *, every: bool) -> _Look:
-    """Look for exact relations, where there may be any.
+    """Look for exact relations, if there can be any.
 
-    The fit with one pseudo-row is made where relations are looked for, or for `every` data.
+    The fit with one pseudo-row is made if relations are looked for, or with `every`.
     """
     independent = surely_independent(X, data.scaling)
     if independent and not every:
@@ -272,7 +273,7 @@ def _look(X: Floats, data: CompressedData, accelerate: str | None, *, every: boo
 
 
 def _quick(data: CompressedData, accelerate: str | None) -> Any:
-    """A function that fits with a prior, to a few digits, from a start or from the model's own."""
+    """A function that fits with a prior to low accuracy, from a given or the default start."""
     accelerator = find_accelerator(accelerate)
 
     def fit(prior: CovariancePrior, start: MeanCovariance | None) -> MeanCovariance:
@@ -307,7 +308,7 @@ def _best_strength(
 ) -> tuple[float, MeanCovariance]:
     """Strength of the highest leave-one-out likelihood, and the estimate with it.
 
-    The expected scatter changes little with the strength, so that of one fit does for all.
+    The expected scatter changes little with the strength, so one fit is enough for all.
     """
     weight = data.weight
     scatter = (weight + _ONE_ROW) * fitted.covariance - shape.scatter(_ONE_ROW)

@@ -1,4 +1,4 @@
-"""The published parameters are the model: read when used, set, or given without a fit."""
+"""The published parameters are the model: they can be set, or given without a fit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from emlearn.impute._known import Known, known_factors, known_gaussian, read_wei
 Array = NDArray[np.float64]
 
 NOT_FITTED = (
-    "This %(name)s instance is not fitted yet: call 'fit', or make one of known parameters with "
-    "'from_parameters'."
+    "This %(name)s instance is not fitted yet: call 'fit', or create one from known parameters "
+    "with 'from_parameters'."
 )
 
 
 class PublishedModel(BaseEstimator):
-    """A model of Gaussians that is nothing but its published parameters."""
+    """A model of Gaussians that consists of its published parameters only."""
 
     @classmethod
     def from_parameters(
@@ -38,7 +38,7 @@ class PublishedModel(BaseEstimator):
         feature_names: Any = None,
         **hyperparameters: Any,
     ) -> Self:
-        """An imputer whose model is known, without a fit.
+        """Create an imputer from known parameters, without a fit.
 
         Parameters
         ----------
@@ -48,27 +48,27 @@ class PublishedModel(BaseEstimator):
 (n_features, n_features), default=None
             Covariances of the components. A column of variance 0 is constant.
         weights : array-like of shape (n_components,), default=None
-            Weights of the components; None means equal ones.
+            Weights of the components; None means equal weights.
         loadings : array-like of shape (n_features, n_factors), default=None
-            Loadings of a factor analysis, in the place of `covariances`.
+            Loadings of a factor analysis, instead of `covariances`.
         noise_variances : array-like of shape (n_features,), default=None
             Its noise variances.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the columns.
         **hyperparameters
-            Of the imputer; `n_components` and `n_factors` follow from the parameters. With
-            `add_indicator` each column has an indicator.
+            Hyperparameters of the imputer; `n_components` and `n_factors` follow from the
+            parameters. With `add_indicator`, each column has an indicator.
 
         Returns
         -------
         imputer : MissingDataImputerEM
-            Ready to transform and score rows. What tells of a fit, such as `converged_`, is
-            not set.
+            An imputer that can transform and score rows. Attributes that describe a fit, such
+            as `converged_`, are not set.
 
         Raises
         ------
         ValueError
-            If the parameters are no model, or a hyperparameter is invalid.
+            If a parameter or a hyperparameter is invalid.
 
         Examples
         --------
@@ -82,7 +82,7 @@ class PublishedModel(BaseEstimator):
         factors = loadings is not None or noise_variances is not None
         if factors == (covariances is not None) or (loadings is None) != (noise_variances is None):
             raise ValueError(
-                "Either covariances, or loadings and noise_variances, must be given with means."
+                "Give either covariances, or both loadings and noise_variances, with means."
             )
         centers = np.atleast_2d(as_numbers(means, "means"))
         imputer = cls(**{"n_components": len(centers), **hyperparameters})
@@ -101,11 +101,13 @@ class PublishedModel(BaseEstimator):
         return imputer
 
     def _adopt(self, n_features: int, names: Any) -> None:
-        """Stand as fitted to columns of which the parameters are set; refuse what is no model."""
+        """Set what a fit would set besides the parameters, and check the parameters."""
         validate_params(self)
         check_marker(self.missing_values, type(self).__name__)
         if self.n_components != len(self.means_):
-            raise ValueError(f"n_components={self.n_components} contradicts means.")
+            raise ValueError(
+                f"n_components={self.n_components}, but means has {len(self.means_)} rows."
+            )
         self.n_features_in_ = n_features
         if n_features == 0:
             raise ValueError("means must have at least one column.")
@@ -133,8 +135,9 @@ class PublishedModel(BaseEstimator):
         factors = hasattr(self, "loadings_")
         if factors != hasattr(self, "noise_variances_") or factors == hasattr(self, "_covariances"):
             raise ValueError(
-                "A model has either covariances_, or loadings_ and noise_variances_, but those of "
-                "this imputer are mixed up: make one by MissingDataImputerEM.from_parameters."
+                "A model has either covariances_, or both loadings_ and noise_variances_, but this "
+                "imputer has a mixture of these. Create one with "
+                "MissingDataImputerEM.from_parameters."
             )
         if factors:
             known = known_factors(self.means_, self.loadings_, self.noise_variances_)
@@ -144,8 +147,8 @@ class PublishedModel(BaseEstimator):
         if known.constants.size != self._kept.size:
             raise ValueError(
                 f"means_ has {known.constants.size} columns, but the output of this imputer has "
-                f"{self._kept.size}; MissingDataImputerEM.from_parameters makes a model of "
-                "other columns."
+                f"{self._kept.size}. For other columns, create a model with "
+                "MissingDataImputerEM.from_parameters."
             )
         return known
 
@@ -162,8 +165,8 @@ class PublishedModel(BaseEstimator):
     def covariances_(self, covariances: Any) -> None:
         if hasattr(self, "loadings_"):
             raise AttributeError(
-                "covariances_ of a factor analysis follows from loadings_ and "
-                "noise_variances_: set these."
+                "covariances_ of a factor analysis follows from loadings_ and noise_variances_: "
+                "set these instead."
             )
         self._covariances = np.array(covariances, dtype=np.float64)
 
@@ -185,6 +188,6 @@ class PublishedModel(BaseEstimator):
 
 
 def _read_only(array: Array) -> Array:
-    """An array that follows from others, so that to change it would change nothing."""
+    """An array that is read-only, because it follows from others and cannot be changed."""
     array.setflags(write=False)
     return array

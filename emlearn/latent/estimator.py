@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
-from emlearn._compat import Interval, StrOptions
+from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import check_responsibilities, read_labels
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
@@ -247,6 +247,7 @@ class LabelEstimator(EMEstimator):
     ) -> Self:
         """An estimator with these attributes, without a fit."""
         model = cls(**hyperparameters)
+        validate_params(model)
         for name, value in attributes.items():
             setattr(model, name, np.array(value))
         copies: Any = component_params

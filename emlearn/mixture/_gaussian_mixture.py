@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emlearn._compat import Interval, StrOptions
+from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import as_numbers, check_responsibilities, read_table
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
@@ -402,9 +402,10 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         >>> mixture.predict([[1.0], [8.0]])
         array([0, 1])
         """
-        means = np.asarray(means, np.float64)
+        means = as_numbers(means, "means").copy()
         mixture = cls(len(np.atleast_1d(means)), covariance_type=covariance_type, **hyperparameters)
-        mixture.weights_ = np.asarray(weights, np.float64)
+        validate_params(mixture)
+        mixture.weights_ = as_numbers(weights, "weights").copy()
         mixture.means_ = means
         if means.ndim != 2:
             raise ValueError(

@@ -131,11 +131,11 @@ def test_kinds_of_lengths():
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ([10, 5], r"add up to 15, but X has 30 rows\. Each row has to belong to one sequence\.$"),
+        ([10, 5], r"add up to 15, but X has 30 rows\. Each row must belong to one sequence\.$"),
         ([10, 5, 16], "add up to 31, but X has 30 rows.*cross-validation"),
-        ([30, 0], "that of sequence 1 is 0"),
-        ([np.inf], "that of sequence 0 is inf"),
-        ([29.5, 0.5], "that of sequence 0 is 29.5"),
+        ([30, 0], "sequence 1 has length 0"),
+        ([np.inf], "sequence 0 has length inf"),
+        ([29.5, 0.5], "sequence 0 has length 29.5"),
         (30, "lengths must be a list"),
         (["30"], "lengths must be a list"),
         ([], "lengths must be a list"),

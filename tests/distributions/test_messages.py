@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM, MissingDataImputerEM
 from emlearn.distributions import (
@@ -229,3 +230,18 @@ def test_documents_that_are_too_long_to_draw():
 def test_settings_of_a_mixture(settings, message):
     with pytest.raises(ValueError, match=message):
         Mixture(**settings)
+
+
+@pytest.mark.parametrize("family", ["poisson", "multinomial"])
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+def test_counts_beyond_what_can_be_computed(cls, family):
+    model = cls(2, family=family, random_state=0).fit(np.arange(20.0).reshape(10, 2))
+    assert np.isfinite(model.score([[1e300, 1e300]] * 3))
+    with pytest.raises(ValueError, match=r"1e\+308 in row 1, column 0.*at most 1e\+300"):
+        model.score([[1.0, 2.0], [1e308, 1e308]])
+
+
+def test_counts_beyond_what_can_be_computed_in_sparse_rows():
+    model = FiniteMixtureEM(2, family="multinomial", random_state=0).fit([[1.0, 2.0], [3.0, 0.0]])
+    with pytest.raises(ValueError, match=r"1e\+308 in row 0, column 1.*at most 1e\+300"):
+        model.score(csr_array([[0.0, 1e308]]))

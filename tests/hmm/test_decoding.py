@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emlearn import HiddenMarkovEM
-from emlearn.distributions import Poisson
+from emlearn.distributions import Gaussian, Mixture, Poisson
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,13 @@ def test_counts_that_were_never_seen_have_a_density():
     model = HiddenMarkovEM(2, family=Poisson(), random_state=0).fit(X)
     assert np.isfinite(model.score(np.array([[0.0], [60.0], [3.0]])))
     assert np.isfinite(model.predict_proba(np.array([[0.0], [1000.0]]))).all()
+
+
+def test_probabilities_of_rows_far_out_add_up():
+    """Beside densities of 1e292 nats, the transitions are lost in rounding."""
+    rng = np.random.default_rng(5)
+    X = np.r_[rng.normal(0.0, 1.0, (100, 2)), rng.normal(4.0, 1.0, (100, 2))]
+    for family in (Gaussian(), Mixture(Gaussian(), 2)):
+        model = HiddenMarkovEM(2, family=family, random_state=0).fit(X)
+        found = model.predict_proba([[1e160, 0.0], [0.0, 1e300], [-1e300, 1e300]])
+        np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-12)

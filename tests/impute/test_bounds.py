@@ -50,7 +50,7 @@ def test_forms(bounds, low, high):
         ((0, [[1, 2]]), "one upper bound for each"),
         ((1, 0), "column 'a'.*must be below"),
         ((1, 1), "must be below"),
-        ({"c": (0, 1)}, r"no column 'c'; there are \['a', 'b'\]"),
+        ({"c": (0, 1)}, r"no column 'c'; the columns are \['a', 'b'\]"),
         ({5: (0, 1)}, "no column 5; there are 2"),
         ({-1: (0, 1)}, "no column -1"),
         ({True: (0, 1)}, "no column True"),

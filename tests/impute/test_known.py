@@ -98,7 +98,7 @@ def set_to(name, value):
         (set_to("covariances_", [[[1.0, 0.5], [0.2, 1.0]]]), "symmetric"),
         (set_to("covariances_", [[[1.0, 2.0], [2.0, 1.0]]]), "positive definite"),
         (set_to("covariances_", [[[1.0, 0.0], [0.0, -1.0]]]), "variance of column 1"),
-        (set_to("covariances_", [[[1.0, 0.5], [0.5, 0.0]]]), "covariances that are not 0"),
+        (set_to("covariances_", [[[1.0, 0.5], [0.5, 0.0]]]), "covariances other than 0"),
         (set_to("loadings_", [[1.0], [1.0]]), "noise_variances_"),
     ],
 )
@@ -123,7 +123,7 @@ def test_what_follows_from_others_cannot_be_set():
     with pytest.raises(ValueError, match="read-only"):
         factors.covariances_[0] = 0.0
     factors.noise_variances_[0] = 0.0
-    with pytest.raises(ValueError, match="noise_variances_: that of column 0"):
+    with pytest.raises(ValueError, match="noise_variances_: the value of column 0"):
         factors.transform([[1.0, nan]])
     factors.fit(holes(d=2)).set_params(n_factors=None).fit(holes(d=2))
     assert not hasattr(factors, "loadings_")
@@ -152,19 +152,22 @@ def test_constant_columns_and_names():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"means": [0.0]}, "Either covariances"),
-        ({"means": [0.0], "covariances": [[1.0]], "loadings": [[1.0]]}, "Either covariances"),
-        ({"means": [0.0], "loadings": [[1.0]]}, "Either covariances"),
+        ({"means": [0.0]}, "[Ee]ither covariances"),
+        ({"means": [0.0], "covariances": [[1.0]], "loadings": [[1.0]]}, "[Ee]ither covariances"),
+        ({"means": [0.0], "loadings": [[1.0]]}, "[Ee]ither covariances"),
         ({"means": "x", "covariances": [[1.0]]}, "means"),
         ({"means": [0.0], "covariances": [[1.0]], "alpha": -1}, "alpha"),
-        ({"means": [0.0], "covariances": [[1.0]], "n_components": 2}, "n_components=2 contradicts"),
+        (
+            {"means": [0.0], "covariances": [[1.0]], "n_components": 2},
+            "n_components=2, but means has",
+        ),
         ({"means": [0.0], "covariances": [[1.0]], "feature_names": ["a", "b"]}, "feature_names"),
         ({"means": [0.0], "covariances": [[1.0]], "feature_names": [3]}, "different strings"),
         ({"means": [0, 0], "covariances": np.eye(2), "feature_names": "aa"}, "different strings"),
         ({"means": [], "covariances": np.empty((0, 0))}, "at least one column"),
         ({"means": [0.0], "covariances": [[1.0]], "bounds": {3: (0, 1)}}, "no column 3"),
         ({"means": [0.0], "covariances": [[1.0]], "weights": [2.0]}, "sum to 1"),
-        ({"means": [[0.0], [1.0]], "loadings": [[1.0]], "noise_variances": [1.0]}, "go together"),
+        ({"means": [[0.0], [1.0]], "loadings": [[1.0]], "noise_variances": [1.0]}, "are required"),
     ],
 )
 def test_from_parameters_refuses(arguments, message):

@@ -382,13 +382,13 @@ def test_weights_that_the_prior_outweighs():
     rng = np.random.default_rng(0)
     X, _ = punch(rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=200), 0.2)
     X = X[~np.isnan(X).all(axis=1)]
-    share = np.full(len(X), 1.0 / len(X))
+    weight = np.full(len(X), 1.0 / len(X))
     for options in ({"alpha": 1}, {}, {"n_components": 2, "random_state": 0}, {"n_factors": 1}):
         with pytest.warns(UserWarning, match="Weights are numbers of copies") as caught:
-            MissingDataImputerEM(**options, max_iter=5000).fit(X, sample_weight=share)
-        assert any("add up to 1, beside which" in str(w.message) for w in caught)
+            MissingDataImputerEM(**options, max_iter=5000).fit(X, sample_weight=weight)
+        assert any("sum to 1, and the prior" in str(w.message) for w in caught)
     ones = silent(MissingDataImputerEM(alpha=0, tol=1e-12), X)
-    shares = silent(MissingDataImputerEM(alpha=0, tol=1e-12), X, sample_weight=share)
+    shares = silent(MissingDataImputerEM(alpha=0, tol=1e-12), X, sample_weight=weight)
     assert_allclose(shares.covariance_, ones.covariance_, rtol=1e-6)
     silent(MissingDataImputerEM(), X, sample_weight=np.full(len(X), 0.6))
     silent(MissingDataImputerEM(), X, sample_weight=np.full(len(X), 3.0))

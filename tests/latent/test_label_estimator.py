@@ -379,3 +379,9 @@ def test_the_memory_of_what_is_set_does_not_matter(cls, X):
         for given in (array[..., ::-1].copy()[..., ::-1], np.asfortranarray(array), raw):
             setattr(model, name, given)
             assert model.score(X) == plain.score(X)
+
+
+@BOTH
+def test_hyperparameters_beside_known_parameters_are_checked(cls):
+    with pytest.raises(ValueError, match=f"'tol' parameter of {cls.__name__}"):
+        known(cls, tol=-1.0)

@@ -459,3 +459,17 @@ def test_weights_of_another_shape_are_refused():
         mixture.weights_ = value
         with pytest.raises(ValueError, match=r"weights_ must have shape \(n_components,\)"):
             mixture.score([[0.0]])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"covariance_type": "round"}, "'covariance_type' parameter of GaussianMixtureEM"),
+        ({"means": "high"}, "'means' must be an array of numbers"),
+        ({"weights": "a"}, "'weights' must be an array of numbers"),
+    ],
+)
+def test_known_parameters_are_refused_by_name(wrong, message):
+    given = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]], **wrong}
+    with pytest.raises(ValueError, match=message):
+        GaussianMixtureEM.from_parameters(**given)

@@ -65,7 +65,7 @@ class CovariancePrior(NamedTuple):
     def estimate(
         self, structure: CovarianceStructure, statistics: GaussianStatistics, before: Array
     ) -> tuple[Array, Array]:
-        """M-step: how far the means move, and the covariances.
+        """M-step: the shifts of the means, and the covariances.
 
         Parameters
         ----------
@@ -74,8 +74,8 @@ class CovariancePrior(NamedTuple):
         statistics : GaussianStatistics
             Statistics about the means.
         before : ndarray
-            Covariances at which they were taken, which a component without rows keeps where
-            there are no pseudo-rows.
+            Covariances at which the statistics were computed. Without pseudo-rows, a component
+            without rows keeps its covariance.
 
         Returns
         -------

@@ -1,10 +1,10 @@
-"""Rows as Gaussian components read them: complete ones, and those with missing entries.
+"""Rows in the form that Gaussian components read: complete rows and rows with missing entries.
 
 Complete rows go through the forms of `emlearn.distributions.gaussian.forms` as they are. Rows
 with missing entries are sorted by what they lack. Those that lack few entries go through the
 compiled kernels in the precision form; the others, and all without compiled kernels, through
-`emlearn.distributions.gaussian.incomplete.conditioning`. A row with nothing observed says
-nothing and is in neither part.
+`emlearn.distributions.gaussian.incomplete.conditioning`. A row without any observed entry
+contains no information and is in neither part.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class GaussianRows:
 
 
 def find_missing(X: Array) -> NDArray[np.bool_] | None:
-    """Where entries are missing; None if none is."""
+    """Mask of the missing entries; None if there are none."""
     # A sum is a single pass, and NaN if any entry is.
     with np.errstate(over="ignore", invalid="ignore"):
         may_have = np.isnan(X.sum())

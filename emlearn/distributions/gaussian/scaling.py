@@ -1,4 +1,4 @@
-"""Center and scale of each column, estimated from what is observed of it."""
+"""Center and scale of each column, estimated from its observed values."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class ColumnScaling(_Units):
 
 
 class ColumnSummary(NamedTuple):
-    """What is observed of each column.
+    """Summary of the observed values of each column.
 
     Attributes
     ----------

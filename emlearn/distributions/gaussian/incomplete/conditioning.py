@@ -1,4 +1,4 @@
-"""What the observed entries of rows say about the missing ones, under one Gaussian.
+"""The distribution of missing entries given the observed ones, under one Gaussian.
 
 With the precision K = inv(Sigma) and a row that lacks the columns m,
 
@@ -214,7 +214,7 @@ def filled_deviation(block: RowBlock, deviation: Array, component: Component) ->
 
 
 def log_densities(block: RowBlock, component: Component, rows: Conditioned) -> Array:
-    """Log-density of what is observed of each row."""
+    """Log-density of the observed entries of each row."""
     level = block.per_row(block.constants - 0.5 * rows.log_det)
     distance = squared_distances(block, component, rows)
     density: Array = level * block.sqrt_weight**2 - 0.5 * distance
@@ -222,7 +222,7 @@ def log_densities(block: RowBlock, component: Component, rows: Conditioned) -> A
 
 
 def squared_distances(block: RowBlock, component: Component, rows: Conditioned) -> Array:
-    """Squared distance of what is observed of each row from the mean, times its weight."""
+    """Squared distance of the observed entries of each row from the mean, times its weight."""
     n = block.n_precision
     # Squares of whitened rows keep their digits where the precision form of the distance,
     # a difference of large numbers for a nearly singular covariance, does not.

@@ -29,7 +29,7 @@ Floats = NDArray[np.floating]
 
 
 class ConditionalFactors(NamedTuple):
-    """A factor analysis given what is observed of rows.
+    """A factor analysis, conditioned on the observed entries of rows.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class ConditionalFactors(NamedTuple):
         return self.params.noise * self.scaling.scale**2
 
     def log_density(self, X: Floats) -> Array:
-        """Log-density of what is observed of each row, in the units of the data."""
+        """Log-density of the observed entries of each row, in the units of the data."""
         everything = np.arange(X.shape[0])
         parts = [
             infer_block(block, self.precomputed).log_density

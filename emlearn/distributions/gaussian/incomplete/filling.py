@@ -42,7 +42,7 @@ _SLAB_ENTRIES = 1 << 21
 
 
 class ConditionalGaussians(NamedTuple):
-    """A mixture of Gaussians given what is observed of rows.
+    """A mixture of Gaussians, conditioned on the observed entries of rows.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class ConditionalGaussians(NamedTuple):
         return covariances * scale[:, None] * scale
 
     def log_density(self, X: Floats) -> Array:
-        """Log-density of what is observed of each row, in the units of the data."""
+        """Log-density of the observed entries of each row, in the units of the data."""
         density = np.zeros(X.shape[0])
 
         def evaluate(block: RowBlock) -> None:
@@ -208,7 +208,7 @@ class ConditionalGaussians(NamedTuple):
             [log_densities(block, p, r) for p, r in zip(self.components, rows, strict=True)]
         )
         joint += self.log_weights[:, None]
-        # A row so far out that its distance overflows says nothing about its component.
+        # If the distance of a row overflows, it contains no information about its component.
         joint[:, ~np.isfinite(joint).all(axis=0)] = self.log_weights[:, None]
         joint -= np.logaddexp.reduce(joint)
         return rows, np.exp(joint)

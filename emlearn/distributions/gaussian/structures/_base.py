@@ -1,4 +1,4 @@
-"""What a covariance structure has to offer to the kernels and to the M-step.
+"""The contract of a covariance structure with the kernels and the M-step.
 
 Blocks of data are features-major: `x` has shape (n_features, n_rows), so that a row of
 the array is one feature and every operation runs along contiguous memory.
@@ -43,11 +43,11 @@ class CovarianceStructure(ABC):
     """One way to constrain the covariances of K Gaussian components in d dimensions."""
 
     name: str
-    #: Whether the model keeps its form when each column has a scale of its own.
+    #: Whether the model keeps its form if each column is rescaled separately.
     scales_by_column: bool = True
     #: Whether features are independent within a component.
     is_diagonal: bool = False
-    #: Whether all components have one covariance, of which the array holds one only.
+    #: Whether all components have the same covariance, which the array holds only once.
     is_shared: bool = False
 
     @abstractmethod
@@ -112,7 +112,7 @@ class CovarianceStructure(ABC):
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, where components not `nonempty` keep their covariance `before`."""
+        """As `estimate`, but components that are not `nonempty` keep the covariance `before`."""
         covariances = before.copy()
         covariances[nonempty] = self.estimate(
             weight[nonempty], shift[nonempty], second[nonempty], ridge
@@ -136,7 +136,7 @@ class CovarianceStructure(ABC):
         n_features : int
             Number of features.
         floor : float
-            Smallest standard deviation that can be told from rounding.
+            Smallest standard deviation that can be distinguished from rounding errors.
 
         Raises
         ------
@@ -196,12 +196,11 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def to_vector(self, covariances: Array) -> Array:
-        """Coordinates in which an accelerator may take steps.
+        """Coordinates in which accelerators take steps.
 
-        Together with `from_vector` they are a chart of the covariances that this
-        structure allows: whatever the vector, `from_vector` leads to such covariances or
-        raises. They are chosen such that the path of EM is nearly straight in them. There
-        may be more coordinates than free parameters.
+        For any vector, `from_vector` returns covariances that this structure allows, or raises
+        an error. In good coordinates the path of EM is nearly straight. There can be more
+        coordinates than free parameters.
         """
 
     @abstractmethod
@@ -211,15 +210,14 @@ class CovarianceStructure(ABC):
         Parameters
         ----------
         vector : ndarray of shape (n_coordinates,)
-            Coordinates; `to_vector` made them, or a step from there.
+            Coordinates from `to_vector`, or from an extrapolation of these.
         like : ndarray
             Covariances of the same number of components and features, for their shape.
 
         Raises
         ------
         DegenerateModelError
-            If the vector stands for no covariances: if it is not finite, or a matrix is
-            not positive definite.
+            If the vector is not finite, or a matrix is not positive definite.
         """
 
     @abstractmethod
@@ -238,11 +236,11 @@ class CovarianceStructure(ABC):
     def factor_from_cholesky(
         self, precision_cholesky: Array, shape: tuple[int, int]
     ) -> CovarianceFactor:
-        """The factor of K components in d dimensions from precision factors alone."""
+        """The factorization of K covariances in d dimensions from their `precision_cholesky`."""
 
     @abstractmethod
     def conditional_deviation(self, precision_cholesky: Array, shape: tuple[int, int]) -> Array:
-        """Standard deviations (K, d) of each feature given the others, or about that."""
+        """Approximate standard deviations (K, d) of each feature given the others."""
 
     @abstractmethod
     def covariance_from_precision(self, precision: Array, n_features: int) -> Array:
@@ -260,10 +258,10 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def covariance_cholesky(self, precision_cholesky: Array, k: int, n_features: int) -> Array:
-        """A matrix R with R R' = Sigma_k, such that mean + R z is a draw if z is standard.
+        """A matrix R with R R' = Sigma_k: mean + R z is a draw if z is standard normal.
 
-        It is made of the precision factor, which is triangular and so always has an
-        inverse, where rounding may leave a covariance without a factor.
+        It is the transposed inverse of the Cholesky factor of the precision, which always exists;
+        after rounding, a covariance may have no Cholesky factor.
         """
 
 
@@ -300,7 +298,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
     except np.linalg.LinAlgError:
         raise _first_singular(covariances, tied) from None
     # A pivot is the standard deviation of a feature given the ones before it.
-    # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
+    # Before numpy 2, the last bit of logarithms of a strided view depends on addresses.
     pivots = np.diagonal(lower, axis1=1, axis2=2).copy()
     margin = np.square(pivots)
     margin -= 8.0 * d * _EPS * np.diagonal(covariances, axis1=1, axis2=2)
@@ -309,7 +307,7 @@ def cholesky_factor(covariances: Array, floor: float, tied: bool = False) -> Cov
         raise singular(None if tied else component)
     precision_cholesky = np.empty_like(lower)
     for k in range(n):
-        # The inverse of a triangle is one, to the last zero, and takes a third of the time.
+        # The inverse is exactly triangular, and takes a third of the time of a general one.
         precision_cholesky[k] = lapack.dtrtri(lower[k].T)[0]
     return CovarianceFactor(
         precision_cholesky,

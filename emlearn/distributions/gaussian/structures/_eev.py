@@ -1,4 +1,4 @@
-"""Ellipsoids of one volume and shape, each with an orientation of its own."""
+"""Ellipsoids of equal volume and shape, each with its own orientation."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from emlearn.distributions.gaussian.structures._full import (
     to_triangles,
 )
 
-# Relative difference of eigenvalues up to which they are the same.
+# Eigenvalues are equal up to this relative difference.
 _SAME = 1e-6
 
 
 class RotatedCovariance(FullCovariance):
     """Sigma_k = D_k C D_k', with C diagonal: shape (n_components, n_features, n_features).
 
-    The eigenvalues C, in ascending order, are those of all components; the eigenvectors
-    D_k are their own. This is EEV of mclust: equal volume, equal shape, variable
-    orientation. The model changes its form where columns are given other scales.
+    All components have the same eigenvalues C, in ascending order; each has its own
+    eigenvectors D_k. This is EEV of mclust: equal volume, equal shape, variable orientation.
+    The model changes its form if columns are rescaled.
 
     In the M-step D_k are the eigenvectors of the scatter of component k, and C is the sum
     of the eigenvalues of all scatters divided by the sum of the weights [1]_. (A component
@@ -58,7 +58,7 @@ class RotatedCovariance(FullCovariance):
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, where components not `nonempty` keep their orientation only."""
+        """As `estimate`, but components that are not `nonempty` keep only their orientation."""
         scatters = _scatters(weight, shift, second, ridge)
         values, vectors = np.linalg.eigh(np.where(nonempty[:, None, None], scatters, before))
         return _compose(vectors, values[nonempty].sum(axis=0) / weight[nonempty].sum())
@@ -101,6 +101,6 @@ def _scatters(weight: Array, shift: Array, second: Array, ridge: Array) -> Array
 
 
 def _compose(vectors: Array, values: Array) -> Array:
-    """Symmetric matrices with eigenvectors of their own and the same eigenvalues."""
+    """Symmetric matrices with the given eigenvectors and common eigenvalues."""
     matrices: Array = (vectors * values) @ vectors.transpose(0, 2, 1)
     return 0.5 * (matrices + matrices.transpose(0, 2, 1))

@@ -1,4 +1,4 @@
-"""A covariance matrix of its own for each component."""
+"""A separate covariance matrix for each component."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emlearn.distributions.gaussian.structures._base import (
 
 @cache
 def _packing(n_features: int) -> tuple[Array, Array, Array]:
-    """Flat indices of the upper triangle, their coefficients, and the way back."""
+    """Flat indices of the upper triangle, their coefficients, and the inverse mapping."""
     rows, columns = np.triu_indices(n_features)
     coefficient = np.where(rows == columns, -0.5, -1.0)
     position = np.empty((n_features, n_features), dtype=np.intp)
@@ -30,13 +30,13 @@ def _packing(n_features: int) -> tuple[Array, Array, Array]:
 
 @cache
 def _lengths(n_features: int) -> Array:
-    """Factors of the entries of a triangle, such that its norm is that of the matrix."""
+    """Factors of the entries of a triangle that give it the norm of the matrix."""
     lengths: Array = np.sqrt(-2.0 * _packing(n_features)[1])
     return lengths
 
 
 def to_triangles(matrices: Array) -> Array:
-    """Triangles of symmetric matrices, of the norm of the matrices."""
+    """Triangles of symmetric matrices, scaled to the norm of the matrices."""
     n_features = matrices.shape[-1]
     entries = matrices.reshape(-1, n_features**2).take(_packing(n_features)[0], axis=1)
     vector: Array = entries * _lengths(n_features)
