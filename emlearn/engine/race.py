@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,7 +209,7 @@ def _run(
 def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
     """Starts; of large data, those that are best on random parts of them, nested."""
     model, data, plan = runner.model, runner.data, runner.plan
-    found = iter(model.candidates(data, rng, plan.n_candidates))
+    found = iter(model.candidates(data, rng, max(plan.n_candidates, plan.n_large)))
     first = next(found, None)
     if first is None:
         return
@@ -221,11 +222,9 @@ def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
             parts.append((heat, part))
     if not parts:
         yield first
-        yield from found
+        yield from islice(found, plan.n_candidates - 1)
         return
-    starts = [first, *found]
-    if plan.n_large > len(starts) > 1:
-        starts.extend(model.candidates(data, rng, plan.n_large - len(starts)))
+    starts = [first, *islice(found, plan.n_large - 1)]
     for heat, part in reversed(parts):
         starts = runner.heat(heat, part, starts)
     yield from starts
