@@ -130,7 +130,7 @@ def test_starts_that_fail_are_left_out_and_if_all_fail_it_is_said_why(X):
     found = run_race(model, model.prepare(Observations(X)))
     assert found.best.status is Status.FAILED
     assert found.best.message == "no M-step today"
-    with pytest.raises(ValueError, match="cannot be fitted: .*singular"):
+    with pytest.raises(ValueError, match=r"cannot be fitted: .*singular"):
         GaussianMixtureEM(2, reg_covar=0).fit(np.zeros((10, 2)))
 
 
