@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+import emlearn
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
 from emlearn.engine import EMEstimator, LatentVariableModel, StatisticalGain
 from emlearn.engine.convergence import Trace
@@ -363,10 +365,14 @@ INTERRUPTED = """
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_interruption_ends_all_workers(backend):
-    script = textwrap.dedent(INTERRUPTED)
+def test_interruption_ends_all_workers(backend, tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(textwrap.dedent(INTERRUPTED))
+    # The package that is tested here, wherever it was imported from.
+    env = {**os.environ, "PYTHONPATH": str(Path(emlearn.__file__).parents[1])}
     found = subprocess.run(
-        [sys.executable, "-c", script, backend], capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, str(script), backend],
+        capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path,
+    )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "quiet" in found.stdout
