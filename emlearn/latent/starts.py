@@ -133,7 +133,7 @@ class CallableStart:
 # ---- rows that are points ---------------------------------------------------------------
 
 
-def _sample_points(
+def sample_points(
     model: LabelModel, data: LabelData, rng: np.random.Generator
 ) -> tuple[Index, Array, Array]:
     """Distinct rows, weights and points, in an order that does not depend on the units."""
@@ -149,7 +149,7 @@ class RandomPointsStart:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
-        rows, weight, _ = _sample_points(model, data, rng)
+        rows, weight, _ = sample_points(model, data, rng)
         responsibilities = rng.exponential(size=(model.n_components, len(rows)))
         responsibilities /= responsibilities.sum(axis=0)
         if data.labels is not None:
@@ -171,7 +171,7 @@ class NearestStart:
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
-        rows, weight, points = _sample_points(model, data, rng)
+        rows, weight, points = sample_points(model, data, rng)
         K = model.n_components
         size = min(K, len(points))
         labels = nearest(points, self.centers(points, weight, size, rng))
@@ -229,14 +229,28 @@ def random_rows(points: Array, weight: Array, n: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class NearestToMeans:
-    """Each row is assigned to the nearest of the given means, in the units of the data."""
+    """Each row is assigned to the nearest of the given means, in the units of the data.
+
+    A mean that is nearest to no row, or equal to another, shares the rows closest to it with
+    their own components. Otherwise its component would start without rows and stay so.
+    """
 
     means: Array
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
         centers = model.family.points(self.means, data.column_spec)
-        return NearestStart(lambda *_: centers)(model, data, rng)
+        rows, weight, points = sample_points(model, data, rng)
+        K, d = centers.shape
+        labels = nearest(points, centers)
+        responsibilities = (labels == np.arange(K)[:, None]).astype(np.float64)
+        n_shared = min(max(d + 2, len(points) // (2 * K)), len(points))
+        for k in np.flatnonzero(~responsibilities.any(axis=1)):
+            distance = np.square(points - centers[k]).sum(axis=1)
+            closest = np.argsort(distance, kind="stable")[:n_shared]
+            responsibilities[:, closest] *= 0.5
+            responsibilities[k, closest] = 0.5
+        return start_from(model, data, responsibilities, rng, rows, weight)
 
 
 #: Starts for any family.

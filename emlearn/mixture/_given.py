@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._warnings import warn_user
 from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureParams
-from emlearn.latent.starts import Initializer
+from emlearn.latent.starts import Initializer, nearest, sample_points
 
 Array = NDArray[Any]
 
@@ -34,14 +35,37 @@ class GivenParameters:
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
         family, spec = model.family, data.column_spec
-        weights, public = self.weights, {}
-        if weights is None or self.means is None or self.covariances is None:
+        weights, means, public = self.weights, self.means, {}
+        unreached = np.zeros(0, np.intp) if means is None else _unreached(model, data, means, rng)
+        if weights is None or means is None or self.covariances is None or unreached.size:
             drawn = self.others(model, data, rng)
             weights = drawn.law.weights if weights is None else weights
             public = family.to_public(drawn.components, spec)
-        if self.means is not None:
-            public["mean"] = self.means
+        if means is not None:
+            if unreached.size:
+                means = means.copy()
+                means[unreached] = public["mean"][unreached]
+                warn_user(
+                    f"No row is nearest to means_init{unreached.tolist()}, so EM would give these "
+                    "components no rows. They start at the rows closest to these means instead.",
+                    UserWarning,
+                )
+            public["mean"] = means
         if self.covariances is not None:
             public["covariance"] = self.covariances
         components = family.from_public(public, spec)
         return LabelParams(MixtureParams(weights), components, spec)
+
+
+def _unreached(
+    model: LabelModel, data: LabelData, means: Array, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Means that are farther from every row than another mean is, and equal to none."""
+    centers = model.family.points(means, data.column_spec)
+    _, _, points = sample_points(model, data, rng)
+    reached = np.zeros(len(centers), bool)
+    reached[nearest(points, centers)] = True
+    copies = np.array(
+        [(centers[:k] == center).all(axis=1).any() for k, center in enumerate(centers)]
+    )
+    return np.flatnonzero(~reached & ~copies)

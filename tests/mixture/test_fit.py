@@ -473,3 +473,17 @@ def test_known_parameters_are_refused_by_name(wrong, message):
     given = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]], **wrong}
     with pytest.raises(ValueError, match=message):
         GaussianMixtureEM.from_parameters(**given)
+
+
+def test_means_that_no_row_is_nearest_to():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + 6.0]
+    with pytest.warns(UserWarning, match=r"No row is nearest to means_init\[2\]") as caught:
+        mixture = GaussianMixtureEM(3, means_init=[[0, 0], [6, 6], [100, 100]]).fit(X)
+    assert caught[0].filename == __file__
+    assert (mixture.weights_ > 0.01).all()
+    two = GaussianMixtureEM(2, random_state=0).fit(X)
+    assert mixture.log_likelihood_ >= two.log_likelihood_
+    equal = GaussianMixtureEM(2, means_init=[[0, 0], [0, 0]]).fit(X)
+    assert np.isclose(equal.weights_, 0.5, atol=0.01).all()
+    assert equal.log_likelihood_ == pytest.approx(two.log_likelihood_, abs=1e-2)
