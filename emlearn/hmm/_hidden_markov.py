@@ -22,7 +22,7 @@ from emlearn.data import (
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import Fit, SearchPlan
+from emlearn.engine import Fit, RacePlan, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import check_probabilities, read_probabilities
@@ -34,8 +34,10 @@ from emlearn.latent import (
     Observations,
     Sequences,
 )
+from emlearn.latent.chain_candidates import ChainStarts
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
 from emlearn.latent.law import EMPTY
+from emlearn.latent.starts import Initializer
 
 Array = NDArray[Any]
 
@@ -79,15 +81,17 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": as "search". "rows": each state starts at a few consecutive
-        rows drawn at random. "random": random responsibilities; all states start close to
-        the average row, so EM is slow. "search": the best of many short runs from "rows",
-        modified as long as this improves it (see `search`). An array of shape (n_samples,
-        n_components): the responsibilities. A callable: ``init_params(X, n_components,
-        rng)`` returns the responsibilities. `rng` is a `numpy.random.Generator`, and `X`
-        holds the rows of the sequences of positive weight, longest first. If every state
-        has rows known to belong to it, each starts from these rows, whatever is chosen
-        here.
+        How to start. "auto": a race of starts of several kinds (see `emlearn.engine.race`):
+        rows, clusters of rows and of rows with their neighbors, with transitions that last,
+        that are equal or random, or that are counted from the clusters. "rows": each state
+        starts at a few consecutive rows drawn at random. "random": random responsibilities;
+        all states start close to the average row, so EM is slow. "search": the best of many
+        short runs from "rows", modified as long as this improves it (see `search`). An
+        array of shape (n_samples, n_components): the responsibilities. A callable:
+        ``init_params(X, n_components, rng)`` returns the responsibilities. `rng` is a
+        `numpy.random.Generator`, and `X` holds the rows of the sequences of positive
+        weight, longest first. If every state has rows known to belong to it, each starts
+        from these rows, whatever is chosen here.
     {search}
     {accelerate}
     {random_state}
@@ -182,7 +186,6 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
     }
 
-    _races: ClassVar[bool] = False
     _model_attributes: ClassVar[tuple[str, ...]] = (
         "startprob_",
         "transmat_",
@@ -310,6 +313,12 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         if last is None:
             return None
         return last._replace(law=self._law(self.n_components_).restrict(last.law))
+
+    def _race(self) -> RacePlan:
+        return RacePlan(n_candidates=12, first_steps=5, steps=40, heats=())
+
+    def _candidates(self) -> Initializer:
+        return ChainStarts()
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
         return read_table(

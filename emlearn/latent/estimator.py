@@ -15,16 +15,11 @@ from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import check_responsibilities, read_labels
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
-from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.model import LabelParams
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
 
 Array = NDArray[Any]
-
-# How much of a row starts in its own cluster; the rest is spread over all components, as
-# families of any kind may exclude what a component has not seen.
-_CERTAINTY = 0.9
 
 #: Constraints on the hyperparameters that these estimators have in common.
 LABEL_CONSTRAINTS: dict[str, Any] = {
@@ -46,8 +41,6 @@ class LabelEstimator(EMEstimator):
     _model_attributes: ClassVar[tuple[str, ...]]
     component_params_: dict[str, Any]
     _fitted_spec: Any = None
-    #: Whether the law of the label can start from clusters of some of the rows.
-    _races: ClassVar[bool]
 
     def _given_family(self) -> Family:
         """The family that the hyperparameters describe, before it knows the columns of X."""
@@ -95,7 +88,7 @@ class LabelEstimator(EMEstimator):
     def _initializer(self, n_samples: int) -> Initializer:
         if isinstance(self.init_params, str):
             if isinstance(self._plan(), RacePlan):
-                return MixedStarts(_CERTAINTY)
+                return self._candidates()
             return STARTS.get(self.init_params, STARTS["rows"])
         if callable(self.init_params):
             return CallableStart(self.init_params, check_responsibilities)
@@ -110,9 +103,16 @@ class LabelEstimator(EMEstimator):
             return None
         if labels is not None and len(self.classes_) == self.n_components_:
             return None
-        if self._races and self.init_params == "auto" and self._given_family().cluster_shape:
-            return RacePlan().times(self.n_init)
-        return find_plan(self.search)
+        race = self._race() if self.init_params == "auto" else None
+        return find_plan(self.search) if race is None else race.times(self.n_init)
+
+    @abstractmethod
+    def _race(self) -> RacePlan | None:
+        """How starts are raced; None where the starts of the family are all of one kind."""
+
+    @abstractmethod
+    def _candidates(self) -> Initializer:
+        """The starts of a race."""
 
     @abstractmethod
     def _law_params(self) -> Any:

@@ -16,7 +16,7 @@ from emlearn.data import (
 )
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
-from emlearn.engine import SearchPlan
+from emlearn.engine import RacePlan, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -24,7 +24,9 @@ from emlearn.latent import (
     MixtureParams,
     Observations,
 )
+from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
+from emlearn.latent.starts import Initializer
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -172,7 +174,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
-    _races: ClassVar[bool] = True
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
     def __init__(
@@ -261,6 +262,14 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         self._publish_components(family, fit.params)
         warn_of_empty(self, self.n_components_)
         return self._report(fit, "Use a stronger prior (alpha of the family).")
+
+    def _race(self) -> RacePlan | None:
+        return RacePlan() if self._given_family().cluster_shape else None
+
+    def _candidates(self) -> Initializer:
+        # The rest of a row is spread over all components: families may exclude what a
+        # component has not seen.
+        return MixedStarts(certainty=0.9)
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         accept_sparse = self._given_family().accepts_sparse

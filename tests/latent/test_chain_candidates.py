@@ -1,0 +1,116 @@
+"""The race of hidden Markov models: starts of several kinds, and what they find."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from emlearn import HiddenMarkovEM
+from emlearn.distributions import Gaussian, find_family
+from emlearn.latent import ChainLaw, LabelModel, Observations, Probabilities, Sequences
+from emlearn.latent.chain_candidates import KINDS, ChainStarts, _features, _seen
+
+
+def simulate(transmat, n, d, distance, seed=0):
+    rng = np.random.default_rng(seed)
+    states = [0]
+    for _ in range(n - 1):
+        states.append(rng.choice(len(transmat), p=transmat[states[-1]]))
+    means = rng.normal(size=(len(transmat), d))
+    means *= distance / np.linalg.norm(means, axis=1)[:, None]
+    return rng.normal(size=(n, d)) + means[states], np.array(states)
+
+
+def model_of(X, K, lengths=None, family=None, transmat=None):
+    family = family or Gaussian()
+    law = ChainLaw(K, Probabilities(None, np.zeros(K)), Probabilities(transmat, np.zeros((K, K))))
+    model = LabelModel(law, family.at_columns(None, X.shape[1]), ChainStarts())
+    sequences = Sequences.of_lengths(np.array(lengths or [len(X)]))
+    return model, model.prepare(Observations(X, None, sequences))
+
+
+def test_every_kind_gives_probabilities_and_no_two_are_alike():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 200, 2, 2.0)
+    model, data = model_of(X, 2, [120, 80])
+    rng = np.random.default_rng(0)
+    starts = list(model.candidates(data, rng, len(KINDS)))
+    assert len(starts) == len(KINDS)
+    for start in starts:
+        assert_allclose(start.law.transmat.sum(axis=1), 1.0)
+        assert_allclose(start.law.startprob.sum(), 1.0)
+    vectors = {model.to_vector(start).tobytes() for start in starts}
+    assert len(vectors) == len(KINDS)
+
+
+def test_given_transitions_and_their_zeros_stay():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 200, 2, 2.0)
+    given = np.array([[0.7, 0.3], [0.0, 1.0]])
+    model, data = model_of(X, 2, transmat=given)
+    for start in model.candidates(data, np.random.default_rng(0), len(KINDS)):
+        assert (start.law.transmat[1, 0]) == 0.0
+    fitted = HiddenMarkovEM(2, transmat_init=given, random_state=0).fit(X)
+    assert fitted.transmat_[1, 0] == 0.0
+
+
+def test_neighbors_do_not_cross_the_ends_of_sequences():
+    X = np.arange(6.0)[:, None]
+    model, data = model_of(X, 2, [4, 2])
+    features = _features(model, data)
+    windows = _seen(features, data, "windows")
+    before = windows[:, 1:2]
+    assert_array_equal(before[[0, 4]], features[[0, 4]])
+    assert_array_equal(before[[1, 2, 3, 5]], features[[0, 1, 2, 4]])
+
+
+def test_items_are_one_hot_and_holes_are_neutral():
+    X = np.array([[1.0], [3.0], [np.nan], [3.0], [1.0], [3.0]])
+    model, data = model_of(X, 2, family=find_family("categorical"))
+    features = _features(model, data)
+    assert features.shape == (6, 2)
+    assert_array_equal(features[2], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("d", [8, 20, 40])
+def test_states_far_apart_are_found_in_many_dimensions(d):
+    X, states = simulate(np.full((4, 4), 0.1) + 0.6 * np.eye(4), 400, d, 10.0, seed=d)
+    for seed in range(2):
+        found = HiddenMarkovEM(4, random_state=seed).fit(X).predict(X)
+        table = np.zeros((4, 4))
+        np.add.at(table, (states, found), 1)
+        assert table.max(axis=1).sum() >= 0.99 * len(X)
+
+
+@pytest.mark.parametrize(
+    "transmat", [[[0.97, 0.03], [0.03, 0.97]], [[0.1, 0.9], [0.85, 0.15]]], ids=["last", "change"]
+)
+def test_states_that_last_and_states_that_alternate(transmat):
+    X, _ = simulate(np.array(transmat), 600, 1, 1.5)
+    own = HiddenMarkovEM(2, transmat_init=transmat, init_params="search", random_state=0).fit(X)
+    for seed in range(3):
+        fitted = HiddenMarkovEM(2, random_state=seed).fit(X)
+        assert fitted.log_likelihood_ >= own.log_likelihood_ - 0.1
+
+
+def test_same_bits_for_any_number_of_jobs_and_a_second_fit():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 300, 2, 2.0)
+    model = HiddenMarkovEM(2, random_state=0)
+    first = model.fit(X).transmat_
+    assert_array_equal(model.fit(X).transmat_, first)
+    assert_array_equal(model.set_params(n_jobs=2).fit(X).transmat_, first)
+
+
+def test_known_states_rule_the_starts():
+    X, states = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 300, 2, 3.0)
+    y = np.where(np.arange(300) % 3 == 0, states, -1)
+    raced = HiddenMarkovEM(2, use_labels=True, random_state=0).fit(X, y)
+    searched = HiddenMarkovEM(2, use_labels=True, init_params="search", random_state=0).fit(X, y)
+    assert raced.log_likelihood_ >= searched.log_likelihood_ - 1e-3
+    assert_allclose(raced.means_, [X[states == k].mean(axis=0) for k in range(2)], atol=0.5)
+
+
+def test_candidates_are_endless_kinds_in_turn():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 100, 1, 2.0)
+    model, data = model_of(X, 2)
+    more = list(islice(model.candidates(data, np.random.default_rng(0), 30), 30))
+    assert len(more) == 30
