@@ -285,7 +285,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
                 model,
                 data,
                 start=self._last_params(family, data.column_spec),
-                plan=self._plan(),
+                plan=self._plan(labels),
                 advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
                 "the family), or check y against the zeros of startprob_init and transmat_init.",
             )
