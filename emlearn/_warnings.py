@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-# What stands between the user and the package: wrappers of methods, pipelines, searches.
+# Packages whose frames lie between the user and the package: wrappers, pipelines, searches.
 _BETWEEN = ("emlearn", "sklearn", "joblib")
 
 

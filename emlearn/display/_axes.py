@@ -13,7 +13,7 @@ _NARROWEST = 0.4
 def axes_or_new(ax: Any, columns_beside: int = 0) -> Any:
     """Axes given, or those of a new figure, as wide as legends beside the axes ask for.
 
-    To be called when nothing else can fail, lest an empty figure is left open.
+    Call it when nothing else can fail, so that no empty figure is left open.
 
     Raises
     ------

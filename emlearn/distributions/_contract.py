@@ -73,7 +73,7 @@ class Family(ABC):
     def cluster_shape(self) -> str | None:
         """Covariances of clusters of rows: "full", "diag", "spherical" or "tied".
 
-        None, the default, is that rows are no points, so that starts do not cluster them.
+        None, the default, means that rows are not points, so starts do not cluster them.
         """
         return None
 
@@ -275,7 +275,7 @@ class Family(ABC):
         """
 
     def ranking_penalty(self, statistics: Any, column_spec: Any) -> Penalty:
-        """What to hold against components when starts are compared; nothing by default."""
+        """Penalty of components when starts are compared; none by default."""
         return Penalty()
 
     def log_prior(self, params: Any, column_spec: Any) -> float:

@@ -148,8 +148,8 @@ class Gaussian(Family):
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
         optimism = self.structure.optimism(statistics.weight, len(column_spec.variance))
-        told = np.isfinite(optimism)
-        return Penalty(int((~told).sum()), float(optimism[told].sum()))
+        sufficient = np.isfinite(optimism)
+        return Penalty(int((~sufficient).sum()), float(optimism[sufficient].sum()))
 
     # ---- rows -------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Words for the hyperparameters and attributes that estimators share, each written once.
+"""Descriptions of the hyperparameters and attributes that estimators have in common.
 
 A docstring that has a line ``{tol}`` gets the entry of `tol` in its place, with the default
 of the class's own constructor.

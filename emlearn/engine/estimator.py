@@ -1,4 +1,4 @@
-"""EMEstimator: what every estimator fitted by EM stands on, a user's own too."""
+"""EMEstimator: the base of all estimators fitted by EM, including a user's own."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
 
     Examples
     --------
-    Lifetimes of which some are known only to exceed a limit: an exponential distribution.
+    An exponential distribution of lifetimes, some of which are only known to exceed a limit:
 
     >>> import numpy as np
     >>> from emlearn.engine import EMEstimator, LatentVariableModel
@@ -288,7 +288,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self._require_success(found, advice)
         self._publish_run(found, weight)
         best = found.best
-        # A fit that goes on from here continues the convergence test.
+        # A fit that starts from here continues the convergence test.
         earlier = getattr(self, "_objectives", ()) if start is not None else ()
         objectives = tuple(float(line.objective) for line in best.history)
         self._objectives = (*earlier[:-1], *objectives)[-_REMEMBERED:]
@@ -338,11 +338,11 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         return getattr(self, name) if hasattr(self, name) else _DEFAULTS[name]
 
     def _resumes(self) -> bool:
-        """Whether `fit` goes on from the last one."""
+        """Whether `fit` starts from the parameters of the last fit."""
         return bool(self._setting("warm_start")) and hasattr(self, "converged_")
 
     def _accelerator(self, model: LatentVariableModel[Any, Any, Any]) -> str | None:
-        """Name of the accelerator; plain EM stands in for "auto" where there is no vector form."""
+        """Name of the accelerator. Without a vector form, "auto" means plain EM."""
         name: str | None = self._setting("accelerate")
         if name is None or model.has_vector:
             return name

@@ -25,15 +25,16 @@ class DegenerateModelError(ArithmeticError):
 
 
 class Penalty(NamedTuple):
-    """What is held against parameters when starts are compared.
+    """Penalty of parameters when starts are compared.
 
     Attributes
     ----------
     starved : int, default=0
-        Parts of the model that have too few observations to be told; fewer are better,
+        Number of parts of the model that have too few observations. Fewer are better,
         whatever the objective.
     optimism : float, default=0.0
-        Nats by which the objective flatters the rest, in expectation.
+        Expected excess of the objective of the other parts, in nats, because they were fitted
+        to the same observations.
     """
 
     starved: int = 0
@@ -139,19 +140,19 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         return None
 
     def candidates(self, data: DataT, rng: np.random.Generator, n: int) -> Iterator[ParamsT]:
-        """Starting parameters to choose from, at most so many, the most promising first.
+        """At most `n` starting parameters to choose from, the most promising first.
 
-        They should be of several kinds: what one kind of start misses, another finds. The
-        default is `initialize` again and again. Starts that fail are left out.
+        They should be of several kinds, because one kind finds what another misses. By
+        default they are repeated calls of `initialize`. Starts that fail are left out.
         """
         for _ in range(n):
             with suppress(DegenerateModelError):
                 yield self.initialize(data, rng)
 
     def ranking_penalty(self, statistics: StatsT, params: ParamsT) -> Penalty:
-        """What to hold against parameters when starts are compared; nothing by default.
+        """Penalty of parameters when starts are compared; none by default.
 
-        The fit itself does not look at it.
+        It has no effect on the fit from a given start.
         """
         return Penalty()
 

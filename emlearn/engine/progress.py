@@ -1,4 +1,4 @@
-"""What is told of a fit while it runs: lines on standard output, scikit-learn's callbacks."""
+"""Progress of a fit: lines on standard output, and scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Observers:
 
     def __call__(self, n_iter: int, iteration: Iteration) -> bool:
         """See `Observer`."""
-        # Each is told, also after one has asked.
+        # Every observer is called, even after one has asked to stop.
         asked = [observer(n_iter, iteration) for observer in self.each]
         return any(asked)
 

@@ -1,9 +1,9 @@
-"""A race of starts: all of them a few steps, the promising ones more, and one to the end.
+"""A race of starts: all make a few EM steps, the best ones more, and one is finished.
 
-EM ends at the optimum whose basin it starts in, and a few steps tell good basins from bad ones.
-All decisions are taken on the whole field after a heat, or one run after the other in an order
-that the heat before has fixed; threads share the blocks of a run, never the runs. So the result
-has the same bits for any number of them.
+EM ends at the optimum whose basin it starts in, and a few steps usually show whether a basin is
+good. Decisions are made after all runs of a round, or for one run after the other in an order
+fixed by the round before. Threads work on the blocks of one run, never on several runs. So the
+result has the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from emlearn.engine.threads import available_threads
 
 Model = LatentVariableModel[Any, Any, Any]
 
-# Objectives that agree so well, relatively, are those of copies.
+# Runs whose objectives agree to this relative precision are copies.
 _SAME = 1e-9
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A part of the data on which all that are left run some steps.
+    """A round on a part of the data: all remaining starts make some EM steps.
 
     Parameters
     ----------
     rows_per_parameter, least_rows : int
-        Size of the part: so many rows for each free parameter, but not fewer than that.
+        The part has `rows_per_parameter` rows for each free parameter, but at least
+        `least_rows`.
     steps : int
         EM steps of each run.
     kept : int
-        How many go on.
+        Number of starts that stay in the race.
     """
 
     rows_per_parameter: int
@@ -58,21 +59,23 @@ class RacePlan:
     Parameters
     ----------
     n_candidates : int, default=10
-        Starts of which the model is asked for.
+        Number of starts.
     first_steps : int, default=3
-        EM steps of all on all data.
+        EM steps that every start makes on all data.
     steps : int, default=32
-        EM steps, those included, that a run can get before the best is chosen.
+        Largest number of EM steps of a run, including the first steps, before the best run is
+        chosen.
     n_reserves : int, default=2
-        Runs beside the best that are kept in case it disappoints.
+        Number of other runs that are kept, in case one of them is better than the finished run.
     n_moves : int, default=0
-        Perturbations of the best, for models that offer them.
+        Perturbations of the best run, for models that have them.
     move_steps : int, default=8
-        EM steps of each.
+        EM steps after each perturbation.
     n_large : int, default=16
-        Starts on data so large that the heats are run.
+        Number of starts if the data are large enough for rounds on parts of them.
     heats : tuple of Heat
-        Heats on parts of large data; those that are not small beside the data are left out.
+        Rounds on parts of large data. A round is left out if its part is not much smaller than
+        the data.
     """
 
     n_candidates: int = 10
@@ -85,7 +88,7 @@ class RacePlan:
     heats: tuple[Heat, ...] = (Heat(5, 2000, 6, 6), Heat(20, 10_000, 8, 3))
 
     def times(self, n_init: int) -> RacePlan:
-        """The plan for so many times the effort."""
+        """The plan for `n_init` times the effort."""
         if n_init == 1:
             return self
         return RacePlan(
@@ -101,7 +104,7 @@ class RacePlan:
 
 
 class Entrant(NamedTuple):
-    """A start, and how far it has come.
+    """A start and its run so far.
 
     Attributes
     ----------
@@ -110,7 +113,7 @@ class Entrant(NamedTuple):
     run : EMResult
         Its run so far.
     penalty : Penalty
-        What the model holds against where it is.
+        Penalty of its parameters.
     """
 
     number: int
@@ -119,7 +122,7 @@ class Entrant(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, float, int]:
-        """The larger the better; of equals the earlier."""
+        """Larger is better. Among equal runs, the earlier start is better."""
         return -self.penalty.starved, self.run.objective - self.penalty.optimism, -self.number
 
 
@@ -136,11 +139,11 @@ def race(
     mapper: Mapper | None = None,
     stop: StopSignal | None = None,
 ) -> SearchResult:
-    """Race the starts that the model offers, and run the winner to the end.
+    """Race the starts that the model offers, and finish the best run.
 
-    After the first steps copies are left out; where nothing else is left, it is finished at
-    once. The others go on one after the other, the best first, and are stopped where even
-    their last gain repeated in all steps that are left would not make them the best.
+    After the first steps, copies are dropped. If only one run is left, it is finished at once.
+    Otherwise the runs continue one after the other, the best one first. A run stops if its last
+    gain, repeated in all remaining steps, would not make it the best.
 
     Parameters
     ----------
@@ -149,11 +152,11 @@ def race(
     data : object
         What `model.prepare` returned.
     plan : RacePlan
-        How much to race.
+        Numbers of starts and steps.
     rng : Generator
         Source of all randomness.
     convergence : Convergence
-        When a run has converged.
+        Convergence test.
     max_iter : int
         Largest number of iterations of a run.
     accelerator : Accelerator, default=None
@@ -207,7 +210,7 @@ def _run(
 
 
 def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
-    """Starts; of large data, those that are best on random parts of them, nested."""
+    """The starts. For large data, the best ones after rounds on nested random parts."""
     model, data, plan = runner.model, runner.data, runner.plan
     found = iter(model.candidates(data, rng, max(plan.n_candidates, plan.n_large)))
     first = next(found, None)
@@ -232,7 +235,7 @@ def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
 
 @dataclass
 class _Race:
-    """The field, and what it has cost."""
+    """The runs of a race, and their cost."""
 
     model: Model
     data: Any
@@ -262,7 +265,7 @@ class _Race:
         return run
 
     def enter(self, index: int, run: EMResult) -> Entrant | None:
-        """The entrant with its new run; None if that failed."""
+        """The entrant with its new run, or None if the run failed."""
         if not run.status.usable:
             self.failed = self.failed or run
             self.all.pop(index, None)
@@ -272,7 +275,7 @@ class _Race:
         return entrant
 
     def heat(self, heat: Heat, part: Any, starts: Sequence[Any]) -> list[Any]:
-        """What is left of starts after a heat on a part of the data."""
+        """Parameters of the starts that stay in the race after a round on a part of the data."""
         entrants = []
         for index, params in enumerate(starts):
             run = self.run(part, params, heat.steps)
@@ -282,22 +285,22 @@ class _Race:
         return [entrant.run.params for entrant in _without_copies(entrants)[: heat.kept]]
 
     def first(self, starts: Iterator[Any]) -> None:
-        """The first steps of all, on all data."""
+        """Let every start make its first steps on all data."""
         for index, params in enumerate(starts):
             if self.stop() and self.all:
                 break
             self.enter(index, self.run(self.data, params, self.plan.first_steps))
 
     def distinct(self) -> list[Entrant]:
-        """The field without copies, the best first."""
+        """The entrants without copies, the best one first."""
         return _without_copies(self.all.values())
 
     def in_turn(self, field_: Sequence[Entrant]) -> list[Entrant]:
-        """The field after each, the best first, went on as long as it could become the best."""
+        """The entrants, after each has continued as long as it can become the best."""
         best: Entrant | None = None
         after = []
         for entrant in field_:
-            # One with fewer observations than it can do with does not win by more steps.
+            # More steps do not help a start with too few observations.
             if best is None or entrant.penalty.starved <= best.penalty.starved:
                 gone = self.go_on(entrant, best, self.plan.steps)
                 if gone is None:
@@ -316,7 +319,7 @@ class _Race:
         return self.enter(entrant.number, run)
 
     def moved(self, field_: list[Entrant], rng: np.random.Generator) -> list[Entrant]:
-        """The field after perturbations of its best; those that were better are part of it."""
+        """The entrants, with those perturbations of the best one that improved it."""
         for _ in range(self.plan.n_moves):
             if not field_ or self.stop():
                 break
@@ -336,7 +339,7 @@ class _Race:
     def finish(
         self, field_: Sequence[Entrant], accelerator: Accelerator | None, observer: Observer
     ) -> Entrant:
-        """The best run to the end; then a reserve, if it came to less than that has already."""
+        """Finish the best run, and then a reserve that already has a better rank."""
         finished: Entrant | None = None
         for entrant in field_[: 1 + self.plan.n_reserves]:
             if finished is not None and finished.rank >= entrant.rank:
@@ -397,7 +400,7 @@ def _record(run: EMResult, number: int, status: Status) -> Restart:
 
 @dataclass(frozen=True)
 class _CannotWin:
-    """Callback that stops a run which cannot become the best in the steps that it has left."""
+    """Callback that stops a run that cannot become the best in its remaining steps."""
 
     penalty: Penalty
     best: Entrant
@@ -405,7 +408,7 @@ class _CannotWin:
     stop: StopSignal
 
     def __call__(self, n_iter: int, iteration: Iteration) -> bool:
-        # Gains that still grow say nothing yet.
+        # Gains that still grow do not bound later ones.
         shrinks = n_iter >= 2 and iteration.rate < 1.0
         end = iteration.objective + (self.steps - n_iter) * iteration.gain
         _, target, _ = self.best.rank
@@ -413,7 +416,7 @@ class _CannotWin:
 
 
 def _without_copies(entrants: Any) -> list[Entrant]:
-    """The best first, without those whose objective is that of a better one."""
+    """The best one first, without those whose objective equals that of a better one."""
     kept: list[Entrant] = []
     for entrant in sorted(entrants, key=lambda entrant: entrant.rank, reverse=True):
         near = _SAME * abs(entrant.run.objective)

@@ -111,8 +111,8 @@ def search(
     accelerator : Accelerator, default=None
         See `run_em`.
     observers : sequence of Observer, default=None
-        One for each run, told of its beginning, its iterations and its end. It can stop the
-        search.
+        One for each run. It is called at the beginning, after each iteration and at the end of
+        the run, and can stop the search.
     stop : StopSignal, default=None
         Stops all runs when it is set. An interruption, such as Ctrl-C, sets it.
     mapper : Mapper, default=None

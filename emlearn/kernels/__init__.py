@@ -1,6 +1,6 @@
 """Compiled kernels of inner loops; each has an equivalent in numpy.
 
-The kernels are built where a C compiler (GCC or Clang) is at hand, and left out elsewhere; of
+The kernels are built where a C compiler (GCC or Clang) is available, and left out elsewhere; of
 the builds for several instruction sets the best that the processor runs is taken. Two
 environment variables are read when the package is imported:
 

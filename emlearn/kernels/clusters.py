@@ -69,7 +69,7 @@ def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.i
         mass = weight if c == 0 else weight * distance
         if not mass.any():
             return chosen[:c], labels
-        trials = [_point_at(mass, share) for share in draws[c]]
+        trials = [_point_at(mass, fraction) for fraction in draws[c]]
         squares = [
             np.minimum(distance, np.square(columns - columns[:, [i]]).sum(axis=0))
             for i in (trials[:1] if c == 0 else trials)
@@ -81,11 +81,11 @@ def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.i
     return chosen, labels
 
 
-def _point_at(mass: Array, share: float) -> int:
-    """The first point up to which more than this share of the total lies."""
+def _point_at(mass: Array, fraction: float) -> int:
+    """The first point up to which the cumulated mass exceeds this fraction of the total."""
     positive = np.flatnonzero(mass > 0.0)
     total = np.cumsum(mass[positive])
-    found = int(np.searchsorted(total, share * total[-1], side="right"))
+    found = int(np.searchsorted(total, fraction * total[-1], side="right"))
     return int(positive[min(found, positive.size - 1)])
 
 
@@ -144,7 +144,7 @@ def moments_of(columns: Array, weight: Array, labels: Labels, n_moments: int) ->
     labels : ndarray of shape (n_points,)
         Numbers of the clusters; each has a point.
     n_moments : int
-        Numbers by which the scatter is told; see `Moments`.
+        Number of moments of the scatter; see `Moments`.
     """
     d, m = len(columns), int(labels.max()) + 1
     found = Moments(np.zeros(m), np.zeros((m, d)), np.zeros((m, n_moments)))
@@ -156,10 +156,10 @@ def moments_of(columns: Array, weight: Array, labels: Labels, n_moments: int) ->
     rows, columns_of = np.tril_indices(d)
     for c in range(m):
         own = labels == c
-        share = weight[own]
-        mean[c] = columns[:, own] @ share / size[c]
+        own_weight = weight[own]
+        mean[c] = columns[:, own] @ own_weight / size[c]
         centered = columns[:, own] - mean[c][:, None]
-        matrix = (centered * share) @ centered.T
+        matrix = (centered * own_weight) @ centered.T
         if n_moments == d:
             scatter[c] = np.diagonal(matrix)
         elif n_moments == 1:
@@ -252,10 +252,10 @@ class _Costs(NamedTuple):
 
     def of(self, size: Array, scatter: Array) -> Array:
         """Costs of clusters."""
-        share = np.log(size / self.total)
+        log_fraction = np.log(size / self.total)
         n_moments = len(self.prior)
         if n_moments == 0:
-            return -self.entropy * size * share
+            return -self.entropy * size * log_fraction
         scatter = scatter + self.prior
         if n_moments == self.d:
             log_volume = np.log(np.maximum(scatter, _TINY)).sum(axis=1)
@@ -267,7 +267,7 @@ class _Costs(NamedTuple):
             matrix[:, rows, columns] = matrix[:, columns, rows] = scatter
             log_volume = np.linalg.slogdet(matrix)[1]
         likelihood = 0.5 * (log_volume - self.d * np.log(size + self.extra))
-        return size * (likelihood - self.entropy * share)
+        return size * (likelihood - self.entropy * log_fraction)
 
     def joining(self, size: Array, mean: Array, scatter: Array, own: Array, a: int) -> Array:
         """What it costs to join one cluster with each of the others."""

@@ -1,7 +1,7 @@
-"""Starts of several kinds and metrics for rows that are points: what a race chooses from.
+"""Starts of several kinds and metrics, for rows that are points. A race chooses among them.
 
-No kind finds the best optimum always, and none is best in one metric on all data. Labels of at
-most some thousand rows are made here; one M-step makes parameters of them.
+No kind of start and no metric finds the best optimum on all data. This module labels up to some
+thousand rows; one M-step turns the labels into parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
-# Rows that labels are made of: enough to tell clusters, and for each its covariance.
+# Number of rows that are labelled: enough for the clusters and their covariances.
 _ROWS = 2000
 _ROWS_PER_PARAMETER = 10
 _MOST_ROWS = 10_000
@@ -36,8 +36,8 @@ _MICRO = 4
 _WARD_ROWS = 500
 _WARD_MICRO = 10
 _LLOYD_STEPS = 15
-# Least eigenvalue that is whitened, of the largest, and least share of a column's variance
-# that lies within clusters.
+# Smallest eigenvalue for whitening, relative to the largest, and smallest fraction of the variance
+# of a column that lies within clusters.
 _FLOOR = 1e-4
 _WITHIN = 1e-6
 
@@ -88,7 +88,7 @@ class PointTable:
 
     @cached_property
     def whitened(self) -> Array:
-        """Uncorrelated columns; directions with next to no variance are not blown up."""
+        """Uncorrelated columns. Directions with almost no variance keep a small one."""
         columns = self.standardized
         covariance = (columns * self.relative_weight) @ columns.T / self.relative_weight.sum()
         values, vectors = np.linalg.eigh(covariance)
@@ -193,7 +193,7 @@ def ward(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.G
     return join(clusters, n, prior=np.zeros(0))[micro]
 
 
-#: Kinds and metrics, the most promising first: ten, and what comes after again and again.
+#: Kinds and metrics, the most promising first: the first ten, and those that follow repeatedly.
 FIRST: tuple[tuple[LabelMaker, str], ...] = (
     (joined_clusters, "raw"),
     (ward, "raw"),
@@ -225,7 +225,7 @@ class MixedStarts:
     Parameters
     ----------
     certainty : float, default=1.0
-        Share of a row that goes to its cluster; the rest to all alike.
+        Fraction of a row that belongs to its cluster. The rest is spread over all clusters.
     """
 
     certainty: float = 1.0

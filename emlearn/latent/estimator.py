@@ -96,7 +96,7 @@ class LabelEstimator(EMEstimator):
         return GivenStart(check_responsibilities(self.init_params, shape))
 
     def _plan(self, labels: NDArray[np.intp] | None = None) -> SearchPlan | RacePlan | None:
-        """How starts are searched for or raced; None where there is no choice of starts."""
+        """How starts are searched for or raced, or None if there is only one kind of start."""
         if not isinstance(self.init_params, str) or self.init_params not in ("auto", "search"):
             return None
         if self._resumes() or self.n_components_ == 1:
@@ -108,7 +108,7 @@ class LabelEstimator(EMEstimator):
 
     @abstractmethod
     def _race(self) -> RacePlan | None:
-        """How starts are raced; None where the starts of the family are all of one kind."""
+        """How starts are raced, or None if the family has only one kind of start."""
 
     @abstractmethod
     def _candidates(self) -> Initializer:

@@ -1,6 +1,6 @@
 """The ways to compute Gaussian log-densities and their sufficient statistics.
 
-*Compiled form.* Where the compiled kernels are at hand: rows are centered at the mean of a
+*Compiled form.* If the compiled kernels are available: rows are centered at the mean of a
 component, as in the centered form below, in one pass over a chunk that stays in the cache.
 It is the fastest and as accurate as any. The others are made of operations of numpy.
 

@@ -123,7 +123,7 @@ class GaussianPrecomputed:
         array for all blocks of an E-step.
         """
         dtype = block.rows.dtype
-        # Without second moments their scatter has to be at hand.
+        # Without second moments, the scatter must be known.
         exact = block.scatter is None and self.structure.n_moments(self.means.shape[1]) == 0
         found = self._forms.get((dtype, exact))
         if found is None or found[0] is not log_weights:

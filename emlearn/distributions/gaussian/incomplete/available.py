@@ -1,4 +1,4 @@
-"""Moments of the available pairs of columns: where EM starts, and what the prior looks at."""
+"""Moments of the available pairs of columns, for the start of EM and for the prior."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ def start_covariance(
 ) -> Array:
     """Positive definite covariance near the available pairs, perturbed at random.
 
-    The perturbation is there to leave saddle points: at a start with too much symmetry EM
-    stays for ever. Its size is 2 % as a rule and sometimes much larger, so that several
-    starts are different starts.
+    The perturbation avoids saddle points, which EM cannot leave if the start is too symmetric.
+    It is usually 2 % and sometimes much larger, so that several starts differ.
 
     Parameters
     ----------

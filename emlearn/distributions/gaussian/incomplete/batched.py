@@ -1,4 +1,4 @@
-"""Small blocks of one matrix: inverses, solutions, log-determinants, many at once."""
+"""Inverses, solutions and log-determinants of many small blocks of one matrix at once."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def invert_blocks(matrix: Array, blocks: Blocks) -> Iterator[Inverted]:
 
 
 def _chunks(orders: Index) -> Iterator[tuple[int, int]]:
-    """Neighbours of equal order above 0, as many as are best inverted together."""
+    """Neighboring blocks of equal positive order, in batches of a good size for inversion."""
     edges = [0, *np.flatnonzero(np.diff(orders)) + 1, orders.size]
     for start, stop in pairwise(edges):
         if start < stop and orders[start] > 0:

@@ -1,8 +1,8 @@
-"""Many rows of one pattern replaced by few: an iteration independent of their number.
+"""Replaces many rows of one pattern by few, so that an iteration does not depend on their number.
 
-All that a single Gaussian needs of the rows of a pattern is their weight, mean and scatter,
-and fewer rows can have the same: one that is the mean, with the weight of all, and as many
-rows without a mean as columns are observed, whose products add up to the scatter.
+A single Gaussian needs only the weight, mean and scatter of the rows of a pattern. Fewer rows
+can have the same: one row that is the mean and has the total weight, and one row without a mean
+for each observed column, such that their products add up to the scatter.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from emlearn.distributions.gaussian.incomplete.patterns import SortedRows
 
 Array = NDArray[np.float64]
 
-# Compressing a pattern costs some ten microseconds; a row costs each E-step some
-# nanoseconds, and some more for each pair of columns.
+# Compressing a pattern takes some ten microseconds. A row takes some nanoseconds in each
+# E-step, plus some for each pair of columns.
 _COST_OF_PATTERN = 50_000
 _COST_OF_ROW = 50
 
 
 def compress_patterns(chunk: SortedRows) -> SortedRows:
-    """Compress the patterns where it pays; the row numbers of the result mean nothing."""
+    """Compress the patterns for which this is faster. Row numbers lose their meaning."""
     n_rows = np.diff(chunk.edges)
     n_columns = chunk.rows.shape[1]
     n_observed = n_columns - chunk.mask.sum(axis=1)
@@ -56,13 +56,13 @@ def compress_patterns(chunk: SortedRows) -> SortedRows:
 
 
 def _compress(rows: Array, sqrt_weight: Array, observed: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Mean and square root of the scatter of rows of one pattern, and roots of their weights."""
+    """Mean and Cholesky factor of the scatter of the rows of one pattern, with `sqrt_weight`."""
     columns = np.flatnonzero(observed)
     weight = sqrt_weight @ sqrt_weight
     mean = (sqrt_weight @ rows) / weight
     square = rows.T @ rows
     scatter = (square - weight * np.outer(mean, mean))[np.ix_(columns, columns)]
-    # About as much as rounding, so that there is a root also where columns are dependent.
+    # About the size of rounding errors, so that dependent columns have a factor too.
     rounding = 8.0 * columns.size * np.finfo(float).eps
     smallest = np.finfo(float).tiny / np.finfo(float).eps
     scatter[np.diag_indices_from(scatter)] += rounding * max(np.diagonal(square).max(), smallest)

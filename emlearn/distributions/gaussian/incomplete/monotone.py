@@ -1,9 +1,9 @@
-"""Nested patterns: where maximum likelihood needs no iterations.
+"""Nested patterns, for which maximum likelihood needs no iterations.
 
-If the columns can be ordered so that whoever lacks one lacks all later ones, as when people
-drop out of a study, the likelihood is a product of regressions: of the columns that a pattern
-has more than the next on those which that has too, from the rows with both (Anderson 1957).
-The estimates follow in closed form.
+Suppose that the columns can be ordered so that a row that lacks one column lacks all later
+ones, as when people drop out of a study. Then the likelihood is a product of regressions of
+later columns on earlier ones, each from the rows that have both (Anderson 1957), and the
+estimates have a closed form.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def monotone_estimate(
     if scatter is not None:
         matrix = np.diag(scatter) if scatter.ndim == 1 else scatter
         pseudo[1:, 1:] = matrix[np.ix_(order, order)]
-    # Those with most columns belong to every regression, those with fewest to the first only.
+    # Rows with most columns belong to every regression, those with fewest only to the first.
     tables = list(accumulate([levels[seen] for seen in sorted(levels, reverse=True)]))
     mean, covariance = np.zeros(d), np.zeros((d, d))
     known = 0

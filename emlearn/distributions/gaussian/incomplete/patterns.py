@@ -17,7 +17,7 @@ Index = NDArray[np.intp]
 
 # Rows of a block: enough for a matrix product, few enough for the block to stay in cache.
 _BLOCK_ENTRIES = 1 << 16
-# Sorted rows that are in the making at a time, so that no second copy of the data is needed.
+# Number of rows that are sorted at a time, so that no second copy of the data is needed.
 _CHUNK_ENTRIES = 1 << 21
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -40,12 +40,12 @@ class PatternTable(NamedTuple):
     mask: NDArray[np.bool_]
 
     def incomplete(self) -> PatternTable:
-        """Without the rows that lack nothing."""
+        """Without the complete rows."""
         n_complete = int(not self.mask[:1].any()) if len(self.mask) else 0
         return self.part(n_complete, len(self.mask))
 
     def observed(self) -> PatternTable:
-        """Without the rows that lack everything."""
+        """Without the rows in which every entry is missing."""
         n_empty = int(self.mask[-1:].all()) if len(self.mask) else 0
         return self.part(0, len(self.mask) - n_empty)
 
@@ -83,7 +83,7 @@ class SortedRows(NamedTuple):
 
 
 class RowBlock(NamedTuple):
-    """Some of the sorted rows, and what their patterns need.
+    """Some of the sorted rows, with their patterns.
 
     Attributes
     ----------

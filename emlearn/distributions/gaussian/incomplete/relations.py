@@ -1,10 +1,9 @@
-"""Columns that add up: exact linear relations between incomplete columns.
+"""Exact linear relations between incomplete columns, such as a total and its parts.
 
-A total that is recorded beside its parts determines a part that is missing, but only if the prior
-does not contradict it: pseudo-rows with uncorrelated columns do. So relations that hold in all
-rows are recognized, and pseudo-rows obey them. Eigenvectors of small eigenvalues of a
-covariance suggest where to look; what counts is that the relation holds, to rounding, in more rows
-than it has terms.
+If a table has a total and its parts, a missing part is determined, unless the prior contradicts
+it, as pseudo-rows with uncorrelated columns do. So relations that hold in all rows are found, and
+the pseudo-rows obey them. Eigenvectors with small eigenvalues suggest relations; a relation is
+accepted if it holds, up to rounding, in more rows than it has terms.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from emlearn.distributions.gaussian.scaling import ColumnScaling
 
 Array = NDArray[np.float64]
 
-# Largest residual of a relation, in standard deviations, beside the rounding of the entries.
+# Largest residual of a relation, in standard deviations, apart from the rounding of the entries.
 _LARGEST_RESIDUAL = 1e-7
-# Coefficients, in standard deviations, that are none; and how independent terms are at least.
+# Coefficients, in standard deviations, that count as zero; and the least independence of terms.
 _NO_COEFFICIENT = 1e-6
 _SMALLEST_SINGULAR = 1e-6
-# Which coefficients of an eigenvector, beside the largest, are taken to be terms.
+# Coefficients of an eigenvector, relative to the largest, that count as terms.
 _LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.003, 0.001)
 # Eigenvalues of a correlation matrix, times the rows that a pair of columns shares.
 _SMALL_EIGENVALUE = 0.3
@@ -62,10 +61,10 @@ class LinearRelations(NamedTuple):
 
 
 def surely_independent(X: NDArray[np.floating], scaling: ColumnScaling) -> bool:
-    """Whether rows without holes show that columns obey no linear relation at all."""
+    """Whether the complete rows show that the columns obey no linear relation."""
     d = X.shape[1]
     complete = np.flatnonzero(~np.isnan(X).any(axis=1))
-    # A part of the rows can show it, but not the contrary.
+    # Some of the rows can show independence, but not dependence.
     for rows in (complete[: 2 * d + 20], complete):
         if rows.size <= d:
             return False
@@ -88,7 +87,7 @@ def find_relations(
     scaling : ColumnScaling
         Units of the covariance, and of the relations.
     covariance : ndarray of shape (n_features, n_features)
-        Covariance estimated with next to no prior.
+        Covariance estimated with a very weak prior.
     pairs : float
         Rows that pairs of columns have in common.
     """

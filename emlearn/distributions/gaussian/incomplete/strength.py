@@ -1,9 +1,9 @@
-"""How many pseudo-rows incomplete rows ask for: leave-one-out likelihood, in closed form.
+"""Number of pseudo-rows for incomplete rows, by leave-one-out likelihood in closed form.
 
-Let a row x of weight w share its observed columns o with other rows of weight n in all, of
-which a weight of at most 1 is left out, ``delta = min(w, 1)``. Its conditional covariance is 0
-in these columns, so that it is a rank-one part of the scatter; without it, and with the
-pseudo-rows counted in ``N = n + nu``,
+Let x be a row of weight w with the observed columns o, let n be the total weight of the rows
+that have these columns, and let ``delta = min(w, 1)`` be the weight that is left out. The
+conditional covariance of x in these columns is 0, so x is a rank-one part of the scatter.
+Without it, and with the pseudo-rows counted in ``N = n + nu``,
 
     x - mean   becomes   c (x - mu),  c = n / (n - delta)
     covariance becomes   f (Sigma_oo - (delta c / N) (x - mu)(x - mu)'),  f = N / (N - delta)
@@ -41,17 +41,17 @@ Array = NDArray[np.float64]
 
 _WEAKEST = 0.1
 _STEP = 3.0
-# Of a pattern with so much weight the mean and the scatter say enough, as if it were normal.
+# Patterns with at least this weight are described by mean and scatter, as if they were normal.
 _MANY = 4096.0
-# The part of a covariance that is left without a row; pair counts are no exact account of it.
+# Smallest fraction of a covariance that remains without a row; pair counts are approximate.
 _LEAST_LEFT = 0.01
 
 
 def candidate_strengths(n_features: int) -> list[float]:
     """Strengths to choose from: a tenth of a row, times powers of 3, up to d + 1 rows.
 
-    Below the first no covariance is much different, and none is singular; the last is as much
-    as a regular covariance needs.
+    Smaller strengths hardly change any covariance, and no covariance is singular at the first.
+    The last is enough for any covariance to be regular.
     """
     strengths, cap = [_WEAKEST], n_features + 1.0
     while strengths[-1] * _STEP < cap:
@@ -60,11 +60,11 @@ def candidate_strengths(n_features: int) -> list[float]:
 
 
 def imputation_strength(strength: float, n_features: int, pairs: float) -> float:
-    """Pseudo-rows for draws, weaker than the best for prediction where rows abound.
+    """Pseudo-rows for draws: fewer than are best for prediction if there are many rows.
 
-    What predicts best trades bias for variance, but intervals that are to cover the truth
-    cannot have the bias. With more rows than d + 1 to a pair of columns the strength falls with
-    the cube of their number.
+    The best strength for prediction accepts some bias to reduce variance, but with this bias
+    intervals would not cover the truth. If pairs of columns have more than d + 1 rows in common,
+    the strength decreases with the cube of their number.
 
     Parameters
     ----------
@@ -79,21 +79,21 @@ def imputation_strength(strength: float, n_features: int, pairs: float) -> float
 
 
 def common_rows(pair_weight: Array) -> float:
-    """Harmonic mean of the weights of pairs of columns, of those that have any."""
+    """Harmonic mean of the positive weights of pairs of columns."""
     known = pair_weight[np.triu_indices(len(pair_weight), 1)]
     known = known[known > 0.0]
     return float(known.size / (1.0 / known).sum()) if known.size else float(pair_weight.max())
 
 
 class LeftOut(NamedTuple):
-    """What is the same for all strengths, of some rows.
+    """Quantities of some rows that are the same for all strengths.
 
     Attributes
     ----------
     size : ndarray of shape (n_rows,)
         Number of columns observed.
     common : ndarray of shape (n_rows,)
-        Weight of the rows with the same pairs of columns, n in the text of the module.
+        Weight of the rows with the same pairs of columns, n in the module docstring.
     part : ndarray of shape (n_rows,)
         Weight that is left out, delta.
     """
@@ -166,7 +166,7 @@ def leave_one_out(
         seen = (~mask).astype(np.float64)
         size, part = seen.sum(axis=1), np.minimum(weight, 1.0)
         common = size**2 / np.einsum("ij,ij->i", seen @ inverse, seen)
-        # Of a row that alone has a pair of columns, half remains.
+        # If a row is the only one with a pair of columns, half of it remains.
         return LeftOut(size, np.maximum(common, 2.0 * part), part)
 
     value = np.zeros(len(candidates))

@@ -1,10 +1,10 @@
 """Draws from normal distributions within bounds.
 
-One coordinate is drawn exactly, by the inverse of its distribution function on the scale of
-logarithms. Several are drawn one after the other, each given those before it (the method of
-Geweke, Hajivassiliou and Keane): such proposals, weighted by the probability mass that each
-step had left, stand for the truncated distribution; one of many is kept, and Gibbs sweeps
-remove what the finite number of proposals leaves of the difference.
+A single coordinate is drawn exactly, by inverting its distribution function on a logarithmic
+scale. Several coordinates are drawn one after the other, each given the previous ones (the
+method of Geweke, Hajivassiliou and Keane). Each proposal has a weight, the product of the
+probabilities within the bounds. One of many proposals is chosen by weight, and Gibbs sweeps
+correct for their finite number.
 
 References
 ----------
@@ -23,20 +23,20 @@ from scipy.special import log_ndtr, ndtri_exp
 
 Array = NDArray[np.float64]
 
-# Proposals of each component where several coordinates of a row are bounded, and sweeps
-# after one of them was kept.
+# Number of proposals of each component if several coordinates of a row have bounds, and of
+# sweeps after one of them is chosen.
 _PROPOSALS = 64
 _SWEEPS = 20
-# Numbers in the proposals and matrices of the rows that are drawn at a time.
+# Numbers in the proposals and matrices of one chunk of rows.
 _SHAPE_ENTRIES = 1 << 20
-# In so narrow an interval the density hardly changes: the inverse would lose more digits.
+# In an interval this narrow the density is almost constant, and the inverse would lose digits.
 _NARROW = 1e-7
 _LOWEST = 2.0**-54
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class Candidate(NamedTuple):
-    """What rows of equal shape may follow: one component of a mixture.
+    """Conditional distribution of rows of equal shape in one component of a mixture.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ def draw_within(
 ) -> Array:
     """Missing entries of rows, drawn from a mixture of normals within bounds.
 
-    Exact where at most one entry is bounded, the component's probability included.
+    The draws, including the component, are exact if at most one entry has bounds.
 
     Parameters
     ----------
@@ -97,9 +97,9 @@ def draw_within(
 def equal_shapes(
     missing: NDArray[np.bool_], limited: NDArray[np.bool_]
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
-    """Rows with equal numbers of missing and of bounded missing entries, and the columns of these.
+    """Rows with equal numbers of missing and of bounded missing entries, and their columns.
 
-    The bounded ones come last. Rows come in chunks, whose proposals fit into memory.
+    Bounded columns come last. The rows are divided into chunks whose proposals fit into memory.
     """
     bounded = missing & limited
     columns = np.argsort(missing.astype(np.int8) + bounded, axis=1, kind="stable")
@@ -122,7 +122,7 @@ def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple
     rng : numpy.random.Generator
         Source of the draws.
     """
-    # Left of 0 the distribution function keeps its digits.
+    # The distribution function is accurate to the left of 0.
     mirrored = low > 0.0
     low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
     uniform = np.maximum(rng.random(low.shape), _LOWEST)
@@ -135,7 +135,7 @@ def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple
         middle = 0.5 * (low + high)
         log_mass = np.where(narrow, np.log(width) - 0.5 * (middle**2 + _LOG_2PI), log_mass)
         value = np.where(narrow, low + uniform * width, value)
-    # Beyond the reach of the logarithm all mass is at the bound that is nearer to 0.
+    # If the logarithm underflows, all mass is at the bound closer to 0.
     value = np.clip(np.where(np.isfinite(value), value, high), low, high)
     value = np.where(mirrored, -value, value)
     return value, np.where(np.isnan(log_mass), -np.inf, log_mass)
