@@ -103,6 +103,29 @@ class RacePlan:
         )
 
 
+@dataclass(frozen=True)
+class ManyStarts(RacePlan):
+    """A race in which more effort means more starts, and no perturbations.
+
+    It is for models whose starts differ enough to find the best optimum by themselves.
+
+    Parameters
+    ----------
+    most_candidates : int, default=60
+        Starts beyond which more effort makes no more.
+    """
+
+    most_candidates: int = 60
+
+    def times(self, n_init: int) -> ManyStarts:
+        """The plan for so many times the starts."""
+
+        def more(n: int) -> int:
+            return max(n, min(n * n_init, self.most_candidates))
+
+        return replace(self, n_candidates=more(self.n_candidates), n_large=more(self.n_large))
+
+
 class Entrant(NamedTuple):
     """A start and its run so far.
 

@@ -22,7 +22,7 @@ from emlearn.data import (
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import Fit, RacePlan, SearchPlan
+from emlearn.engine import Fit, ManyStarts, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import check_probabilities, read_probabilities
@@ -314,8 +314,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             return None
         return last._replace(law=self._law(self.n_components_).restrict(last.law))
 
-    def _race(self) -> RacePlan:
-        return RacePlan(n_candidates=12, first_steps=5, steps=40, heats=())
+    def _race(self) -> ManyStarts:
+        return ManyStarts(n_candidates=12, first_steps=5, steps=40, heats=())
 
     def _candidates(self) -> Initializer:
         return ChainStarts()
