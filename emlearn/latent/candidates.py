@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import Moments, join, lloyd, moments_of, plus_plus
 from emlearn.latent.data import LabelData
+from emlearn.latent.labels import in_order
 from emlearn.latent.starts import start_from
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class MixedStarts:
         later = i - len(FIRST)
         maker, metric = FIRST[i] if later < 0 else AGAIN[later % len(AGAIN)]
         shape = model.family.cluster_shape or "full"
-        return _in_order(maker(table, getattr(table, metric), model.n_components, shape, rng))
+        return in_order(maker(table, getattr(table, metric), model.n_components, shape, rng))
 
     def _start(
         self,
@@ -273,9 +274,3 @@ class MixedStarts:
         if self.certainty < 1.0:
             hot = self.certainty * hot + (1.0 - self.certainty) / K
         return start_from(model, data, hot, rng, table.rows, table.weight)
-
-
-def _in_order(labels: Labels) -> Labels:
-    """The same clusters, numbered by their first rows."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse.ravel()]

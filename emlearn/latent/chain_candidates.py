@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import lloyd, plus_plus
 from emlearn.latent.chain.law import ChainLaw, ChainParams, Probabilities
-from emlearn.latent.data import LabelData
+from emlearn.latent.data import LabelData, group_copies, hash_rows
+from emlearn.latent.features import dense, features
+from emlearn.latent.labels import renumbered
 from emlearn.latent.starts import RandomStart, RowsStart, nearest, start_from
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ Array = NDArray[Any]
 _ROWS = 5000
 _LLOYD_STEPS = 10
 # Fraction of a row that starts in its own cluster.
-_CERTAINTY = 0.8
+_CERTAINTY = 0.95
+# Dimensions beyond which rows start from rows and random shares alone.
+_MOST_DIMENSIONS = 300
 # Weight of the mean of the rows around a row, and how many there are on each side.
 _NEIGHBOR_WEIGHT, _REACH = 1.5, 2
-_MOST_LEVELS = 100
 
 Kind = Literal["rows", "random", "clusters", "neighbors", "windows"]
 Moves = Literal["given", "lasting", "uniform", "dirichlet", "counted"]
@@ -43,15 +45,15 @@ KINDS: tuple[tuple[Kind, Moves], ...] = (
     ("neighbors", "counted"),
     ("windows", "counted"),
     ("rows", "dirichlet"),
-    ("clusters", "counted"),
-    ("rows", "given"),
+    ("clusters", "given"),
+    ("rows", "lasting"),
     ("random", "dirichlet"),
     ("windows", "counted"),
     ("rows", "uniform"),
-    ("rows", "lasting"),
-    ("clusters", "given"),
+    ("clusters", "lasting"),
     ("rows", "dirichlet"),
-    ("neighbors", "lasting"),
+    ("clusters", "given"),
+    ("rows", "lasting"),
 )
 
 
@@ -67,37 +69,36 @@ class ChainStarts:
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
         """See `LatentVariableModel.candidates`."""
-        features = None if issparse(data.X) else _features(model, data)
+        points = _points(model, data)
         for i in range(n):
             kind, moves = KINDS[i % len(KINDS)]
-            if features is None and kind not in ("rows", "random"):
+            if points is None and kind not in ("rows", "random"):
                 continue
             with suppress(DegenerateModelError):
-                yield _start(model, data, features, kind, moves, rng)
+                yield _start(model, data, points, kind, moves, rng)
 
 
 def _start(
     model: LabelModel,
     data: LabelData,
-    features: Array | None,
+    points: Array | None,
     kind: Kind,
     moves: Moves,
     rng: np.random.Generator,
 ) -> LabelParams:
     law = model.law
     assert isinstance(law, ChainLaw)
-    if kind == "rows" or features is None:
+    if kind == "rows" or points is None:
         params = RowsStart()(model, data, rng)
     elif kind == "random":
         params = RandomStart()(model, data, rng)
     else:
-        labels = _cluster(_seen(features, data, kind), data, model.n_components, rng)
+        labels = _cluster(_seen(points, data, kind), data, model.n_components, rng)
         hot = (labels == np.arange(model.n_components)[:, None]).astype(np.float64)
-        hot = _CERTAINTY * hot + (1.0 - _CERTAINTY) / model.n_components
-        params = start_from(model, data, hot, rng)
+        even = 1.0 / model.n_components
+        params = start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) * even, rng)
         if moves == "counted":
-            counted = law.restart(hot * data.row_weight, data)
-            return params._replace(law=_as_given(law, counted))
+            return params._replace(law=_as_given(law, law.restart(hot * data.row_weight, data)))
     return params._replace(law=_as_given(law, _moves(law, params.law, moves, rng)))
 
 
@@ -126,57 +127,46 @@ def _as_given(law: ChainLaw, params: ChainParams) -> ChainParams:
     return ChainParams(rule(law.startprob, params.startprob), rule(law.transmat, params.transmat))
 
 
-def _features(model: LabelModel, data: LabelData) -> Array:
-    """Rows as points (n_rows, n_columns): items one-hot, counts by their square roots."""
-    X = np.asarray(data.X, np.float64)
-    levels = model.family.levels(data.column_spec) or [None] * X.shape[1]
-    columns: list[Array] = []
-    for j, own in enumerate(levels):
-        column = X[:, j]
-        if own is not None and len(own) <= _MOST_LEVELS:
-            columns.extend((column == level).astype(np.float64) for level in own)
-            continue
-        column = np.sqrt(np.maximum(column, 0.0)) if model.family.is_discrete else column
-        seen = ~np.isnan(column)
-        filled = np.where(seen, column, 0.0)
-        scale = np.abs(filled).max(initial=0.0) or 1.0
-        filled = filled / scale
-        middle = filled.sum() / max(int(seen.sum()), 1)
-        filled = np.where(seen, filled - middle, 0.0)
-        deviation = np.sqrt(np.square(filled).mean())
-        columns.append(filled / deviation if deviation > 0.0 else filled)
-    return np.column_stack(columns)
+def _points(model: LabelModel, data: LabelData) -> Array | None:
+    """Rows to cluster; None if they are too wide for it."""
+    found = features(model.family, data.X, data.column_spec)
+    if found.shape[1] > _MOST_DIMENSIONS:
+        return None
+    return dense(found)
 
 
-def _seen(features: Array, data: LabelData, kind: Kind) -> Array:
-    """Features of the rows, with those of the rows around them."""
+def _seen(points: Array, data: LabelData, kind: Kind) -> Array:
+    """Points of the rows, with those of the rows around them."""
     if kind == "clusters":
-        return features
+        return points
     assert data.sequences is not None
     edges = data.sequences.edges
     own = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
     first, last = edges[own], edges[own + 1] - 1
-    here = np.arange(len(features))
+    here = np.arange(len(points))
     if kind == "windows":
         before, after = np.maximum(here - 1, first), np.minimum(here + 1, last)
-        return np.hstack((features, features[before], features[after]))
+        return np.hstack((points, points[before], points[after]))
     offsets = range(-_REACH, _REACH + 1)
-    around = [features[np.clip(here + offset, first, last)] for offset in offsets]
-    return np.hstack((features, _NEIGHBOR_WEIGHT * np.mean(around, axis=0)))
+    around = [points[np.clip(here + offset, first, last)] for offset in offsets]
+    return np.hstack((points, _NEIGHBOR_WEIGHT * np.mean(around, axis=0)))
 
 
 def _cluster(
     points: Array, data: LabelData, n_clusters: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
     """Clusters of k-means, whose centers are those of some of the rows."""
-    weight = data.row_weight / data.row_weight.max()
-    chosen = np.arange(len(points))
-    if len(points) > _ROWS:
-        chosen = np.sort(rng.choice(len(points), _ROWS, replace=False))
-    columns = np.ascontiguousarray(points[chosen].T)
-    weight = np.ascontiguousarray(weight[chosen], np.float64)
+    # Copies count by their weight, so that a sequence and its weight have the same effect.
+    first, _, weight = group_copies(hash_rows(points, None), data.row_weight)
+    order = np.lexsort(points[first].T[:2])
+    if len(order) > _ROWS:
+        order = order[np.sort(rng.choice(len(order), _ROWS, replace=False))]
+    columns = np.ascontiguousarray(points[first[order]].T)
+    weight = weight[order] / weight.max()
     draws = rng.random((n_clusters, 2 + int(np.log(n_clusters))))
     seeds, labels = plus_plus(columns, weight, draws)
     centers, _ = lloyd(columns, weight, columns[:, seeds].T, labels * 0 - 1, _LLOYD_STEPS)
     found: NDArray[np.intp] = nearest(points, np.asarray(centers))
+    if data.labels is not None:
+        found = renumbered(found, data.labels, data.row_weight, n_clusters)
     return found

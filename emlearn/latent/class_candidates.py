@@ -1,6 +1,4 @@
-"""Starts of latent classes, and of mixtures whose rows are items, counts or mixed: what a race
-chooses from.
-"""
+"""Starts of latent classes and of mixtures of items, counts or both: what a race chooses from."""
 
 from __future__ import annotations
 
@@ -11,31 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from emlearn.engine import DegenerateModelError
 from emlearn.latent.data import LabelData
-from emlearn.latent.features import features
+from emlearn.latent.features import dense, features
+from emlearn.latent.labels import in_order, renumbered
 from emlearn.latent.starts import start_from
 
 if TYPE_CHECKING:
     from emlearn.latent.model import LabelModel, LabelParams
 
 Array = NDArray[Any]
+Labels = NDArray[np.intp]
 
 # Share of a row that goes to its own class at the start; the rest goes to all alike, so that no
 # class excludes what it has not seen.
 _CERTAINTY = 0.8
+# Steps of k-means in every other start. They help where there are many dimensions, and lead to
+# the same few classes where there are not.
+_LLOYD_STEPS = 3
 # Drawings of seeds for each start that is asked for, where some come to the same classes.
 _PATIENCE = 3
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class ClassStarts:
-    """Each row starts in the class of the nearest of the seeds of k-means++.
+    """Each row starts in the class of the nearest of some seeds, as they are or moved a little.
 
-    The seeds are drawn without trials: greedy seeds of items are the rows far out, and come
-    to the same few classes again and again.
+    The seeds are drawn without trials: the best of several are rows far out, which come to the
+    same few classes again and again.
     """
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
@@ -47,76 +50,79 @@ class ClassStarts:
     ) -> Iterator[LabelParams]:
         """See `LatentVariableModel.candidates`; no two have the same classes."""
         first, group, weight = data.distinct
+        K = model.n_components
         points = features(model.family, data.X[first], data.column_spec)
-        known = None if data.labels is None else data.labels[first]
         met: set[bytes] = set()
-        for _ in range(_PATIENCE * n):
-            classes = seed_classes(points, weight, model.n_components, rng, known)
+        for i in range(_PATIENCE * n):
+            seeds = draw_seeds(points, weight, K, rng)
+            classes = in_order(assign(points, weight, seeds, _LLOYD_STEPS * (i % 2)))
             if classes.tobytes() in met:
                 continue
             met.add(classes.tobytes())
+            classes = classes[group]
+            if data.labels is not None:
+                classes = renumbered(classes, data.labels, data.row_weight, K)
+            hot = (classes == np.arange(K)[:, None]).astype(np.float64)
             with suppress(DegenerateModelError):
-                yield self._start(model, data, classes[group], rng)
+                yield start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) / K, rng)
             if len(met) == n:
                 return
 
-    def _start(
-        self, model: LabelModel, data: LabelData, classes: Array, rng: np.random.Generator
-    ) -> LabelParams:
-        K = model.n_components
-        hot = (classes == np.arange(K)[:, None]).astype(np.float64)
-        return start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) / K, rng)
 
-
-def seed_classes(
-    points: Any, weight: Array, n_classes: int, rng: np.random.Generator, known: Array | None
-) -> NDArray[np.intp]:
-    """The nearest of seeds, each drawn by the squared distances to those before.
-
-    Seeds of classes with known rows are rows of theirs. The classes are otherwise numbered in
-    the order of their first rows, so that the same classes have the same numbers.
+def draw_seeds(points: Any, weight: Array, n: int, rng: np.random.Generator) -> Array:
+    """Points that are drawn one after the other, by the squares of the distances to the nearest.
 
     Parameters
     ----------
     points : ndarray or CSR array of shape (n_points, n_dimensions)
         Points.
     weight : ndarray of shape (n_points,)
-        Weights.
-    n_classes : int
-        Number of seeds; where there are fewer different points, the last classes are empty.
+        Their weights.
+    n : int
+        Number of seeds; there are fewer where fewer points differ.
     rng : Generator
         Source of randomness.
-    known : ndarray of shape (n_points,) or None
-        Known classes, negative where unknown.
+
+    Returns
+    -------
+    seeds : ndarray of shape (n_seeds, n_dimensions)
+        The seeds.
 
     References
     ----------
     D. Arthur and S. Vassilvitskii (2007). "k-means++: the advantages of careful seeding".
     Proceedings of the 18th Annual ACM-SIAM Symposium on Discrete Algorithms, 1027-1035.
     """
-    norm = np.asarray((points * points).sum(axis=1)).ravel()
-    distance, classes = np.full(len(weight), np.inf), np.zeros(len(weight), np.intp)
-    fixed = np.unique(known[known >= 0]).tolist() if known is not None else []
-    for c in [*fixed, *(k for k in range(n_classes) if k not in fixed)]:
-        mass = weight * np.where(np.isfinite(distance), distance, 1.0)
-        if c in fixed:
-            mass = weight * (known == c)
-        if not mass.any():
-            break
+    norm = _norm(points)
+    mass, distance = weight, np.full(len(weight), np.inf)
+    seeds: list[Array] = []
+    while len(seeds) < n and mass.any():
         total = np.cumsum(mass)
-        seed = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-        seed = min(seed, int(np.flatnonzero(mass)[-1]))
-        point = points[[seed]]
-        inner = points @ (point.toarray() if issparse(point) else point)[0]
-        # Rounding leaves a little of the distance of a point to itself.
-        square = norm + norm[seed] - 2.0 * inner
-        square = np.where(square > 1e-12 * (norm + norm[seed]), square, 0.0)
-        classes[square < distance] = c
+        chosen = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
+        chosen = min(chosen, int(np.flatnonzero(mass)[-1]))
+        seeds.append(dense(points[[chosen]])[0])
+        square = norm + norm[chosen] - 2.0 * (points @ seeds[-1])
+        # Rounding leaves a little of the distance of a point to its copies.
+        square[square <= _ROUNDING * (norm + norm[chosen])] = 0.0
         distance = np.minimum(distance, square)
-    return classes if fixed else _in_order(classes)
+        mass = weight * distance
+    return np.array(seeds)
 
 
-def _in_order(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The same classes, numbered by their first rows."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse.ravel()]
+def assign(points: Any, weight: Array, centers: Array, n_steps: int) -> Labels:
+    """Nearest of the centers, after they moved to the means of their points some times."""
+    labels = _nearest(points, centers)
+    for _ in range(n_steps):
+        labels = in_order(labels)
+        shares = (labels == np.arange(labels.max() + 1)[:, None]) * weight
+        labels = _nearest(points, (shares @ points) / shares.sum(axis=1, keepdims=True))
+    return labels
+
+
+def _nearest(points: Any, centers: Array) -> Labels:
+    labels: Labels = (np.square(centers).sum(axis=1) - 2.0 * (points @ centers.T)).argmin(axis=1)
+    return labels
+
+
+def _norm(points: Any) -> Array:
+    return np.asarray((points * points).sum(axis=1)).ravel()

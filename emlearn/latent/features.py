@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack, issparse
+from scipy.sparse import csr_array, hstack
 
 from emlearn.distributions import Family
 
@@ -35,17 +35,18 @@ def features(family: Family, X: Any, column_spec: Any) -> Any:
     points : ndarray or CSR array of shape (n_rows, n_dimensions)
         Sparse if `X` is, or if there are items with levels.
     """
-    if issparse(X):
+    if hasattr(X, "indptr"):
         total = np.asarray(X.sum(axis=1), np.float64).ravel()
         share = np.repeat(1.0 / np.where(total > 0.0, total, 1.0), np.diff(X.indptr))
         return csr_array((np.sqrt(X.data * share), X.indices, X.indptr), shape=X.shape)
     levels = family.levels(column_spec) or [None] * X.shape[1]
-    columns = [
+    columns: list[Any] = [
         _number(column, family.is_discrete) if own is None else _one_hot(column, own)
         for column, own in zip(np.asarray(X, np.float64).T, levels, strict=True)
     ]
     if any(own is not None for own in levels):
-        return hstack([csr_array(column) for column in columns], format="csr")
+        sparse: Any = [csr_array(column) for column in columns]
+        return hstack(sparse, format="csr")
     return np.hstack(columns)
 
 
@@ -69,3 +70,9 @@ def _number(column: Array, is_count: bool) -> Array:
     filled = np.where(seen, filled - filled.sum() / max(int(seen.sum()), 1), 0.0)
     deviation = np.sqrt(np.square(filled).mean())
     return (filled / deviation if deviation > 0.0 else filled)[:, None]
+
+
+def dense(points: Any) -> Array:
+    """The same points as an array."""
+    found: Array = points.toarray() if hasattr(points, "indptr") else points
+    return found

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from emlearn.data.labels import UNKNOWN
 
@@ -50,3 +51,20 @@ def with_labels(responsibilities: Array, labels: NDArray[np.intp]) -> Array:
     if hot.any(axis=1).all():
         return hot.astype(np.float64)
     return np.where(labels != UNKNOWN, hot, responsibilities)
+
+
+def in_order(labels: NDArray[Any]) -> NDArray[np.intp]:
+    """The same clusters, numbered by their first rows."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()]
+
+
+def renumbered(
+    clusters: NDArray[np.intp], known: NDArray[np.intp], weight: NDArray[Any], n: int
+) -> NDArray[np.intp]:
+    """The same clusters, numbered so that they agree best with the known labels."""
+    seen = known != UNKNOWN
+    table = np.zeros((n, n))
+    np.add.at(table, (clusters[seen], known[seen]), weight[seen])
+    number: NDArray[np.intp] = linear_sum_assignment(table, maximize=True)[1]
+    return number[clusters]

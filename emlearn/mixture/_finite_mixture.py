@@ -267,7 +267,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _race(self) -> RacePlan:
         if self._given_family().cluster_shape:
             return RacePlan()
-        return ManyStarts(n_candidates=6, first_steps=5, steps=40, heats=())
+        return ManyStarts(n_candidates=8, n_large=8, first_steps=5, steps=40, heats=())
 
     def _candidates(self) -> Initializer:
         if not self._given_family().cluster_shape:

@@ -1,6 +1,8 @@
 """The race of hidden Markov models: starts of several kinds, and what they find."""
 
+import json
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from emlearn import HiddenMarkovEM
 from emlearn.distributions import Gaussian, find_family
 from emlearn.latent import ChainLaw, LabelModel, Observations, Probabilities, Sequences
-from emlearn.latent.chain_candidates import KINDS, ChainStarts, _features, _seen
+from emlearn.latent.chain_candidates import KINDS, ChainStarts, _cluster, _points, _seen
+
+
+@pytest.fixture
+def earthquakes():
+    path = Path(__file__).parents[1] / "reference" / "earthquakes.json"
+    table = json.loads(path.read_text())
+    return np.array(next(v for v in table.values() if isinstance(v, list)), float)[:, None]
 
 
 def simulate(transmat, n, d, distance, seed=0):
@@ -56,19 +65,19 @@ def test_given_transitions_and_their_zeros_stay():
 def test_neighbors_do_not_cross_the_ends_of_sequences():
     X = np.arange(6.0)[:, None]
     model, data = model_of(X, 2, [4, 2])
-    features = _features(model, data)
-    windows = _seen(features, data, "windows")
+    points = _points(model, data)
+    windows = _seen(points, data, "windows")
     before = windows[:, 1:2]
-    assert_array_equal(before[[0, 4]], features[[0, 4]])
-    assert_array_equal(before[[1, 2, 3, 5]], features[[0, 1, 2, 4]])
+    assert_array_equal(before[[0, 4]], points[[0, 4]])
+    assert_array_equal(before[[1, 2, 3, 5]], points[[0, 1, 2, 4]])
 
 
 def test_items_are_one_hot_and_holes_are_neutral():
     X = np.array([[1.0], [3.0], [np.nan], [3.0], [1.0], [3.0]])
     model, data = model_of(X, 2, family=find_family("categorical"))
-    features = _features(model, data)
-    assert features.shape == (6, 2)
-    assert_array_equal(features[2], [0.0, 0.0])
+    points = _points(model, data)
+    assert points.shape == (6, 2)
+    assert_array_equal(points[2], [0.0, 0.0])
 
 
 @pytest.mark.parametrize("d", [8, 20, 40])
@@ -114,3 +123,65 @@ def test_candidates_are_endless_kinds_in_turn():
     model, data = model_of(X, 2)
     more = list(islice(model.candidates(data, np.random.default_rng(0), 30), 30))
     assert len(more) == 30
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_clusters_are_those_of_copies_of_weighted_sequences(family):
+    rng = np.random.default_rng(0)
+    X = rng.poisson(np.repeat([2.0, 9.0, 4.0], 20))[:, None] * 1.0
+    law = ChainLaw(3, Probabilities(None, np.zeros(3)), Probabilities(None, np.zeros((3, 3))))
+    model = LabelModel(law, find_family(family).at_columns(None, 1), ChainStarts())
+    sequences = Sequences.of_lengths(np.array([25, 35]))
+    weighted = model.prepare(Observations(X, None, sequences), np.array([2.0, 1.0]))
+    copies = Observations(
+        np.concatenate([X[:25], X]), None, Sequences.of_lengths(np.array([25, 25, 35]))
+    )
+    copied = model.prepare(copies)
+    # Gaussian columns are standardized by their rows, copies or not.
+    points = rng.normal(size=(60, 2))
+    many = np.concatenate([points, points[35:]]) if family == "gaussian" else None
+    if many is None:
+        points, many = _points(model, weighted), _points(model, copied)
+    one = _cluster(points, weighted, 3, np.random.default_rng(1))
+    two = _cluster(many, copied, 3, np.random.default_rng(1))
+    assert_array_equal(one, two[:60])
+
+
+def test_clusters_have_the_numbers_of_known_states():
+    X = np.repeat([0.0, 10.0, 20.0], 20)[:, None] + np.random.default_rng(0).normal(size=(60, 1))
+    states = np.repeat([2, 0, 1], 20)
+    y = np.where(np.arange(60) % 5 == 0, states, -1)
+    law = ChainLaw(3, Probabilities(None, np.zeros(3)), Probabilities(None, np.zeros((3, 3))))
+    model = LabelModel(law, Gaussian().at_columns(None, 1), ChainStarts())
+    data = model.prepare(Observations(X, y, Sequences.of_lengths(np.array([60]))))
+    for seed in range(3):
+        found = _cluster(_points(model, data), data, 3, np.random.default_rng(seed))
+        assert_array_equal(found, states)
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_earthquakes_of_four_states(earthquakes, n_init):
+    """Zucchini and MacDonald's counts; the best optimum known is -326.285."""
+    found = [
+        HiddenMarkovEM(4, family="poisson", n_init=n_init, random_state=seed).fit(earthquakes)
+        for seed in range(5)
+    ]
+    assert min(fitted.log_likelihood_ for fitted in found) > -326.785
+    assert len(found[0].restarts_) == 12 * n_init
+
+
+def test_weight_of_a_sequence_is_its_copies():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 160, 2, 3.0)
+    weighted = HiddenMarkovEM(2, random_state=0).fit(X, lengths=[100, 60], sample_weight=[1.0, 2.0])
+    copied = HiddenMarkovEM(2, random_state=0).fit(
+        np.concatenate([X, X[100:]]), lengths=[100, 60, 60]
+    )
+    assert weighted.log_likelihood_ == pytest.approx(copied.log_likelihood_, abs=1e-4)
+
+
+def test_more_starts_up_to_sixty():
+    plan = HiddenMarkovEM(2)._race()
+    assert plan.times(1).n_candidates == 12
+    assert plan.times(3).n_candidates == 36
+    assert plan.times(10).n_candidates == 60
+    assert plan.times(10).n_moves == 0
