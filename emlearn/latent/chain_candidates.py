@@ -53,7 +53,7 @@ KINDS: tuple[tuple[Kind, Moves], ...] = (
     ("clusters", "lasting"),
     ("rows", "dirichlet"),
     ("clusters", "given"),
-    ("rows", "lasting"),
+    ("windows", "counted"),
 )
 
 

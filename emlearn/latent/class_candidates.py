@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError
+from emlearn.kernels.clusters import Moments, join
 from emlearn.latent.data import LabelData
 from emlearn.latent.features import dense, features
 from emlearn.latent.labels import in_order, renumbered
@@ -25,9 +26,11 @@ Labels = NDArray[np.intp]
 # Share of a row that goes to its own class at the start; the rest goes to all alike, so that no
 # class excludes what it has not seen.
 _CERTAINTY = 0.8
-# Steps of k-means in every other start. They help where there are many dimensions, and lead to
+# Steps of k-means in some of the starts. They help where there are many dimensions, and lead to
 # the same few classes where there are not.
 _LLOYD_STEPS = 3
+# Small clusters for each class that they are joined to.
+_MICRO = 4
 # Drawings of seeds for each start that is asked for, where some come to the same classes.
 _PATIENCE = 3
 _ROUNDING = 1e-12
@@ -35,7 +38,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class ClassStarts:
-    """Each row starts in the class of the nearest of some seeds, as they are or moved a little.
+    """Each row starts in the class of the nearest of some seeds: as they are, moved, or joined.
 
     The seeds are drawn without trials: the best of several are rows far out, which come to the
     same few classes again and again.
@@ -54,8 +57,7 @@ class ClassStarts:
         points = features(model.family, data.X[first], data.column_spec)
         met: set[bytes] = set()
         for i in range(_PATIENCE * n):
-            seeds = draw_seeds(points, weight, K, rng)
-            classes = in_order(assign(points, weight, seeds, _LLOYD_STEPS * (i % 2)))
+            classes = in_order(KINDS[i % len(KINDS)](points, weight, K, rng))
             if classes.tobytes() in met:
                 continue
             met.add(classes.tobytes())
@@ -113,10 +115,15 @@ def assign(points: Any, weight: Array, centers: Array, n_steps: int) -> Labels:
     """Nearest of the centers, after they moved to the means of their points some times."""
     labels = _nearest(points, centers)
     for _ in range(n_steps):
-        labels = in_order(labels)
-        shares = (labels == np.arange(labels.max() + 1)[:, None]) * weight
-        labels = _nearest(points, (shares @ points) / shares.sum(axis=1, keepdims=True))
+        labels = _nearest(points, _means(points, weight, in_order(labels))[1])
     return labels
+
+
+def _means(points: Any, weight: Array, labels: Labels) -> tuple[Array, Array]:
+    """Sizes and means of clusters, none of them empty."""
+    shares = (labels == np.arange(labels.max() + 1)[:, None]) * weight
+    size = shares.sum(axis=1)
+    return size, (shares @ points) / size[:, None]
 
 
 def _nearest(points: Any, centers: Array) -> Labels:
@@ -126,3 +133,26 @@ def _nearest(points: Any, centers: Array) -> Labels:
 
 def _norm(points: Any) -> Array:
     return np.asarray((points * points).sum(axis=1)).ravel()
+
+
+def seeded(points: Any, weight: Array, n: int, rng: np.random.Generator) -> Labels:
+    """The nearest of seeds."""
+    return assign(points, weight, draw_seeds(points, weight, n, rng), 0)
+
+
+def moved(points: Any, weight: Array, n: int, rng: np.random.Generator) -> Labels:
+    """A few steps of k-means from seeds."""
+    return assign(points, weight, draw_seeds(points, weight, n, rng), _LLOYD_STEPS)
+
+
+def joined(points: Any, weight: Array, n: int, rng: np.random.Generator) -> Labels:
+    """Small clusters around many seeds, joined by Ward's method: no class goes without a seed."""
+    labels = in_order(assign(points, weight, draw_seeds(points, weight, _MICRO * n, rng), 1))
+    size, mean = _means(points, weight, labels)
+    clusters = Moments(size, np.ascontiguousarray(mean), np.zeros((len(size), 0)))
+    found: Labels = join(clusters, n, prior=np.zeros(0))[labels]
+    return found
+
+
+#: Kinds of starts, in turn.
+KINDS = (seeded, moved, joined)

@@ -1,5 +1,6 @@
 """The race of latent classes: starts from seeds, and what they find."""
 
+import warnings
 from itertools import islice
 
 import numpy as np
@@ -8,9 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from emlearn import FiniteMixtureEM
-from emlearn.distributions import find_family
+from emlearn.distributions import Categorical, Gaussian, find_family
 from emlearn.latent import LabelModel, MixtureLaw, Observations
-from emlearn.latent.class_candidates import ClassStarts, assign, draw_seeds
+from emlearn.latent.class_candidates import KINDS, ClassStarts, assign, draw_seeds, joined
 from emlearn.latent.features import dense, features
 from emlearn.latent.labels import renumbered
 
@@ -60,8 +61,10 @@ def test_sparse_documents_stay_sparse_and_length_does_not_matter():
 def test_columns_of_any_unit_are_standardized():
     X = np.random.default_rng(0).normal(size=(50, 2))
     X[0, 1] = np.nan
-    assert_allclose(points_of(X, "gaussian"), points_of(X * 1e250, "gaussian"), atol=1e-12)
-    assert_allclose(np.square(points_of(X, "gaussian")).mean(axis=0), 1.0)
+    found = features(Gaussian(), X, None)
+    assert_allclose(found, features(Gaussian(), X * 1e300, None), atol=1e-12)
+    assert_allclose(np.square(found).mean(axis=0), 1.0)
+    assert found[0, 1] == 0.0
 
 
 # ---- seeds -----------------------------------------------------------------------------
@@ -93,13 +96,34 @@ def test_steps_of_k_means_are_those_of_scikit_learn(n_steps):
     labels = assign(csr_array(points), weight, centers, n_steps)
     if n_steps:
         kmeans = KMeans(4, init=centers, n_init=1, max_iter=n_steps, tol=0.0, algorithm="lloyd")
-        with np.testing.suppress_warnings() as quiet:
-            quiet.filter(UserWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             centers = kmeans.fit(points, sample_weight=weight).cluster_centers_
     squares = np.square(points[:, None] - centers).sum(axis=2)
     first = np.unique(labels, return_index=True)[1]
     again = np.unique(squares.argmin(axis=1), return_index=True)[1]
     assert_array_equal(np.sort(first), np.sort(again))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_classes_far_apart_are_found_by_every_kind(kind):
+    rng = np.random.default_rng(0)
+    points = 100.0 * np.eye(4)[np.repeat(np.arange(4), 20)] + rng.normal(size=(80, 4))
+    for points_or_sparse in (points, csr_array(points)):
+        classes = kind(points_or_sparse, np.ones(80), 4, rng)
+        assert len(np.unique(classes.reshape(4, 20)[:, 0])) == 4
+        assert (classes.reshape(4, 20) == classes.reshape(4, 20)[:, :1]).all()
+
+
+def test_no_class_goes_without_a_seed_where_classes_are_joined():
+    # Of twelve seeds for twelve classes, some fall into one class nearly always.
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(12, 40))[np.repeat(np.arange(12), 25)]
+    points = points + 0.5 * rng.normal(size=(300, 40))
+    for _ in range(5):
+        classes = joined(points, np.ones(300), 12, rng).reshape(12, 25)
+        assert len(np.unique(classes[:, 0])) == 12
+        assert (classes == classes[:, :1]).all()
 
 
 def test_numbers_agree_with_known_labels():
@@ -130,9 +154,9 @@ def test_few_different_rows_give_few_candidates():
 def test_candidates_are_those_of_copies_in_any_order():
     X, _ = items(100)
     rng = np.random.default_rng(0)
-    model, data = model_of(X, 3, "categorical")
-    _, mixed = model_of(X[rng.permutation(100)], 3, "categorical")
-    _, twice = model_of(np.repeat(X, 2, axis=0), 3, "categorical")
+    model, data = model_of(X, 3, Categorical(alpha=0.0))
+    _, mixed = model_of(X[rng.permutation(100)], 3, Categorical(alpha=0.0))
+    _, twice = model_of(np.repeat(X, 2, axis=0), 3, Categorical(alpha=0.0))
     found = [
         [model.to_vector(p) for p in model.candidates(own, np.random.default_rng(1), 4)]
         for own in (data, mixed, twice)
