@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import lloyd, plus_plus
-from emlearn.latent.chain.law import ChainLaw, ChainParams, Probabilities
+from emlearn.latent.chain.law import ChainParams, Probabilities
 from emlearn.latent.data import LabelData, group_copies, hash_rows
 from emlearn.latent.features import dense, features
-from emlearn.latent.labels import renumbered
+from emlearn.latent.labels import in_order, renumbered
 from emlearn.latent.starts import RandomStart, RowsStart, nearest, start_from
 
 if TYPE_CHECKING:
@@ -68,57 +68,61 @@ class ChainStarts:
     def candidates(
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
-        """See `LatentVariableModel.candidates`."""
+        """See `LatentVariableModel.candidates`; clusters found before make room for rows."""
         points = _points(model, data)
+        met: set[tuple[bytes, Moves]] = set()
         for i in range(n):
             kind, moves = KINDS[i % len(KINDS)]
-            if points is None and kind not in ("rows", "random"):
-                continue
+            labels = None
+            if points is not None and kind not in ("rows", "random"):
+                labels = _cluster(_seen(points, data, kind), data, model.n_components, rng)
+                if (labels.tobytes(), moves) in met:
+                    labels = None
+                else:
+                    met.add((labels.tobytes(), moves))
             with suppress(DegenerateModelError):
-                yield _start(model, data, points, kind, moves, rng)
+                if labels is not None:
+                    yield _clustered(model, data, labels, moves, rng)
+                else:
+                    start = RandomStart() if kind == "random" else RowsStart()
+                    yield _moving(model, start(model, data, rng), moves, rng)
 
 
-def _start(
-    model: LabelModel,
-    data: LabelData,
-    points: Array | None,
-    kind: Kind,
-    moves: Moves,
-    rng: np.random.Generator,
+def _clustered(
+    model: LabelModel, data: LabelData, labels: NDArray[np.intp], moves: Moves, rng: Any
 ) -> LabelParams:
-    law = model.law
-    assert isinstance(law, ChainLaw)
-    if kind == "rows" or points is None:
-        params = RowsStart()(model, data, rng)
-    elif kind == "random":
-        params = RandomStart()(model, data, rng)
-    else:
-        labels = _cluster(_seen(points, data, kind), data, model.n_components, rng)
-        hot = (labels == np.arange(model.n_components)[:, None]).astype(np.float64)
-        even = 1.0 / model.n_components
-        params = start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) * even, rng)
-        if moves == "counted":
-            return params._replace(law=_as_given(law, law.restart(hot * data.row_weight, data)))
-    return params._replace(law=_as_given(law, _moves(law, params.law, moves, rng)))
+    """A start from clusters."""
+    hot = (labels == np.arange(model.n_components)[:, None]).astype(np.float64)
+    even = 1.0 / model.n_components
+    params = start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) * even, rng)
+    if moves != "counted":
+        return _moving(model, params, moves, rng)
+    counted = model.law.restart(hot * data.row_weight, data)
+    return params._replace(law=_as_given(model.law, counted))
 
 
-def _moves(
-    law: ChainLaw, default: ChainParams, moves: Moves, rng: np.random.Generator
-) -> ChainParams:
+def _moving(
+    model: LabelModel, params: LabelParams, moves: Moves, rng: np.random.Generator
+) -> LabelParams:
+    """The same states with other transitions; those that would be counted are random."""
+    return params._replace(law=_as_given(model.law, _moves(model.law, params.law, moves, rng)))
+
+
+def _moves(law: Any, default: ChainParams, moves: Moves, rng: np.random.Generator) -> ChainParams:
     n = law.n_components
     allowed = law.transmat.allowed()
     if moves == "lasting":
         transmat = np.where(allowed, 0.9 * np.eye(n) + 0.1 / n, 0.0)
     elif moves == "uniform":
         transmat = allowed.astype(np.float64)
-    elif moves == "dirichlet":
+    elif moves in ("dirichlet", "counted"):
         transmat = np.where(allowed, rng.exponential(size=(n, n)), 0.0)
     else:
         return default
     return ChainParams(default.startprob, transmat / transmat.sum(axis=1, keepdims=True))
 
 
-def _as_given(law: ChainLaw, params: ChainParams) -> ChainParams:
+def _as_given(law: Any, params: ChainParams) -> ChainParams:
     """Probabilities that the user gave rule, as in every other start."""
 
     def rule(own: Probabilities, found: Array) -> Array:
@@ -167,6 +171,7 @@ def _cluster(
     seeds, labels = plus_plus(columns, weight, draws)
     centers, _ = lloyd(columns, weight, columns[:, seeds].T, labels * 0 - 1, _LLOYD_STEPS)
     found: NDArray[np.intp] = nearest(points, np.asarray(centers))
+    found = in_order(found)
     if data.labels is not None:
         found = renumbered(found, data.labels, data.row_weight, n_clusters)
     return found

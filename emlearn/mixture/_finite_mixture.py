@@ -72,12 +72,13 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": a race of starts, as in `GaussianMixtureEM`, if the family is
-        Gaussian; otherwise as "search". "rows": each component starts at a row drawn at
-        random. "random": random responsibilities; all components start close to the average
-        row, so EM is slow. "search": the best of many short runs from "rows", modified as
-        long as this improves it (see `search`). An array of shape (n_samples,
-        n_components): the responsibilities. A callable: ``init_params(X, n_components,
+        How to start. "auto": a race of starts (see `emlearn.engine.race`), as in
+        `GaussianMixtureEM` if the family is Gaussian, and otherwise from clusters of the
+        rows, where items are one-hot and counts square roots. "rows": each component starts
+        at a row drawn at random. "random": random responsibilities; all components start
+        close to the average row, so EM is slow. "search": the best of many short runs from
+        "rows", modified as long as this improves it (see `search`). An array of shape
+        (n_samples, n_components): the responsibilities. A callable: ``init_params(X, n_components,
         rng)`` returns the responsibilities. `rng` is a `numpy.random.Generator`, and `X`
         holds the rows of positive weight, with copies of discrete rows merged. If every
         component has rows of its class, each starts from these rows, whatever is chosen
