@@ -57,9 +57,19 @@ def test_given_transitions_and_their_zeros_stay():
     given = np.array([[0.7, 0.3], [0.0, 1.0]])
     model, data = model_of(X, 2, transmat=given)
     for start in model.candidates(data, np.random.default_rng(0), len(KINDS)):
-        assert (start.law.transmat[1, 0]) == 0.0
+        assert start.law.transmat[1, 0] == 0.0
     fitted = HiddenMarkovEM(2, transmat_init=given, random_state=0).fit(X)
     assert fitted.transmat_[1, 0] == 0.0
+
+
+def test_transitions_that_were_counted_give_way_to_those_given():
+    X, _ = simulate(np.array([[0.9, 0.1], [0.2, 0.8]]), 200, 2, 2.0)
+    given = np.array([[0.7, 0.3], [0.0, 1.0]])
+    model, data = model_of(X, 2, transmat=given)
+    starts = list(model.candidates(data, np.random.default_rng(0), len(KINDS)))
+    for i, (_, moves) in enumerate(KINDS):
+        if moves == "counted":
+            assert_array_equal(starts[i].law.transmat, given)
 
 
 def test_neighbors_do_not_cross_the_ends_of_sequences():

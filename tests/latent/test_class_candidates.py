@@ -166,15 +166,22 @@ def test_candidates_are_those_of_copies_in_any_order():
         assert_allclose(order, [np.sort(vector) for vector in found[0]], atol=1e-9)
 
 
-def test_known_classes_rule_the_starts():
-    X, labels = items(200, d=12)
-    y = np.where(np.arange(200) % 4 == 0, labels, -1)
+@pytest.mark.parametrize("label", [[0, 1, 2], [1, 2, 0], [0, 2, 1]])
+def test_a_few_known_classes_number_the_starts(label):
+    label = np.array(label)
+    truth = np.repeat(label[[2, 0, 1]], 30)
+    X = np.repeat(np.array([2.0, 0.0, 1.0]), 30)[:, None] * np.ones(6)
+    X += (np.arange(90)[:, None] % 7 == np.arange(6)) * 3.0
+    y = np.where(np.arange(90) % 30 == 3, truth, -1)
     model, data = model_of(X, 3, "categorical", y)
-    truth = [[(X[labels == k] == 0).mean(axis=0)] for k in range(3)]
+    rows = data.distinct.first
     for start in islice(model.candidates(data, np.random.default_rng(0), 4), 4):
-        zero = model.family.to_public(start.components, data.column_spec)["probability"][:, :, 0]
-        distance = np.square(zero[:, None] - np.array(truth)[None, :, 0]).sum(axis=2)
-        assert_array_equal(distance.argmin(axis=1), np.arange(3))
+        joint = np.zeros((3, len(data.X)))
+        model.family.log_density(
+            data.rows, model.family.precompute(start.components, data.column_spec), joint
+        )
+        found = joint[:, rows].argmax(axis=0)
+        assert_array_equal(found, label[np.median(data.X[rows], axis=1).astype(int)])
 
 
 # ---- fits ------------------------------------------------------------------------------
