@@ -92,7 +92,7 @@ class RacePlan:
         if n_init == 1:
             return self
         return RacePlan(
-            n_candidates=round(self.n_candidates * (n_init + 1) / 4),
+            n_candidates=max(self.n_candidates, round(self.n_candidates * (n_init + 1) / 4)),
             first_steps=self.first_steps,
             steps=self.steps,
             n_reserves=self.n_reserves,

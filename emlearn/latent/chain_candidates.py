@@ -1,7 +1,7 @@
-"""Starts of several kinds for hidden Markov models: what a race chooses from.
+"""Starts of several kinds for hidden Markov models. A race chooses among them.
 
-States that last, states that alternate, and states that rows alone tell apart need different
-starts. Transitions are counted from the labels of clusters where there are labels.
+States that last, states that alternate, and states that differ in their rows alone need
+different starts. If a start has clusters, transitions can be counted from their labels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import lloyd, plus_plus
 from emlearn.latent.chain.law import ChainParams, Probabilities
 from emlearn.latent.data import LabelData, group_copies, hash_rows
-from emlearn.latent.features import dense, features
 from emlearn.latent.labels import in_order, renumbered
 from emlearn.latent.starts import RandomStart, RowsStart, nearest, start_from
 
@@ -27,20 +26,20 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Rows that centers are computed from, and steps of k-means.
+# Number of rows from which centers are computed, and steps of k-means.
 _ROWS = 5000
 _LLOYD_STEPS = 10
 # Fraction of a row that starts in its own cluster.
 _CERTAINTY = 0.95
-# Dimensions beyond which rows start from rows and random shares alone.
+# Number of dimensions above which rows are not clustered.
 _MOST_DIMENSIONS = 300
-# Weight of the mean of the rows around a row, and how many there are on each side.
+# Weight of the mean of the neighboring rows, and number of neighbors on each side.
 _NEIGHBOR_WEIGHT, _REACH = 1.5, 2
 
 Kind = Literal["rows", "random", "clusters", "neighbors", "windows"]
 Moves = Literal["given", "lasting", "uniform", "dirichlet", "counted"]
 
-#: Emissions and transitions of the starts, the most promising first, again and again.
+#: States and transitions of the starts, the most promising first. They repeat.
 KINDS: tuple[tuple[Kind, Moves], ...] = (
     ("neighbors", "counted"),
     ("windows", "counted"),
@@ -68,7 +67,7 @@ class ChainStarts:
     def candidates(
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
-        """See `LatentVariableModel.candidates`; clusters found before make room for rows."""
+        """See `LatentVariableModel.candidates`. Random rows replace clusters found before."""
         points = _points(model, data)
         met: set[tuple[bytes, Moves]] = set()
         for i in range(n):
@@ -91,7 +90,7 @@ class ChainStarts:
 def _clustered(
     model: LabelModel, data: LabelData, labels: NDArray[np.intp], moves: Moves, rng: Any
 ) -> LabelParams:
-    """A start from clusters."""
+    """A start from clusters of the rows."""
     hot = (labels == np.arange(model.n_components)[:, None]).astype(np.float64)
     even = 1.0 / model.n_components
     params = start_from(model, data, _CERTAINTY * hot + (1.0 - _CERTAINTY) * even, rng)
@@ -104,7 +103,7 @@ def _clustered(
 def _moving(
     model: LabelModel, params: LabelParams, moves: Moves, rng: np.random.Generator
 ) -> LabelParams:
-    """The same states with other transitions; those that would be counted are random."""
+    """The same states with other transitions. Without clusters to count, they are random."""
     return params._replace(law=_as_given(model.law, _moves(model.law, params.law, moves, rng)))
 
 
@@ -123,7 +122,7 @@ def _moves(law: Any, default: ChainParams, moves: Moves, rng: np.random.Generato
 
 
 def _as_given(law: Any, params: ChainParams) -> ChainParams:
-    """Probabilities that the user gave rule, as in every other start."""
+    """Probabilities from the user replace those found, as in every other start."""
 
     def rule(own: Probabilities, found: Array) -> Array:
         return found if own.given is None else own.given
@@ -132,15 +131,43 @@ def _as_given(law: Any, params: ChainParams) -> ChainParams:
 
 
 def _points(model: LabelModel, data: LabelData) -> Array | None:
-    """Rows to cluster; None if they are too wide for it."""
-    found = features(model.family, data.X, data.column_spec)
-    if found.shape[1] > _MOST_DIMENSIONS:
+    """Rows as points to cluster, of shape (n_rows, n_dimensions); None if there are too many.
+
+    Items are one-hot. Counts are square roots, whose variance does not grow with the mean.
+    Other columns are standardized. A missing entry is at the mean, or no item at all.
+    """
+    levels = model.family.levels(data.column_spec) or [None] * data.X.shape[1]
+    if sum(1 if own is None else len(own) for own in levels) > _MOST_DIMENSIONS:
         return None
-    return dense(found)
+    rows: Any = data.X
+    X = rows.toarray() if hasattr(rows, "toarray") else rows
+    return np.hstack(
+        [
+            _number(column, model.family.is_discrete)
+            if own is None
+            else (column[:, None] == own).astype(np.float64)
+            for column, own in zip(np.asarray(X, np.float64).T, levels, strict=True)
+        ]
+    )
+
+
+def _number(column: Array, is_count: bool) -> Array:
+    """A column of numbers, of shape (n_rows, 1)."""
+    seen = ~np.isnan(column)
+    filled = np.where(seen, column, 0.0)
+    n_seen = max(int(seen.sum()), 1)
+    if is_count:
+        filled = np.sqrt(np.maximum(filled, 0.0))
+        return np.where(seen, filled, filled.sum() / n_seen)[:, None]
+    # Squares of the largest numbers may overflow.
+    filled = filled / (np.abs(filled).max(initial=0.0) or 1.0)
+    filled = np.where(seen, filled - filled.sum() / n_seen, 0.0)
+    deviation = np.sqrt(np.square(filled).mean())
+    return (filled / deviation if deviation > 0.0 else filled)[:, None]
 
 
 def _seen(points: Array, data: LabelData, kind: Kind) -> Array:
-    """Points of the rows, with those of the rows around them."""
+    """Points of the rows together with those of their neighbors."""
     if kind == "clusters":
         return points
     assert data.sequences is not None
@@ -159,8 +186,8 @@ def _seen(points: Array, data: LabelData, kind: Kind) -> Array:
 def _cluster(
     points: Array, data: LabelData, n_clusters: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Clusters of k-means, whose centers are those of some of the rows."""
-    # Copies count by their weight, so that a sequence and its weight have the same effect.
+    """Clusters of k-means, with centers computed from at most `_ROWS` distinct rows."""
+    # Copies are merged, so that weight w and w copies have the same effect.
     first, _, weight = group_copies(hash_rows(points, None), data.row_weight)
     order = np.lexsort(points[first].T[:2])
     if len(order) > _ROWS:

@@ -103,13 +103,12 @@ class LabelEstimator(EMEstimator):
             return None
         if labels is not None and len(self.classes_) == self.n_components_:
             return None
-        if self.init_params == "search":
-            return find_plan(self.search)
-        return self._race().times(self.n_init)
+        race = self._race() if self.init_params == "auto" else None
+        return find_plan(self.search) if race is None else race.times(self.n_init)
 
     @abstractmethod
-    def _race(self) -> RacePlan:
-        """How starts are raced."""
+    def _race(self) -> RacePlan | None:
+        """How starts are raced, or None if the family has only one kind of start."""
 
     @abstractmethod
     def _candidates(self) -> Initializer:

@@ -16,7 +16,7 @@ from emlearn.data import (
 )
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
-from emlearn.engine import ManyStarts, RacePlan, SearchPlan
+from emlearn.engine import RacePlan, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -25,7 +25,6 @@ from emlearn.latent import (
     Observations,
 )
 from emlearn.latent.candidates import MixedStarts
-from emlearn.latent.class_candidates import ClassStarts
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
 from emlearn.latent.starts import Initializer
 from emlearn.mixture._scoring import (
@@ -72,13 +71,12 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": a race of starts (see `emlearn.engine.race`), as in
-        `GaussianMixtureEM` if the family is Gaussian, and otherwise from clusters of the
-        rows, where items are one-hot and counts square roots. "rows": each component starts
-        at a row drawn at random. "random": random responsibilities; all components start
-        close to the average row, so EM is slow. "search": the best of many short runs from
-        "rows", modified as long as this improves it (see `search`). An array of shape
-        (n_samples, n_components): the responsibilities. A callable: ``init_params(X, n_components,
+        How to start. "auto": a race of starts, as in `GaussianMixtureEM`, if the family is
+        Gaussian; otherwise as "search". "rows": each component starts at a row drawn at
+        random. "random": random responsibilities; all components start close to the average
+        row, so EM is slow. "search": the best of many short runs from "rows", modified as
+        long as this improves it (see `search`). An array of shape (n_samples,
+        n_components): the responsibilities. A callable: ``init_params(X, n_components,
         rng)`` returns the responsibilities. `rng` is a `numpy.random.Generator`, and `X`
         holds the rows of positive weight, with copies of discrete rows merged. If every
         component has rows of its class, each starts from these rows, whatever is chosen
@@ -265,14 +263,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         warn_of_empty(self, self.n_components_)
         return self._report(fit, "Use a stronger prior (alpha of the family).")
 
-    def _race(self) -> RacePlan:
-        if self._given_family().cluster_shape:
-            return RacePlan()
-        return ManyStarts(n_candidates=8, n_large=8, first_steps=5, steps=40, heats=())
+    def _race(self) -> RacePlan | None:
+        return RacePlan() if self._given_family().cluster_shape else None
 
     def _candidates(self) -> Initializer:
-        if not self._given_family().cluster_shape:
-            return ClassStarts()
         # The rest of a row is spread over all components: families may exclude what a
         # component has not seen.
         return MixedStarts(certainty=0.9)
