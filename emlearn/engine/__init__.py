@@ -17,7 +17,8 @@ from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, StopSignal
-from emlearn.engine.race import Heat, ManyStarts, RacePlan, race
+from emlearn.engine.race import race
+from emlearn.engine.race_plan import Heat, ManyStarts, RacePlan
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
 

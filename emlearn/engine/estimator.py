@@ -27,7 +27,8 @@ from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.exploration import PLANS, SearchPlan
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
-from emlearn.engine.race import RacePlan, race
+from emlearn.engine.race import race
+from emlearn.engine.race_plan import RacePlan
 from emlearn.engine.restarts import SearchResult, search
 from emlearn.engine.result import EMResult, Status
 from emlearn.engine.threads import blas_limited

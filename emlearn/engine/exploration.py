@@ -202,11 +202,7 @@ class _Search:
         target = self.best.objective
 
         def cannot_win(n_iter: int, iteration: Iteration) -> bool:
-            # Gains that still grow do not bound later ones.
-            remaining_steps = n_steps - n_iter
-            gains_shrink = n_iter >= 2 and iteration.rate < 1.0
-            bound = iteration.objective + remaining_steps * iteration.gain
-            return (gains_shrink and bound <= target) or self.stop()
+            return iteration.reachable(n_steps - n_iter) <= target or self.stop()
 
         try:
             params = start()

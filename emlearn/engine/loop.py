@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -14,10 +14,8 @@ from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.blocks import ONE_THREAD, BlockMapper, Mapper
 from emlearn.engine.convergence import Convergence, Trace
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
-from emlearn.engine.result import EMResult, History, Iteration, Status
+from emlearn.engine.result import Callback, EMResult, History, Iteration, Status
 from emlearn.engine.threads import blas_limited
-
-Callback = Callable[[int, Iteration], "bool | None"]
 
 
 class _State(NamedTuple):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from emlearn.engine.result import EMResult, Iteration
+from emlearn.engine.result import Callback, EMResult, Iteration
 
 
 class Observer(Protocol):
@@ -46,6 +46,16 @@ class StopSignal:
     def set(self) -> None:
         """Ask the runs to stop."""
         self._event.set()
+
+    def following(self, observer: Observer) -> Callback:
+        """Callback of a run that calls an observer, and stops the run if there is a request."""
+
+        def callback(n_iter: int, iteration: Iteration) -> bool:
+            if observer(n_iter, iteration):
+                self.set()
+            return self()
+
+        return callback
 
     def wait(self) -> None:
         """Wait until no run is under way."""

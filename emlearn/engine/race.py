@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,112 +17,18 @@ import numpy as np
 from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.blocks import Mapper, Threads
 from emlearn.engine.convergence import Convergence
-from emlearn.engine.loop import Callback, run_em
+from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, Observers, StopSignal
+from emlearn.engine.race_plan import Heat, RacePlan
 from emlearn.engine.restarts import Restart, SearchResult
-from emlearn.engine.result import EMResult, History, Iteration, Status
+from emlearn.engine.result import Callback, EMResult, History, Iteration, Status
 from emlearn.engine.threads import available_threads
 
 Model = LatentVariableModel[Any, Any, Any]
 
 # Runs whose objectives agree to this relative precision are copies.
 _SAME = 1e-9
-
-
-@dataclass(frozen=True)
-class Heat:
-    """A round on a part of the data: all remaining starts make some EM steps.
-
-    Parameters
-    ----------
-    rows_per_parameter, least_rows : int
-        The part has `rows_per_parameter` rows for each free parameter, but at least
-        `least_rows`.
-    steps : int
-        EM steps of each run.
-    kept : int
-        Number of starts that stay in the race.
-    """
-
-    rows_per_parameter: int
-    least_rows: int
-    steps: int
-    kept: int
-
-
-@dataclass(frozen=True)
-class RacePlan:
-    """How starts are raced.
-
-    Parameters
-    ----------
-    n_candidates : int, default=10
-        Number of starts.
-    first_steps : int, default=3
-        EM steps that every start makes on all data.
-    steps : int, default=32
-        Largest number of EM steps of a run, including the first steps, before the best run is
-        chosen.
-    n_reserves : int, default=2
-        Number of other runs that are kept, in case one of them is better than the finished run.
-    n_moves : int, default=0
-        Perturbations of the best run, for models that have them.
-    move_steps : int, default=8
-        EM steps after each perturbation.
-    n_large : int, default=16
-        Number of starts if the data are large enough for rounds on parts of them.
-    heats : tuple of Heat
-        Rounds on parts of large data. A round is left out if its part is not much smaller than
-        the data.
-    """
-
-    n_candidates: int = 10
-    first_steps: int = 3
-    steps: int = 32
-    n_reserves: int = 2
-    n_moves: int = 0
-    move_steps: int = 8
-    n_large: int = 16
-    heats: tuple[Heat, ...] = (Heat(5, 2000, 6, 6), Heat(20, 10_000, 8, 3))
-
-    def times(self, n_init: int) -> RacePlan:
-        """The plan for `n_init` times the effort."""
-        if n_init == 1:
-            return self
-        return RacePlan(
-            n_candidates=max(self.n_candidates, round(self.n_candidates * (n_init + 1) / 4)),
-            first_steps=self.first_steps,
-            steps=self.steps,
-            n_reserves=self.n_reserves,
-            n_moves=round(2.4 * n_init),
-            move_steps=self.move_steps,
-            n_large=round(self.n_large * (n_init + 1) / 2),
-            heats=self.heats,
-        )
-
-
-@dataclass(frozen=True)
-class ManyStarts(RacePlan):
-    """A race in which more effort means more starts, and no perturbations.
-
-    It is for models whose starts differ enough to find the best optimum by themselves.
-
-    Parameters
-    ----------
-    most_candidates : int, default=60
-        Starts beyond which more effort makes no more.
-    """
-
-    most_candidates: int = 60
-
-    def times(self, n_init: int) -> ManyStarts:
-        """The plan for so many times the starts."""
-
-        def more(n: int) -> int:
-            return max(n, min(n * n_init, self.most_candidates))
-
-        return replace(self, n_candidates=more(self.n_candidates), n_large=more(self.n_large))
 
 
 class Entrant(NamedTuple):
@@ -235,7 +140,7 @@ def _run(
 def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
     """The starts. For large data, the best ones after rounds on nested random parts."""
     model, data, plan = runner.model, runner.data, runner.plan
-    found = iter(model.candidates(data, rng, max(plan.n_candidates, plan.n_large)))
+    found = iter(model.candidates(data, rng, plan.n_candidates))
     first = next(found, None)
     if first is None:
         return
@@ -248,9 +153,12 @@ def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
             parts.append((heat, part))
     if not parts:
         yield first
-        yield from islice(found, plan.n_candidates - 1)
+        yield from found
         return
-    starts = [first, *islice(found, plan.n_large - 1)]
+    starts = [first, *found]
+    if plan.n_large > len(starts) > 1:
+        # The most promising kinds again, from other rows, are better than further kinds.
+        starts.extend(model.candidates(data, rng, plan.n_large - len(starts)))
     for heat, part in reversed(parts):
         starts = runner.heat(heat, part, starts)
     yield from starts
@@ -268,13 +176,11 @@ class _Race:
     mapper: Mapper
     stop: StopSignal
     all: dict[int, Entrant] = field(default_factory=dict)
-    failed: EMResult | None = None
-    n_e_steps: int = 0
+    failed: dict[int, EMResult] = field(default_factory=dict)
 
     def run(self, data: Any, params: Any, steps: int, **settings: Any) -> EMResult:
-        before = settings.get("resume")
         settings.setdefault("measure_steps", False)
-        run = run_em(
+        return run_em(
             self.model,
             data,
             params,
@@ -283,14 +189,11 @@ class _Race:
             mapper=self.mapper,
             **settings,
         )
-        if data is self.data:
-            self.n_e_steps += run.n_e_steps - (before.n_e_steps if before is not None else 0)
-        return run
 
     def enter(self, index: int, run: EMResult) -> Entrant | None:
         """The entrant with its new run, or None if the run failed."""
         if not run.status.usable:
-            self.failed = self.failed or run
+            self.failed[index] = run
             self.all.pop(index, None)
             return None
         penalty = self.model.ranking_penalty(run.statistics, run.params)
@@ -298,14 +201,20 @@ class _Race:
         return entrant
 
     def heat(self, heat: Heat, part: Any, starts: Sequence[Any]) -> list[Any]:
-        """Parameters of the starts that stay in the race after a round on a part of the data."""
-        entrants = []
+        """Parameters of the starts that stay in the race after a round on a part of the data.
+
+        If all fail on the part, all of them stay, as far as there is room.
+        """
+        entrants: list[Entrant] = []
         for index, params in enumerate(starts):
+            if self.stop() and entrants:
+                break
             run = self.run(part, params, heat.steps)
             if run.status.usable:
                 penalty = self.model.ranking_penalty(run.statistics, run.params)
                 entrants.append(Entrant(index, run, penalty))
-        return [entrant.run.params for entrant in _without_copies(entrants)[: heat.kept]]
+        left = [entrant.run.params for entrant in _without_copies(entrants)] or list(starts)
+        return left[: heat.kept]
 
     def first(self, starts: Iterator[Any]) -> None:
         """Let every start make its first steps on all data."""
@@ -337,9 +246,19 @@ class _Race:
     def go_on(self, entrant: Entrant, best: Entrant | None, steps: int) -> Entrant | None:
         if entrant.run.status is not Status.MAX_ITER:
             return entrant
-        cannot_win = None if best is None else _CannotWin(entrant.penalty, best, steps, self.stop)
-        run = self.run(self.data, None, steps, resume=entrant.run, callback=cannot_win)
+        callback = self.cannot_win(entrant.penalty, best, steps)
+        run = self.run(self.data, None, steps, resume=entrant.run, callback=callback)
         return self.enter(entrant.number, run)
+
+    def cannot_win(self, penalty: Penalty, best: Entrant | None, steps: int) -> Callback:
+        """Callback that stops a run that cannot become the best within its steps."""
+        target = -np.inf if best is None else best.run.objective - best.penalty.optimism
+
+        def callback(n_iter: int, iteration: Iteration) -> bool:
+            reachable = iteration.reachable(steps - n_iter)
+            return self.stop() or reachable - penalty.optimism <= target
+
+        return callback
 
     def moved(self, field_: list[Entrant], rng: np.random.Generator) -> list[Entrant]:
         """The entrants, with those perturbations of the best one that improved it."""
@@ -350,13 +269,16 @@ class _Race:
             changed = self.model.perturb(self.data, best.run.params, rng)
             if changed is None:
                 break
-            cannot_win = _CannotWin(best.penalty, best, self.plan.move_steps, self.stop)
-            run = self.run(self.data, changed, self.plan.move_steps, callback=cannot_win)
-            moved = self.enter(max(self.all) + 1, run)
+            steps = self.plan.move_steps
+            callback = self.cannot_win(best.penalty, best, steps)
+            run = self.run(self.data, changed, steps, callback=callback)
+            number = max(self.all | self.failed) + 1
+            moved = self.enter(number, run)
             if moved is not None and moved.rank > best.rank:
                 field_ = [moved, *field_]
-            elif moved is not None:
-                del self.all[moved.number]
+            else:
+                self.all.pop(number, None)
+                self.failed.pop(number, None)
         return field_
 
     def finish(
@@ -375,67 +297,47 @@ class _Race:
                     self.max_iter,
                     resume=entrant.run,
                     accelerator=accelerator,
-                    callback=self.followed(observer),
+                    callback=self.stop.following(observer),
                     measure_steps=True,
                 )
                 own = self.enter(entrant.number, run)
             if own is not None and (finished is None or own.rank > finished.rank):
                 finished = own
-        return finished or Entrant(0, self.failed or field_[0].run, Penalty())
-
-    def followed(self, observer: Observer) -> Callback:
-        def callback(n_iter: int, iteration: Iteration) -> bool:
-            if observer(n_iter, iteration):
-                self.stop.set()
-            return self.stop()
-
-        return callback
+        if finished is None:
+            return self.first_failure()
+        if self.stop() and finished.run.status is Status.MAX_ITER:
+            finished = finished._replace(run=replace(finished.run, status=Status.STOPPED))
+        return finished
 
     def failure(self, rng: np.random.Generator) -> Entrant:
-        failed = self.failed
-        if failed is None:
-            message = "no start was found"
-            try:
-                self.model.initialize(self.data, rng)
-            except DegenerateModelError as error:
-                message = str(error)
-            failed = EMResult(None, -np.inf, Status.FAILED, message, History(), 0)
+        if self.failed:
+            return self.first_failure()
+        message = "no start was found"
+        try:
+            self.model.initialize(self.data, rng)
+        except DegenerateModelError as error:
+            message = str(error)
+        failed = EMResult(None, -np.inf, Status.FAILED, message, History(), 0)
         return Entrant(0, failed, Penalty())
 
+    def first_failure(self) -> Entrant:
+        number = min(self.failed)
+        return Entrant(number, self.failed[number], Penalty())
+
     def result(self, best: Entrant) -> SearchResult:
-        records = [self.record(self.all[number], best) for number in sorted(self.all)]
-        if not records:
-            records = [_record(best.run, best.number, best.run.status)]
-        index = next((i for i, r in enumerate(records) if r.seed == (best.number,)), 0)
-        return SearchResult(replace(best.run, statistics=None), index, tuple(records))
+        runs = {number: entrant.run for number, entrant in self.all.items()}
+        runs |= self.failed | {best.number: best.run}
+        numbers = sorted(runs)
+        records = tuple(self.record(number, runs[number], best) for number in numbers)
+        return SearchResult(replace(best.run, statistics=None), numbers.index(best.number), records)
 
-    def record(self, entrant: Entrant, best: Entrant) -> Restart:
-        run, status = entrant.run, entrant.run.status
+    def record(self, number: int, run: EMResult, best: Entrant) -> Restart:
+        status = run.status
         unfinished = status in (Status.MAX_ITER, Status.STOPPED) and run.n_iter < self.max_iter
-        if entrant.number != best.number and unfinished:
+        if number != best.number and unfinished:
             status = Status.OUTRUN
-        return _record(run, entrant.number, status)
-
-
-def _record(run: EMResult, number: int, status: Status) -> Restart:
-    return Restart(run.objective, status.value, run.n_iter, run.n_e_steps, (number,), run.message)
-
-
-@dataclass(frozen=True)
-class _CannotWin:
-    """Callback that stops a run that cannot become the best in its remaining steps."""
-
-    penalty: Penalty
-    best: Entrant
-    steps: int
-    stop: StopSignal
-
-    def __call__(self, n_iter: int, iteration: Iteration) -> bool:
-        # Gains that still grow do not bound later ones.
-        shrinks = n_iter >= 2 and iteration.rate < 1.0
-        end = iteration.objective + (self.steps - n_iter) * iteration.gain
-        _, target, _ = self.best.rank
-        return self.stop() or (shrinks and end - self.penalty.optimism <= target)
+        counts = run.n_iter, run.n_e_steps
+        return Restart(run.objective, status.value, *counts, (number,), run.message)
 
 
 def _without_copies(entrants: Any) -> list[Entrant]:

@@ -272,10 +272,10 @@ def _finish(
             return replace(failure, n_e_steps=start.n_e_steps)
         same_optimum = SameOptimum(known, model.total_weight(data))
 
+        following = stop.following(observer)
+
         def callback(n_iter: int, iteration: Iteration) -> bool:
-            if observer(n_iter, iteration):
-                stop.set()
-            return same_optimum(iteration) or stop()
+            return following(n_iter, iteration) or same_optimum(iteration)
 
         observer.begin()
         run = run_em(model, data, start.params, callback=callback, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -66,6 +67,17 @@ class Iteration(NamedTuple):
     e_steps: int
     step: str
     step_norm: float = float("nan")
+
+    def reachable(self, n_steps: int) -> float:
+        """Objective after `n_steps` more steps that each gain as much as the last one.
+
+        It is a bound if the gains shrink. It is inf if they do not, as they then bound nothing.
+        """
+        return self.objective + n_steps * self.gain if self.rate < 1.0 else float("inf")
+
+
+#: Called at the start and after each iteration of a run. A true value stops the run.
+Callback = Callable[[int, Iteration], "bool | None"]
 
 
 class History(tuple[Iteration, ...]):

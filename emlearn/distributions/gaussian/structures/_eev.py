@@ -45,6 +45,10 @@ class RotatedCovariance(FullCovariance):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features + n_components * n_features * (n_features - 1) // 2
 
+    def optimism(self, weight: Array, n_features: int) -> Array:
+        """None: rows of the other components hold up the volume and shape of each."""
+        return np.zeros(len(weight))
+
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
         values, vectors = np.linalg.eigh(_scatters(weight, shift, second, ridge))
         return _compose(vectors, values.sum(axis=0) / weight.sum())
