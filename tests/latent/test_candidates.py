@@ -1,0 +1,304 @@
+"""Starts for rows that are points: the same for copies and any order, and no two alike."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.structures import STRUCTURES
+from emlearn.latent import LabelModel, MixtureLaw, Observations
+from emlearn.latent import candidates as module
+from emlearn.latent.candidates import AGAIN, FIRST, MixedStarts, PointTable
+
+SHAPES = ["full", "tied", "diag", "spherical"]
+
+
+def offered(X, K=3, weight=None, n=14, shape="full", seed=0, certainty=1.0, reg_covar="auto"):
+    family = Gaussian(shape, alpha=0.0, reg_covar=reg_covar)
+    model = LabelModel(MixtureLaw(K), family, MixedStarts(certainty))
+    weight = None if weight is None else np.asarray(weight, float)
+    data = model.prepare(Observations(np.asarray(X, float)), weight)
+    return list(model.candidates(data, np.random.default_rng(seed), n)), model, data
+
+
+def published(starts, model):
+    """Weights, means and covariances in the units of the data."""
+    found = []
+    for start in starts:
+        public = model.family.to_public(start.components, start.column_spec)
+        found.append((start.law.weights, public["mean"], public["covariance"]))
+    return found
+
+
+def assert_same_starts(one, other, rtol=1e-8):
+    __tracebackhide__ = True
+    one, other = (published(*found[:2]) for found in (one, other))
+    assert len(one) == len(other) > 1
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert_allclose(x, y, rtol=rtol, atol=1e-8 * np.abs(y).max())
+
+
+def rows(n=120, d=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * np.array([1.0, 5.0, 0.2, 30.0])[:d]
+    X[: n // 3, 0] += 4.0
+    X[n // 2 :, 1] -= 12.0
+    return X
+
+
+def label_sets(monkeypatch):
+    """All sets of labels that starts are made of."""
+    seen = []
+    start = MixedStarts._start
+
+    def spy(self, model, data, table, labels, rng):
+        seen.append((labels, table))
+        return start(self, model, data, table, labels, rng)
+
+    monkeypatch.setattr(MixedStarts, "_start", spy)
+    return seen
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_weight_is_so_many_copies(shape):
+    X = rows()
+    counts = np.random.default_rng(1).integers(1, 4, size=len(X))
+    assert_same_starts(
+        offered(X, weight=counts, shape=shape), offered(np.repeat(X, counts, axis=0), shape=shape)
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_order_of_rows(shape):
+    X = rows()
+    turned = np.random.default_rng(1).permutation(len(X))
+    assert_same_starts(offered(X, shape=shape), offered(X[turned], shape=shape))
+
+
+def test_rows_of_weight_zero():
+    X = rows()
+    weight = np.r_[np.ones(90), np.zeros(30)]
+    assert_same_starts(offered(X, weight=weight), offered(X[:90]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shift_and_common_factor(shape):
+    X = rows()
+    moved = offered((X + np.array([8.0, -64.0, 2.0])) * 16.0, shape=shape)
+    here = offered(X, shape=shape)
+    assert len(here[0]) == len(moved[0])
+    for a, b in zip(published(*here[:2]), published(*moved[:2]), strict=True):
+        assert_allclose(b[0], a[0])
+        assert_allclose(b[1] / 16.0 - [8.0, -64.0, 2.0], a[1], atol=1e-8)
+        assert_allclose(b[2] / 256.0, a[2], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("certainty", [1.0, 0.9])
+def test_a_start_is_one_m_step_from_its_labels(monkeypatch, certainty):
+    """Means and covariances of the clusters, by the textbook."""
+    seen = label_sets(monkeypatch)
+    X = rows()
+    starts, model, _ = offered(X, reg_covar=0.0, certainty=certainty)
+    for (labels, table), (weights, means, covariances) in zip(
+        seen, published(starts, model), strict=True
+    ):
+        own = X[table.rows]
+        share = certainty * (labels == np.arange(3)[:, None]) + (1.0 - certainty) / 3
+        for k in range(3):
+            assert_allclose(weights[k], share[k].mean())
+            mean = share[k] @ own / share[k].sum()
+            assert_allclose(means[k], mean)
+            centered = own - mean
+            assert_allclose(
+                covariances[k], (share[k] * centered.T) @ centered / share[k].sum(), rtol=1e-6
+            )
+
+
+def test_labels_are_never_repeated(monkeypatch):
+    seen = label_sets(monkeypatch)
+    offered(rows(), n=40)
+    assert 10 < len({labels.tobytes() for labels, _ in seen}) == len(seen) < 40
+    for labels, _ in seen:
+        assert labels[0] == 0  # numbered by their first rows
+        assert set(labels) == set(range(3))
+
+
+def test_clusters_far_apart_have_one_start():
+    X = np.random.default_rng(0).normal(size=(120, 1)) + np.repeat([0.0, 100.0, 500.0], 40)[:, None]
+    starts, model, _ = offered(X)
+    assert len(starts) < 6
+    assert_allclose(np.sort(published(starts, model)[0][1].ravel()), [0, 100, 500], atol=0.5)
+
+
+def test_kinds_and_metrics(monkeypatch):
+    asked = []
+    for name in ("joined_clusters", "kmeans", "seeds", "ward"):
+
+        def spy(table, columns, *args, name=name):
+            metrics = {"raw": table.raw, "standardized": table.standardized}
+            metric = [key for key, value in metrics.items() if value is columns]
+            asked.append((name, metric[0] if metric else "whitened"))
+            return np.arange(columns.shape[1]) % 3
+
+        known = {getattr(module, name): spy}
+        for table in ("FIRST", "AGAIN"):
+            kinds = tuple((known.get(f, f), m) for f, m in getattr(module, table))
+            monkeypatch.setattr(module, table, kinds)
+    offered(rows(), n=30)
+    plain = [(maker.__name__, metric) for maker, metric in (*FIRST, *AGAIN, *AGAIN, *AGAIN)]
+    assert asked == plain[:30]
+    assert len(set(plain[:10])) == 10
+
+
+def test_metrics():
+    X = rows(d=4)
+    _, _, data = offered(X)
+    table = PointTable.of(data, 3, np.random.default_rng(0))
+    assert_allclose(table.raw.mean(axis=1), 0.0, atol=1e-12)
+    # As they are, up to a factor that all columns have in common.
+    ratio = np.ptp(table.raw, axis=1) / np.ptp(X, axis=0)
+    assert_allclose(ratio, ratio[0])
+    assert_allclose(table.standardized.std(axis=1), 1.0)
+    assert_allclose(np.cov(table.whitened, bias=True), np.eye(4), atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_missing_entries(shape):
+    X = rows()
+    X[np.random.default_rng(2).random(X.shape) < 0.2] = np.nan
+    X[5] = np.nan
+    starts, model, _ = offered(X, shape=shape)
+    assert len(starts) > 3
+    for values in published(starts, model):
+        assert all(np.isfinite(value).all() for value in values)
+    assert_same_starts((starts, model), offered(X[::-1], shape=shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n_distinct", [1, 2, 3, 4])
+def test_fewer_distinct_rows_than_components(shape, n_distinct):
+    X = np.tile(rows(n=n_distinct), (6, 1))
+    starts, model, _ = offered(X, K=4, shape=shape)
+    assert starts
+    for weights, means, covariances in published(starts, model):
+        assert (weights > 0.0).all()
+        assert np.isfinite(means).all()
+        assert np.isfinite(covariances).all()
+        distances = np.abs(means[:, None] - X[None]).sum(axis=2).min(axis=1)
+        if n_distinct < 4:
+            # Each component starts at rows, not at nothing.
+            assert distances.shape == (4,)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["constant", "copy", "all constant"])
+def test_columns_that_say_nothing_change_no_labels(shape, kind, monkeypatch):
+    """Constant columns give the same labels; a copied one works."""
+    seen = label_sets(monkeypatch)
+    X = rows()
+    extra = {"constant": np.full((120, 2), 7.0), "copy": X[:, :1], "all constant": None}[kind]
+    wide = np.full((120, 2), 3.0) if extra is None else np.hstack([X, extra])
+    starts, model, _ = offered(wide, shape=shape)
+    assert starts
+    assert all(np.isfinite(v).all() for start in published(starts, model) for v in start)
+    if kind == "all constant":
+        assert len(starts) == 1
+    if kind == "constant":
+        with_it = {labels.tobytes() for labels, _ in seen}
+        seen.clear()
+        offered(X, shape=shape)
+        without = {labels.tobytes() for labels, _ in seen}
+        assert len(with_it & without) >= 0.6 * len(without)
+
+
+def test_one_component_has_one_start():
+    X = rows()
+    starts, model, _ = offered(X, K=1)
+    assert len(starts) == 1
+    assert_allclose(published(starts, model)[0][1][0], X.mean(axis=0))
+
+
+def test_more_components_than_rows_of_a_sample():
+    X = rows(n=9, d=2)
+    starts, _, _ = offered(X, K=9)
+    assert starts
+
+
+def test_known_labels_are_put_in():
+    X = rows()
+    labels = np.full(len(X), -1)
+    labels[:20], labels[20:40] = 0, 1
+    model = LabelModel(MixtureLaw(2), Gaussian("full", alpha=0.0), MixedStarts())
+    data = model.prepare(Observations(X, labels))
+    for start in model.candidates(data, np.random.default_rng(0), 5):
+        assert np.isfinite(start.components.mean).all()
+
+
+# ---- the optimism of a fit ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 13])
+def test_optimism_by_its_formulas(d):
+    n = np.array([d + 2.5, d + 10.0, 100.0, 1e7])
+    formulas = {
+        "full": n * d * (d + 3) / (2 * (n - d - 2)),
+        "diag": np.where(n > 3, 2 * d * n / np.where(n > 3, n - 3, 1), np.inf),
+        "spherical": d * (d + 1) * n / (d * (n - 1) - 2),
+        "tied": np.zeros(4),
+        "EEV": np.zeros(4),
+    }
+    assert formulas.keys() == STRUCTURES.keys()
+    for name, expected in formulas.items():
+        found = STRUCTURES[name].optimism(n, d)
+        if name == "spherical":
+            expected = np.where(d * (n - 1) > 2, expected, np.inf)
+        assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(("name", "last"), [("full", 6.0), ("diag", 3.0), ("spherical", 1.5)])
+def test_optimism_is_infinite_where_rows_are_too_few(name, last):
+    """At the last number of rows, in 4 columns, it has a pole."""
+    few = np.array([0.0, 0.1, 1.0, last / 2.0, last])
+    assert np.isposinf(STRUCTURES[name].optimism(few, 4)).all()
+    just = STRUCTURES[name].optimism(np.array([last + 1e-6]), 4)
+    assert 1e5 < just[0] < np.inf
+
+
+@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
+@pytest.mark.parametrize(("n", "d"), [(12, 3), (40, 5), (9, 1)])
+def test_optimism_is_what_new_rows_lose(name, n, d):
+    """Log-likelihood of rows less that of new ones, at their own mean and covariance."""
+    rng = np.random.default_rng(0)
+    n_draws = 20_000
+    X = rng.normal(size=(n_draws, n, d))
+    mean = X.mean(axis=1)
+    centered = X - mean[:, None]
+    covariance = np.einsum("rni,rnj->rij", centered, centered) / n
+    if name == "diag":
+        covariance = covariance * np.eye(d)
+    elif name == "spherical":
+        trace = np.trace(covariance, axis1=1, axis2=2) / d
+        covariance = trace[:, None, None] * np.eye(d)
+    inverse = np.linalg.inv(covariance)
+    # Expectation over a new row of N(0, I), known; determinants cancel.
+    new = np.trace(inverse, axis1=1, axis2=2) + np.einsum("ri,rij,rj->r", mean, inverse, mean)
+    own = np.einsum("rni,rij,rnj->r", centered, inverse, centered) / n
+    loss = 0.5 * n * (new - own)
+    error = loss.std() / np.sqrt(n_draws)
+    found = STRUCTURES[name].optimism(np.array([float(n)]), d)[0]
+    assert abs(loss.mean() - found) < 4.0 * error
+    assert error < 0.05 * found
+
+
+def test_starved_components_and_optimism_of_the_others():
+    starts, model, _ = offered(rows(n=20, d=3), K=2)
+    start = starts[0]
+    spec = start.column_spec
+
+    class Statistics:
+        weight = np.array([5.0, 15.0])
+
+    found = model.family.ranking_penalty(Statistics, spec)
+    assert found.starved == 1
+    assert found.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)))
