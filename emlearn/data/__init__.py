@@ -7,7 +7,7 @@ from emlearn.data.labels import (
     read_labels,
 )
 from emlearn.data.names import column_label, input_names
-from emlearn.data.parameters import as_numbers, check_responsibilities
+from emlearn.data.parameters import as_numbers, check_proportions, check_responsibilities
 from emlearn.data.table import check_marker, is_na, is_nan, read_table
 from emlearn.data.weights import read_lengths, read_weight
 
@@ -16,6 +16,7 @@ __all__ = [
     "as_numbers",
     "check_marker",
     "check_one_for_each_row",
+    "check_proportions",
     "check_responsibilities",
     "classes_of",
     "column_label",

@@ -29,6 +29,44 @@ def as_numbers(given: Any, name: str) -> Floats:
         raise ValueError(f"The parameter '{name}' must be an array of numbers: {error}") from None
 
 
+def check_proportions(
+    given: Any, name: str, shape: tuple[int, ...] | None = None, *, tolerance: float = 1e-6
+) -> Floats:
+    """Numbers >= 0 that sum to one, or do in each row.
+
+    Parameters
+    ----------
+    given : array-like
+        The numbers.
+    name : str
+        Name of the parameter, for messages.
+    shape : tuple of int, default=None
+        Expected shape; None means a vector of any length but 0.
+    tolerance : float, default=1e-6
+        Largest deviation of a sum from one: users round.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, an entry is negative or not finite, or a sum is not one; names
+        the parameter.
+    """
+    array = as_numbers(given, name)
+    if shape is None:
+        fits, expected = array.ndim == 1 and array.size > 0, "(n_components,)"
+    else:
+        fits, expected = array.shape == shape, str(shape)
+    if not fits:
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}.")
+    if not (np.isfinite(array) & (array >= 0.0)).all():
+        raise ValueError(f"{name} must be finite numbers >= 0.")
+    total = array.sum(axis=-1)
+    if not (np.abs(total - 1.0) <= tolerance).all():
+        where = " in each row" if array.ndim == 2 else ""
+        raise ValueError(f"{name} must sum to 1{where}, got {np.round(total, 6)}.")
+    return array
+
+
 def check_responsibilities(given: Any, shape: tuple[int, int]) -> Floats:
     """Responsibilities as a float64 array of the expected shape.
 

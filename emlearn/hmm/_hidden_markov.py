@@ -15,6 +15,7 @@ from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import (
     check_one_for_each_row,
+    check_proportions,
     read_lengths,
     read_table,
     read_weight,
@@ -25,7 +26,7 @@ from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import Fit, ManyStarts, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
-from emlearn.hmm._reading import check_probabilities, read_probabilities
+from emlearn.hmm._reading import chain_probabilities
 from emlearn.latent import (
     ChainLaw,
     ChainParams,
@@ -303,8 +304,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     def _law(self, n: int) -> ChainLaw:
         return ChainLaw(
             n,
-            read_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
-            read_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
+            chain_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
+            chain_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
         )
 
     def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
@@ -435,8 +436,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         """The published probabilities, checked."""
         n = max(np.size(self.startprob_), 1)
         return ChainParams(
-            check_probabilities(self.startprob_, (n,), "startprob_"),
-            check_probabilities(self.transmat_, (n, n), "transmat_"),
+            check_proportions(self.startprob_, "startprob_", (n,)),
+            check_proportions(self.transmat_, "transmat_", (n, n)),
         )
 
     def _n_parameters(self) -> int:

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.data import as_numbers
+from emlearn.data import as_numbers, check_proportions
 from emlearn.latent import Probabilities
 
 Array = NDArray[Any]
 
-_SUM_TOLERANCE = 1e-6
 
-
-def read_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str) -> Probabilities:
+def chain_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str) -> Probabilities:
     """Starting probabilities and their Dirichlet prior.
 
     Raises
@@ -35,29 +33,5 @@ def read_probabilities(init: Any, alpha: Any, shape: tuple[int, ...], name: str)
     pseudocounts = np.broadcast_to(pseudocounts, shape).copy()
     if init is None:
         return Probabilities(None, pseudocounts)
-    given = check_probabilities(init, shape, f"{name}_init")
+    given = check_proportions(init, f"{name}_init", shape)
     return Probabilities(given / given.sum(axis=-1)[..., None], pseudocounts)
-
-
-def check_probabilities(given: Any, shape: tuple[int, ...], name: str) -> Array:
-    """Read probabilities and check that each row sums to one.
-
-    Raises
-    ------
-    ValueError
-        If the shape is wrong, an entry is negative or not finite, or a row does not sum to
-        one.
-    """
-    array = as_numbers(given, name)
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
-    if not (array >= 0.0).all():
-        raise ValueError(f"{name} must be >= 0.")
-    total = array.sum(axis=-1)
-    if not (np.abs(total - 1.0) <= _SUM_TOLERANCE).all():
-        raise ValueError(
-            f"{name} must sum to 1"
-            + (" in each row" if array.ndim == 2 else "")
-            + f", got {np.round(total, 6)}."
-        )
-    return array

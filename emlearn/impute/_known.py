@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.data import as_numbers, check_proportions
 from emlearn.distributions.gaussian.incomplete import (
     ConditionalFactors,
     ConditionalGaussians,
     FactorParams,
 )
-from emlearn.distributions.gaussian.scaling import ColumnScaling
+from emlearn.distributions.gaussian.scaling import ColumnScaling, power_of_two
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.threads import blas_limited
 
 Array = NDArray[np.float64]
 
-# Largest deviation of the sum of published weights from 1.
-_SUM_TOLERANCE = 1e-6
 # Largest asymmetry of a covariance due to rounding, relative to the standard deviations.
 _ASYMMETRY = 1e-8
 
@@ -97,7 +96,7 @@ def known_gaussian(weights: Any, means: Any, covariances: Any) -> Known:
         raise ValueError("covariances_ must be symmetric.")
     middle = center[varying]
     spread = np.sqrt(weights @ deviations**2 + weights @ (means - middle) ** 2)
-    scaling = ColumnScaling(middle, _power_of_two(spread))
+    scaling = ColumnScaling(middle, power_of_two(spread))
     covariances = np.ascontiguousarray(covariances / scaling.scale[:, None] / scaling.scale)
     try:
         fitted = ConditionalGaussians.at(weights, scaling.to_scaled(means), covariances, scaling)
@@ -139,7 +138,7 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
     if varying.size == 0:
         return Known(center, varying, None)
     spread = np.sqrt(noise[varying] + (loadings[varying] ** 2).sum(axis=1))
-    scaling = ColumnScaling(center[varying], _power_of_two(spread))
+    scaling = ColumnScaling(center[varying], power_of_two(spread))
     params = FactorParams(
         np.zeros(varying.size),
         np.ascontiguousarray(loadings[varying] / scaling.scale[:, None]),
@@ -150,29 +149,14 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
 
 def read_weights(weights: Any, n_components: int) -> Array:
     """Weights of the components, checked and normalized."""
-    array = _finite(weights, "weights_", 1)
-    if array.shape != (n_components,):
-        raise ValueError(
-            f"weights_ must have one entry for each of the {n_components} rows of means_; got "
-            f"shape {array.shape}."
-        )
-    if (array < 0.0).any() or abs(array.sum() - 1.0) > _SUM_TOLERANCE:
-        raise ValueError(f"weights_ must be probabilities that sum to 1; got {array}.")
+    array = check_proportions(weights, "weights_", (n_components,))
     return array / array.sum()
 
 
 def _finite(value: Any, name: str, ndim: int) -> Array:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    array = as_numbers(value, name)
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite.")
     return array
-
-
-def _power_of_two(values: Array) -> Array:
-    powers: Array = np.exp2(np.round(np.log2(values)))
-    return powers

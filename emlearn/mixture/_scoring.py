@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._warnings import warn_user
-from emlearn.data import as_numbers, read_weight
+from emlearn.data import check_proportions, read_weight
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
 from emlearn.latent.law import log_weights
@@ -39,13 +39,7 @@ def read_weights(estimator: Any) -> Array:
     ValueError
         If they are not a vector, negative, not finite, or do not sum to one.
     """
-    weights = as_numbers(estimator.weights_, "weights_")
-    if weights.ndim != 1 or not weights.size:
-        raise ValueError(f"weights_ must have shape (n_components,), got shape {weights.shape}.")
-    if not (np.isfinite(weights).all() and (weights >= 0.0).all()):
-        raise ValueError(f"weights_ must be finite numbers >= 0, got {weights!r}.")
-    if abs(weights.sum() - 1.0) > _SUM_TOLERANCE:
-        raise ValueError(f"weights_ must sum to 1, got a sum of {weights.sum():.6g}.")
+    weights = check_proportions(estimator.weights_, "weights_", tolerance=_SUM_TOLERANCE)
     return weights / weights.sum()
 
 

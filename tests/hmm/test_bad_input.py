@@ -82,10 +82,10 @@ def test_states(y, message):
     [
         ({"startprob_init": [0.5, 0.5, 0.0]}, r"startprob_init must have shape \(2,\), got \(3,\)"),
         ({"startprob_init": [0.5, 0.6]}, "startprob_init must sum to 1, got 1.1"),
-        ({"startprob_init": [1.5, -0.5]}, "startprob_init must be >= 0"),
+        ({"startprob_init": [1.5, -0.5]}, "startprob_init must be finite numbers >= 0"),
         ({"transmat_init": [0.5, 0.5]}, r"transmat_init must have shape \(2, 2\)"),
         ({"transmat_init": [[1, 0], [0.2, 0.7]]}, "transmat_init must sum to 1 in each row"),
-        ({"transmat_init": [[1, 0], [np.nan, 1]]}, "transmat_init must be >= 0"),
+        ({"transmat_init": [[1, 0], [np.nan, 1]]}, "transmat_init must be finite numbers >= 0"),
         ({"transmat_init": [["a", "b"]] * 2}, "'transmat_init' must be an array of numbers"),
         ({"startprob_alpha": [-0.5, 2.0]}, "startprob_alpha must be >= 0"),
         ({"transmat_alpha": [1.0, 2.0]}, r"transmat_alpha must be a number or an array of shape"),

@@ -88,9 +88,9 @@ def set_to(name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_to("weights_", [0.5, 0.5]), "one entry for each of the 1 rows"),
+        (set_to("weights_", [0.5, 0.5]), r"weights_ must have shape \(1,\), got \(2,\)"),
         (set_to("weights_", [0.9]), "sum to 1"),
-        (set_to("weights_", ["a"]), "weights_ must be an array of numbers"),
+        (set_to("weights_", ["a"]), "'weights_' must be an array of numbers"),
         (set_to("means_", [0.0, 0.0]), "means_ must have 2 dimensions"),
         (set_to("means_", [[0.0, nan]]), "means_ must be finite"),
         (set_to("means_", [[0.0, 0.0, 0.0]]), r"covariances_ must have shape"),

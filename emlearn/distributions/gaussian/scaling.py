@@ -177,7 +177,7 @@ def summarize_columns(
         spread = np.maximum(highest / 2 - center / 2, center / 2 - lowest / 2) * 2
     constant = empty | (lowest == highest) | (highest / 2 - lowest / 2 <= resolution / 2)
     center = np.where(constant & ~empty, lowest, center)
-    unit = np.where(constant, 1.0, _power_of_two(np.where(constant, 1.0, spread)))
+    unit = np.where(constant, 1.0, power_of_two(np.where(constant, 1.0, spread)))
     total = np.where(empty, 1.0, weight)
     mean = _column_residuals(X, sample_weight, center, unit) / total
     exact = center
@@ -263,7 +263,8 @@ def _weights(sample_weight: Array | None, rows: slice) -> Array:
     return sample_weight[rows, None]
 
 
-def _power_of_two(values: Array) -> Array:
+def power_of_two(values: Array) -> Array:
+    """The closest powers of two, so that scaling by them does not round."""
     largest = float(np.finfo(np.float64).maxexp - 1)
     powers: Array = np.exp2(np.minimum(np.round(np.log2(values)), largest))
     return powers
