@@ -25,6 +25,7 @@ from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.exploration import PLANS, SearchPlan
+from emlearn.engine.loop import continued
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
 from emlearn.engine.race import race
@@ -36,7 +37,7 @@ from emlearn.engine.threads import blas_limited
 #: Error of a row's log-density, in nats, that double precision may make for speed.
 ACCEPTED_LOSS = 1e-10
 
-# Objectives that a later fit can continue from.
+# Iterations that the convergence test of a later fit can continue from.
 _REMEMBERED = 10
 
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
@@ -255,8 +256,10 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         ValueError
             If every start failed.
         """
-        racing = isinstance(plan, RacePlan)
-        seeds = self._seeds(1 if racing or start is not None else int(self._setting("n_init")))
+        # A race has one source of random numbers, and a given start needs none.
+        single = isinstance(plan, RacePlan) or start is not None
+        seeds = self._seeds(1 if single else int(self._setting("n_init")))
+        previous = () if start is None else getattr(self, "_last_lines", ())
         with blas_limited():
             weight = total_weight or model.total_weight(data)
             root = self._open_task(len(seeds))
@@ -264,7 +267,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
                 Observers(self._observers(root, run, len(seeds), weight))
                 for run in range(len(seeds))
             ]
-            settings = {
+            settings: dict[str, Any] = {
                 "convergence": self._convergence(dtype),
                 "max_iter": self._setting("max_iter"),
                 "accelerator": find_accelerator(self._accelerator(model)),
@@ -281,7 +284,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
                     n_jobs=self._setting("n_jobs"),
                     plan=plan,
                     start=start,
-                    previous=() if start is None else getattr(self, "_objectives", ()),
+                    previous=previous,
                     **settings,
                 )
             if root is not None:
@@ -290,9 +293,10 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self._publish_run(found, weight)
         best = found.best
         # A fit that starts from here continues the convergence test.
-        earlier = getattr(self, "_objectives", ()) if start is not None else ()
-        objectives = tuple(float(line.objective) for line in best.history)
-        self._objectives = (*earlier[:-1], *objectives)[-_REMEMBERED:]
+        begin = best.history[0].objective
+        rounding = settings["convergence"].rounding(begin, model.total_weight(data))
+        earlier = continued(previous, begin, rounding)
+        self._last_lines = (*earlier, *best.history)[-_REMEMBERED:]
         self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
         return Fit(model, data, best)
 

@@ -38,7 +38,7 @@ def run_em(
     max_iter: int,
     accelerator: Accelerator | None = None,
     callback: Callback | None = None,
-    previous: Sequence[float] = (),
+    previous: Sequence[Iteration] = (),
     mapper: Mapper = ONE_THREAD,
     resume: EMResult | None = None,
     measure_steps: bool = True,
@@ -62,9 +62,9 @@ def run_em(
     callback : callable, default=None
         Called as ``callback(n_iter, iteration)`` at the start and after each iteration.
         The run stops if it returns a true value.
-    previous : sequence of float, default=()
-        Objectives of a run that ended at `params`. If the objective at `params` is the last of
-        them, the convergence test continues from there.
+    previous : sequence of Iteration, default=()
+        History of a run that ended at `params`. If the objective at `params` is its last one,
+        the convergence test continues from there.
     mapper : Mapper, default=Threads(1)
         Where the blocks of the data are worked on. The result does not depend on it.
     resume : EMResult, default=None
@@ -95,7 +95,7 @@ def run_em(
         n_e_steps = resume.n_e_steps
 
     def record(objective: float, step: str, norm: float = float("nan")) -> bool:
-        gain = objective - trace[-1] if trace else float("nan")
+        gain = objective - trace[-1] if history else float("nan")
         trace.add(objective, step)
         check = convergence.check(trace, weight)
         history.append(
@@ -142,11 +142,9 @@ def run_em(
         try:
             if state is None:
                 state = evaluate(params)
-                if previous:
-                    rounding = convergence.rounding(state.objective, weight)
-                    if abs(previous[-1] - state.objective) <= rounding:
-                        for objective in previous[:-1]:
-                            trace.add(objective, "em")
+                rounding = convergence.rounding(state.objective, weight)
+                for past in continued(previous, state.objective, rounding):
+                    trace.add(past.objective, "em")
                 record(state.objective, "start")
                 if stop_asked():
                     return end(Status.STOPPED)
@@ -177,6 +175,20 @@ def run_em(
         except DegenerateModelError as error:
             return end(Status.FAILED, str(error))
     return end(Status.MAX_ITER)
+
+
+def continued(
+    previous: Sequence[Iteration], objective: float, rounding: float
+) -> Sequence[Iteration]:
+    """The iterations before the end of another run that a run from its end continues.
+
+    These are its last plain EM steps: the gains of accelerated ones do not bound later gains.
+    There are none if the objective differs from that at the end, because the data differ.
+    """
+    if not previous or abs(previous[-1].objective - objective) > rounding:
+        return ()
+    last = max((i for i, line in enumerate(previous) if line.step == "accepted"), default=0)
+    return previous[last:-1]
 
 
 class _Vectorizer:

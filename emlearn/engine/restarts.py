@@ -87,7 +87,7 @@ def search(
     n_jobs: int | None = None,
     plan: SearchPlan | None = None,
     start: Any = None,
-    previous: Sequence[float] = (),
+    previous: Sequence[Iteration] = (),
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the run with the highest objective.
 
@@ -126,8 +126,8 @@ def search(
         How to search for each start. None means one call of `model.initialize`.
     start : object, default=None
         Parameters that every run starts from, instead of a search.
-    previous : sequence of float, default=()
-        Objectives of the run that ended at `start`; see `run_em`.
+    previous : sequence of Iteration, default=()
+        History of the run that ended at `start`; see `run_em`.
 
     Returns
     -------

@@ -279,14 +279,16 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         check_one_for_each_row(y, n_rows, sequences=True)
         labels = self._encode_target(y, n_rows, self.n_components)
         family = self._family_of_columns()
-        model = LabelModel(self._law(self.n_components_), family, self._initializer(n_rows))
+        plan = self._plan(labels)
+        initializer = self._initializer(n_rows, plan)
+        model = LabelModel(self._law(self.n_components_), family, initializer)
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             data = model.prepare(Observations(rows, labels, sequences), weight)
             fit = self._run_em(
                 model,
                 data,
                 start=self._last_params(family, data.column_spec),
-                plan=self._plan(labels),
+                plan=plan,
                 advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
                 "the family), or check y against the zeros of startprob_init and transmat_init.",
             )

@@ -1,6 +1,6 @@
-"""Clusters of points, for the starts of EM; compiled where the kernels are.
+"""Clusters of points for the starts of EM, in numpy and in the compiled kernels.
 
-Points are columns (n_features, n_points), and a weight w counts as w copies of a point.
+Points are columns (n_features, n_points). A weight w means w copies of a point.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Moments(NamedTuple):
     mean : ndarray of shape (n_clusters, n_features)
         Means.
     scatter : ndarray of shape (n_clusters, n_moments)
-        Scatter about the means: nothing, its trace, its diagonal, or its lower triangle.
+        Scatter about the means: nothing, the trace, the diagonal, or the lower triangle.
     """
 
     size: Array
@@ -51,7 +51,7 @@ def plus_plus(columns: Array, weight: Array, draws: Array) -> tuple[NDArray[np.i
     Returns
     -------
     chosen : ndarray of shape (n_found,)
-        Numbers of the points; fewer than asked for where there are fewer different points.
+        Indices of the seeds; fewer than requested if there are fewer distinct points.
     labels : ndarray of shape (n_points,)
         Nearest seed of each point.
 
@@ -89,10 +89,13 @@ def _point_at(mass: Array, fraction: float) -> int:
     return int(positive[min(found, positive.size - 1)])
 
 
-def lloyd(
-    columns: Array, weight: Array, centers: Array, labels: Labels, max_steps: int
-) -> tuple[Array, Labels]:
-    """Steps of k-means from some centers, until none changes a label.
+def greedy_draws(n_seeds: int, rng: np.random.Generator) -> Array:
+    """Random numbers for `plus_plus` with scikit-learn's number of trials for each seed."""
+    return rng.random((n_seeds, 2 + int(np.log(n_seeds))))
+
+
+def lloyd(columns: Array, weight: Array, centers: Array, max_steps: int) -> tuple[Array, Labels]:
+    """Steps of k-means from given centers, until no label changes.
 
     Parameters
     ----------
@@ -102,19 +105,18 @@ def lloyd(
         Weights.
     centers : ndarray of shape (n_centers, n_features)
         Where to start.
-    labels : ndarray of shape (n_points,)
-        Nearest of these centers, or -1.
     max_steps : int
         Largest number of steps.
 
     Returns
     -------
     centers : ndarray of shape (n_centers, n_features)
-        One without points stays where it is.
+        A center without points keeps its place.
     labels : ndarray of shape (n_points,)
         Center that each point was nearest to before the last move.
     """
-    centers, labels = np.array(centers, np.float64, order="C"), labels.copy()
+    centers = np.array(centers, np.float64, order="C")
+    labels = np.full(columns.shape[1], -1, np.int64)
     if compiled is not None:
         compiled.lloyd(columns, weight, max_steps, centers, labels)
         return centers, labels
@@ -133,7 +135,7 @@ def lloyd(
 
 
 def moments_of(columns: Array, weight: Array, labels: Labels, n_moments: int) -> Moments:
-    """Sizes, means and scatters of clusters; those without points are left out.
+    """Sizes, means and scatters of clusters.
 
     Parameters
     ----------
@@ -172,29 +174,29 @@ def moments_of(columns: Array, weight: Array, labels: Labels, n_moments: int) ->
 def join(
     clusters: Moments, n_left: int, *, prior: Array, extra: float = 0.0, entropy: float = 0.0
 ) -> Labels:
-    """Join two clusters at a time, those whose joining costs least.
+    """Join two clusters at a time, always the pair whose joining costs least.
 
     A cluster of n rows of N costs ``n/2 log det((scatter + prior) / (n + extra)) - entropy n
-    log(n / N)``: the Gaussian classification likelihood; or, where there are no moments, half
-    the sum of the squares about its mean in the place of the first term, which is Ward's.
+    log(n / N)``, the Gaussian classification likelihood. Without moments, the first term is half
+    the sum of squares about the mean, as in Ward's method.
 
     Parameters
     ----------
     clusters : Moments
         Clusters, none of them empty.
     n_left : int
-        Clusters to be left.
+        Number of clusters at the end.
     prior : ndarray of shape (n_moments,)
         Scatter of pseudo-rows that each cluster has.
     extra : float, default=0
         Number of pseudo-rows.
     entropy : float, default=0
-        1 where large clusters are to be likely, 0 where not.
+        1 if large clusters are more likely than small ones, 0 if not.
 
     Returns
     -------
     labels : ndarray of shape (n_clusters,)
-        Which of those left each cluster belongs to.
+        The final cluster of each cluster.
 
     References
     ----------
@@ -231,7 +233,7 @@ def join(
 
 
 class _Costs(NamedTuple):
-    """What clusters cost; see `join`."""
+    """Costs of clusters; see `join`."""
 
     prior: Array
     extra: float
@@ -270,7 +272,7 @@ class _Costs(NamedTuple):
         return size * (likelihood - self.entropy * log_fraction)
 
     def joining(self, size: Array, mean: Array, scatter: Array, own: Array, a: int) -> Array:
-        """What it costs to join one cluster with each of the others."""
+        """Increase of the cost if one cluster is joined with each of the others."""
         total = size + size[a]
         factor = size * size[a] / total
         difference = mean - mean[a]

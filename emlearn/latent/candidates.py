@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError
-from emlearn.kernels.clusters import Moments, join, lloyd, moments_of, plus_plus
+from emlearn.kernels.clusters import Moments, greedy_draws, join, lloyd, moments_of, plus_plus
 from emlearn.latent.data import LabelData
 from emlearn.latent.labels import in_order
 from emlearn.latent.starts import start_from
@@ -93,20 +93,18 @@ class PointTable:
         columns = self.standardized
         covariance = (columns * self.relative_weight) @ columns.T / self.relative_weight.sum()
         values, vectors = np.linalg.eigh(covariance)
-        root = np.sqrt(np.maximum(values, max(_FLOOR * float(values[-1]), _WITHIN)))
-        return np.ascontiguousarray((vectors / root).T @ columns)
+        deviation = np.sqrt(np.maximum(values, max(_FLOOR * float(values[-1]), _WITHIN)))
+        return np.ascontiguousarray((vectors / deviation).T @ columns)
 
-    def seeds(
-        self, columns: Array, n: int, rng: np.random.Generator, n_trials: int = 1
-    ) -> tuple[Array, Labels]:
+    def seeds(self, columns: Array, draws: Array) -> tuple[Array, Labels]:
         """Seeds of k-means++ and nearest seeds."""
-        chosen, labels = plus_plus(columns, self.relative_weight, rng.random((n, n_trials)))
+        chosen, labels = plus_plus(columns, self.relative_weight, draws)
         return columns[:, chosen].T, labels
 
     def micro_clusters(self, columns: Array, n: int, rng: np.random.Generator) -> Labels:
-        """Labels of many small clusters: seeds, and one step of k-means; none is empty."""
-        centers, labels = self.seeds(columns, n, rng)
-        _, labels = lloyd(columns, self.relative_weight, centers, labels * 0 - 1, 2)
+        """Labels of many small clusters, none empty: seeds and one step of k-means."""
+        centers, _ = self.seeds(columns, rng.random((n, 1)))
+        _, labels = lloyd(columns, self.relative_weight, centers, 2)
         return np.unique(labels, return_inverse=True)[1].astype(np.int64).ravel()
 
 
@@ -141,8 +139,8 @@ def joined_clusters(
     d = len(points)
     if shape == "tied":
         clusters = moments_of(points, table.relative_weight, micro, d * (d + 1) // 2)
-        root = np.linalg.cholesky(_square(_within(clusters, "full"), d))
-        mean = np.linalg.solve(root, clusters.mean.T).T
+        cholesky = np.linalg.cholesky(_square(_within(clusters, "full"), d))
+        mean = np.linalg.solve(cholesky, clusters.mean.T).T
         clusters = Moments(clusters.size, np.ascontiguousarray(mean), clusters.scatter[:, :0])
         return join(clusters, n, prior=np.zeros(0), entropy=1.0)[micro]
     n_moments = {"full": d * (d + 1) // 2, "diag": d, "spherical": 1}[shape]
@@ -172,20 +170,19 @@ def kmeans(
     table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
 ) -> Labels:
     """Clusters of a few steps of k-means."""
-    trials = 2 + int(np.log(n))
-    centers, labels = table.seeds(columns, n, rng, trials)
-    return lloyd(columns, table.relative_weight, centers, labels * 0 - 1, _LLOYD_STEPS)[1]
+    centers, _ = table.seeds(columns, greedy_draws(n, rng))
+    return lloyd(columns, table.relative_weight, centers, _LLOYD_STEPS)[1]
 
 
 def seeds(
     table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator
 ) -> Labels:
     """Clusters of the seeds of k-means++."""
-    return table.seeds(columns, n, rng, 2 + int(np.log(n)))[1]
+    return table.seeds(columns, greedy_draws(n, rng))[1]
 
 
 def ward(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.Generator) -> Labels:
-    """Ward's method, on the rows themselves where they are few."""
+    """Ward's method, on the rows themselves if there are few."""
     if columns.shape[1] <= _WARD_ROWS:
         micro = np.arange(columns.shape[1])
     else:

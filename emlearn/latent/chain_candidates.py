@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError
-from emlearn.kernels.clusters import lloyd, plus_plus
+from emlearn.kernels.clusters import greedy_draws, lloyd, plus_plus
 from emlearn.latent.chain.law import ChainParams, Probabilities
 from emlearn.latent.data import LabelData, group_copies, hash_rows
 from emlearn.latent.labels import in_order, renumbered
@@ -194,9 +194,8 @@ def _cluster(
         order = order[np.sort(rng.choice(len(order), _ROWS, replace=False))]
     columns = np.ascontiguousarray(points[first[order]].T)
     weight = weight[order] / weight.max()
-    draws = rng.random((n_clusters, 2 + int(np.log(n_clusters))))
-    seeds, labels = plus_plus(columns, weight, draws)
-    centers, _ = lloyd(columns, weight, columns[:, seeds].T, labels * 0 - 1, _LLOYD_STEPS)
+    seeds, _ = plus_plus(columns, weight, greedy_draws(n_clusters, rng))
+    centers, _ = lloyd(columns, weight, columns[:, seeds].T, _LLOYD_STEPS)
     found: NDArray[np.intp] = nearest(points, np.asarray(centers))
     found = in_order(found)
     if data.labels is not None:

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
 from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn.data import check_responsibilities, read_labels
+from emlearn.data import read_labels
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
 from emlearn.latent.model import LabelParams
 from emlearn.latent.scoring import Emissions
-from emlearn.latent.starts import STARTS, CallableStart, GivenStart, Initializer
+from emlearn.latent.starts import STARTS, Initializer, start_of
 
 Array = NDArray[Any]
 
@@ -85,17 +85,14 @@ class LabelEstimator(EMEstimator):
         self.classes_ = known.classes
         return known.codes
 
-    def _initializer(self, n_samples: int) -> Initializer:
-        if isinstance(self.init_params, str):
-            if isinstance(self._plan(), RacePlan):
-                return self._candidates()
-            return STARTS.get(self.init_params, STARTS["rows"])
-        if callable(self.init_params):
-            return CallableStart(self.init_params, check_responsibilities)
-        shape = (n_samples, self.n_components_)
-        return GivenStart(check_responsibilities(self.init_params, shape))
+    def _initializer(self, n_samples: int, plan: SearchPlan | RacePlan | None) -> Initializer:
+        if not isinstance(self.init_params, str):
+            return start_of(self.init_params, (n_samples, self.n_components_))
+        if isinstance(plan, RacePlan):
+            return self._candidates()
+        return STARTS.get(self.init_params, STARTS["rows"])
 
-    def _plan(self, labels: NDArray[np.intp] | None = None) -> SearchPlan | RacePlan | None:
+    def _plan(self, labels: NDArray[np.intp] | None) -> SearchPlan | RacePlan | None:
         """How starts are searched for or raced, or None if there is only one kind of start."""
         if not isinstance(self.init_params, str) or self.init_params not in ("auto", "search"):
             return None

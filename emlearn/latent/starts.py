@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, kmeans_plusplus
 
+from emlearn.data import check_responsibilities
 from emlearn.latent.data import LabelData
 from emlearn.latent.labels import with_labels
 
@@ -251,6 +252,13 @@ class NearestToMeans:
             responsibilities[:, closest] *= 0.5
             responsibilities[k, closest] = 0.5
         return start_from(model, data, responsibilities, rng, rows, weight)
+
+
+def start_of(init_params: Any, shape: tuple[int, int]) -> Initializer:
+    """The start from responsibilities (n_samples, n_components), or from a user's function."""
+    if callable(init_params):
+        return CallableStart(init_params, check_responsibilities)
+    return GivenStart(check_responsibilities(init_params, shape))
 
 
 #: Starts for any family.

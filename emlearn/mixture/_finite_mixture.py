@@ -246,14 +246,15 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         check_enough_rows(self.n_components_, rows, weight)
         family = self._family_of_columns()
         law = MixtureLaw(self.n_components_, self.weights_alpha, self.unlabelled_weight)
-        model = LabelModel(law, family, self._initializer(rows.shape[0]))
+        plan = self._plan(labels)
+        model = LabelModel(law, family, self._initializer(rows.shape[0], plan))
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             data = model.prepare(Observations(rows, labels), weight)
             fit = self._run_em(
                 model,
                 data,
                 start=self._last_params(family, data.column_spec),
-                plan=self._plan(labels),
+                plan=plan,
                 dtype=rows.dtype,
                 advice="Use fewer components, more starts (n_init), or a stronger prior (alpha "
                 "of the family).",

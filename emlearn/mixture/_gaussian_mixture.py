@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn.data import as_numbers, check_responsibilities, read_table
+from emlearn.data import as_numbers, read_table
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions._gaussian import beyond_range
@@ -26,13 +26,7 @@ from emlearn.latent import (
     Observations,
 )
 from emlearn.latent.candidates import MixedStarts
-from emlearn.latent.starts import (
-    POINT_STARTS,
-    CallableStart,
-    GivenStart,
-    Initializer,
-    NearestToMeans,
-)
+from emlearn.latent.starts import POINT_STARTS, Initializer, NearestToMeans, start_of
 from emlearn.mixture._given import GivenParameters
 from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import (
@@ -250,7 +244,8 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
         family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
-        model = LabelModel(MixtureLaw(K), family, self._initializer(rows))
+        plan = self._plan()
+        model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)
         with blas_limited(), named_columns(names):
             data = model.prepare(Observations(rows), weight)
@@ -258,7 +253,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
                 model,
                 data,
                 start=self._last_params(family, data.column_spec),
-                plan=self._plan(),
+                plan=plan,
                 dtype=rows.dtype,
                 advice=self._advice(),
             )
@@ -275,7 +270,7 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
     def _structure(self) -> CovarianceStructure:
         return STRUCTURES[self.covariance_type]
 
-    def _initializer(self, X: Array) -> Initializer:
+    def _initializer(self, X: Array, plan: SearchPlan | RacePlan | None) -> Initializer:
         """The strategy of the starts, with the parameters that the user gives."""
         K, d = int(self.n_components), X.shape[1]
         weights = self._given("weights_init", (K,))
@@ -286,23 +281,20 @@ class GaussianMixtureEM(MixtureScoring, EMEstimator):
         covariances = None
         if precisions is not None:
             covariances = self._structure.covariance_from_precision(precisions, d)
-        initializer = self._strategy(X.shape[0])
+        initializer = self._strategy(X.shape[0], plan)
         if means is not None and isinstance(self.init_params, str):
             initializer = NearestToMeans(means)
         if weights is None and means is None and covariances is None:
             return initializer
         return GivenParameters(initializer, weights, means, covariances)
 
-    def _strategy(self, n_samples: int) -> Initializer:
-        if isinstance(self.init_params, str):
-            if isinstance(self._plan(), RacePlan):
-                return MixedStarts()
-            name = {"auto": "kmeans", "search": "k-means++"}.get(self.init_params)
-            return POINT_STARTS[name or self.init_params]
-        if callable(self.init_params):
-            return CallableStart(self.init_params, check_responsibilities)
-        shape = (n_samples, int(self.n_components))
-        return GivenStart(check_responsibilities(self.init_params, shape))
+    def _strategy(self, n_samples: int, plan: SearchPlan | RacePlan | None) -> Initializer:
+        if not isinstance(self.init_params, str):
+            return start_of(self.init_params, (n_samples, int(self.n_components)))
+        if isinstance(plan, RacePlan):
+            return MixedStarts()
+        name = {"auto": "kmeans", "search": "k-means++"}.get(self.init_params)
+        return POINT_STARTS[name or self.init_params]
 
     def _given(self, name: str, shape: tuple[int, ...]) -> Array | None:
         value = getattr(self, name)

@@ -47,7 +47,7 @@ class GivenParameters:
                 means[unreached] = public["mean"][unreached]
                 warn_user(
                     f"No row is nearest to means_init{unreached.tolist()}, so EM would give these "
-                    "components no rows. They start at the rows closest to these means instead.",
+                    "components no rows. They start at the mean of other rows instead.",
                     UserWarning,
                 )
             public["mean"] = means

@@ -119,9 +119,12 @@ def test_a_loop_of_single_iterations_converges(estimator, X):
             count += 1
     assert count == whole.n_iter_
     assert estimator.log_likelihood_ == pytest.approx(whole.log_likelihood_, abs=1e-6)
-    # On other rows the test begins anew.
+    # On other rows the test begins anew, and continues with those alone.
     with pytest.warns(ConvergenceWarning):
         assert not estimator.fit(X[::2]).converged_
+    assert [line.objective for line in estimator._last_lines] == (
+        estimator.history_["objective"].tolist()
+    )
 
 
 # ---- the default tolerance ----------------------------------------------------------------

@@ -5,8 +5,10 @@ import pytest
 
 from emlearn.distributions import Gaussian
 from emlearn.engine import (
+    Iteration,
     RemainingGain,
     Status,
+    find_accelerator,
     run_em,
 )
 from emlearn.engine.convergence import StatisticalGain
@@ -57,13 +59,13 @@ def test_previous_objectives_continue_the_test(london, first):
     """Runs of one step each converge where one long run does, to a step."""
     convergence = RemainingGain(1e-6)
     whole = run_em(london.model, london.data, london.start, convergence=convergence, max_iter=5000)
-    objectives, params, n_iter = (), london.start, 0
+    lines, params, n_iter = (), london.start, 0
     for _ in range(5000):
         run = run_em(
             london.model, london.data, params, convergence=convergence, max_iter=first,
-            previous=objectives,
+            previous=lines,
         )  # fmt: skip
-        objectives = (*objectives[:-1], *(line.objective for line in run.history))
+        lines = (*lines[:-1], *run.history)
         params, n_iter = run.params, n_iter + run.n_iter
         if run.converged:
             break
@@ -76,6 +78,27 @@ def test_objectives_of_other_data_are_not_continued(london):
     """They would say that a run has converged that has not."""
     settings = {"convergence": RemainingGain(1e-6), "max_iter": 5}
     plain = run_em(london.model, london.data, london.start, **settings)
-    other = run_em(london.model, london.data, london.start, previous=[-5.0, -4.0, -4.0], **settings)
+    lines = [Iteration(value, 0.0, 0.5, 0.0, i, "em") for i, value in enumerate((-5.0, -4.0, -4.0))]
+    other = run_em(london.model, london.data, london.start, previous=lines, **settings)
     assert [a.remaining for a in plain.history] == [a.remaining for a in other.history]
     assert plain.status is other.status
+
+
+def test_accelerated_steps_of_the_run_before_are_not_continued(london):
+    """Their gains do not bound those of EM, so the test begins after the last of them."""
+    settings = {"convergence": RemainingGain(0.0)}
+    squarem = find_accelerator("squarem")
+    first = run_em(
+        london.model, london.data, london.start, max_iter=7, accelerator=squarem, **settings
+    )
+    steps = [line.step for line in first.history]
+    last = max(i for i, step in enumerate(steps) if step == "accepted")
+    second = run_em(
+        london.model, london.data, first.params, max_iter=1, previous=first.history, **settings
+    )
+    lines = [*first.history[last:-1], *second.history]
+    expected = RemainingGain(0.0).check(
+        [line.objective for line in lines], london.model.total_weight(london.data)
+    )
+    assert second.history[-1].remaining == expected.remaining
+    assert np.isnan(second.history[0].gain)

@@ -61,13 +61,13 @@ def test_there_are_no_more_seeds_than_points(chosen):
 def test_lloyd_ends_at_a_fixed_point(chosen, d):
     columns, weight = points_of(d)
     start = columns.T[:5]
-    centers, labels = chosen.lloyd(columns, weight, start, np.full(97, -1), 1000)
+    centers, labels = chosen.lloyd(columns, weight, start, 1000)
     squares = np.square(columns.T[:, None] - centers).sum(axis=2)
     assert_array_equal(labels, squares.argmin(axis=1))
     for c in range(5):
         own = labels == c
         assert_allclose(centers[c], np.average(columns.T[own], axis=0, weights=weight[own]))
-    once, _ = chosen.lloyd(columns, weight, start, np.full(97, -1), 1)
+    once, _ = chosen.lloyd(columns, weight, start, 1)
     nearest = np.square(columns.T[:, None] - start).sum(axis=2).argmin(axis=1)
     assert_allclose(once[2], np.average(columns.T[nearest == 2], 0, weight[nearest == 2]))
 
@@ -75,7 +75,7 @@ def test_lloyd_ends_at_a_fixed_point(chosen, d):
 def test_a_center_without_points_stays(chosen):
     columns, weight = points_of(2)
     start = np.vstack([columns.T[:2], [[1e3, 1e3]]])
-    centers, _ = chosen.lloyd(columns, weight, start, np.full(97, -1), 9)
+    centers, _ = chosen.lloyd(columns, weight, start, 9)
     assert_array_equal(centers[2], 1e3)
 
 
