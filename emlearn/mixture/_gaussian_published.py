@@ -1,0 +1,166 @@
+"""The published parameters of a Gaussian mixture, which are the model."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from emlearn._compat import validate_params
+from emlearn.data import as_numbers
+from emlearn.distributions import Gaussian
+from emlearn.distributions._gaussian import beyond_range
+from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
+from emlearn.latent import Emissions, LabelParams
+from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
+from emlearn.mixture._scoring import read_weights
+
+Array = NDArray[Any]
+
+
+class PublishedGaussians(BaseEstimator):
+    """`weights_`, `means_` and the covariances, of which one form determines the others."""
+
+    weights_: Array
+    means_: Array
+
+    @property
+    def _structure(self) -> CovarianceStructure:
+        return STRUCTURES[self.covariance_type]
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        *,
+        covariance_type: str = "full",
+        **hyperparameters: Any,
+    ) -> Self:
+        """A mixture with known parameters, which can predict, score and sample without a fit.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Mixing proportions.
+        means : array-like of shape (n_components, n_features)
+            Means.
+        covariances : array-like
+            Covariances, in the shape of `covariances_`.
+        covariance_type : str, default="full"
+            Structure of the covariances.
+        **hyperparameters : object
+            Other hyperparameters of the estimator.
+
+        Returns
+        -------
+        mixture : GaussianMixtureEM
+            The mixture.
+
+        Raises
+        ------
+        ValueError
+            If a parameter has the wrong shape or is invalid. The message names it.
+
+        Examples
+        --------
+        >>> from emlearn import GaussianMixtureEM
+        >>> mixture = GaussianMixtureEM.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [9.0]], [[[1.0]], [[4.0]]]
+        ... )
+        >>> mixture.predict([[1.0], [8.0]])
+        array([0, 1])
+        """
+        means = as_numbers(means, "means").copy()
+        mixture = cls(len(np.atleast_1d(means)), covariance_type=covariance_type, **hyperparameters)
+        validate_params(mixture)
+        mixture.weights_ = as_numbers(weights, "weights").copy()
+        mixture.means_ = means
+        if means.ndim != 2:
+            raise ValueError(
+                f"means must have shape (n_components, n_features), got {means.shape}."
+            )
+        mixture.n_features_in_ = means.shape[1]
+        mixture.covariances_ = covariances
+        if read_weights(mixture).shape != (len(means),):
+            raise ValueError(
+                f"weights must have shape ({len(means)},), one for each mean, got "
+                f"{mixture.weights_.shape}."
+            )
+        mixture._emissions()
+        return mixture
+
+    @property
+    def covariances_(self) -> Array:
+        """Covariances, in the layout of `covariance_type`. Setting them sets the precisions."""
+        return self._matrices("covariances_")[0]
+
+    @covariances_.setter
+    def covariances_(self, value: ArrayLike) -> None:
+        self._set_matrices("covariances_", value)
+
+    @property
+    def precisions_(self) -> Array:
+        """Inverses of the covariances. Setting them sets the covariances."""
+        return self._matrices("precisions_")[1]
+
+    @precisions_.setter
+    def precisions_(self, value: ArrayLike) -> None:
+        self._set_matrices("precisions_", value)
+
+    @property
+    def precisions_cholesky_(self) -> Array:
+        """Upper triangular factors of the precisions. Setting them sets the covariances."""
+        return self._matrices("precisions_cholesky_")[2]
+
+    @precisions_cholesky_.setter
+    def precisions_cholesky_(self, value: ArrayLike) -> None:
+        self._set_matrices("precisions_cholesky_", value)
+
+    def _matrices(self, name: str) -> Matrices:
+        if "_matrices_" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__} object has no attribute {name!r} before it is fitted."
+            )
+        # Frozen anew: a copy or a pickle of the arrays can be written to.
+        return frozen(self.__dict__["_matrices_"])
+
+    def _set_matrices(self, name: str, value: ArrayLike) -> None:
+        if not hasattr(self, "means_"):
+            raise AttributeError(f"Set means_ before {name}: it determines the number of features.")
+        self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
+
+    def _publish(self, family: Gaussian, params: LabelParams, dtype: Any) -> None:
+        spec, components = params.column_spec, params.components
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            cholesky = family.precisions_cholesky(components, spec)
+            precisions = self._structure.precision(cholesky).astype(dtype)
+            covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
+            covariances = covariances.astype(dtype)
+        # Where a variance underflows to 0, its inverse overflows.
+        if not (np.isfinite(covariances).all() and np.isfinite(precisions).all()):
+            scale = spec.scaling.scale
+            raise beyond_range(np.arange(len(scale)), scale, dtype)
+        self.weights_ = params.law.weights.astype(dtype)
+        self.means_ = spec.scaling.to_units(components.mean).astype(dtype)
+        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky.astype(dtype)))
+
+    def _public(self) -> dict[str, Array]:
+        return {
+            "mean": self.means_,
+            "covariance": self.covariances_,
+            "precision_cholesky": self.precisions_cholesky_,
+        }
+
+    def _emissions(self) -> Emissions:
+        family = Gaussian(self.covariance_type, alpha=0.0)
+        return Emissions.at(family, self._public(), None, len(read_weights(self)))
+
+    def _n_parameters(self) -> int:
+        return len(self.weights_) - 1 + self._emissions().n_parameters()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_") and hasattr(self, "means_") and hasattr(self, "_matrices_")
