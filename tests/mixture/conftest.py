@@ -1,10 +1,12 @@
-"""Naive computation of Gaussian mixtures, for comparison."""
+"""Naive computation of Gaussian mixtures, for comparison, and rows to fit."""
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+PARAMETERS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 STRUCTURES = ("full", "tied", "diag", "spherical")
 
 
@@ -95,3 +97,33 @@ def groups():
     """Two well-separated groups of rows: one optimum, which every start finds."""
     rng = np.random.default_rng(3)
     return np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(40, 2)) * 0.5 + [8.0, 6.0]])
+
+
+@pytest.fixture
+def items():
+    """Two classes of answers to six questions."""
+    rng = np.random.default_rng(0)
+    side = rng.integers(2, size=400)
+    return np.minimum(rng.poisson(np.where(side, 0.4, 2.0)[:, None] * np.ones(6)), 3), side
+
+
+@pytest.fixture
+def counts():
+    """Three classes of counts in three columns."""
+    rng = np.random.default_rng(1)
+    side = rng.integers(3, size=300)
+    return rng.poisson(np.array([[1, 8, 3], [8, 1, 3], [4, 4, 12]])[side]), side
+
+
+@pytest.fixture(scope="session")
+def same_bits():
+    """Function that asserts that two fits are equal to the last bit."""
+
+    def same_bits(a, b):
+        for name in PARAMETERS:
+            assert_array_equal(getattr(a, name), getattr(b, name))
+        assert a.log_likelihood_ == b.log_likelihood_
+        assert a.lower_bounds_ == b.lower_bounds_
+        assert a.restarts_ == b.restarts_
+
+    return same_bits
