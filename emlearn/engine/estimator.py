@@ -256,6 +256,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             If every start failed.
         """
         racing = isinstance(plan, RacePlan)
+        # A fit that goes on from the last one also continues its convergence test.
+        continues = start is not None and self._resumes()
+        earlier = getattr(self, "_objectives", ()) if continues else ()
         seeds = self._seeds(1 if racing or start is not None else int(self._setting("n_init")))
         with blas_limited():
             weight = total_weight or model.total_weight(data)
@@ -281,7 +284,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
                     n_jobs=self._setting("n_jobs"),
                     plan=plan,
                     start=start,
-                    previous=() if start is None else getattr(self, "_objectives", ()),
+                    previous=earlier,
                     **settings,
                 )
             if root is not None:
@@ -289,8 +292,6 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self._require_success(found, advice)
         self._publish_run(found, weight)
         best = found.best
-        # A fit that starts from here continues the convergence test.
-        earlier = getattr(self, "_objectives", ()) if start is not None else ()
         objectives = tuple(float(line.objective) for line in best.history)
         self._objectives = (*earlier[:-1], *objectives)[-_REMEMBERED:]
         self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
