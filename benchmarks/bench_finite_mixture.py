@@ -167,7 +167,7 @@ def bench_starts():
         "one start (rows)": {"init_params": "rows"},
         "one start (random)": {"init_params": "random"},
         "10 starts (rows)": {"init_params": "rows", "n_init": 10},
-        "search": {},
+        "search": {"init_params": "search"},
     }
     print(f"{'':14}" + "".join(f"{way:>22}" for way in ways))
     for family in ("categorical", "bernoulli", "multinomial", "poisson", "gaussian"):

@@ -65,7 +65,7 @@ right.set_title("Plain EM: what the last gain hides")
 right.legend()
 figure.savefig(PICTURE, dpi=120)
 
-print(f"{'':16} {'E-steps to 1e-6 a row':>22} {'E-steps, default tol':>21} {'nats short':>11}")
+print(f"{'':16} {'E-steps to 1e-6 a row':>22} {'E-steps, tol=1e-7':>21} {'nats short':>11}")
 for accelerate, run in runs.items():
     close = run["e_steps"][np.argmax(run["objective"] >= limit - 1e-6 * len(eruptions))]
     stopped = fit(accelerate, tol=1e-7)

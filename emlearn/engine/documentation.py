@@ -32,7 +32,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "n_init": (
         "int",
         """
-        Number of starts, of which the one that ends at the highest objective is kept.
+        Number of starts, of which the one that ends at the highest objective is kept. If starts
+        are raced (``init_params="auto"``), it sets how many of them there are.
         """,
     ),
     "search": (
@@ -87,8 +88,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         """
         Number of starts that run at the same time, by joblib: in threads, unless
         `joblib.parallel_config` chooses processes. None means 1; -1 means one for each core.
-        A single start uses the threads that BLAS may use. The result has the same bits for
-        any number.
+        A single start uses the threads that BLAS may use, and so does a race of starts, on
+        which `n_jobs` has no effect. The result has the same bits for any number.
         """,
     ),
 }
@@ -114,12 +115,16 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
         "dict of str to ndarray",
         """
         For the start and each iteration of the best run: "objective" (total), "gain",
-        "rate", "remaining", "e_steps", "step", "step_norm"; see `emlearn.engine.Iteration`.
+        "rate", "remaining", "e_steps", "step", "step_norm" (see `emlearn.engine.Iteration`),
+        and "standard_errors", by how many of these estimates may still be off.
         """,
     ),
     "restarts_": (
         "tuple of Restart",
-        "How each run ended: objective, status, iterations and seed; see `emlearn.engine.Restart`.",
+        """
+        How each run ended: objective, status, iterations and seed; see `emlearn.engine.Restart`.
+        Starts that a race left behind have the status "outrun".
+        """,
     ),
     "n_features_in_": ("int", "Number of features seen in `fit`."),
     "feature_names_in_": (

@@ -259,7 +259,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         # A race has one source of random numbers, and a given start needs none.
         single = isinstance(plan, RacePlan) or start is not None
         seeds = self._seeds(1 if single else int(self._setting("n_init")))
-        previous = () if start is None else getattr(self, "_last_lines", ())
+        # A fit that continues the last one also continues its convergence test.
+        continues = start is not None and self._resumes()
+        previous = getattr(self, "_last_lines", ()) if continues else ()
         with blas_limited():
             weight = total_weight or model.total_weight(data)
             root = self._open_task(len(seeds))
@@ -292,7 +294,6 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self._require_success(found, advice)
         self._publish_run(found, weight)
         best = found.best
-        # A fit that starts from here continues the convergence test.
         begin = best.history[0].objective
         rounding = settings["convergence"].rounding(begin, model.total_weight(data))
         earlier = continued(previous, begin, rounding)

@@ -59,10 +59,10 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions`, a
         family of your own, or a list of families with the columns that each describes. With
         `emlearn.distributions.Mixture`, each state has a mixture of any family.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
         Structure of the covariances if `family` is "gaussian": a matrix for each state, one
-        matrix for all, a diagonal matrix for each, or a single variance for each. Otherwise
-        unused.
+        matrix for all, a diagonal matrix for each, a single variance for each, or "EEV" as in
+        `GaussianMixtureEM`. Otherwise unused.
     startprob_init : array-like of shape (n_components,), default=None
         Starting probabilities of the first state. Zeros stay zeros, also with
         ``warm_start=True``. None means that all are equal.
@@ -118,7 +118,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     means_ : ndarray of shape (n_components, n_features)
         Means. Only if the family is Gaussian.
     covariances_ : ndarray
-        Covariances: (n_components, n_features, n_features) if "full" or "tied",
+        Covariances: (n_components, n_features, n_features) if "full", "tied" or "EEV",
         (n_components, n_features) if "diag", (n_components,) if "spherical". Only if the
         family is Gaussian.
     family_ : Family

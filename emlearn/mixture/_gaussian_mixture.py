@@ -213,8 +213,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Estimate the parameters with the EM algorithm.
 
-        The best of `n_init` starts is kept. With ``warm_start=True``, the only start is the
-        result of the last fit.
+        The best start is kept. With ``warm_start=True``, the only start is the result of the
+        last fit.
 
         Parameters
         ----------

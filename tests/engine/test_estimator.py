@@ -107,6 +107,14 @@ def test_restarts_after_a_warm_start(estimator, X):
     assert restart.n_iter == estimator.n_iter_ <= 2
 
 
+def test_without_a_warm_start_a_fit_forgets_the_last_one(estimator, X):
+    """One Gaussian starts where it ends, so the objectives of two fits are the same."""
+    estimator.set_params(n_components=1).fit(X)
+    once = {name: values.tobytes() for name, values in estimator.history_.items()}
+    estimator.fit(X)
+    assert {name: values.tobytes() for name, values in estimator.history_.items()} == once
+
+
 def test_a_loop_of_single_iterations_converges(estimator, X):
     """As scikit-learn's users do to watch a fit."""
     whole = clone(estimator).set_params(accelerate=None).fit(X)

@@ -1,0 +1,56 @@
+"""What the pages of the documentation say of files, sections and results is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page):
+    """Names by which links reach the sections of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", without_code(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), target
+        if anchor:
+            assert anchor in anchors(other), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_scripts_that_a_page_names_exist(page):
+    for script in re.findall(r"python ((?:benchmarks|docs|tests)/\S+?\.py)", page.read_text()):
+        assert (ROOT / script).exists(), script
+
+
+@pytest.mark.parametrize("room", ["engine", "latent"])
+def test_design_lists_the_modules(room):
+    text = (ROOT / "docs" / "design.md").read_text()
+    (listed,) = re.findall(rf"^emlearn/{room}/ .*\n((?:  .*\n)+)", text, re.MULTILINE)
+    names = {line.split()[0] for line in listed.splitlines()}
+    folder = ROOT / "emlearn" / room
+    modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert names == modules | {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+
+
+def test_numbers_of_the_readme():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    names = {}
+    exec(code, names)
+    mixture = names["mixture"]
+    assert f"mixture.weights_  # {mixture.weights_.round(3)!r}" in code
+    assert f"mixture.log_likelihood_  # {mixture.log_likelihood_:.2f}" in code
