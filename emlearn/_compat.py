@@ -27,7 +27,7 @@ try:  # scikit-learn 1.9
 except ImportError:
     _with_callbacks = None
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # in one of two branches
         """Stands in where scikit-learn has no callbacks."""
 
 

@@ -40,7 +40,7 @@ def _to_array(X: Any, sequences: bool) -> Array:
             if isinstance(X, (list, tuple)) and array.dtype.kind in "USmM":
                 # A single string or time turns all numbers into strings or times.
                 array = np.array(X, dtype=object)
-        except Exception as error:
+        except Exception as error:  # of numpy or of X, which can be anything
             array = _ragged(X, error, sequences)
     if array.dtype.names is not None:
         raise ValueError(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from emlearn.data import read_table
@@ -21,7 +20,7 @@ class Display(BaseEstimator):
 
 def read_numbers(X: Any, missing_values: Any = np.nan) -> Array:
     """Numbers of a table; see `emlearn.data.read_table`."""
-    dense = X.toarray() if issparse(X) else X  # type: ignore[attr-defined]
+    dense = X.toarray() if hasattr(X, "toarray") else X
     table: Array = read_table(Display(), dense, reset=True, missing_values=missing_values)
     return table.astype(np.float64, copy=False)
 

@@ -94,12 +94,12 @@ class Mixture(Family):
             raise ValueError(f"alpha must be a number >= 0, got {self.alpha!r}.")
 
     @property
-    def accepts_sparse(self) -> bool:  # type: ignore[override]
+    def accepts_sparse(self) -> bool:  # type: ignore[override]  # of each instance
         """Whether the family of the parts does."""
         return self.family.accepts_sparse
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # of each instance
         """Whether the family of the parts is."""
         return self.family.is_discrete
 

@@ -52,12 +52,12 @@ class Product(Family):
     n_features: int | None = None
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # of each instance
         """Whether all parts are."""
         return all(family.is_discrete for family, _ in self.parts)
 
     @property
-    def draws_rows(self) -> bool:  # type: ignore[override]
+    def draws_rows(self) -> bool:  # type: ignore[override]  # of each instance
         """Whether a part does."""
         return any(family.draws_rows for family, _ in self.parts)
 

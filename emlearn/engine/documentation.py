@@ -140,7 +140,7 @@ def complete_docstring(cls: type) -> None:
     """Put the shared entries into the docstring of an estimator's class."""
     if cls.__doc__ is None:
         return
-    defaults = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    defaults = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of the class, not an instance
 
     def entry(match: re.Match[str]) -> str:
         name = match["name"]

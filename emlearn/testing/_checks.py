@@ -67,7 +67,7 @@ def check_pickling(case: ModelCase) -> None:
         # As joblib sends them to its processes, so that the class need not be importable there.
         packed = wrap_non_picklable_objects((case.model, point.params), keep_wrapper=False)
         model, params = pickle.loads(pickle.dumps(packed))
-    except Exception as error:
+    except Exception as error:  # of the code under test
         case.fail(
             f"the model or its parameters cannot be pickled: {error!r}",
             "their attributes: open files, locks and generators cannot be pickled",
@@ -310,7 +310,7 @@ def check_wild_vectors(case: ModelCase) -> None:
             wild = vector + scale * rng.standard_normal(len(vector))
             try:
                 _objective(case, wild, params)
-            except Exception as error:
+            except Exception as error:  # of the code under test
                 case.fail(
                     f"parameters from a vector that is off by {scale:g} caused {error!r}",
                     "from_vector, precompute and e_step: they should raise "
