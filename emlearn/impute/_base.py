@@ -126,15 +126,14 @@ class ImputerFitting(PublishedModel, EMEstimator):
             )
 
     def _run(self, total_weight: float, model: Any, data: Any, start: Any) -> EMResult:
-        return self._run_em(
-            model,
-            data,
-            start=start,
-            total_weight=total_weight,
-            advice="There are too few rows for the number of columns, or columns depend on each "
-            "other exactly. Use alpha='auto', or set a larger alpha, fewer components, or "
-            "n_factors.",
-        ).best
+        advice = "Use fewer components, or set a larger alpha."
+        if self.alpha == 0:
+            advice = (
+                "There are too few rows for the number of columns, or columns depend on each "
+                "other exactly. Use alpha='auto', or set a larger alpha, fewer components, or "
+                "n_factors."
+            )
+        return self._run_em(model, data, start=start, total_weight=total_weight, advice=advice).best
 
     def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
         seeds = super()._seeds(n_starts)
@@ -237,6 +236,13 @@ class ImputerFitting(PublishedModel, EMEstimator):
         done = outcome.related and outcome.best.status is Status.STALLED
         if unconverged and not done:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
+        empty = np.flatnonzero(self.weights_ == 0.0)
+        if empty.size:
+            message = (
+                f"Component(s) {empty.tolist()} have no rows and weight 0: the data need fewer "
+                f"than n_components={self.n_components} components. Use fewer."
+            )
+            notices.append(Notice("empty components", ConvergenceWarning, message))
         if outcome.never_together.size:
             first = [
                 " and ".join(column_label(self, int(varying[i])) for i in pair)

@@ -157,7 +157,13 @@ class PublishedGaussians(BaseEstimator):
 
     def _emissions(self) -> Emissions:
         family = Gaussian(self.covariance_type, alpha=0.0)
-        return Emissions.at(family, self._public(), None, len(read_weights(self)))
+        K, shape = len(read_weights(self)), np.shape(self.means_)
+        need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
+        if shape != need:
+            raise ValueError(
+                f"means_ must have shape {need}, one row for each weight, got {shape}."
+            )
+        return Emissions.at(family, self._public(), None, K)
 
     def _n_parameters(self) -> int:
         return len(self.weights_) - 1 + self._emissions().n_parameters()

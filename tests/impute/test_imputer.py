@@ -295,6 +295,18 @@ def test_bad_hyperparameters():
         MissingDataImputerEM().fit(X, sample_weight=[1.0, -1.0] * 10)
 
 
+def test_more_components_than_distinct_rows():
+    X = np.repeat(np.random.default_rng(0).normal(size=(3, 2)), 5, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"\[3\] have no rows.*n_components=4"):
+        imputer = MissingDataImputerEM(4, random_state=0).fit(X)
+    assert imputer.weights_ == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
+    # What to do does not include a prior that there is already.
+    with pytest.raises(ValueError, match=r"than components\. Use fewer components, or set"):
+        MissingDataImputerEM(4).fit(X[::5])
+    with pytest.raises(ValueError, match="Use alpha='auto'"):
+        MissingDataImputerEM(alpha=0).fit(X[::5, [0, 0]])
+
+
 @pytest.mark.parametrize("n_components", [2, 5])
 def test_the_prior_of_a_mixture_expects_clusters(n_components):
     """Pseudo-rows as wide as so many cells of equal volume, not as the whole columns."""

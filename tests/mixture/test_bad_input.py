@@ -208,3 +208,12 @@ def test_a_dying_component_is_reported(covariance_type, groups):
     assert np.isfinite(mixture.covariances_).all()
     assert (mixture.predict(groups) < 2).all()
     assert (mixture.predict_proba(groups)[:, 2] == 0.0).all()
+
+
+@pytest.mark.parametrize("means", [np.zeros((2, 2)), np.zeros((3, 3)), np.zeros(3), 0.0])
+def test_means_of_another_shape_are_named(means):
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    mixture = GaussianMixtureEM(2, random_state=0).fit(X)
+    mixture.means_ = means
+    with pytest.raises(ValueError, match=r"means_ must have shape \(2, 3\), one row for each"):
+        mixture.predict(X)
