@@ -257,6 +257,9 @@ def test_effort():
     assert ten.n_candidates >= 25
     assert ten.n_moves == 24
     assert ten.n_large > RacePlan().n_large
+    # The first moves cost no starts, and later effort is shared by both.
+    assert [RacePlan().times(n).n_candidates for n in (2, 3, 4, 10)] == [10, 10, 12, 28]
+    assert [RacePlan().times(n).n_large for n in (1, 2, 3)] == [16, 24, 32]
 
 
 # ---- stopping ---------------------------------------------------------------------------

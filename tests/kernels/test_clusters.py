@@ -160,3 +160,17 @@ def test_joins_with_and_without_the_kernels(modules, monkeypatch, shape, n_left)
     for own in found:
         assert_array_equal(own, found[0])
     assert len(set(found[0])) == min(n_left, 23)
+
+
+@pytest.mark.parametrize("shape", ["means", "spherical", "diag", "full"])
+def test_joins_do_not_depend_on_the_unit(chosen, shape):
+    columns, weight = points_of(3, n=120)
+    columns = columns + 1.5 * np.random.default_rng(1).normal(size=(3, 12))[:, np.arange(120) % 12]
+    labels = np.arange(120) % 12
+    n_moments = n_moments_of(shape, 3)
+    found = []
+    for unit in (1.0, 2.0**-30, 2.0**40):
+        given = chosen.moments_of(columns * unit, weight, labels, n_moments)
+        found.append(chosen.join(given, 4, prior=np.zeros(n_moments)))
+    assert_array_equal(found[0], found[1])
+    assert_array_equal(found[0], found[2])

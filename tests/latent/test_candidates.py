@@ -163,6 +163,49 @@ def test_metrics():
     assert_allclose(np.cov(table.whitened, bias=True), np.eye(4), atol=1e-8)
 
 
+def table_of(X, weight=None):
+    _, _, data = offered(X, weight=weight)
+    return PointTable.of(data, 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e200])
+def test_metrics_of_weighted_rows(factor):
+    weight = np.random.default_rng(1).exponential(size=120) + 0.1
+    table = table_of(rows(d=4), weight * factor)
+    share = weight[table.rows] / weight.sum()
+    assert_allclose(table.relative_weight, share * 120)
+    assert_allclose(table.raw @ share, 0.0, atol=1e-12)
+    assert_allclose(np.square(table.standardized) @ share, 1.0)
+    whitened = table.whitened
+    assert_allclose((whitened * share) @ whitened.T, np.eye(4), atol=1e-8)
+
+
+def test_missing_entries_are_at_the_weighted_mean_of_those_seen():
+    X, weight = rows(d=3), np.random.default_rng(1).exponential(size=120) + 0.1
+    X[np.random.default_rng(2).random(X.shape) < 0.3] = np.nan
+    kept = ~np.isnan(X).all(axis=1)
+    _, _, data = offered(X[kept], weight=weight[kept])
+    table = PointTable.of(data, 3, np.random.default_rng(0))
+    own, w = data.X[table.rows], data.row_weight[table.rows]
+    seen = ~np.isnan(own)
+    mean = np.array([np.average(own[s, j], weights=w[s]) for j, s in enumerate(seen.T)])
+    expected = np.where(seen, own - mean, 0.0).T
+    unit = np.abs(expected).max() / np.abs(table.raw).max()
+    assert_allclose(table.raw * unit, expected, atol=1e-12 * np.abs(expected).max())
+
+
+def test_directions_with_almost_no_variance_are_not_blown_up():
+    """Whitened variances are v / max(v, 1e-4 of the largest), of the correlations' v."""
+    X = rows(d=3)
+    X = np.column_stack((X, X[:, 0] + 1e-4 * np.random.default_rng(3).normal(size=120)))
+    table = table_of(X)
+    values = np.linalg.eigvalsh(np.corrcoef(X.T))
+    expected = values / np.maximum(values, 1e-4 * values[-1])
+    assert expected[0] < 0.1
+    found = np.linalg.eigvalsh(np.cov(table.whitened, bias=True))
+    assert_allclose(found, np.sort(expected), rtol=1e-4)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_missing_entries(shape):
     X = rows()
