@@ -50,6 +50,13 @@ def test_seeds_are_those_of_the_definition(chosen, d):
         assert seeds[c] == tried[np.argmin(left) if c else 0]
 
 
+def test_a_draw_on_an_edge_is_the_next_point(chosen):
+    columns = np.array([[0.0, 1.0, 5.0, 9.0]])
+    for fraction, expected in ((0.0, 0), (0.25, 1), (0.5, 2), (0.75, 3), (1.0, 3)):
+        seeds, _ = chosen.plus_plus(columns, np.ones(4), np.full((1, 2), fraction))
+        assert seeds[0] == expected
+
+
 def test_there_are_no_more_seeds_than_points(chosen):
     columns = np.repeat([[0.0, 1.0, 5.0]], 4, axis=1).reshape(1, -1)
     seeds, labels = chosen.plus_plus(columns, np.ones(12), np.full((7, 2), 0.4))
