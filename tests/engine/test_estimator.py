@@ -137,6 +137,7 @@ def test_a_loop_of_single_iterations_converges(estimator, X):
         (200_000, 4619, 0.125),
         (3_000_000, 5, 5e-3),
         (10, 2, 1e-6),
+        (3_000_000, 0, 1e-3 * 0.3**2),
     ],
 )
 def test_limit_of_the_remaining_gain(n, p, limit):
@@ -153,6 +154,16 @@ def test_default_tolerance_is_on_the_scale_of_standard_errors(estimator, X):
     assert remaining <= 1e-5
     assert estimator.history_["standard_errors"][-1] == pytest.approx(np.sqrt(2 * remaining))
     assert whole.log_likelihood_ - estimator.log_likelihood_ <= 1e-4
+
+
+def test_the_warning_says_how_far_off_estimates_may_be(estimator, X):
+    with pytest.warns(ConvergenceWarning) as caught:
+        estimator.set_params(max_iter=4, accelerate=None, tol=0.0).fit(X)
+    remaining = estimator.history_["remaining"][-1]
+    assert np.isfinite(remaining)
+    (text,) = [str(w.message) for w in caught if "nats are left" in str(w.message)]
+    assert f"about {remaining:.3g} nats" in text
+    assert f"off by {np.sqrt(2.0 * remaining):.2g} standard errors" in text
 
 
 # ---- an estimator of one's own -----------------------------------------------------------

@@ -119,4 +119,3 @@ def test_parameters_are_attracted_to_the_relations():
     same = plain.attract(mean, covariance, 50.0)
     assert same[0] is mean
     assert same[1] is covariance
-

@@ -194,6 +194,18 @@ def test_missing_entries_are_at_the_weighted_mean_of_those_seen():
     assert_allclose(table.raw * unit, expected, atol=1e-12 * np.abs(expected).max())
 
 
+def test_no_micro_cluster_is_empty():
+    """A step of k-means may leave a seed without points."""
+    rng = np.random.default_rng(0)
+    table = table_of(rng.standard_cauchy(size=(120, 3)))
+    fewer = 0
+    for seed in range(40):
+        labels = table.micro_clusters(table.standardized, 40, np.random.default_rng(seed))
+        assert set(labels) == set(range(labels.max() + 1))
+        fewer += labels.max() < 39
+    assert fewer > 0
+
+
 def test_directions_with_almost_no_variance_are_not_blown_up():
     """Whitened variances are v / max(v, 1e-4 of the largest), of the correlations' v."""
     X = rows(d=3)

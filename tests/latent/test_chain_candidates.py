@@ -260,3 +260,23 @@ def test_more_starts_up_to_sixty():
     assert plan.times(3).n_candidates == 36
     assert plan.times(10).n_candidates == 60
     assert plan.times(10).n_moves == 0
+
+
+def test_transitions_are_counted_by_weight():
+    """As in so many copies of a sequence."""
+    X = np.random.default_rng(0).poisson(np.repeat([2.0, 30.0, 4.0, 40.0], 15))[:, None] * 1.0
+    law = ChainLaw(2, Probabilities(None, np.zeros(2)), Probabilities(None, np.zeros((2, 2))))
+    model = LabelModel(law, find_family("poisson").at_columns(None, 1), ChainStarts())
+    weighted = model.prepare(
+        Observations(X, None, Sequences.of_lengths(np.array([25, 35]))), np.array([3.0, 1.0])
+    )
+    lengths = Sequences.of_lengths(np.array([25, 25, 25, 35]))
+    copied = model.prepare(Observations(np.concatenate([X[:25], X[:25], X]), None, lengths))
+    for i, moves in enumerate(moves for _, moves in KINDS[:2]):
+        assert moves == "counted"
+        one, two = (
+            list(model.candidates(data, np.random.default_rng(0), 2))[i].law
+            for data in (weighted, copied)
+        )
+        assert_allclose(one.transmat, two.transmat)
+        assert_allclose(one.startprob, two.startprob)

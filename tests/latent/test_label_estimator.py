@@ -385,3 +385,20 @@ def test_the_memory_of_what_is_set_does_not_matter(cls, X):
 def test_hyperparameters_beside_known_parameters_are_checked(cls):
     with pytest.raises(ValueError, match=f"'tol' parameter of {cls.__name__}"):
         known(cls, tol=-1.0)
+
+
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+def test_one_component_or_known_rows_of_each_class_leave_no_choice_of_starts(cls):
+    X = np.random.default_rng(0).normal(size=(90, 2)) + np.repeat([0.0, 4.0, 9.0], 30)[:, None]
+    y = np.full(90, -1)
+    y[::10] = np.repeat([0, 1, 2], 3)
+    options = {"family": Gaussian(), "random_state": 0}
+    raced = cls(3, **options).fit(X)
+    assert len(raced.restarts_) > 1
+    assert raced._plan() is not None
+    assert cls(1, **options).fit(X)._plan() is None
+    known = cls(3, use_labels=True, **options).fit(X, y)
+    assert len(known.restarts_) == 1
+    y[y == 2] = -1
+    part = cls(3, use_labels=True, **options).fit(X, y)
+    assert len(part.restarts_) > 1

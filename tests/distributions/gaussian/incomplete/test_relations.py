@@ -75,36 +75,24 @@ def test_more_rows_than_terms(n, accepted):
     X = np.column_stack((X, X.sum(axis=1)))
     rows = np.full((20, 3), np.nan)
     rows[:n] = X[:n]
-    covariance = np.cov(np.column_stack((normal(), normal().sum(axis=1)))[:, [0, 1, 3]].T)
-    values = np.column_stack((normal(500, 2), np.zeros(500)))
-    values[:, 2] = values[:, 0] + values[:, 1]
-    covariance = np.cov(values.T) + 1e-12 * np.eye(3)
+    # What many such rows suggest.
+    A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    covariance = A @ A.T + 1e-12 * np.eye(3)
     found = find_relations(rows, ColumnScaling(np.zeros(3), np.ones(3)), covariance, 1.0)
     assert (found is not None) == accepted
 
 
-def test_eigenvalues_that_are_not_small_suggest_nothing():
-    """0.3 is the limit, for one row in common; a relation is not looked for above it."""
+@pytest.mark.parametrize(("share", "accepted"), [(0.9, True), (1.1, False)])
+def test_eigenvalues_that_are_not_small_suggest_nothing(share, accepted):
+    """The limit is 0.3 divided by the rows that pairs have in common."""
     X = normal(80, 2)
     X = np.column_stack((X, X.sum(axis=1)))
+    covariance = np.cov(X.T) + 0.01 * np.eye(3)
+    deviation = np.sqrt(np.diagonal(covariance))
+    smallest = np.linalg.eigvalsh(covariance / np.outer(deviation, deviation))[0]
     scaling = ColumnScaling(np.zeros(3), np.ones(3))
-    half = np.sqrt(0.5)
-    for smallest, accepted in ((0.25, True), (0.35, False)):
-        # Correlations with this smallest eigenvalue, in the direction of the relation.
-        normal_ = np.array([0.5, 0.5, -half])
-        covariance = np.cov(X.T)
-        deviation = np.sqrt(np.diagonal(covariance))
-        values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
-        assert_allclose(np.abs(vectors[:, 0] @ normal_), 1.0, atol=0.1)
-        values[0] = smallest
-        correlation = vectors @ np.diag(values) @ vectors.T
-        covariance = correlation * np.outer(deviation, deviation)
-        correlation = covariance / np.sqrt(
-            np.outer(np.diagonal(covariance), np.diagonal(covariance))
-        )
-        pairs = 0.3 / np.linalg.eigvalsh(correlation)[0] * (0.9 if accepted else 1.1)
-        found = find_relations(X, scaling, covariance, pairs)
-        assert (found is not None) == accepted
+    found = find_relations(X, scaling, covariance, share * 0.3 / smallest)
+    assert (found is not None) == accepted
 
 
 @pytest.mark.parametrize(("error", "independent"), [(1e-3, True), (1e-8, False)])
