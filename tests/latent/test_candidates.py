@@ -1,5 +1,7 @@
 """Starts for rows that are points: the same for copies and any order, and no two alike."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -192,6 +194,55 @@ def test_missing_entries_are_at_the_weighted_mean_of_those_seen():
     expected = np.where(seen, own - mean, 0.0).T
     unit = np.abs(expected).max() / np.abs(table.raw).max()
     assert_allclose(table.raw * unit, expected, atol=1e-12 * np.abs(expected).max())
+
+
+def joined_by_brute_force(points, weight, labels, n, shape):
+    """Of all pairs, the one is joined with which the sum of the costs is least."""
+    d, total = len(points), weight.sum()
+
+    def moments(own):
+        w = weight[own]
+        centered = points[:, own] - np.average(points[:, own], axis=1, weights=w)[:, None]
+        return w.sum(), (centered * w) @ centered.T
+
+    within = sum(moments(labels == c)[1] for c in set(labels)) / total + 1e-6 * np.eye(d)
+
+    def cost(own):
+        size, scatter = moments(own)
+        entropy = -size * np.log(size / total)
+        if shape == "tied":
+            return entropy + 0.5 * np.trace(np.linalg.solve(within, scatter))
+        covariance = (scatter + (d + 2.0) * within) / (size + d + 2.0)
+        if shape == "diag":
+            covariance = np.diag(np.diagonal(covariance))
+        elif shape == "spherical":
+            covariance = np.eye(d) * np.trace(covariance) / d
+        return 0.5 * size * np.linalg.slogdet(covariance)[1] + entropy
+
+    def gain(pair):
+        a, b = (labels == c for c in pair)
+        return cost(a | b) - cost(a) - cost(b)
+
+    while len(set(labels)) > n:
+        a, b = min(itertools.combinations(sorted(set(labels)), 2), key=gain)
+        labels = np.where(labels == b, a, labels)
+    return labels
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", range(6))
+def test_joined_clusters_by_brute_force(monkeypatch, shape, seed):
+    X = rows(seed=seed)
+    X[40:] *= 0.4
+    table = table_of(X, np.random.default_rng(seed).exponential(size=120) + 0.2)
+    micro = table.micro_clusters(table.raw, 12, np.random.default_rng(seed))
+    monkeypatch.setattr(PointTable, "micro_clusters", lambda *args: micro)
+    found = module.joined_clusters(table, table.raw, 3, shape, None)
+    expected = joined_by_brute_force(
+        table.standardized, table.relative_weight, micro, 3, shape
+    )  # fmt: skip
+    assert len(set(found)) == 3
+    assert len(set(zip(found, expected, strict=True))) == 3
 
 
 def test_no_micro_cluster_is_empty(monkeypatch):
