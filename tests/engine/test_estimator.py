@@ -17,7 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 import emlearn
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
-from emlearn.engine import EMEstimator, LatentVariableModel, StatisticalGain
+from emlearn.engine import (
+    DegenerateModelError,
+    EMEstimator,
+    LatentVariableModel,
+    StatisticalGain,
+)
 from emlearn.engine.convergence import Trace
 from emlearn.engine.documentation import ATTRIBUTES, PARAMETERS
 from emlearn.impute import MissingDataImputerEM
@@ -391,3 +396,31 @@ def test_interruption_ends_all_workers(backend, tmp_path):
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "quiet" in found.stdout
+
+
+# ---- failures -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_failures_of_all_starts(n_init):
+    class Failing(LatentVariableModel):
+        def prepare(self, X, sample_weight=None):
+            return X
+
+        def total_weight(self, data):
+            return float(len(data))
+
+        def initialize(self, data, rng):
+            raise DegenerateModelError("there is nowhere to start")
+
+        e_step = m_step = None
+
+    class Own(EMEstimator):
+        def fit(self, X, y=None):
+            rows, _ = self._read(X)
+            self._run_em(Failing(), rows, advice="Pass others.")
+
+    each = "" if n_init == 1 else "each of the 3 starts failed, the first one as "
+    expected = f"Own cannot be fitted: {each}there is nowhere to start. Pass others."
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        Own(n_init=n_init).fit(np.zeros((3, 1)))

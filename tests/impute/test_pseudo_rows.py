@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
 
 from emlearn.distributions.gaussian.incomplete.relations import LinearRelations
+from emlearn.distributions.gaussian.incomplete.strength import candidate_strengths
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import OneGaussian
+from emlearn.engine import RemainingGain, run_em
 from emlearn.impute._prior import (
     PseudoRows,
     Shape,
@@ -119,3 +122,40 @@ def test_parameters_are_attracted_to_the_relations():
     same = plain.attract(mean, covariance, 50.0)
     assert same[0] is mean
     assert same[1] is covariance
+
+
+@pytest.mark.parametrize("relations", [False, True])
+def test_the_strength_is_the_best_of_all_and_its_estimate_the_start(relations):
+    """Complete rows: refitted from the scatter with each strength."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(25, 4)) + 0.6 * rng.normal(size=(25, 1))
+    if relations:
+        X[:, 3] = X[:, :3].sum(axis=1)
+        X[0, 3] = nan
+    data = OneGaussian(CovariancePrior()).prepare(X)
+    choice = choose_prior(X, None, data, "auto", None)
+    assert choice.prior.strength in candidate_strengths(4)
+    # The start is where EM with this prior ends.
+    model = OneGaussian(choice.prior)
+    end = run_em(
+        model, data, choice.start, convergence=RemainingGain(1e-13), max_iter=3000
+    ).params  # fmt: skip
+    assert_allclose(choice.start.mean, end.mean, atol=1e-2)
+    assert_allclose(choice.start.covariance, end.covariance, atol=2e-2)
+    if relations:
+        return
+    Z = data.scaling.to_scaled(X)
+    values = []
+    for strength in candidate_strengths(4):
+        target = np.diag(data.available.variance)
+        total = 0.0
+        for i in range(25):
+            rest = np.delete(Z, i, axis=0)
+            mean = rest.mean(axis=0)
+            scatter = (rest - mean).T @ (rest - mean) + strength * target
+            total += multivariate_normal(mean, scatter / (24 + strength)).logpdf(Z[i])
+        values.append(total)
+    assert choice.prior.strength == candidate_strengths(4)[int(np.argmax(values))]
+    centered = Z - Z.mean(axis=0)
+    scatter = centered.T @ centered + choice.prior.strength * target
+    assert_allclose(choice.start.covariance, scatter / (25 + choice.prior.strength), rtol=1e-6)

@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.structures import STRUCTURES
+from emlearn.kernels import clusters
 from emlearn.latent import LabelModel, MixtureLaw, Observations
 from emlearn.latent import candidates as module
 from emlearn.latent.candidates import AGAIN, FIRST, MixedStarts, PointTable
@@ -231,7 +233,10 @@ def joined_by_brute_force(points, weight, labels, n, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seed", range(6))
-def test_joined_clusters_by_brute_force(monkeypatch, shape, seed):
+@pytest.mark.parametrize("with_kernels", [True, False])
+def test_joined_clusters_by_brute_force(monkeypatch, shape, seed, with_kernels):
+    if not with_kernels:
+        monkeypatch.setattr(clusters, "compiled", None)
     X = rows(seed=seed)
     X[40:] *= 0.4
     table = table_of(X, np.random.default_rng(seed).exponential(size=120) + 0.2)
@@ -245,6 +250,31 @@ def test_joined_clusters_by_brute_force(monkeypatch, shape, seed):
     assert len(set(zip(found, expected, strict=True))) == 3
 
 
+@pytest.mark.parametrize("metric", ["raw", "standardized", "whitened"])
+def test_few_rows_are_joined_by_wards_method(metric):
+    table = table_of(rows())
+    columns = getattr(table, metric)
+    found = module.ward(table, columns, 4, "full", np.random.default_rng(0))
+    expected = fcluster(linkage(columns.T, "ward"), 4, "maxclust")
+    assert len(set(zip(found, expected, strict=True))) == 4 == len(set(found))
+
+
+@pytest.mark.parametrize(("n", "n_trials"), [(1, 2), (3, 3), (8, 4), (21, 5)])
+def test_each_seed_is_the_best_of_two_and_the_logarithm_of_their_number(monkeypatch, n, n_trials):
+    """As in scikit-learn."""
+    asked = []
+
+    def spy(columns, weight, draws):
+        asked.append(draws.shape)
+        return clusters.plus_plus(columns, weight, draws)
+
+    table = table_of(rows())
+    monkeypatch.setattr(module, "plus_plus", spy)
+    for maker in (module.kmeans, module.seeds):
+        maker(table, table.raw, n, "full", np.random.default_rng(0))
+    assert asked == [(n, n_trials)] * 2
+
+
 def test_no_micro_cluster_is_empty(monkeypatch):
     """A step of k-means may leave a center without points."""
 
@@ -255,6 +285,17 @@ def test_no_micro_cluster_is_empty(monkeypatch):
     table = table_of(rows())
     labels = table.micro_clusters(table.raw, 5, np.random.default_rng(0))
     assert_array_equal(labels, np.arange(120) % 3)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(50, 50), (90, 72), (10, 10)])
+def test_the_number_of_rows_grows_with_that_of_parameters_up_to_a_limit(
+    monkeypatch, most, expected
+):
+    monkeypatch.setattr(module, "_ROWS", 10)
+    monkeypatch.setattr(module, "_ROWS_PER_PARAMETER", 6)
+    monkeypatch.setattr(module, "_MOST_ROWS", most)
+    table = table_of(rows())
+    assert len(table.rows) == len(set(table.rows)) == expected  # 6 * 3 * (3 + 1)
 
 
 def test_directions_with_almost_no_variance_are_not_blown_up():

@@ -280,3 +280,14 @@ def test_transitions_are_counted_by_weight():
         )
         assert_allclose(one.transmat, two.transmat)
         assert_allclose(one.startprob, two.startprob)
+
+
+def test_clusters_are_numbered_by_their_first_rows():
+    X = np.repeat([0.0, 10.0, 20.0, 30.0], 10)[:, None] + np.random.default_rng(0).normal(
+        size=(40, 1)
+    )
+    model, data = model_of(X, 4)
+    for seed in range(6):
+        found = _cluster(_points(model, data), data, 4, np.random.default_rng(seed))
+        _, first = np.unique(found, return_index=True)
+        assert (np.diff(first) > 0).all()

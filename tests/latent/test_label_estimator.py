@@ -402,3 +402,11 @@ def test_one_component_or_known_rows_of_each_class_leave_no_choice_of_starts(cls
     y[y == 2] = -1
     part = cls(3, use_labels=True, **options).fit(X, y)
     assert len(part.restarts_) > 1
+
+
+@pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
+@pytest.mark.parametrize(("family", "discrete"), [("gaussian", False), ("categorical", True)])
+def test_tags_are_those_of_the_family(cls, family, discrete):
+    tags = cls(family=family).__sklearn_tags__().input_tags
+    assert tags.categorical == tags.positive_only == discrete
+    assert tags.allow_nan
