@@ -11,6 +11,7 @@ from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.engine import RemainingGain, run_em
+from emlearn.impute import MissingDataImputerEM
 from emlearn.impute._prior import (
     PseudoRows,
     Shape,
@@ -159,3 +160,14 @@ def test_the_strength_is_the_best_of_all_and_its_estimate_the_start(relations):
     centered = Z - Z.mean(axis=0)
     scatter = centered.T @ centered + choice.prior.strength * target
     assert_allclose(choice.start.covariance, scatter / (25 + choice.prior.strength), rtol=1e-6)
+
+
+def test_the_bound_is_a_mean_over_all_rows_also_those_without_entries():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    X[20:] = nan
+    fitted = MissingDataImputerEM(alpha=0).fit(X)
+    assert_allclose(fitted.lower_bound_ * 30, fitted.log_likelihood_, rtol=1e-12)
+    seen = X[:20]
+    covariance = np.cov(seen.T, bias=True)
+    expected = multivariate_normal(seen.mean(axis=0), covariance).logpdf(seen).sum()
+    assert_allclose(fitted.log_likelihood_, expected)

@@ -113,3 +113,10 @@ def test_a_constant_sum_is_a_relation():
     found = found_in(X)
     assert_allclose(found.constants / found.coefficients[0, 0], 100.0)
     assert_allclose(found.coefficients / found.coefficients[0, 0], [[1.0, 1.0, 1.0]])
+
+
+def test_a_relation_is_found_once_beside_one_that_is_not_exact():
+    X = normal(60, 4)
+    X = np.column_stack((X[:, :3], X[:, :2].sum(axis=1), X[:, 2] + 1e-3 * X[:, 3]))
+    found = found_in(X)
+    assert same_space(found.coefficients, [[1.0, 1.0, 0.0, -1.0, 0.0]])
