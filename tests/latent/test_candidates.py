@@ -275,6 +275,21 @@ def test_each_seed_is_the_best_of_two_and_the_logarithm_of_their_number(monkeypa
     assert asked == [(n, n_trials)] * 2
 
 
+def test_four_micro_clusters_are_joined_to_one(monkeypatch):
+    asked = []
+    micro_clusters = PointTable.micro_clusters
+
+    def spy(self, columns, n, rng):
+        asked.append(n)
+        return micro_clusters(self, columns, n, rng)
+
+    monkeypatch.setattr(PointTable, "micro_clusters", spy)
+    table = table_of(rows())
+    found = module.joined_clusters(table, table.raw, 5, "full", np.random.default_rng(0))
+    assert set(found) == set(range(5))
+    assert asked == [20]
+
+
 def test_no_micro_cluster_is_empty(monkeypatch):
     """A step of k-means may leave a center without points."""
 

@@ -120,3 +120,11 @@ def test_a_relation_is_found_once_beside_one_that_is_not_exact():
     X = np.column_stack((X[:, :3], X[:, :2].sum(axis=1), X[:, 2] + 1e-3 * X[:, 3]))
     found = found_in(X)
     assert same_space(found.coefficients, [[1.0, 1.0, 0.0, -1.0, 0.0]])
+
+
+def test_a_total_of_many_parts():
+    """Each part's coefficient is small beside that of the total, in standard deviations."""
+    X = normal(120, 30)
+    X = np.column_stack((X, X.sum(axis=1)))
+    found = found_in(X)
+    assert same_space(found.coefficients, np.append(np.ones(30), -1.0)[None])
