@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import read_labels
+from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
 from emlearn.latent.model import LabelParams
@@ -98,7 +99,8 @@ class LabelEstimator(EMEstimator):
             return None
         if self._resumes() or self.n_components_ == 1:
             return None
-        if labels is not None and len(self.classes_) == self.n_components_:
+        # Numbers of states may be known that no row has.
+        if labels is not None and np.unique(labels[labels != UNKNOWN]).size == self.n_components_:
             return None
         race = self._race() if self.init_params == "auto" else None
         return find_plan(self.search) if race is None else race.times(self.n_init)

@@ -17,7 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 import emlearn
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
-from emlearn.engine import EMEstimator, LatentVariableModel, StatisticalGain
+from emlearn.engine import (
+    DegenerateModelError,
+    EMEstimator,
+    LatentVariableModel,
+    StatisticalGain,
+)
 from emlearn.engine.convergence import Trace
 from emlearn.engine.documentation import ATTRIBUTES, PARAMETERS
 from emlearn.impute import MissingDataImputerEM
@@ -148,6 +153,7 @@ def test_a_loop_of_single_iterations_converges(estimator, X):
         (200_000, 4619, 0.125),
         (3_000_000, 5, 5e-3),
         (10, 2, 1e-6),
+        (3_000_000, 0, 1e-3 * 0.3**2),
     ],
 )
 def test_limit_of_the_remaining_gain(n, p, limit):
@@ -164,6 +170,33 @@ def test_default_tolerance_is_on_the_scale_of_standard_errors(estimator, X):
     assert remaining <= 1e-5
     assert estimator.history_["standard_errors"][-1] == pytest.approx(np.sqrt(2 * remaining))
     assert whole.log_likelihood_ - estimator.log_likelihood_ <= 1e-4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tol", ["auto", 1e-2, 1e-6, 1e-11, 1e-13, 0.0])
+def test_what_counts_as_rounding_is_below_the_tolerance_if_the_arithmetic_allows(tol, dtype):
+    """256 times the precision per row, 1e-10 nats at most, or what the arithmetic has."""
+    convergence = EMEstimator(tol=tol)._convergence(dtype)
+    eps = float(np.finfo(dtype).eps)
+    most = 1e-10 if tol == "auto" else min(tol, 1e-10)
+    assert convergence.precision == pytest.approx(max(most / 256.0, eps))
+    if most / 256.0 > eps:
+        assert convergence.rounding(0.0, 1.0) >= most * (1.0 - 1e-12)
+        assert convergence.noise(0.0, 1.0) < most
+
+
+def test_the_warning_says_how_far_off_estimates_may_be(estimator, X):
+    estimator.set_params(accelerate=None, tol=0.0)
+    for max_iter in range(3, 60):
+        with pytest.warns(ConvergenceWarning) as caught:
+            estimator.set_params(max_iter=max_iter).fit(X)
+        remaining = estimator.history_["remaining"][-1]
+        text = " ".join(str(w.message) for w in caught)
+        if np.isfinite(remaining):
+            break
+        assert "standard errors" not in text
+    assert f"about {remaining:.3g} nats are left to gain" in text
+    assert f"off by {np.sqrt(2.0 * remaining):.2g} standard errors" in text
 
 
 # ---- an estimator of one's own -----------------------------------------------------------
@@ -387,3 +420,66 @@ def test_interruption_ends_all_workers(backend, tmp_path):
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "quiet" in found.stdout
+
+
+# ---- failures -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_failures_of_all_starts(n_init):
+    class Failing(LatentVariableModel):
+        def prepare(self, X, sample_weight=None):
+            return X
+
+        def total_weight(self, data):
+            return float(len(data))
+
+        def initialize(self, data, rng):
+            raise DegenerateModelError("there is nowhere to start")
+
+        e_step = m_step = None
+
+    class Own(EMEstimator):
+        def fit(self, X, y=None):
+            rows, _ = self._read(X)
+            self._run_em(Failing(), rows, advice="Pass others.")
+
+    each = "" if n_init == 1 else "each of the 3 starts failed, the first one as "
+    expected = f"Own cannot be fitted: {each}there is nowhere to start. Pass others."
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        Own(n_init=n_init).fit(np.zeros((3, 1)))
+
+
+def test_a_model_without_a_vector_form_is_fitted_by_plain_em():
+    """Halfway to 1 in each step."""
+
+    class Halving(LatentVariableModel):
+        def prepare(self, X, sample_weight=None):
+            return X
+
+        def total_weight(self, data):
+            return 1.0
+
+        def initialize(self, data, rng):
+            return 0.0
+
+        def e_step(self, block, point):
+            return np.array([point]), -((1.0 - point) ** 2)
+
+        def m_step(self, statistics, point):
+            return 0.5 * (1.0 + statistics[0])
+
+    class Own(EMEstimator):
+        def fit(self, X, y=None):
+            rows, _ = self._read(X)
+            self.point_ = self._run_em(Halving(), rows).params
+            return self
+
+    rows = np.zeros((1, 1))
+    for accelerate in ("auto", None):
+        fitted = Own(accelerate=accelerate, tol=1e-12).fit(rows)
+        assert set(fitted.history_["step"][1:]) == {"em"}
+        assert fitted.point_ == pytest.approx(1.0, abs=1e-5)
+    for accelerate in ("squarem", "anderson"):
+        with pytest.raises(ValueError, match=f"^accelerate='{accelerate}' needs a vector form"):
+            Own(accelerate=accelerate).fit(rows)

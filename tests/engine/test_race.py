@@ -17,6 +17,7 @@ from emlearn.engine import (
     race,
     run_em,
 )
+from emlearn.engine.race_plan import ManyStarts
 
 TIGHT = RemainingGain(1e-10)
 
@@ -257,6 +258,18 @@ def test_effort():
     assert ten.n_candidates >= 25
     assert ten.n_moves == 24
     assert ten.n_large > RacePlan().n_large
+    # The first moves cost no starts, and later effort is shared by both.
+    assert [RacePlan().times(n).n_candidates for n in (2, 3, 4, 10)] == [10, 10, 12, 28]
+    assert [RacePlan().times(n).n_large for n in (1, 2, 3)] == [16, 24, 32]
+
+
+def test_effort_in_starts_alone():
+    plan = ManyStarts(n_candidates=12, n_large=40, most_candidates=60)
+    assert [plan.times(n).n_candidates for n in (1, 2, 5, 6)] == [12, 24, 60, 60]
+    assert [plan.times(n).n_large for n in (1, 2)] == [40, 60]
+    assert plan.times(9).n_moves == 0
+    # More effort never means fewer starts.
+    assert ManyStarts(n_candidates=80, most_candidates=60).times(3).n_candidates == 80
 
 
 # ---- stopping ---------------------------------------------------------------------------

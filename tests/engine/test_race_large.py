@@ -118,6 +118,14 @@ def test_large_data_take_the_most_promising_kinds_twice(monkeypatch):
     assert again == list(range(len(again)))
 
 
+def test_a_single_start_of_large_data_is_not_asked_for_twice(monkeypatch):
+    model, data, _ = gaussian(n=5000, d=2, K=1)
+    seen = spy_on_parts(monkeypatch)
+    found = go(model, data, RacePlan(heats=(Heat(1, 300, 4, 5),)))
+    assert [part.n_rows for part in seen] == [300, 5000]
+    assert len(found.restarts) == 1
+
+
 def test_large_data_have_the_same_bits_with_threads():
     model, data, _ = gaussian(n=30_000, d=2, K=5, seed=2)
     one, two = (

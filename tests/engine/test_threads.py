@@ -253,3 +253,29 @@ def test_a_fork_within_a_fit_stays_limited():
         found = queue.get()
         child.join(TIMEOUT)
     assert set(found) == {1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_fork_while_another_thread_has_the_lock():
+    """The lock would never be released in the child."""
+    entered, done = threading.Event(), threading.Event()
+
+    def hold():
+        with threads._limit._lock:
+            entered.set()
+            done.wait(TIMEOUT)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(TIMEOUT)
+    child = get_context("fork").Process(target=available_threads)
+    try:
+        child.start()
+        child.join(5.0)
+        ended = child.exitcode
+    finally:
+        done.set()
+        holder.join()
+        child.kill()
+        child.join()
+    assert ended == 0

@@ -50,6 +50,13 @@ def test_seeds_are_those_of_the_definition(chosen, d):
         assert seeds[c] == tried[np.argmin(left) if c else 0]
 
 
+def test_a_draw_on_an_edge_is_the_next_point(chosen):
+    columns = np.array([[0.0, 1.0, 5.0, 9.0]])
+    for fraction, expected in ((0.0, 0), (0.25, 1), (0.5, 2), (0.75, 3), (1.0, 3)):
+        seeds, _ = chosen.plus_plus(columns, np.ones(4), np.full((1, 2), fraction))
+        assert seeds[0] == expected
+
+
 def test_there_are_no_more_seeds_than_points(chosen):
     columns = np.repeat([[0.0, 1.0, 5.0]], 4, axis=1).reshape(1, -1)
     seeds, labels = chosen.plus_plus(columns, np.ones(12), np.full((7, 2), 0.4))
@@ -160,3 +167,17 @@ def test_joins_with_and_without_the_kernels(modules, monkeypatch, shape, n_left)
     for own in found:
         assert_array_equal(own, found[0])
     assert len(set(found[0])) == min(n_left, 23)
+
+
+@pytest.mark.parametrize("shape", ["means", "spherical", "diag", "full"])
+def test_joins_do_not_depend_on_the_unit(chosen, shape):
+    columns, weight = points_of(3, n=120)
+    columns = columns + 1.5 * np.random.default_rng(1).normal(size=(3, 12))[:, np.arange(120) % 12]
+    labels = np.arange(120) % 12
+    n_moments = n_moments_of(shape, 3)
+    found = []
+    for unit in (1.0, 2.0**-30, 2.0**40):
+        given = chosen.moments_of(columns * unit, weight, labels, n_moments)
+        found.append(chosen.join(given, 4, prior=np.zeros(n_moments)))
+    assert_array_equal(found[0], found[1])
+    assert_array_equal(found[0], found[2])

@@ -1,11 +1,15 @@
 """Starts for rows that are points: the same for copies and any order, and no two alike."""
 
+import itertools
+
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.structures import STRUCTURES
+from emlearn.kernels import clusters
 from emlearn.latent import LabelModel, MixtureLaw, Observations
 from emlearn.latent import candidates as module
 from emlearn.latent.candidates import AGAIN, FIRST, MixedStarts, PointTable
@@ -161,6 +165,164 @@ def test_metrics():
     assert_allclose(ratio, ratio[0])
     assert_allclose(table.standardized.std(axis=1), 1.0)
     assert_allclose(np.cov(table.whitened, bias=True), np.eye(4), atol=1e-8)
+
+
+def table_of(X, weight=None):
+    _, _, data = offered(X, weight=weight)
+    return PointTable.of(data, 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e200])
+def test_metrics_of_weighted_rows(factor):
+    weight = np.random.default_rng(1).exponential(size=120) + 0.1
+    table = table_of(rows(d=4), weight * factor)
+    share = weight[table.rows] / weight.sum()
+    assert_allclose(table.relative_weight, share * 120)
+    assert_allclose(table.raw @ share, 0.0, atol=1e-12)
+    assert_allclose(np.square(table.standardized) @ share, 1.0)
+    whitened = table.whitened
+    assert_allclose((whitened * share) @ whitened.T, np.eye(4), atol=1e-8)
+
+
+def test_missing_entries_are_at_the_weighted_mean_of_those_seen():
+    X, weight = rows(d=3), np.random.default_rng(1).exponential(size=120) + 0.1
+    X[np.random.default_rng(2).random(X.shape) < 0.3] = np.nan
+    kept = ~np.isnan(X).all(axis=1)
+    _, _, data = offered(X[kept], weight=weight[kept])
+    table = PointTable.of(data, 3, np.random.default_rng(0))
+    own, w = data.X[table.rows], data.row_weight[table.rows]
+    seen = ~np.isnan(own)
+    mean = np.array([np.average(own[s, j], weights=w[s]) for j, s in enumerate(seen.T)])
+    expected = np.where(seen, own - mean, 0.0).T
+    unit = np.abs(expected).max() / np.abs(table.raw).max()
+    assert_allclose(table.raw * unit, expected, atol=1e-12 * np.abs(expected).max())
+
+
+def joined_by_brute_force(points, weight, labels, n, shape):
+    """Of all pairs, the one is joined with which the sum of the costs is least."""
+    d, total = len(points), weight.sum()
+
+    def moments(own):
+        w = weight[own]
+        centered = points[:, own] - np.average(points[:, own], axis=1, weights=w)[:, None]
+        return w.sum(), (centered * w) @ centered.T
+
+    within = sum(moments(labels == c)[1] for c in set(labels)) / total + 1e-6 * np.eye(d)
+
+    def cost(own):
+        size, scatter = moments(own)
+        entropy = -size * np.log(size / total)
+        if shape == "tied":
+            return entropy + 0.5 * np.trace(np.linalg.solve(within, scatter))
+        covariance = (scatter + (d + 2.0) * within) / (size + d + 2.0)
+        if shape == "diag":
+            covariance = np.diag(np.diagonal(covariance))
+        elif shape == "spherical":
+            covariance = np.eye(d) * np.trace(covariance) / d
+        return 0.5 * size * np.linalg.slogdet(covariance)[1] + entropy
+
+    def gain(pair):
+        a, b = (labels == c for c in pair)
+        return cost(a | b) - cost(a) - cost(b)
+
+    while len(set(labels)) > n:
+        a, b = min(itertools.combinations(sorted(set(labels)), 2), key=gain)
+        labels = np.where(labels == b, a, labels)
+    return labels
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("with_kernels", [True, False])
+def test_joined_clusters_by_brute_force(monkeypatch, shape, seed, with_kernels):
+    if not with_kernels:
+        monkeypatch.setattr(clusters, "compiled", None)
+    X = rows(seed=seed)
+    X[40:] *= 0.4
+    table = table_of(X, np.random.default_rng(seed).exponential(size=120) + 0.2)
+    micro = table.micro_clusters(table.raw, 12, np.random.default_rng(seed))
+    monkeypatch.setattr(PointTable, "micro_clusters", lambda *args: micro)
+    found = module.joined_clusters(table, table.raw, 3, shape, None)
+    expected = joined_by_brute_force(
+        table.standardized, table.relative_weight, micro, 3, shape
+    )  # fmt: skip
+    assert len(set(found)) == 3
+    assert len(set(zip(found, expected, strict=True))) == 3
+
+
+@pytest.mark.parametrize("metric", ["raw", "standardized", "whitened"])
+def test_few_rows_are_joined_by_wards_method(metric):
+    table = table_of(rows())
+    columns = getattr(table, metric)
+    found = module.ward(table, columns, 4, "full", np.random.default_rng(0))
+    expected = fcluster(linkage(columns.T, "ward"), 4, "maxclust")
+    assert len(set(zip(found, expected, strict=True))) == 4 == len(set(found))
+
+
+@pytest.mark.parametrize(("n", "n_trials"), [(1, 2), (3, 3), (8, 4), (21, 5)])
+def test_each_seed_is_the_best_of_two_and_the_logarithm_of_their_number(monkeypatch, n, n_trials):
+    """As in scikit-learn."""
+    asked = []
+
+    def spy(columns, weight, draws):
+        asked.append(draws.shape)
+        return clusters.plus_plus(columns, weight, draws)
+
+    table = table_of(rows())
+    monkeypatch.setattr(module, "plus_plus", spy)
+    for maker in (module.kmeans, module.seeds):
+        maker(table, table.raw, n, "full", np.random.default_rng(0))
+    assert asked == [(n, n_trials)] * 2
+
+
+def test_four_micro_clusters_are_joined_to_one(monkeypatch):
+    asked = []
+    micro_clusters = PointTable.micro_clusters
+
+    def spy(self, columns, n, rng):
+        asked.append(n)
+        return micro_clusters(self, columns, n, rng)
+
+    monkeypatch.setattr(PointTable, "micro_clusters", spy)
+    table = table_of(rows())
+    found = module.joined_clusters(table, table.raw, 5, "full", np.random.default_rng(0))
+    assert set(found) == set(range(5))
+    assert asked == [20]
+
+
+def test_no_micro_cluster_is_empty(monkeypatch):
+    """A step of k-means may leave a center without points."""
+
+    def step(columns, weight, centers, labels, max_steps):
+        return centers, np.arange(columns.shape[1]) % 3 * 2
+
+    monkeypatch.setattr(module, "lloyd", step)
+    table = table_of(rows())
+    labels = table.micro_clusters(table.raw, 5, np.random.default_rng(0))
+    assert_array_equal(labels, np.arange(120) % 3)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(50, 50), (90, 72), (10, 10)])
+def test_the_number_of_rows_grows_with_that_of_parameters_up_to_a_limit(
+    monkeypatch, most, expected
+):
+    monkeypatch.setattr(module, "_ROWS", 10)
+    monkeypatch.setattr(module, "_ROWS_PER_PARAMETER", 6)
+    monkeypatch.setattr(module, "_MOST_ROWS", most)
+    table = table_of(rows())
+    assert len(table.rows) == len(set(table.rows)) == expected  # 6 * 3 * (3 + 1)
+
+
+def test_directions_with_almost_no_variance_are_not_blown_up():
+    """Whitened variances are v / max(v, 1e-4 of the largest), of the correlations' v."""
+    X = rows(d=3)
+    X = np.column_stack((X, X[:, 0] + 1e-4 * np.random.default_rng(3).normal(size=120)))
+    table = table_of(X)
+    values = np.linalg.eigvalsh(np.corrcoef(X.T))
+    expected = values / np.maximum(values, 1e-4 * values[-1])
+    assert expected[0] < 0.1
+    found = np.linalg.eigvalsh(np.cov(table.whitened, bias=True))
+    assert_allclose(found, np.sort(expected), rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

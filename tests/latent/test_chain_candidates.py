@@ -11,7 +11,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from emlearn import HiddenMarkovEM
 from emlearn.distributions import Gaussian, find_family
 from emlearn.latent import ChainLaw, LabelModel, Observations, Probabilities, Sequences
-from emlearn.latent.chain_candidates import KINDS, ChainStarts, _cluster, _points, _seen
+from emlearn.latent.chain.law import ChainParams
+from emlearn.latent.chain_candidates import (
+    KINDS,
+    ChainStarts,
+    _cluster,
+    _moves,
+    _points,
+    _seen,
+)
 
 
 @pytest.fixture
@@ -80,6 +88,63 @@ def test_neighbors_do_not_cross_the_ends_of_sequences():
     before = windows[:, 1:2]
     assert_array_equal(before[[0, 4]], points[[0, 4]])
     assert_array_equal(before[[1, 2, 3, 5]], points[[0, 1, 2, 4]])
+
+
+def test_windows_and_neighbors_by_their_definition():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(11, 2))
+    model, data = model_of(X, 2, [6, 1, 4])
+    points = _points(model, data)
+    windows, neighbors = (_seen(points, data, kind) for kind in ("windows", "neighbors"))
+    assert _seen(points, data, "clusters") is points
+    edges = data.sequences.edges
+    assert sorted(np.diff(edges)) == [1, 4, 6]
+    for first, last in zip(edges[:-1], edges[1:] - 1, strict=True):
+        for t in range(first, last + 1):
+            at = [points[min(max(t + offset, first), last)] for offset in (-2, -1, 0, 1, 2)]
+            assert_allclose(windows[t], np.concatenate((at[2], at[1], at[3])))
+            assert_allclose(neighbors[t], np.concatenate((at[2], 1.5 * sum(at) / 5.0)))
+
+
+def test_columns_as_points():
+    """Numbers have mean 0 and variance 1, whatever their unit; counts are square roots."""
+    X = np.array([[1.0, 2.0], [4.0, np.nan], [9.0, 6.0], [2.0, 7.0], [0.0, 1.0]])
+    seen = X[~np.isnan(X[:, 1]), 1] - 4.0
+    for unit in (1.0, 2e153):  # whose squares overflow
+        model, data = model_of(X * unit, 2)
+        points = _points(model, data)
+        assert_allclose(points[:, 0], (X[:, 0] - X[:, 0].mean()) / X[:, 0].std())
+        expected = np.insert(seen, 1, 0.0) / np.sqrt((seen @ seen) / 5.0)
+        assert_allclose(points[:, 1], expected)
+    model, data = model_of(X, 2, family=find_family("poisson"))
+    points = _points(model, data)
+    assert_allclose(points[:, 0], np.sqrt(X[:, 0]))
+    roots = np.sqrt(np.delete(X[:, 1], 1))
+    assert_allclose(points[:, 1], np.insert(roots, 1, roots.mean()))
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_transitions_of_the_starts(zeros):
+    given = np.array([[0.7, 0.3, 0.0], [0.0, 0.5, 0.5], [0.2, 0.2, 0.6]]) if zeros else None
+    allowed = np.ones((3, 3), bool) if given is None else given > 0.0
+    law = ChainLaw(3, Probabilities(None, np.zeros(3)), Probabilities(given, np.zeros((3, 3))))
+    default = ChainParams(np.array([0.2, 0.3, 0.5]), np.eye(3))
+
+    def moves(name, seed=0):
+        found = _moves(law, default, name, np.random.default_rng(seed))
+        assert_array_equal(found.startprob, default.startprob)
+        return found.transmat
+
+    assert_array_equal(moves("given"), default.transmat)
+    assert_allclose(moves("uniform"), allowed / allowed.sum(axis=1, keepdims=True))
+    lasting = np.where(allowed, np.where(np.eye(3, dtype=bool), 28.0, 1.0), 0.0)
+    assert_allclose(moves("lasting"), lasting / lasting.sum(axis=1, keepdims=True))
+    draws = np.array([moves("dirichlet", seed) for seed in range(4000)])
+    assert_array_equal(draws > 0.0, np.broadcast_to(allowed, draws.shape))
+    # The mean and the variance of a Dirichlet distribution of parameters 1.
+    n = allowed.sum(axis=1, keepdims=True)
+    assert_allclose(draws.mean(axis=0), allowed / n, atol=0.02)
+    assert_allclose(draws.var(axis=0), allowed * (n - 1) / (n**2 * (n + 1)), atol=0.01)
 
 
 def test_items_are_one_hot_and_holes_are_neutral():
@@ -195,3 +260,34 @@ def test_more_starts_up_to_sixty():
     assert plan.times(3).n_candidates == 36
     assert plan.times(10).n_candidates == 60
     assert plan.times(10).n_moves == 0
+
+
+def test_transitions_are_counted_by_weight():
+    """As in so many copies of a sequence."""
+    X = np.random.default_rng(0).poisson(np.repeat([2.0, 30.0, 4.0, 40.0], 15))[:, None] * 1.0
+    law = ChainLaw(2, Probabilities(None, np.zeros(2)), Probabilities(None, np.zeros((2, 2))))
+    model = LabelModel(law, find_family("poisson").at_columns(None, 1), ChainStarts())
+    weighted = model.prepare(
+        Observations(X, None, Sequences.of_lengths(np.array([25, 35]))), np.array([3.0, 1.0])
+    )
+    lengths = Sequences.of_lengths(np.array([25, 25, 25, 35]))
+    copied = model.prepare(Observations(np.concatenate([X[:25], X[:25], X]), None, lengths))
+    for i, moves in enumerate(moves for _, moves in KINDS[:2]):
+        assert moves == "counted"
+        one, two = (
+            list(model.candidates(data, np.random.default_rng(0), 2))[i].law
+            for data in (weighted, copied)
+        )
+        assert_allclose(one.transmat, two.transmat)
+        assert_allclose(one.startprob, two.startprob)
+
+
+def test_clusters_are_numbered_by_their_first_rows():
+    X = np.repeat([0.0, 10.0, 20.0, 30.0], 10)[:, None] + np.random.default_rng(0).normal(
+        size=(40, 1)
+    )
+    model, data = model_of(X, 4)
+    for seed in range(6):
+        found = _cluster(_points(model, data), data, 4, np.random.default_rng(seed))
+        _, first = np.unique(found, return_index=True)
+        assert (np.diff(first) > 0).all()

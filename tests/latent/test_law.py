@@ -114,3 +114,30 @@ def test_an_impossible_sequence_is_named_by_where_it_was_given():
     joint[:, 3] = -np.inf
     with pytest.raises(DegenerateModelError, match="sequence 3 has likelihood 0"):
         chain().posterior(joint, block, LIKE)
+
+
+# ---- parameters of another fit ------------------------------------------------------------
+
+
+def test_zeros_of_a_law_are_set_in_parameters_of_another_fit():
+    law = chain(2, np.array([1.0, 0.0]), np.array([[0.5, 0.5], [0.0, 1.0]]))
+    found = law.restrict(ChainParams(np.array([0.3, 0.7]), np.array([[0.2, 0.8], [0.6, 0.4]])))
+    np.testing.assert_allclose(found.startprob, [1.0, 0.0])
+    np.testing.assert_allclose(found.transmat, [[0.2, 0.8], [0.0, 1.0]])
+
+
+def test_parameters_that_have_these_zeros_keep_their_bits():
+    law = chain(2, np.array([1.0, 0.0]), np.array([[0.5, 0.5], [0.0, 1.0]]))
+    params = ChainParams(np.array([1.0, 0.0]), np.array([[0.1, 0.9 + 1e-16], [0.0, 1.0]]))
+    found = law.restrict(params)
+    assert found.startprob.tobytes() == params.startprob.tobytes()
+    assert found.transmat.tobytes() == params.transmat.tobytes()
+
+
+def test_a_row_that_becomes_zero_is_named():
+    law = chain(3, np.array([1.0, 0.0, 0.0]), np.array([[1, 0, 0], [0, 1.0, 0], [0, 0, 1]]))
+    last = ChainParams(np.array([0.0, 1.0, 0.0]), np.array([[1, 0, 0], [1.0, 0, 0], [0, 1, 0]]))
+    with pytest.raises(ValueError, match=r"^startprob_ is zero wherever startprob_init is pos"):
+        law.restrict(last)
+    with pytest.raises(ValueError, match=r"^Row 1 of transmat_ is zero wherever transmat_init"):
+        law.restrict(last._replace(startprob=np.array([1.0, 0.0, 0.0])))

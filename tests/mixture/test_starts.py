@@ -140,3 +140,36 @@ def test_means_that_no_row_is_nearest_to():
     equal = GaussianMixtureEM(2, means_init=[[0, 0], [0, 0]]).fit(X)
     assert np.isclose(equal.weights_, 0.5, atol=0.01).all()
     assert equal.log_likelihood_ == pytest.approx(two.log_likelihood_, abs=1e-2)
+
+
+@pytest.mark.parametrize("given", [(), ("weights_init", "precisions_init")])
+def test_a_mean_that_no_row_is_nearest_to_starts_at_the_rows_closest_to_it(given):
+    """It shares them: half of each of the (n / 2 K) closest rows."""
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + 6.0]
+    means = np.array([[0.0, 0.0], [100.0, 90.0], [6.0, 6.0]])
+    options = {"weights_init": [0.2, 0.3, 0.5], "precisions_init": np.full((3, 2, 2), np.eye(2))}
+    options = {name: options[name] for name in given}
+    before = means.copy()
+    with pytest.warns(UserWarning, match=r"No row is nearest to means_init\[1\]"):
+        mixture = GaussianMixtureEM(
+            3, means_init=means, max_iter=0, random_state=0, **options
+        ).fit(X)  # fmt: skip
+    assert (means == before).all()
+    closest = np.argsort(np.square(X - means[1]).sum(axis=1))[:100]
+    assert_allclose(mixture.means_, [means[0], X[closest].mean(axis=0), means[2]])
+    assert_allclose(
+        mixture.weights_, [0.2, 0.3, 0.5] if given else [300 / 600, 50 / 600, 250 / 600]
+    )
+    if given:
+        assert_allclose(mixture.covariances_, np.full((3, 2, 2), np.eye(2)))
+
+
+def test_equal_means_keep_their_place_and_share_their_rows():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 6.0]
+    means = [[6.0, 6.0], [0.0, 0.0], [0.0, 0.0]]
+    mixture = GaussianMixtureEM(3, means_init=means, max_iter=0, random_state=0).fit(X)
+    assert_allclose(mixture.means_, means)
+    # A sixth of the rows are shared with the copy.
+    assert_allclose(mixture.weights_, [0.5, (200 - 66 / 2) / 400, 33 / 400])
