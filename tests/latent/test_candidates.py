@@ -283,8 +283,8 @@ def test_four_micro_clusters_are_joined_to_one(monkeypatch):
         asked.append(n)
         return micro_clusters(self, columns, n, rng)
 
-    monkeypatch.setattr(PointTable, "micro_clusters", spy)
     table = table_of(rows())
+    monkeypatch.setattr(PointTable, "micro_clusters", spy)
     found = module.joined_clusters(table, table.raw, 5, "full", np.random.default_rng(0))
     assert set(found) == set(range(5))
     assert asked == [20]
@@ -293,11 +293,11 @@ def test_four_micro_clusters_are_joined_to_one(monkeypatch):
 def test_no_micro_cluster_is_empty(monkeypatch):
     """A step of k-means may leave a center without points."""
 
-    def step(columns, weight, centers, labels, max_steps):
+    def step(columns, weight, centers, max_steps):
         return centers, np.arange(columns.shape[1]) % 3 * 2
 
-    monkeypatch.setattr(module, "lloyd", step)
     table = table_of(rows())
+    monkeypatch.setattr(module, "lloyd", step)
     labels = table.micro_clusters(table.raw, 5, np.random.default_rng(0))
     assert_array_equal(labels, np.arange(120) % 3)
 
