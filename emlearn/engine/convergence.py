@@ -142,8 +142,8 @@ class _Remaining(_Rounding, ABC):
     below the limit, or when the last gain cannot be told from rounding errors.
 
     The gains of accelerated steps do not shrink in this way. In an accelerated run there
-    are two estimates: one from the plain EM steps between the accelerated ones, and one
-    from whole cycles of steps. The larger one counts.
+    are estimates from the plain EM steps between the accelerated ones, and from windows of
+    one, two, four and more cycles of steps. The largest one counts.
 
     References
     ----------
@@ -278,17 +278,28 @@ def _by_steps(gains: Sequence[float], plain: Sequence[bool]) -> _Estimate:
 
 
 def _by_cycles(objectives: Sequence[float]) -> _Estimate:
-    """Estimate from the gains of the last cycles of an accelerator.
+    """Largest estimate from the gains of the last windows of a cycle, two cycles, four, and so on.
 
-    Gains of single steps are too uneven to extrapolate.
+    Gains of single steps are too uneven to extrapolate. An accelerator leaves the slow directions
+    behind, and short windows see only the fast ones: therefore windows of up to a quarter of the
+    run.
     """
-    marks = objectives[::-_CYCLE][:4]
+    estimate, length = _by_windows(objectives, _CYCLE), 2 * _CYCLE
+    while 4 * length < len(objectives):
+        estimate = max(estimate, _by_windows(objectives, length))
+        length *= 2
+    return estimate
+
+
+def _by_windows(objectives: Sequence[float], length: int) -> _Estimate:
+    """Estimate from the gains of the last three windows of some iterations each."""
+    marks = objectives[: -3 * length - 2 : -length]
     if len(marks) < 4:
         return _Estimate(float("inf"), float("nan"))
     last, middle, first = (after - before for after, before in pairwise(marks))
     rate = max(_ratio(last, middle), _ratio(middle, first))
     remaining, _ = _geometric(last, rate)
-    return _Estimate(remaining, rate ** (1.0 / _CYCLE))
+    return _Estimate(remaining, rate ** (1.0 / length))
 
 
 def _ratio(gain: float, before: float) -> float:

@@ -161,6 +161,34 @@ def test_estimate_from_cycles():
     assert check.rate == pytest.approx(0.5**0.25)
 
 
+def sawtooth(rate, n_cycles=4):
+    """Gains of an accelerated run whose gap shrinks by `rate` an iteration, in uneven portions.
+
+    In each period of some cycles, every cycle gains half of the one before.
+    """
+    length = 4 * n_cycles
+    share = np.repeat(0.5 ** np.arange(n_cycles), 4)
+    share /= share.sum()
+    gains = (share * rate ** (k * length) * (1.0 - rate**length) for k in itertools.count())
+    return itertools.chain.from_iterable(gains)
+
+
+@pytest.mark.parametrize("rate", [0.98, 0.995])
+def test_uneven_gains_of_an_accelerator_do_not_hide_a_slow_rate(rate):
+    """Cycles that halve would leave little, but a period later the gains are large again."""
+    run, objective = Trace(), -1.0
+    run.add(objective, "start")
+    test = RemainingGain(1e-3)
+    for gain in itertools.islice(sawtooth(rate), 5000):
+        objective += gain
+        run.add(objective, "accepted")
+        check = test.check(run, 1.0)
+        if check.converged:
+            break
+    assert check.converged
+    assert 1e-4 < -objective < 1.5e-3
+
+
 def test_acceleration_is_forgotten_after_ten_plain_steps():
     """Then two gains are enough for an estimate, as in plain EM."""
     for n_plain, is_plain in [(9, False), (10, True)]:
