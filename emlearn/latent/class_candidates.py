@@ -23,7 +23,7 @@ _CERTAINTY = 0.8
 # the same few classes where there are not.
 _LLOYD_STEPS = 3
 # Micro-clusters for each class that they are joined to.
-_MICRO = 4
+_MICRO = 8
 # Drawings of seeds for each start that is asked for, where some lead to the same classes.
 _PATIENCE = 3
 

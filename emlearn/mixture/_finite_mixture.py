@@ -72,8 +72,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": a race of starts, as in `GaussianMixtureEM`, if the family is
-        Gaussian; otherwise as "search". "rows": each component starts at a row drawn at
+        How to start. "auto": a race of starts of several kinds (see `emlearn.engine.race`),
+        as in `GaussianMixtureEM` if the family is Gaussian, and otherwise from clusters of
+        the rows, in which items are one-hot and counts are square roots (see
+        `emlearn.distributions.Family.points`). "rows": each component starts at a row drawn at
         random. "random": random responsibilities; all components start close to the average
         row, so EM is slow. "search": the best of many short runs from "rows", modified as
         long as this improves it (see `search`). An array of shape (n_samples,

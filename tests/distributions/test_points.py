@@ -76,3 +76,23 @@ def test_other_numbers_are_standardized_in_any_unit():
     assert_allclose(np.square(found).mean(axis=0), 1.0)
     assert found[0, 1] == 0.0
     assert_array_equal(Own().points(np.ones((3, 1)), None), np.zeros((3, 1)))
+
+
+def test_penalty_of_a_product_is_that_of_its_gaussian_part():
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(40, 2)), rng.poisson(3.0, (40, 1))])
+    family = find_family([("gaussian", [0, 1]), ("poisson", [2])]).at_columns(None, 3)
+    alone = Gaussian().at_columns(None, 2)
+    responsibilities = np.zeros((2, 40))
+    for few in (3, 20):
+        responsibilities[0], responsibilities[1] = np.arange(40) < few, np.arange(40) >= few
+        penalties = []
+        for own, columns in ((family, [0, 1, 2]), (alone, [0, 1])):
+            spec = own.column_spec(X[:, columns])
+            rows = own.encode(X[:, columns], spec)
+            start = own.start(rows, responsibilities, spec, rng)
+            precomputed = own.precompute(start, spec)
+            statistics = own.sufficient_statistics(rows, responsibilities, precomputed)
+            penalties.append(own.ranking_penalty(statistics, spec))
+        assert penalties[0] == penalties[1]
+        assert penalties[0].starved == (few == 3)
