@@ -53,6 +53,19 @@ def test_directions_are_those_of_the_singular_value_decomposition():
         assert_allclose(within[:4], values[:4], rtol=1e-3)
 
 
+def test_rows_of_little_weight_have_little_effect_on_the_directions():
+    """More topics than dimensions, of which five have nearly all of the weight."""
+    rng = np.random.default_rng(0)
+    topics = rng.dirichlet(np.full(500, 0.02), 80)
+    labels = np.repeat(np.arange(80), 4)
+    X = np.array([rng.multinomial(200, topics[k]) for k in labels], float)
+    weight = np.where(labels < 5, 1.0, 1e-6)
+    model, data = model_of(X, 5, "multinomial")
+    found = dense_points(model, data, weight, np.random.default_rng(1))[labels < 5]
+    points = model.family.points(X, data.column_spec)[labels < 5]
+    assert_allclose(found @ found.T, points @ points.T, atol=0.02)
+
+
 def test_few_dimensions_are_kept():
     X, _ = items()
     model, data = model_of(X, 3, "categorical")
@@ -118,6 +131,14 @@ def test_no_two_candidates_are_alike(family):
     model, data = model_of(X, 3, family)
     starts = list(model.candidates(data, np.random.default_rng(0), 12))
     assert len({model.to_vector(start).tobytes() for start in starts}) == len(starts) == 12
+
+
+def test_clusters_that_were_met_before_are_replaced():
+    """There are few ways to divide these rows, and drawing them often finds enough."""
+    X = np.repeat([[0.0], [4.0], [25.0], [81.0]], 5, axis=0)
+    model, data = model_of(X, 2, "poisson")
+    n_starts = [len(list(model.candidates(data, np.random.default_rng(i), 2))) for i in range(20)]
+    assert n_starts.count(2) >= 18
 
 
 def test_few_different_rows_give_few_candidates():
