@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions._points import points_of
 from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.model import Penalty
 from emlearn.engine.workspace import Workspace
@@ -73,7 +74,7 @@ class Family(ABC):
     def cluster_shape(self) -> str | None:
         """Covariances of clusters of rows: "full", "diag", "spherical" or "tied".
 
-        None, the default, means that rows are not points, so starts do not cluster them.
+        None, the default, means that clusters of `points` are compared by their means alone.
         """
         return None
 
@@ -163,14 +164,19 @@ class Family(ABC):
         """
         return [self.take(rows, part) for part in slices]
 
-    def points(self, X: Any, column_spec: Any) -> Array:
-        """Rows as points of a Euclidean space, of shape (n_rows, n_dimensions).
+    def points(self, X: Any, column_spec: Any) -> Any:
+        """Rows as points of a Euclidean space, in which starts find clusters.
 
-        Optional. The starts "kmeans", "k-means++" and "random_from_data" need it.
+        By default items are one-hot, so the squared distance of two rows grows with the number of
+        their different answers. Counts are square roots, whose variance does not grow with the
+        mean. Other columns are standardized. A missing entry is at the mean, or no item at all.
+
+        Returns
+        -------
+        points : ndarray or CSR array of shape (n_rows, n_dimensions)
+            Sparse if `X` is, or if there are items.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} does not define points, which this start needs."
-        )
+        return points_of(X, self.levels(column_spec), self.is_discrete)
 
     # ---- the distribution -------------------------------------------------------------
 

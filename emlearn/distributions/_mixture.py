@@ -126,6 +126,10 @@ class Mixture(Family):
         """See `Family`."""
         return self.family.take(rows, index)
 
+    def points(self, X: Any, column_spec: Any) -> Any:
+        """See `Family`."""
+        return self.family.points(X, column_spec)
+
     def pooled(self, n_components: int, column_spec: Any) -> MixtureParams:
         """See `Family`."""
         weight = np.full((n_components, self.n_parts), 1.0 / self.n_parts)

@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import ColumnError, named_columns
+from emlearn.distributions._points import side_by_side
 from emlearn.distributions._published import ParameterError, require_names
+from emlearn.engine.model import Penalty
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,21 @@ class Product(Family):
     def take(self, rows: tuple[Any, ...], index: slice | Array) -> tuple[Any, ...]:
         """See `Family`."""
         return self._each("take", rows, self._all(index))
+
+    def points(self, X: Array, column_spec: tuple[Any, ...]) -> Any:
+        """See `Family`: the points of all parts, side by side."""
+        return side_by_side(
+            [
+                family.points(X[:, list(columns)], own)
+                for (family, columns), own in zip(self.parts, column_spec, strict=True)
+            ]
+        )
+
+    def ranking_penalty(self, statistics: tuple[Any, ...], column_spec: tuple[Any, ...]) -> Penalty:
+        """See `Family`: the optimism of all parts. A component has too few rows if a part has."""
+        penalties: tuple[Penalty, ...] = self._each("ranking_penalty", statistics, column_spec)
+        starved = max(own.starved for own in penalties)
+        return Penalty(starved, sum(own.optimism for own in penalties))
 
     def pooled(self, n_components: int, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
         """See `Family`."""

@@ -1,6 +1,7 @@
 """Starts for rows that are points: the same for copies and any order, and no two alike."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,24 +136,43 @@ def test_clusters_far_apart_have_one_start():
     assert_allclose(np.sort(published(starts, model)[0][1].ravel()), [0, 100, 500], atol=0.5)
 
 
-def test_kinds_and_metrics(monkeypatch):
+def test_kinds_and_metrics():
     asked = []
-    for name in ("joined_clusters", "kmeans", "seeds", "ward"):
 
-        def spy(table, columns, *args, name=name):
+    def spying(maker):
+        def spy(table, columns, *args):
             metrics = {"raw": table.raw, "standardized": table.standardized}
             metric = [key for key, value in metrics.items() if value is columns]
-            asked.append((name, metric[0] if metric else "whitened"))
+            asked.append((maker.__name__, metric[0] if metric else "whitened"))
             return np.arange(columns.shape[1]) % 3
 
-        known = {getattr(module, name): spy}
-        for table in ("FIRST", "AGAIN"):
-            kinds = tuple((known.get(f, f), m) for f, m in getattr(module, table))
-            monkeypatch.setattr(module, table, kinds)
-    offered(rows(), n=30)
+        return spy
+
+    default = MixedStarts()
+    starts = replace(
+        default,
+        first=tuple((spying(maker), metric) for maker, metric in default.first),
+        again=tuple((spying(maker), metric) for maker, metric in default.again),
+    )
+    _, model, data = offered(rows())
+    list(starts.candidates(model, data, np.random.default_rng(0), 30))
     plain = [(maker.__name__, metric) for maker, metric in (*FIRST, *AGAIN, *AGAIN, *AGAIN)]
     assert asked == plain[:30]
     assert len(set(plain[:10])) == 10
+
+
+def test_clusters_have_the_numbers_of_known_labels():
+    """Rows of two of the three classes are known."""
+    X = np.repeat([[0.0], [100.0], [50.0]], 40, axis=0) + np.random.default_rng(0).normal(
+        size=(120, 1)
+    )
+    labels = np.full(120, -1)
+    labels[:5], labels[40:45] = 2, 0
+    model = LabelModel(MixtureLaw(3), Gaussian("full", alpha=0.0), MixedStarts(0.9))
+    data = model.prepare(Observations(X, labels))
+    starts = list(model.candidates(data, np.random.default_rng(0), 6))
+    for _, means, _ in published(starts, model):
+        assert_array_equal(np.argsort(means.ravel()), [2, 1, 0])
 
 
 def test_metrics():

@@ -109,7 +109,10 @@ def test_errors_name_row_and_column_of_x(counts):
 def test_search_and_warm_start(counts):
     X, _ = counts
     settings = {"family": "poisson", "random_state": 0}
-    fits = [FiniteMixtureEM(4, n_init=3, n_jobs=n_jobs, **settings).fit(X) for n_jobs in (1, 2)]
+    fits = [
+        FiniteMixtureEM(4, n_init=3, n_jobs=n_jobs, init_params="search", **settings).fit(X)
+        for n_jobs in (1, 2)
+    ]
     assert_array_equal(fits[0].weights_, fits[1].weights_)
     assert len(fits[0].restarts_) == 3
     assert fits[0].restarts_[0].n_short_runs > 1
