@@ -22,6 +22,7 @@ from emlearn.distributions.gaussian.rows import (
     slices_of_rows,
 )
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.soundness import held_up
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
 from emlearn.distributions.gaussian.structures import (
     STRUCTURES,
@@ -51,6 +52,8 @@ class GaussianSpec(NamedTuple):
         Prior of each covariance, in scaled coordinates.
     floor : float
         Smallest standard deviation, in scaled coordinates, that is not rounding.
+    rows_per_weight : float, default=1.0
+        Rows for a weight of one: more than 1 if weights sum to less than the number of rows.
     """
 
     scaling: ColumnScaling
@@ -58,6 +61,7 @@ class GaussianSpec(NamedTuple):
     deviation: Array
     prior: CovariancePrior
     floor: float
+    rows_per_weight: float = 1.0
 
 
 class GaussianParams(NamedTuple):
@@ -147,9 +151,40 @@ class Gaussian(Family):
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
-        optimism = self.structure.optimism(statistics.weight, len(column_spec.variance))
+        optimism = self._optimism(statistics, column_spec)
         sufficient = np.isfinite(optimism)
         return Penalty(int((~sufficient).sum()), float(optimism[sufficient].sum()))
+
+    def _optimism(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Array:
+        """Optimism of each component, in units of the objective; pseudo-rows count as rows."""
+        rows = column_spec.rows_per_weight
+        weight = (statistics.weight + column_spec.prior.strength) * rows
+        return self.structure.optimism(weight, len(column_spec.variance)) / rows
+
+    def unsound(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """Components with too few rows for their parameters, and those that the prior holds up."""
+        starved = np.isinf(self._optimism(statistics, column_spec))
+        held = held_up(self.structure, statistics.weight, params, column_spec.prior)
+        return {self._too_few: starved, self._too_narrow: held}
+
+    @property
+    def _too_few(self) -> str:
+        return (
+            "too few rows for the parameters, which fit chance alignments of these rows. Use fewer "
+            "components, a simpler covariance_type, or fewer columns."
+        )
+
+    @property
+    def _too_narrow(self) -> str:
+        prior = "alpha" if self.alpha > 0.0 else "reg_covar"
+        return (
+            f"in some direction the width is not that of the rows but of {prior}: the rows share a "
+            "value, or lie almost on a plane. Use fewer components, a simpler covariance_type, or "
+            f"a larger {prior}, or leave out columns with few different values. If the clusters "
+            f"really are so narrow, use a smaller {prior}."
+        )
 
     # ---- rows -------------------------------------------------------------------------
 
@@ -179,7 +214,9 @@ class Gaussian(Family):
             deviation = np.full_like(deviation, np.sqrt(known.mean()))
         prior = CovariancePrior(self.alpha, known, self._ridge(variance, scaling))
         floor = 64.0 * float(np.finfo(X.dtype).eps)
-        return GaussianSpec(scaling, known, deviation, prior, floor)
+        # Weights are numbers of copies, but if they sum to 1, say, the rows are no fewer.
+        rows = 1.0 if weight is None else max(1.0, np.count_nonzero(weight) / float(weight.sum()))
+        return GaussianSpec(scaling, known, deviation, prior, floor, rows)
 
     def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
         """The ridge in scaled coordinates.

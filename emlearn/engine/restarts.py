@@ -280,7 +280,7 @@ def _finish(
         observer.begin()
         run = run_em(model, data, start.params, callback=callback, **settings)
         merged = same_optimum.reached and run.status is Status.STOPPED and not stop()
-        run = replace(run, n_e_steps=run.n_e_steps + start.n_e_steps, statistics=None)
+        run = replace(run, n_e_steps=run.n_e_steps + start.n_e_steps)
         run = replace(run, status=Status.MERGED) if merged else run
         observer.end(run)
     return run
