@@ -131,6 +131,7 @@ class Gaussian(Family):
     reg_covar: float | str = 0.0
 
     public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
+    _simpler: ClassVar[str] = "a simpler covariance_type"
 
     def __post_init__(self) -> None:
         if self.covariance_type not in STRUCTURES:
@@ -151,29 +152,35 @@ class Gaussian(Family):
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
-        optimism = self._optimism(statistics, column_spec)
+        rows = self._rows(statistics, column_spec)
+        optimism = self.structure.optimism(rows, len(column_spec.variance))
         sufficient = np.isfinite(optimism)
-        return Penalty(int((~sufficient).sum()), float(optimism[sufficient].sum()))
+        total = float(optimism[sufficient].sum()) / column_spec.rows_per_weight
+        return Penalty(int((~sufficient).sum()), total)
 
-    def _optimism(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Array:
-        """Optimism of each component, in units of the objective; pseudo-rows count as rows."""
-        rows = column_spec.rows_per_weight
-        weight = (statistics.weight + column_spec.prior.strength) * rows
-        return self.structure.optimism(weight, len(column_spec.variance)) / rows
+    def _rows(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Array:
+        """Rows of each component; pseudo-rows count as rows."""
+        weight: Array = statistics.weight + column_spec.prior.strength
+        return weight * column_spec.rows_per_weight
 
     def unsound(
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
     ) -> dict[str, Array]:
         """Components with too few rows for their parameters, and those that the prior holds up."""
-        starved = np.isinf(self._optimism(statistics, column_spec))
         held = held_up(self.structure, statistics.weight, params, column_spec.prior)
-        return {self._too_few: starved, self._too_narrow: held}
+        return {**self._starved(statistics, column_spec), self._too_narrow: held}
+
+    def _starved(
+        self, statistics: GaussianStatistics, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        rows, n_features = self._rows(statistics, column_spec), len(column_spec.variance)
+        return {self._too_few: ~self.structure.sufficient(rows, n_features)}
 
     @property
     def _too_few(self) -> str:
         return (
             "too few rows for the parameters, which fit chance alignments of these rows. Use fewer "
-            "components, a simpler covariance_type, or fewer columns."
+            f"components, {self._simpler}, or fewer columns."
         )
 
     @property
@@ -181,8 +188,8 @@ class Gaussian(Family):
         prior = "alpha" if self.alpha > 0.0 else "reg_covar"
         return (
             f"in some direction the width is not that of the rows but of {prior}: the rows share a "
-            "value, or lie almost on a plane. Use fewer components, a simpler covariance_type, or "
-            f"a larger {prior}, or leave out columns with few different values. If the clusters "
+            f"value, or lie almost on a plane. Use fewer components, {self._simpler}, or a larger "
+            f"{prior}, or leave out columns with few different values. If the clusters "
             f"really are so narrow, use a smaller {prior}."
         )
 
