@@ -2,6 +2,7 @@
 
     python benchmarks/bench_guard.py             seven data sets, four splits, some minutes
     python benchmarks/bench_guard.py --quick     two splits of the smaller ones
+    python benchmarks/bench_guard.py --covariance-type tied
 
 A spurious optimum has a high likelihood because a component follows chance alignments of few
 rows. So three quarters of the rows are fitted, and the others judge: their log-likelihood a row,
@@ -71,11 +72,12 @@ METHODS = {
 }
 
 
-def judge(method, X, classes, n_components, seed):
+def judge(method, X, classes, n_components, covariance_type, seed):
     """Log-likelihood a row of a quarter of the rows, ARI, and whether a component is small."""
     order = np.random.default_rng(seed).permutation(len(X))
     fitted, left = np.split(order, [3 * len(X) // 4])
-    mixture = method(n_components, random_state=seed).fit(X[fitted])
+    mixture = method(n_components, covariance_type=covariance_type, random_state=seed)
+    mixture.fit(X[fitted])
     small = len(fitted) * mixture.weights_.min() <= X.shape[1] + 2
     return mixture.score(X[left]), adjusted_rand_score(classes, mixture.predict(X)), small
 
@@ -84,6 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two splits of the smaller sets")
     parser.add_argument("--splits", type=int, default=4)
+    parser.add_argument("--covariance-type", default="full")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     n_splits = 2 if arguments.quick else arguments.splits
@@ -98,7 +101,14 @@ def main():
             for method in METHODS.values():
                 found = np.array(
                     [
-                        judge(method, X, classes, problem.n_components, seed)
+                        judge(
+                            method,
+                            X,
+                            classes,
+                            problem.n_components,
+                            arguments.covariance_type,
+                            seed,
+                        )
                         for seed in range(n_splits)
                     ]
                 )

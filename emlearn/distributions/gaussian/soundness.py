@@ -13,8 +13,8 @@ from emlearn.distributions.gaussian.structures import CovarianceFactor, Covarian
 Array = NDArray[np.float64]
 
 # Variance of a component, in units of what the prior alone would give it, below which the prior
-# holds it up: more than a tenth of its variance is not that of its rows.
-_HELD = 10.0
+# holds it up: it is more than half of the variance.
+_HELD = 2.0
 # The same ratio for all rows together, above which a direction says something about the rows:
 # constant columns, and exact relations between columns, do not.
 _SPREAD = 100.0
