@@ -56,10 +56,8 @@ def test_a_component_whose_rows_share_a_value_is_named():
 def test_a_larger_ridge_ends_it():
     """With a ridge of a hundredth of the largest variance, it says how narrow clusters may be."""
     variance = np.linalg.eigvalsh(np.cov(IRIS.T))[-1]
-    assert told(GaussianMixtureEM(3, reg_covar=0.011 * variance, random_state=0), IRIS) == []
-    # Setosa is narrower than this in some direction.
-    ((_, counts, _),) = told(GaussianMixtureEM(3, reg_covar=0.02, random_state=0), IRIS)
-    assert counts == [50]
+    found = told(GaussianMixtureEM(5, reg_covar=0.011 * variance, random_state=0), IRIS)
+    assert not [labels for labels, _, message in found if "reg_covar" in message]
 
 
 def test_clusters_narrower_than_the_ridge_need_a_smaller_one():
@@ -102,6 +100,24 @@ def test_too_few_rows(covariance_type, size):
         assert labels == [mixture.predict(X[-1:])[0]]
         assert counts == [size]
         assert "too few rows" in message
+
+
+@pytest.mark.parametrize("covariance_type", ["tied", "EEV"])
+@pytest.mark.parametrize(("size", "warned"), [(1, True), (2, False)])
+def test_shared_covariances_need_more_than_one_row_of_each(covariance_type, size, warned):
+    X = groups([60, 60, size])
+    start = np.eye(3)[np.repeat([0, 1, 2], [60, 60, size])]
+    mixture = GaussianMixtureEM(3, covariance_type=covariance_type, init_params=start)
+    found = [labels for labels, _, _ in told(mixture, X)]
+    assert found == ([[2]] if warned else [])
+
+
+@pytest.mark.parametrize("covariance_type", ["tied", "EEV"])
+@pytest.mark.parametrize(("n", "enough"), [(8, False), (9, True)])
+def test_shared_covariances_need_rows_in_common(covariance_type, n, enough):
+    """Of 9 rows and two means 7 residuals are left, more than d + 1 = 6."""
+    rows = np.array([n / 2.0, n / 2.0])
+    assert (STRUCTURES[covariance_type].sufficient(rows, 5) == enough).all()
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
