@@ -119,11 +119,12 @@ class Gaussian(Family):
     >>> import numpy as np
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Gaussian
-    >>> rows = np.array([[0.0, 1.0], [0.2, np.nan], [0.1, 0.8], [9.0, 5.0], [np.nan, 5.2]])
+    >>> rows = np.array([[0.0, 1.0], [2.0, np.nan], [1.0, -1.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> rows = np.concatenate([rows, rows + [9.0, 6.0]])
     >>> mixture = FiniteMixtureEM(2, family=Gaussian("diag"), random_state=0).fit(rows)
     >>> np.sort(mixture.component_params_["mean"], axis=0).round(1)
-    array([[0.1, 0.9],
-           [9. , 5.1]])
+    array([[ 1. ,  0.5],
+           [10. ,  6.5]])
     """
 
     covariance_type: str = "full"
