@@ -284,6 +284,26 @@ class Family(ABC):
         """Penalty of components when starts are compared; none by default."""
         return Penalty()
 
+    def unsound(self, statistics: Any, params: Any, column_spec: Any) -> dict[str, Array]:
+        """Components that a user should not trust; none by default.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics of all blocks.
+        params : object
+            Parameters at which the statistics were taken.
+        column_spec : object
+            From `column_spec`.
+
+        Returns
+        -------
+        doubted : dict of str to ndarray of shape (n_components,), dtype bool
+            Which components, by what is wrong with them and what to do. It completes
+            "Component(s) [1, 3] (2.5, 4 rows): ...".
+        """
+        return {}
+
     def log_prior(self, params: Any, column_spec: Any) -> float:
         """Log prior density, up to a constant; 0 for maximum likelihood."""
         return 0.0

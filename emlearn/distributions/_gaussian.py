@@ -22,6 +22,7 @@ from emlearn.distributions.gaussian.rows import (
     slices_of_rows,
 )
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.soundness import held_up
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
 from emlearn.distributions.gaussian.structures import (
     STRUCTURES,
@@ -51,6 +52,8 @@ class GaussianSpec(NamedTuple):
         Prior of each covariance, in scaled coordinates.
     floor : float
         Smallest standard deviation, in scaled coordinates, that is not rounding.
+    rows_per_weight : float, default=1.0
+        Rows for a weight of one: more than 1 if weights sum to less than the number of rows.
     """
 
     scaling: ColumnScaling
@@ -58,6 +61,7 @@ class GaussianSpec(NamedTuple):
     deviation: Array
     prior: CovariancePrior
     floor: float
+    rows_per_weight: float = 1.0
 
 
 class GaussianParams(NamedTuple):
@@ -115,11 +119,12 @@ class Gaussian(Family):
     >>> import numpy as np
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Gaussian
-    >>> rows = np.array([[0.0, 1.0], [0.2, np.nan], [0.1, 0.8], [9.0, 5.0], [np.nan, 5.2]])
+    >>> rows = np.array([[0.0, 1.0], [2.0, np.nan], [1.0, -1.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> rows = np.concatenate([rows, rows + [9.0, 6.0]])
     >>> mixture = FiniteMixtureEM(2, family=Gaussian("diag"), random_state=0).fit(rows)
     >>> np.sort(mixture.component_params_["mean"], axis=0).round(1)
-    array([[0.1, 0.9],
-           [9. , 5.1]])
+    array([[ 1. ,  0.5],
+           [10. ,  6.5]])
     """
 
     covariance_type: str = "full"
@@ -127,6 +132,7 @@ class Gaussian(Family):
     reg_covar: float | str = 0.0
 
     public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
+    _simpler: ClassVar[str] = "a simpler covariance_type"
 
     def __post_init__(self) -> None:
         if self.covariance_type not in STRUCTURES:
@@ -147,9 +153,46 @@ class Gaussian(Family):
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
-        optimism = self.structure.optimism(statistics.weight, len(column_spec.variance))
+        rows = self._rows(statistics, column_spec)
+        optimism = self.structure.optimism(rows, len(column_spec.variance))
         sufficient = np.isfinite(optimism)
-        return Penalty(int((~sufficient).sum()), float(optimism[sufficient].sum()))
+        total = float(optimism[sufficient].sum()) / column_spec.rows_per_weight
+        return Penalty(int((~sufficient).sum()), total)
+
+    def _rows(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Array:
+        """Rows of each component; pseudo-rows count as rows."""
+        weight: Array = statistics.weight + column_spec.prior.strength
+        return weight * column_spec.rows_per_weight
+
+    def unsound(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """Components with too few rows for their parameters, and those that the prior holds up."""
+        held = held_up(self.structure, statistics.weight, params, column_spec.prior)
+        return {**self._starved(statistics, column_spec), self._too_narrow: held}
+
+    def _starved(
+        self, statistics: GaussianStatistics, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        rows, n_features = self._rows(statistics, column_spec), len(column_spec.variance)
+        return {self._too_few: ~self.structure.sufficient(rows, n_features)}
+
+    @property
+    def _too_few(self) -> str:
+        return (
+            "too few rows for the parameters, which fit chance alignments of these rows. Use fewer "
+            f"components, {self._simpler}, or fewer columns."
+        )
+
+    @property
+    def _too_narrow(self) -> str:
+        prior = "alpha" if self.alpha > 0.0 else "reg_covar"
+        return (
+            f"in some direction the width is not that of the rows but of {prior}: the rows share a "
+            f"value, or lie almost on a plane. Use fewer components, {self._simpler}, or a larger "
+            f"{prior}, or leave out columns with few different values. If the clusters "
+            f"really are so narrow, use a smaller {prior}."
+        )
 
     # ---- rows -------------------------------------------------------------------------
 
@@ -179,7 +222,9 @@ class Gaussian(Family):
             deviation = np.full_like(deviation, np.sqrt(known.mean()))
         prior = CovariancePrior(self.alpha, known, self._ridge(variance, scaling))
         floor = 64.0 * float(np.finfo(X.dtype).eps)
-        return GaussianSpec(scaling, known, deviation, prior, floor)
+        # Weights are numbers of copies, but if they sum to 1, say, the rows are no fewer.
+        rows = 1.0 if weight is None else max(1.0, np.count_nonzero(weight) / float(weight.sum()))
+        return GaussianSpec(scaling, known, deviation, prior, floor, rows)
 
     def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
         """The ridge in scaled coordinates.

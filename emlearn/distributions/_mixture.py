@@ -180,6 +180,17 @@ class Mixture(Family):
             weight, self.family.m_step(statistics.parts, params.parts, column_spec)
         )
 
+    def unsound(
+        self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
+    ) -> dict[str, Array]:
+        """See `Family`: components with such a part."""
+        parts = self.family.unsound(statistics.parts, params.parts, column_spec)
+        shape = params.weight.shape
+        return {
+            f"in one of the parts, {reason}": np.asarray(doubted.reshape(shape).any(axis=1))
+            for reason, doubted in parts.items()
+        }
+
     def log_prior(self, params: MixtureParams, column_spec: Any) -> float:
         """See `Family`."""
         own = self.alpha * float(log_of(params.weight).sum())

@@ -150,6 +150,16 @@ class Product(Family):
         """See `Family`."""
         return self._each("m_step", statistics, params, column_spec)
 
+    def unsound(
+        self, statistics: tuple[Any, ...], params: tuple[Any, ...], column_spec: tuple[Any, ...]
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        doubted: dict[str, Array] = {}
+        for part in self._each("unsound", statistics, params, column_spec):
+            for reason, own in part.items():
+                doubted[reason] = own | doubted.get(reason, False)
+        return doubted
+
     def log_prior(self, params: tuple[Any, ...], column_spec: tuple[Any, ...]) -> float:
         """See `Family`."""
         return float(sum(self._each("log_prior", params, column_spec)))

@@ -302,7 +302,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         return Fit(model, data, best)
 
     def _report(self, fit: Fit, advice: str = "") -> Self:
-        """Warn if the best run did not converge; return the estimator.
+        """Warn if the best run did not converge or is not sound; return the estimator.
 
         Parameters
         ----------
@@ -312,7 +312,10 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             What to do about parameters at the edge of what is possible, such as a nearly
             singular covariance.
         """
-        message = self._unconverged(fit.best, advice)
+        best = fit.best
+        for message in fit.model.unsound(best.statistics, best.params):
+            warn_user(message, ConvergenceWarning)
+        message = self._unconverged(best, advice)
         if message:
             warn_user(message, ConvergenceWarning)
         return self

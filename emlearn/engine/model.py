@@ -156,6 +156,13 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return Penalty()
 
+    def unsound(self, statistics: StatsT, params: ParamsT) -> list[str]:
+        """What is not sound about the parameters of a fit, and what to do; nothing by default.
+
+        Each string is a warning: it names the part of the model and what is wrong with it.
+        """
+        return []
+
     def n_parameters(self, params: ParamsT) -> int:
         """Number of free parameters; by default the length of the vector form, 0 without one."""
         return len(self.to_vector(params)) if self.has_vector else 0

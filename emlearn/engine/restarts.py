@@ -230,7 +230,7 @@ def _run(
                 return replace(failure, n_e_steps=n_e_steps), n_short_runs
         observer.begin()
         run = run_em(model, data, start, callback=stop.following(observer), **settings)
-        run = replace(run, n_e_steps=run.n_e_steps + n_e_steps, statistics=None)
+        run = replace(run, n_e_steps=run.n_e_steps + n_e_steps)
         observer.end(run)
     return run, n_short_runs
 

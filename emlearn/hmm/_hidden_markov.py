@@ -9,10 +9,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from emlearn._compat import Interval, StrOptions
-from emlearn._warnings import warn_user
 from emlearn.data import (
     check_one_for_each_row,
     check_proportions,
@@ -23,7 +21,7 @@ from emlearn.data import (
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import Fit, ManyStarts, SearchPlan
+from emlearn.engine import ManyStarts, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import chain_probabilities
@@ -37,7 +35,6 @@ from emlearn.latent import (
 )
 from emlearn.latent.chain_candidates import ChainStarts
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
-from emlearn.latent.law import EMPTY
 from emlearn.latent.starts import Initializer
 
 Array = NDArray[Any]
@@ -292,15 +289,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
                 advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
                 "the family), or check y against the zeros of startprob_init and transmat_init.",
             )
-            unvisited = self._unvisited(model, fit)
         self.startprob_, self.transmat_ = fit.params.law
         self._publish_components(family, fit.params)
-        if unvisited.size:
-            warn_user(
-                f"State(s) {unvisited.tolist()} are not visited: the data need fewer than "
-                f"n_components={self.n_components_} states. Use fewer.",
-                ConvergenceWarning,
-            )
         return self._report(fit, "Use a stronger prior (alpha of the family).")
 
     def _law(self, n: int) -> ChainLaw:
@@ -338,14 +328,6 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         if isinstance(self.family, str) and isinstance(family, Gaussian):
             return replace(family, covariance_type=self.covariance_type)
         return family
-
-    def _unvisited(self, model: LabelModel, fit: Fit) -> Array:
-        """States without expected visits."""
-        precomputed = model.precompute(fit.params)
-        visits = np.sum(
-            [model.posterior(block, precomputed)[1].visits for block in fit.data.blocks], axis=0
-        )
-        return np.flatnonzero(visits <= EMPTY * visits.sum())
 
     def fit_predict(
         self,

@@ -236,13 +236,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         done = outcome.related and outcome.best.status is Status.STALLED
         if unconverged and not done:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
-        empty = np.flatnonzero(self.weights_ == 0.0)
-        if empty.size:
-            message = (
-                f"Component(s) {empty.tolist()} have no rows and weight 0: the data need fewer "
-                f"than n_components={self.n_components} components. Use fewer."
-            )
-            notices.append(Notice("empty components", ConvergenceWarning, message))
+        notices += [Notice("unsound", ConvergenceWarning, message) for message in outcome.unsound]
         if outcome.never_together.size:
             first = [
                 " and ".join(column_label(self, int(varying[i])) for i in pair)

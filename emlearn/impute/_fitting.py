@@ -70,6 +70,8 @@ class Outcome(NamedTuple):
         The prior of one Gaussian, unless it has none.
     related : bool
         Whether the prior obeys exact relations of the columns.
+    unsound : list of str
+        What is not sound about the parameters.
     """
 
     fitted: Conditional | None
@@ -79,6 +81,7 @@ class Outcome(NamedTuple):
     never_together: NDArray[np.intp]
     pseudo_rows: PseudoRows | None
     related: bool
+    unsound: list[str]
 
 
 class Problem(NamedTuple):
@@ -132,10 +135,11 @@ def fit_model(
     else:
         begin = problem.start if settings.n_init == 1 else None
     best = run(problem.model, problem.data, begin)
-    fitted, log_prior = None, 0.0
+    fitted, log_prior, unsound = None, 0.0, []
     if best.params is not None and best.status.usable:
         fitted = problem.leave(best.params)
         log_prior = problem.model.log_prior(best.params)
+        unsound = problem.model.unsound(best.statistics, best.params)
     return Outcome(
         fitted,
         best,
@@ -144,6 +148,7 @@ def fit_model(
         problem.never_together,
         problem.pseudo_rows,
         problem.related,
+        unsound,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class Law(ABC):
     """Distribution of the labels of all rows. Its parameters are immutable."""
 
     n_components: int
+
+    #: What a label is called, and what is said of labels without rows.
+    noun: ClassVar[str]
+    emptied: ClassVar[str]
 
     @abstractmethod
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
@@ -96,6 +100,10 @@ class Law(ABC):
         log_likelihood : float
             Weighted log-likelihood of the block.
         """
+
+    @abstractmethod
+    def rows(self, statistics: Any) -> Array:
+        """Expected rows of each label, in units of their weight."""
 
     @abstractmethod
     def m_step(self, statistics: Any, params: Any) -> Any:
@@ -159,6 +167,9 @@ class MixtureLaw(Law):
     alpha: float = 0.0
     unlabelled_weight: float = 1.0
 
+    noun: ClassVar[str] = "component"
+    emptied: ClassVar[str] = "lost all rows and have weight 0"
+
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
         """Drop rows of weight zero, merge copies, encode the rows and cut them into blocks."""
         return prepare_rows(observed, weight, family, self.n_components, self.unlabelled_weight)
@@ -196,6 +207,10 @@ class MixtureLaw(Law):
         joint += precomputed[:, None]
         value = to_responsibilities(joint, block.weight)
         return joint.sum(axis=1), value
+
+    def rows(self, statistics: Array) -> Array:
+        """See `Law`."""
+        return statistics
 
     def m_step(self, statistics: Array, params: MixtureParams) -> MixtureParams:
         """Proportions from the expected counts and the pseudo-rows."""

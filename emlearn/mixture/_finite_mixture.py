@@ -32,7 +32,6 @@ from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
     read_weights,
-    warn_of_empty,
 )
 
 Array = NDArray[Any]
@@ -264,7 +263,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
             )
         self.weights_ = fit.params.law.weights
         self._publish_components(family, fit.params)
-        warn_of_empty(self, self.n_components_)
         return self._report(fit, "Use a stronger prior (alpha of the family).")
 
     def _race(self) -> RacePlan:

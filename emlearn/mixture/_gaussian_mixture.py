@@ -31,7 +31,6 @@ from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
     read_weights,
-    warn_of_empty,
 )
 
 Array = NDArray[Any]
@@ -257,7 +256,6 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             )
             self._publish(family, fit.params, rows.dtype)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
-        warn_of_empty(self, K)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:

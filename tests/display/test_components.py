@@ -188,6 +188,7 @@ def test_marks_of_missing_entries_are_not_drawn():
     assert len(display.points_[0].get_offsets()) == 120
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_one_feature_is_drawn_as_densities():
     X = load_galaxies(as_frame=True).data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)

@@ -484,3 +484,19 @@ def test_starved_components_and_optimism_of_the_others():
     found = model.family.ranking_penalty(Statistics, spec)
     assert found.starved == 1
     assert found.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)))
+
+
+def test_penalty_where_weights_sum_to_one():
+    """The same components are starved; the optimism is in units of the objective."""
+    starts, model, _ = offered(rows(n=20, d=3), K=2)
+    spec = starts[0].column_spec
+
+    class Statistics:
+        weight = np.array([5.0, 15.0]) / 20.0
+
+    light = model.family.ranking_penalty(Statistics, spec._replace(rows_per_weight=20.0))
+    assert light.starved == 1
+    assert light.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)) / 20.0)
+    weighted = model.family.column_spec(rows(n=20, d=3), np.full(20, 1.0 / 20.0))
+    assert weighted.rows_per_weight == pytest.approx(20.0)
+    assert model.family.column_spec(rows(n=20, d=3), np.full(20, 2.0)).rows_per_weight == 1.0

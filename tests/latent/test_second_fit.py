@@ -42,6 +42,7 @@ def other_rows():
     ],
 )
 @BOTH
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, name, change, kind, log_likelihood):
     """Coordinates of the first fit never meet parameters of the second."""
     X = other_rows()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +151,9 @@ class ChainLaw(Law):
     startprob: Probabilities
     transmat: Probabilities
 
+    noun: ClassVar[str] = "state"
+    emptied: ClassVar[str] = "are not visited"
+
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
         """Drop sequences of weight zero, sort by length, encode and cut into blocks."""
         return prepare_sequences(observed, weight, family, self.n_components)
@@ -215,6 +218,10 @@ class ChainLaw(Law):
         statistics = ChainStatistics(found.start, found.transition, joint.sum(axis=1))
         value = found.log_likelihood
         return statistics, float(value.sum() if block.weight is None else block.weight @ value)
+
+    def rows(self, statistics: ChainStatistics) -> Array:
+        """Expected visits."""
+        return statistics.visits
 
     def m_step(self, statistics: ChainStatistics, params: ChainParams) -> ChainParams:
         """Modes given the expected counts. Probabilities without counts do not change."""
