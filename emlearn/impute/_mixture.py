@@ -94,5 +94,5 @@ def mixture_model(
     n_components: int, strength: float, available: AvailableMoments, shape: Shape
 ) -> LabelModel:
     """The mixture with full covariances, and `strength` pseudo-rows for each component."""
-    family = ClusterGaussian("full", alpha=strength, shape=shape)
+    family = ClusterGaussian("full", alpha=strength, reg_covar=0.0, shape=shape)
     return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))
