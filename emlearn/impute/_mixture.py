@@ -37,7 +37,7 @@ class ClusterGaussian(Gaussian):
     def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
         """See `Gaussian`."""
         spec = super().column_spec(X, weight)
-        return spec if self.shape is None else spec._replace(prior=self.shape.prior(self.alpha))
+        return spec if self.shape is None else spec._replace(prior=self.shape.common(self.alpha))
 
 
 @dataclass(frozen=True)

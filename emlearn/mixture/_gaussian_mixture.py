@@ -241,7 +241,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)

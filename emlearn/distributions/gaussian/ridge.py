@@ -18,8 +18,6 @@ RELATIVE_RIDGE = 1e-6
 _N_CELLS, _VALUES_OF_CELL = 64, 4
 # More rows than this are represented by a sample.
 _MAX_ROWS = 1 << 14
-# Gaps do not count unless without them nearly nothing is left of the variance.
-_SMALLEST_FRACTION = 1e-6
 
 
 def relative_ridge(X: NDArray[Any], summary: ColumnSummary, by_column: bool) -> Array:
@@ -45,13 +43,18 @@ def relative_ridge(X: NDArray[Any], summary: ColumnSummary, by_column: bool) -> 
         X = X[np.random.default_rng(0).integers(X.shape[0], size=_MAX_ROWS)]
     variance, scale = summary.variance, summary.scaling.scale
     dense = np.square([_spread_without_gaps(x / unit) for x, unit in zip(X.T, scale, strict=True)])
-    # A smaller ridge would vanish beside the rounding of the rows.
-    smallest = max(_SMALLEST_FRACTION, 2.0**33 * float(np.finfo(X.dtype).eps) ** 2)
-    level = np.clip(dense, smallest * variance, variance)
+    level = np.clip(RELATIVE_RIDGE * dense, _rounding(X) * variance, RELATIVE_RIDGE * variance)
     if not by_column:
         level[:] = level.mean()
-    ridge: Array = RELATIVE_RIDGE * np.where(level > 0.0, level, 1.0)
+    ridge: Array = np.where(level > 0.0, level, RELATIVE_RIDGE)
     return ridge
+
+
+def _rounding(X: NDArray[Any]) -> float:
+    """Twice the variance, relative to that of a column, at which a covariance is singular."""
+    covariance = 8.0 * X.shape[1] * float(np.finfo(np.float64).eps)
+    rows = (64.0 * float(np.finfo(X.dtype).eps)) ** 2
+    return 2.0 * max(covariance, rows)
 
 
 def _spread_without_gaps(column: NDArray[Any]) -> float:
