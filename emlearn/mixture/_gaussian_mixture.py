@@ -57,8 +57,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
         units of the data, as in scikit-learn. "auto" is 1e-6 times the variance of each
-        column, so the fit does not depend on the units. On standardized data it equals
-        scikit-learn's default. (The ridge of a constant column is 1e-6.) 0 is maximum
+        column, so the fit does not depend on the units; gaps between groups of values do not
+        count for this variance. On standardized data without gaps it equals scikit-learn's
+        default. (The ridge of a constant column is 1e-6.) 0 is maximum
         likelihood, which has no maximum if a component can shrink to a point. The objective
         includes a term for the ridge; see Notes.
     {max_iter}
