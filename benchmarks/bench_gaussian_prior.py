@@ -3,8 +3,8 @@
 Each data set is divided at random into halves. A mixture (`FiniteMixtureEM`) or a chain
 (`HiddenMarkovEM`) is fitted to one with each prior, and judged by the mean log-density of the
 other. "far" means that the means lie 1000 times farther apart (held-out rows of a state that the
-fit has not seen then decide everything, so only the likelihood of the fit is shown). Numbers are nats, relative to
-maximum likelihood with the same starts:
+fit has not seen then decide everything, so only the likelihood of the fit is shown). Numbers are
+nats, relative to maximum likelihood with the same starts:
 
     python benchmarks/bench_gaussian_prior.py [--seeds 2]
 """
