@@ -290,3 +290,12 @@ def test_a_small_unlabelled_weight_is_no_light_weight():
         warnings.simplefilter("error", UserWarning)
         mixture.fit(X, y)
         mixture.fit(X, y, sample_weight=np.ones(50))
+
+
+def test_a_strong_prior_is_warned_of_only_if_weights_are_light():
+    X = np.random.default_rng(0).poisson(3.0, (50, 2))
+    for weight, warned in ((0.4, 1), (0.6, 0), (1.0, 0)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            FiniteMixtureEM(family=Poisson(alpha=1.0)).fit(X, sample_weight=np.full(50, weight))
+        assert sum("numbers of copies" in str(w.message) for w in caught) == warned
