@@ -2,10 +2,14 @@
 
     python benchmarks/bench_convergence.py            two minutes
     python benchmarks/bench_convergence.py --quick    fewer problems
+    python benchmarks/bench_convergence.py --large    what tol="auto" leaves on large data
 
 Counts E-steps to within 1e-6 nats a row of the limit of the run itself; rejected
 proposals are counted. A second table says how far from that limit a run is when it stops
 by itself, with tol=1e-7. E-steps are the same on any machine.
+
+With --large, the same for the default tol="auto" on large overlapping data, in the standard
+errors that the rule is about: sqrt(2 gap).
 """
 
 from __future__ import annotations
@@ -86,6 +90,33 @@ def problems(quick):
         yield f"factor analysis, 3 of 12, data {seed}", of_model(FactorAnalysis(3), X)
 
 
+LARGE = [(2, 5, 100_000), (2, 8, 50_000), (5, 8, 50_000), (10, 10, 20_000), (20, 10, 20_000)]
+
+
+def large():
+    print('What tol="auto" leaves on large overlapping data (means of k-means as starts)')
+    print(f"{'':34}{'E-steps':>9}{'limit':>8}{'gap':>12}{'in standard errors':>20}")
+    over = []
+    for seed in range(3):
+        for d, k, n in LARGE:
+            run = of_mixture(overlapping(seed, d, k, n, (1.0, 1.5, 2.0)[seed]), k)
+            objective, e_steps, _ = run("auto", "auto")
+            # The same run, which goes on.
+            further, _, _ = run("auto", 1e-10)
+            gap = max(further.max() - objective[-1], 0.0)
+            p = k * (1 + d + d * (d + 1) // 2) - 1
+            limit = min(1e-3 * p, 0.125) * min(1.0, n * p / 1e7) ** 2
+            over.append(gap / limit)
+            title = f"d={d} K={k} n={n}, data {seed}"
+            print(
+                f"{title:34}{e_steps[-1]:9.0f}{limit:8.3f}{gap:12.4f}{np.sqrt(2 * gap):20.3f}",
+                flush=True,
+            )
+    over = np.array(over)
+    print(f"gap to limit: within {np.mean(over <= 1):.2f}, within twice {np.mean(over <= 2):.2f}")
+    print(f"largest {over.max():.1f}")
+
+
 def geometric_mean(values):
     return float(np.exp(np.mean(np.log(values)))) if len(values) else float("nan")
 
@@ -93,9 +124,13 @@ def geometric_mean(values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer problems")
-    quick = parser.parse_args().quick
+    parser.add_argument("--large", action="store_true", help='what tol="auto" leaves')
+    arguments = parser.parse_args()
+    quick = arguments.quick
     # Without a tolerance runs go on until rounding ends them, which they report.
     warnings.simplefilter("ignore", ConvergenceWarning)
+    if arguments.large:
+        return large()
     names = ["plain EM", *ACCELERATORS]
     print(f"E-steps to within {CLOSE:g} nats a row of the limit of the run")
     print(f"{'':45}" + "".join(f"{name:>14}" for name in names))

@@ -321,7 +321,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         return last._replace(law=self._law(self.n_components_).restrict(last.law))
 
     def _race(self) -> ManyStarts:
-        return ManyStarts(n_candidates=12, n_large=12, first_steps=5, steps=40, heats=())
+        return ManyStarts(n_candidates=12, n_large=12, first_steps=5, steps=80, heats=())
 
     def _candidates(self) -> Initializer:
         return ChainStarts()
