@@ -308,6 +308,17 @@ class Family(ABC):
         """Log prior density, up to a constant; 0 for maximum likelihood."""
         return 0.0
 
+    def pseudo_rows(self, column_spec: Any) -> float:
+        """Number of rows that the prior of a component counts as; 0 for maximum likelihood."""
+        return 0.0
+
+    def unpenalized(self, column_spec: Any) -> Any:
+        """The column spec with which `log_density` is that of the distribution itself.
+
+        Different from `column_spec` if a regularizer adds a term to the densities of the rows.
+        """
+        return column_spec
+
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator
     ) -> Any:

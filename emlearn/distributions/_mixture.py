@@ -196,6 +196,14 @@ class Mixture(Family):
         own = self.alpha * float(log_of(params.weight).sum())
         return own + self.family.log_prior(params.parts, column_spec)
 
+    def pseudo_rows(self, column_spec: Any) -> float:
+        """See `Family`: those of all parts."""
+        return self.n_parts * max(self.alpha, self.family.pseudo_rows(column_spec))
+
+    def unpenalized(self, column_spec: Any) -> Any:
+        """See `Family`."""
+        return self.family.unpenalized(column_spec)
+
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator
     ) -> MixtureParams:

@@ -229,6 +229,11 @@ class Multinomial(Family):
         """See `Family`."""
         return self.alpha * float(log_of(params.probability).sum())
 
+    def pseudo_rows(self, column_spec: MultinomialSpec) -> float:
+        """See `Family`: pseudo-counts of all words, in rows of the average length."""
+        length = float(column_spec.length @ column_spec.chance)
+        return self.alpha * len(column_spec.frequency) / max(length, 1.0)
+
     def n_parameters(self, params: MultinomialParams, column_spec: MultinomialSpec) -> int:
         """See `Family`."""
         n_components, n_features = params.probability.shape

@@ -164,6 +164,16 @@ class Product(Family):
         """See `Family`."""
         return float(sum(self._each("log_prior", params, column_spec)))
 
+    def pseudo_rows(self, column_spec: tuple[Any, ...]) -> float:
+        """See `Family`: the most of any part."""
+        return float(max(self._each("pseudo_rows", column_spec)))
+
+    def unpenalized(self, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
+        """See `Family`."""
+        specs = self._each("unpenalized", column_spec)
+        same = all(new is old for new, old in zip(specs, column_spec, strict=True))
+        return column_spec if same else specs
+
     def start(
         self,
         rows: tuple[Any, ...],

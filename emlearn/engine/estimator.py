@@ -298,7 +298,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         rounding = settings["convergence"].rounding(begin, model.total_weight(data))
         earlier = continued(previous, begin, rounding)
         self._last_lines = (*earlier, *best.history)[-_REMEMBERED:]
-        self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
+        self.log_likelihood_ = float(model.log_likelihood(data, best.params, best.objective))
         return Fit(model, data, best)
 
     def _report(self, fit: Fit, advice: str = "") -> Self:

@@ -114,6 +114,13 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Log prior density, up to a constant; 0 means maximum likelihood."""
         return 0.0
 
+    def log_likelihood(self, data: DataT, params: ParamsT, objective: float) -> float:
+        """Log-likelihood of the data at parameters with this objective; without a prior, equal.
+
+        A model whose E-step includes the term of a regularizer overrides it.
+        """
+        return objective - self.log_prior(params)
+
     def precompute(self, params: ParamsT) -> Any:
         """Functions of the parameters that every block needs; called once per E-step."""
         return params

@@ -34,7 +34,7 @@ from emlearn.latent import (
     Sequences,
 )
 from emlearn.latent.chain_candidates import ChainStarts
-from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.starts import Initializer
 
 Array = NDArray[Any]
@@ -184,6 +184,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
     }
 
+    _priors = "alpha of the family, startprob_alpha and transmat_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = (
         "startprob_",
         "transmat_",
@@ -286,12 +287,14 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
                 data,
                 start=self._last_params(family, data.column_spec),
                 plan=plan,
-                advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
-                "the family), or check y against the zeros of startprob_init and transmat_init.",
+                advice="Use fewer components or more starts (n_init), or check y against the zeros "
+                f"of startprob_init and transmat_init. {STRONGER_PRIOR}",
             )
         self.startprob_, self.transmat_ = fit.params.law
         self._publish_components(family, fit.params)
-        return self._report(fit, "Use a stronger prior (alpha of the family).")
+        row_weight = None if weight is None else weight.repeat(sequences.lengths)
+        self._warn_of_weights(model, fit.params, row_weight)
+        return self._report(fit, STRONGER_PRIOR)
 
     def _law(self, n: int) -> ChainLaw:
         return ChainLaw(

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 
 from emlearn._warnings import warn_user
-from emlearn.data import check_marker, column_label, read_table
+from emlearn.data import check_marker, column_label, outweighed, read_table
 from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
@@ -30,9 +30,6 @@ Floats = NDArray[np.floating]
 
 # Standard deviations whose squares, and products of these, are ordinary numbers.
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
-# A warning is due if the weights are below the first on average, and the prior has more than the
-# second as a fraction of their sum.
-_LIGHT, _HEAVY_PRIOR = 0.5, 0.1
 
 
 class Notice(NamedTuple):
@@ -219,14 +216,8 @@ class ImputerFitting(PublishedModel, EMEstimator):
 
     def _notices_of_weight(self, n_rows: int, total: float) -> list[Notice]:
         """A warning if pseudo-rows, which have weight 1, matter only because weights are small."""
-        if total >= _LIGHT * n_rows or self.alpha_ < _HEAVY_PRIOR * total:
-            return []
-        message = (
-            f"The weights of {n_rows} rows sum to {total:.3g}, and the prior counts as "
-            f"alpha_={self.alpha_:.3g} further rows of weight 1. Weights are numbers of copies: "
-            "multiply them so that they sum to the number of rows, or set alpha=0."
-        )
-        return [Notice("light", UserWarning, message)]
+        message = outweighed(n_rows, total, self.alpha_, "alpha_=", "set alpha=0")
+        return [Notice("light", UserWarning, message)] if message else []
 
     def _notices(self, outcome: Outcome, varying: NDArray[np.intp]) -> list[Notice]:
         notices: list[Notice] = []

@@ -40,7 +40,7 @@ class ClusterGaussian(Gaussian):
     def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
         """See `Gaussian`."""
         spec = super().column_spec(X, weight)
-        return spec if self.shape is None else spec._replace(prior=self.shape.prior(self.alpha))
+        return spec if self.shape is None else spec._replace(prior=self.shape.common(self.alpha))
 
     def unsound(
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
@@ -103,5 +103,5 @@ def mixture_model(
     n_components: int, strength: float, available: AvailableMoments, shape: Shape
 ) -> LabelModel:
     """The mixture with full covariances, and `strength` pseudo-rows for each component."""
-    family = ClusterGaussian("full", alpha=strength, shape=shape)
+    family = ClusterGaussian("full", alpha=strength, reg_covar=0.0, shape=shape)
     return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))

@@ -138,15 +138,29 @@ class Shape(NamedTuple):
         Scatter that is added to keep such a covariance from being singular.
     relations : LinearRelations, default=None
         The relations.
+    variance : ndarray of shape (n_features,), default=None
+        Variances of pseudo-rows that would not obey the relations.
     """
 
     target: Array
     constant: Array | None = None
     relations: LinearRelations | None = None
+    variance: Array | None = None
 
     def prior(self, strength: float) -> CovariancePrior:
         """The prior with `strength` pseudo-rows."""
         return CovariancePrior(strength, self.target, constant=self.constant)
+
+    def common(self, strength: float) -> CovariancePrior:
+        """The prior of several components, which have the same variance across relations.
+
+        It is that of a ridge and of the pseudo-rows. If it depended on the rows of a component,
+        as with pseudo-rows alone, one large component would be rewarded.
+        """
+        if self.variance is None:
+            return self.prior(strength)
+        across: Array = _ACROSS * self.variance
+        return CovariancePrior(strength, self.target + np.diag(across), across)
 
     def scatter(self, strength: float) -> Array:
         """Scatter of `strength` pseudo-rows, as a matrix."""
@@ -167,7 +181,7 @@ class Shape(NamedTuple):
         if relations is None:
             return self
         constant = np.diag(weight * _ACROSS * self.target)
-        return Shape(relations.project(np.diag(self.target)), constant, relations)
+        return Shape(relations.project(np.diag(self.target)), constant, relations, self.target)
 
     def attract(self, mean: Array, covariance: Array, weight: float) -> tuple[Array, Array]:
         """Parameters moved to where the relations hold, up to the variance across them."""

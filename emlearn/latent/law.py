@@ -114,6 +114,10 @@ class Law(ABC):
         """Log prior density up to a constant."""
 
     @abstractmethod
+    def pseudo_rows(self) -> float:
+        """Number of rows that the prior counts as."""
+
+    @abstractmethod
     def n_parameters(self) -> int:
         """Number of free parameters."""
 
@@ -226,6 +230,10 @@ class MixtureLaw(Law):
         if self.alpha == 0.0:
             return 0.0
         return self.alpha * float(np.log(np.maximum(params.weights, _TINY)).sum())
+
+    def pseudo_rows(self) -> float:
+        """See `Law`."""
+        return self.n_components * self.alpha
 
     def n_parameters(self) -> int:
         """Number of components minus one."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
-from emlearn.engine import LatentVariableModel, Penalty, add_statistics
+from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, add_statistics
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
@@ -198,6 +198,19 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """Log prior of the law and of the family."""
         own = self.law.log_prior(params.law)
         return own + self.family.log_prior(params.components, params.column_spec)
+
+    def pseudo_rows(self, params: LabelParams) -> float:
+        """Number of rows that the prior counts as: that of the law, or of all components."""
+        own = self.family.pseudo_rows(params.column_spec)
+        return max(self.law.pseudo_rows(), self.law.n_components * own)
+
+    def log_likelihood(self, data: LabelData, params: LabelParams, objective: float) -> float:
+        """See `LatentVariableModel`: a further E-step if the family is regularized."""
+        spec = self.family.unpenalized(params.column_spec)
+        if spec is params.column_spec:
+            return super().log_likelihood(data, params, objective)
+        with BlockMapper(self, data) as e_step:
+            return e_step(params._replace(column_spec=spec))[1]
 
     def candidates(
         self, data: LabelData, rng: np.random.Generator, n: int

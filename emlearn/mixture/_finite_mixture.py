@@ -26,7 +26,7 @@ from emlearn.latent import (
 )
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.class_candidates import CLASS_STARTS
-from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.starts import Initializer
 from emlearn.mixture._scoring import (
     MixtureScoring,
@@ -176,6 +176,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
+    _priors = "alpha of the family and weights_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
     def __init__(
@@ -258,12 +259,12 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
                 start=self._last_params(family, data.column_spec),
                 plan=plan,
                 dtype=rows.dtype,
-                advice="Use fewer components, more starts (n_init), or a stronger prior (alpha "
-                "of the family).",
+                advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
         self._publish_components(family, fit.params)
-        return self._report(fit, "Use a stronger prior (alpha of the family).")
+        self._warn_of_weights(model, fit.params, weight)
+        return self._report(fit, STRONGER_PRIOR)
 
     def _race(self) -> RacePlan:
         if self._given_family().cluster_shape:

@@ -56,8 +56,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
         units of the data, as in scikit-learn. "auto" is 1e-6 times the variance of each
-        column, so the fit does not depend on the units. On standardized data it equals
-        scikit-learn's default. (The ridge of a constant column is 1e-6.) 0 is maximum
+        column, so the fit does not depend on the units; gaps between groups of values do not
+        count for this variance. On standardized data without gaps it equals scikit-learn's
+        default. (The ridge of a constant column is 1e-6.) 0 is maximum
         likelihood, which has no maximum if a component can shrink to a point. The objective
         includes a term for the ridge; see Notes.
     {max_iter}
@@ -240,7 +241,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)

@@ -156,7 +156,7 @@ class PublishedGaussians(BaseEstimator):
         }
 
     def _emissions(self) -> Emissions:
-        family = Gaussian(self.covariance_type, alpha=0.0)
+        family = Gaussian(self.covariance_type, reg_covar=0.0)
         K, shape = len(read_weights(self)), np.shape(self.means_)
         need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
         if shape != need:

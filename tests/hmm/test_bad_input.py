@@ -139,7 +139,9 @@ def test_known_states_that_contradict_fixed_zeros():
 @pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_states_on_single_points_without_a_prior():
     rows = np.array([[0.0], [0.0], [0.0], [5.0], [6.0], [7.0]])
-    model = HiddenMarkovEM(2, family=Gaussian(alpha=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]])
+    model = HiddenMarkovEM(
+        2, family=Gaussian(reg_covar=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    )
     with pytest.raises(ValueError, match=r"cannot be fitted: .*singular.*stronger prior"):
         model.fit(rows)
     assert HiddenMarkovEM(2, init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]).fit(rows).converged_

@@ -19,7 +19,7 @@ SHAPES = ["full", "tied", "diag", "spherical"]
 
 
 def offered(X, K=3, weight=None, n=14, shape="full", seed=0, certainty=1.0, reg_covar="auto"):
-    family = Gaussian(shape, alpha=0.0, reg_covar=reg_covar)
+    family = Gaussian(shape, reg_covar=reg_covar)
     model = LabelModel(MixtureLaw(K), family, MixedStarts(certainty))
     weight = None if weight is None else np.asarray(weight, float)
     data = model.prepare(Observations(np.asarray(X, float)), weight)
@@ -411,7 +411,7 @@ def test_known_labels_are_put_in():
     X = rows()
     labels = np.full(len(X), -1)
     labels[:20], labels[20:40] = 0, 1
-    model = LabelModel(MixtureLaw(2), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(2), Gaussian("full", reg_covar=0.0), MixedStarts())
     data = model.prepare(Observations(X, labels))
     for start in model.candidates(data, np.random.default_rng(0), 5):
         assert np.isfinite(start.components.mean).all()

@@ -73,7 +73,7 @@ def test_the_kernels_agree(naive, covariance_type, ridge, weighted, monkeypatch)
     """All forms give the same statistics and log-likelihood; they differ only in speed."""
     X, weight, resp, _ = problem(naive, covariance_type, ridge, weighted)
     structure = BY_NAME[covariance_type]
-    family = Gaussian(covariance_type, alpha=0.0, reg_covar=ridge)
+    family = Gaussian(covariance_type, reg_covar=ridge)
     model = LabelModel(MixtureLaw(3), family, GivenStart(resp))
     data = model.prepare(Observations(X), weight if weighted else None)
     params = model.initialize(data, np.random.default_rng(0))

@@ -20,7 +20,7 @@ def test_gaussian_rows_with_missing_entries_are_those_of_the_imputer():
     X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 3)) + [1.0, -5.0, 100.0]
     X[rng.random(X.shape) < 0.2] = np.nan
     X[np.isnan(X).all(axis=1), 0] = 0.0
-    mixture = FiniteMixtureEM(1, family=Gaussian(alpha=0.0), tol=1e-12).fit(X)
+    mixture = FiniteMixtureEM(1, family=Gaussian(reg_covar=0.0), tol=1e-12).fit(X)
     imputer = MissingDataImputerEM(alpha=0, tol=1e-12).fit(X)
     assert mixture.log_likelihood_ == pytest.approx(imputer.log_likelihood_)
     assert_allclose(mixture.component_params_["mean"][0], imputer.mean_, rtol=1e-4)

@@ -237,6 +237,10 @@ class ChainLaw(Law):
         """Log density of the Dirichlet priors."""
         return self.startprob.log_prior(params.startprob) + self.transmat.log_prior(params.transmat)
 
+    def pseudo_rows(self) -> float:
+        """See `Law`: first states or transitions, whichever are more."""
+        return float(max(self.startprob.pseudocounts.sum(), self.transmat.pseudocounts.sum()))
+
     def n_parameters(self) -> int:
         """Number of free probabilities, without the fixed zeros."""
         return self.startprob.n_parameters() + self.transmat.n_parameters()
