@@ -41,10 +41,10 @@ _NO_RELATION = 8.0
 # Fraction of the smallest eigenvalue that pseudo-rows may add without a relevant effect: the
 # regressions of one column on others change by no more than this.
 _NO_MATTER = 0.05
-# Variance across a relation, in variances of the columns. Less would cost digits in entries that
-# the relation does not determine. It is the same for any strength, so the density across a
-# relation does not influence the choice of the strength.
-_ACROSS = 1e-10
+# Variance across a relation, in variances of the columns. With less, rounding would end fits
+# before they converge. It is the same for any strength, so the density across a relation does not
+# influence the choice of the strength.
+_ACROSS = 1e-9
 
 
 class PriorChoice(NamedTuple):
@@ -56,10 +56,13 @@ class PriorChoice(NamedTuple):
         The prior, in the units of the data as prepared.
     start : MeanCovariance or None
         Parameters close to the optimum; None if the model's own start is as good.
+    relations : LinearRelations, default=None
+        The exact relations that the prior obeys.
     """
 
     prior: CovariancePrior
     start: MeanCovariance | None
+    relations: LinearRelations | None = None
 
 
 class PseudoRows(NamedTuple):
@@ -214,14 +217,14 @@ def choose_prior(
     if first is not None:
         first = MeanCovariance(*shape.attract(*first, data.weight))
     if not isinstance(alpha, str):
-        return PriorChoice(shape.prior(float(alpha)), first)
+        return PriorChoice(shape.prior(float(alpha)), first, shape.relations)
     assert first is not None
     if shape.relations is not None:
         first = _quick(data, accelerate)(shape.prior(_ONE_ROW), first)
     elif candidate_strengths(X.shape[1])[-1] < _NO_MATTER * _smallest(first) * pairs:
         return PriorChoice(shape.prior(_ONE_ROW), first)
     strength, start = _best_strength(X, sample_weight, data, shape, first)
-    return PriorChoice(shape.prior(strength), start)
+    return PriorChoice(shape.prior(strength), start, shape.relations)
 
 
 def pseudo_rows_of_clusters(
