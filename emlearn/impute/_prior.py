@@ -28,16 +28,12 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 # Accuracy (nats per row) and iterations that are enough for the fits behind the choice.
-_TOL = 1e-3
+_TOL = 1e-2
 _MAX_ITER = 20
-# Strength of the first fit, and of the one that reveals exact relations.
+# Strength of the fit behind the choice.
 _ONE_ROW = 1.0
-_WEAK = 0.01
 # Strength if maximum likelihood is requested and has no solution.
 _NEXT_TO_NONE = 1e-8
-# If the smallest eigenvalue of the correlations, times the rows per pair, is larger, there is no
-# exact relation.
-_NO_RELATION = 8.0
 # Fraction of the smallest eigenvalue that pseudo-rows may add without a relevant effect: the
 # regressions of one column on others change by no more than this.
 _NO_MATTER = 0.05
@@ -266,13 +262,12 @@ def _look(X: Floats, data: CompressedData, accelerate: str | None, *, every: boo
     independent = surely_independent(X, data.scaling)
     if independent and not every:
         return _Look(None, None)
-    fit, variance = _quick(data, accelerate), data.available.variance
-    first = fit(CovariancePrior(_ONE_ROW, variance), None)
-    pairs = common_rows(data.available.pair_weight)
-    if independent or _smallest(first) * pairs >= _NO_RELATION:
+    fit = _quick(data, accelerate)
+    first = fit(CovariancePrior(_ONE_ROW, data.available.variance), None)
+    if independent:
         return _Look(None, first)
-    weak = fit(CovariancePrior(_WEAK, variance), first)
-    return _Look(find_relations(X, data.scaling, weak.covariance, pairs), first)
+    pairs = common_rows(data.available.pair_weight)
+    return _Look(find_relations(X, data.scaling, first.covariance, pairs), first)
 
 
 def _quick(data: CompressedData, accelerate: str | None) -> Any:
