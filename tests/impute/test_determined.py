@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.impute import MissingDataImputerEM, multiple_imputation
 
 
@@ -105,3 +106,22 @@ def test_constant_and_empty_columns_beside_relations():
     with pytest.warns(UserWarning, match="without any observed"):
         out = MissingDataImputerEM().fit_transform(wide)
     assert (np.abs((out[:, 1:] - X) / X.std(axis=0))[exact] < 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_choice_needs_few_steps(seed, monkeypatch):
+    """Even where there are few rows, so that relations are looked for in vain."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 10))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    precompute, steps = OneGaussian.precompute, []
+
+    def counted(model, params):
+        steps.append(model)
+        return precompute(model, params)
+
+    monkeypatch.setattr(OneGaussian, "precompute", counted)
+    imputer = MissingDataImputerEM().fit(X)
+    chosen = len(steps)
+    imputer._fit_table(X, None, imputer._pseudo_rows)
+    assert chosen <= 2.5 * (len(steps) - chosen)
