@@ -246,7 +246,10 @@ class Gaussian(Family):
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
-        return encode(_as_floats(X), column_spec.scaling, self.structure, Workspace())
+        X, scaling = _as_floats(X), column_spec.scaling
+        if not scaling.is_exact(X.dtype):
+            X = X.astype(np.float64)
+        return encode(X, scaling, self.structure, Workspace())
 
     def take(self, rows: GaussianRows, index: slice | Array) -> GaussianRows:
         """See `Family`."""
@@ -406,6 +409,10 @@ class Gaussian(Family):
         if not self.structure.scales_by_column:
             spread = np.full_like(spread, spread.max())
         spread = np.where(spread > 0.0, spread, 1.0)
+        # A center that float32 can represent serves rows of either precision.
+        with np.errstate(over="ignore"):
+            rounded = center.astype(np.float32).astype(np.float64)
+        center = np.where(np.abs(rounded - center) <= spread, rounded, center)
         scaling = ColumnScaling(center, np.exp2(np.round(np.log2(spread))))
         one = np.ones_like(spread)
         return GaussianSpec(scaling, one, one, CovariancePrior(), 0.0)

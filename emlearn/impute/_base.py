@@ -21,6 +21,7 @@ from emlearn.distributions.gaussian.scaling import (
 from emlearn.engine import EMEstimator, EMResult, History, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
+from emlearn.impute._determined import DeterminedEntries
 from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
 from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
@@ -103,6 +104,10 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 outcome = fit_model(X, weight, scaling, settings, run, start)
         self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
+        if pseudo_rows is None:
+            relations = None if outcome is None else outcome.relations
+            place = np.searchsorted(self._kept, varying)
+            self._determined = relations and DeterminedEntries(relations, scaling, place)
         self._publish_indicator(table)
         fitted = None if outcome is None else outcome.fitted
         self._publish_parameters(columns.scaling.center, varying, fitted)

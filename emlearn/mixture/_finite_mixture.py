@@ -258,7 +258,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
                 data,
                 start=self._last_params(family, data.column_spec),
                 plan=plan,
-                dtype=rows.dtype,
                 advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
@@ -281,7 +280,12 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         accept_sparse = self._given_family().accepts_sparse
         rows: Array = read_table(
-            self, X, reset=reset, accept_sparse=accept_sparse, min_rows=2 if reset else 1
+            self,
+            X,
+            reset=reset,
+            dtype=(np.float64,),
+            accept_sparse=accept_sparse,
+            min_rows=2 if reset else 1,
         )
         return rows
 

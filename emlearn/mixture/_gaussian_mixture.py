@@ -219,8 +219,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows to fit. NaN means a missing entry. float32 stays float32; other types become
-            float64.
+            Rows to fit. NaN means a missing entry. float32 stays float32, and most of the
+            arithmetic with it; other types become float64. Parameters are always float64.
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -255,7 +255,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
                 dtype=rows.dtype,
                 advice=self._advice(),
             )
-            self._publish(family, fit.params, rows.dtype)
+            self._publish(family, fit.params)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
 
@@ -340,24 +340,6 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             "Increase reg_covar, use fewer components, more starts (n_init) or a simpler "
             "covariance_type, or scale the input data."
         )
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.intp]]:
-        """Draw rows from the fitted mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Rows, ordered by component.
-        y : ndarray of shape (n_samples,)
-            The component of each row.
-        """
-        X, labels = super().sample(n_samples)
-        return X.astype(self.means_.dtype, copy=False), labels
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -279,7 +279,7 @@ def test_families_without_ellipses_are_named():
     mixture = FiniteMixtureEM(2, family="poisson", random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"Poisson\(alpha=0.01\) of this FiniteMixtureEM"):
         MixtureDisplay.from_estimator(mixture, X)
-    X = np.random.default_rng(0).normal(size=(60, 2))
+    X = np.random.default_rng(0).normal(size=(600, 2))
     model = HiddenMarkovEM(2, family=Mixture(Gaussian(), 2), random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"Mixture\(.*of this HiddenMarkovEM"):
         MixtureDisplay.from_estimator(model, X)
