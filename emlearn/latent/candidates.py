@@ -37,6 +37,8 @@ _MICRO = 4
 _WARD_ROWS = 500
 _WARD_MICRO = 10
 _LLOYD_STEPS = 15
+# Number of first starts, of several methods and metrics, that have to agree.
+_AGREEING = 3
 # Smallest eigenvalue for whitening, relative to the largest, and smallest fraction of the variance
 # of a column that lies within clusters.
 _FLOOR = 1e-4
@@ -256,11 +258,17 @@ class MixedStarts:
     def candidates(
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
-        """See `LatentVariableModel.candidates`; no two have the same labels."""
+        """See `LatentVariableModel.candidates`; no two have the same labels.
+
+        If the first ones agree in every label, the clusters are clear: there is one start, unless
+        more than the usual number is asked for.
+        """
         n = n if model.n_components > 1 else 1
         table = self.table(model, data, rng)
         met: set[bytes] = set()
         for i in range(self.patience * n):
+            if i == _AGREEING and len(met) == 1 and n <= len(self.first):
+                return
             labels = self._labels(i, model, data, table, rng)
             if labels.tobytes() in met:
                 continue

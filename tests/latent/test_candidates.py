@@ -136,6 +136,22 @@ def test_clusters_far_apart_have_one_start():
     assert_allclose(np.sort(published(starts, model)[0][1].ravel()), [0, 100, 500], atol=0.5)
 
 
+@pytest.mark.parametrize(("n", "n_tried"), [(10, 3), (11, 11)])
+def test_if_the_first_three_agree_no_more_is_tried(monkeypatch, n, n_tried):
+    """Unless more effort is asked for."""
+    tried = []
+    labels = MixedStarts._labels
+
+    def spy(self, i, *args):
+        tried.append(i)
+        return labels(self, i, *args)
+
+    monkeypatch.setattr(MixedStarts, "_labels", spy)
+    X = np.random.default_rng(0).normal(size=(120, 2)) + np.repeat([0.0, 90.0, 500.0], 40)[:, None]
+    offered(X, n=n)
+    assert tried == list(range(n_tried))
+
+
 def test_kinds_and_metrics():
     asked = []
 
