@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions._domain import ColumnError
 from emlearn.distributions.gaussian.forms import GaussianStatistics
-from emlearn.distributions.gaussian.prior import CovariancePrior, in_layout
+from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
-from emlearn.distributions.gaussian.ridge import relative_ridge
 from emlearn.distributions.gaussian.rows import (
     GaussianRows,
     cut,
@@ -22,62 +20,21 @@ from emlearn.distributions.gaussian.rows import (
     order_of_rows,
     slices_of_rows,
 )
-from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_columns
 from emlearn.distributions.gaussian.soundness import held_up
+from emlearn.distributions.gaussian.spec import (
+    GaussianParams,
+    GaussianSpec,
+    as_floats,
+    spec_of_columns,
+    spec_of_published,
+)
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
 from emlearn.distributions.gaussian.structures import (
     STRUCTURES,
-    CovarianceFactor,
     CovarianceStructure,
 )
 from emlearn.engine import DegenerateModelError, Penalty
 from emlearn.engine.workspace import Workspace
-
-
-class GaussianSpec(NamedTuple):
-    """What is learned from the columns.
-
-    Attributes
-    ----------
-    scaling : ColumnScaling
-        Coordinates of the arithmetic.
-    variance : ndarray of shape (n_features,)
-        Variances of the scaled columns; 1 for a constant column.
-    deviation : ndarray of shape (n_features,)
-        Standard deviations, or one for all where the columns have a common scale: the units
-        in which accelerators measure, so that those of the data do not matter.
-    prior : CovariancePrior
-        Prior of each covariance, in scaled coordinates.
-    floor : float
-        Smallest standard deviation, in scaled coordinates, that is not rounding.
-    rows_per_weight : float, default=1.0
-        Rows for a weight of one: more than 1 if weights sum to less than the number of rows.
-    """
-
-    scaling: ColumnScaling
-    variance: Array
-    deviation: Array
-    prior: CovariancePrior
-    floor: float
-    rows_per_weight: float = 1.0
-
-
-class GaussianParams(NamedTuple):
-    """Parameters in scaled coordinates.
-
-    Attributes
-    ----------
-    mean : ndarray of shape (n_components, n_features)
-        Means.
-    covariance : ndarray
-        Covariances in the layout of the structure.
-    factor : CovarianceFactor
-        Their factorization.
-    """
-
-    mean: Array
-    covariance: Array
-    factor: CovarianceFactor
 
 
 @dataclass(frozen=True)
@@ -205,48 +162,11 @@ class Gaussian(Family):
         ValueError
             If a column has no observed value, or a variance that cannot be represented.
         """
-        X = _as_floats(X)
-        by_column = self.structure.scales_by_column
-        summary = summarize_columns(X, weight, by_column=by_column)
-        total, _, variance, scaling = summary
-        empty = np.flatnonzero(total == 0.0)
-        if empty.size:
-            raise ColumnError(
-                empty[:1], "has no observed value, so the model cannot include it. Leave it out."
-            )
-        # Variances and their inverses are published in the precision of the data.
-        within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
-        if not within.all():
-            raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], X.dtype)
-        known = np.where(variance > 0.0, variance, 1.0)
-        deviation = np.sqrt(known)
-        if not by_column:
-            deviation = np.full_like(deviation, np.sqrt(known.mean()))
-        prior = CovariancePrior(self.alpha, known, self._ridge(X, summary))
-        floor = 64.0 * float(np.finfo(X.dtype).eps)
-        # Weights are numbers of copies, but if they sum to 1, say, the rows are no fewer.
-        rows = 1.0 if weight is None else max(1.0, np.count_nonzero(weight) / float(weight.sum()))
-        return GaussianSpec(scaling, known, deviation, prior, floor, rows)
-
-    def _ridge(self, X: Array, summary: ColumnSummary) -> Array | None:
-        """The ridge in scaled coordinates; None for 0."""
-        if self.reg_covar == 0.0:
-            return None
-        if self.reg_covar == "auto":
-            return relative_ridge(X, summary, self.structure.scales_by_column)
-        scale = summary.scaling.scale
-        with np.errstate(over="ignore"):
-            ridge: Array = float(self.reg_covar) / scale / scale
-        if not np.isfinite(ridge).all():
-            raise ValueError(
-                f"reg_covar={self.reg_covar} is too large for float64, relative to the "
-                "variances of the columns. Use a smaller value, or 'auto'."
-            )
-        return ridge
+        return spec_of_columns(as_floats(X), weight, self.structure, self.alpha, self.reg_covar)
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
-        X, scaling = _as_floats(X), column_spec.scaling
+        X, scaling = as_floats(X), column_spec.scaling
         if not scaling.is_exact(X.dtype):
             X = X.astype(np.float64)
         return encode(X, scaling, self.structure, Workspace())
@@ -257,7 +177,7 @@ class Gaussian(Family):
 
     def order(self, X: Array) -> NDArray[np.intp] | None:
         """See `Family`: complete rows first, then by what is missing."""
-        return order_of_rows(_as_floats(X))
+        return order_of_rows(as_floats(X))
 
     def slices(self, X: Array, n_components: int) -> list[slice]:
         """See `Family`."""
@@ -393,29 +313,7 @@ class Gaussian(Family):
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:
         """Coordinates in which the published parameters have moderate size, without a ridge."""
-        mean, covariance, precision_cholesky = read_published(public, self.structure)
-        if precision_cholesky is not None:
-            # Squares of precisions may be beyond the range of float64 before they are scaled.
-            width = self.structure.conditional_deviation(precision_cholesky, mean.shape)
-        else:
-            assert covariance is not None
-            matrices = [
-                np.diagonal(self.structure.matrix(covariance, k, mean.shape[1]))
-                for k in range(len(mean))
-            ]
-            width = np.sqrt(np.maximum(np.stack(matrices), 0.0))
-        center = (mean / len(mean)).sum(axis=0)  # a sum of means may be beyond float64
-        spread = np.maximum(np.abs(mean - center), width).max(axis=0)
-        if not self.structure.scales_by_column:
-            spread = np.full_like(spread, spread.max())
-        spread = np.where(spread > 0.0, spread, 1.0)
-        # A center that float32 can represent serves rows of either precision.
-        with np.errstate(over="ignore"):
-            rounded = center.astype(np.float32).astype(np.float64)
-        center = np.where(np.abs(rounded - center) <= spread, rounded, center)
-        scaling = ColumnScaling(center, np.exp2(np.round(np.log2(spread))))
-        one = np.ones_like(spread)
-        return GaussianSpec(scaling, one, one, CovariancePrior(), 0.0)
+        return spec_of_published(public, self.structure)
 
     def sample(
         self,
@@ -458,20 +356,3 @@ class Gaussian(Family):
             self.structure.rescale(covariance, column_spec.deviation),
             column_spec,
         )
-
-
-def beyond_range(columns: Array, deviation: Array, dtype: Any) -> ColumnError:
-    """The error for columns whose variances cannot be represented."""
-    values = ", ".join(f"{value:.0e}" for value in deviation)
-    return ColumnError(
-        columns,
-        f"must be in other units: standard deviations of about {values} make variances, or their "
-        f"inverses, that are beyond the range of {np.dtype(dtype)}. Use StandardScaler, for "
-        "example, or pass X as float64.",
-    )
-
-
-def _as_floats(X: Any) -> Array:
-    """The array in float32 if it has this dtype, and in float64 otherwise."""
-    array = np.asarray(X)
-    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)

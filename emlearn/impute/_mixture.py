@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Gaussian
-from emlearn.distributions._gaussian import GaussianParams, GaussianSpec
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.incomplete import ConditionalGaussians, find_patterns
 from emlearn.distributions.gaussian.incomplete.available import AvailableMoments, start_covariance
+from emlearn.distributions.gaussian.spec import GaussianParams, GaussianSpec
 from emlearn.engine import DegenerateModelError
 from emlearn.impute._prior import Shape
 from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureLaw, MixtureParams

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
-from emlearn.distributions._gaussian import beyond_range
+from emlearn.distributions.gaussian.spec import beyond_range
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
 from emlearn.latent import Emissions, LabelParams
 from emlearn.mixture._matrices import Matrices, complete_matrices, frozen

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM, MissingDataImputerEM
 from emlearn.distributions import Gaussian, Mixture
-from emlearn.distributions._gaussian import GaussianParams
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.soundness import held_up
+from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.distributions.gaussian.structures import STRUCTURES
 
 IRIS = load_iris().data
