@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+from _measure import geometric_mean, in_child, peak_beyond, seconds, steps
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
@@ -80,22 +79,6 @@ def start_at(structure, centers):
         "tol": 0.0,
         "reg_covar": 1e-6,
     }
-
-
-def seconds(function):
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def step_of(fit, more):
-    """Seconds of a step: `fit` takes a number of iterations and returns how many it made."""
-    times, iterations = [], []
-    for n_iter in (1, 1 + more):
-        begin = time.perf_counter()
-        iterations.append(fit(n_iter))
-        times.append(time.perf_counter() - begin)
-    return (times[1] - times[0]) / (iterations[1] - iterations[0])
 
 
 def emlearn_fit(X, structure, centers):
@@ -169,11 +152,7 @@ def bench_steps(shapes, structure, dtype, separated=False):
         fits["sklearn"] = sklearn_fit(X, structure, centers)
         if daal4py is not None and structure == "full":
             fits["onedal"] = onedal_fit(X, centers)
-        times = {name: [] for name in fits}
-        for _ in range(TURNS):
-            for name, fit in fits.items():
-                times[name].append(step_of(fit, more[name]))
-        median = {name: float(np.median(values)) for name, values in times.items()}
+        median = steps({name: (fit, 1, 1 + more[name]) for name, fit in fits.items()}, TURNS)
         ours = median["emlearn"]
         ratios.append(median["sklearn"] / ours)
         line = f"{shape!s:>20} {1e3 * ours:10.3f} {1e3 * median['sklearn']:10.3f}"
@@ -188,10 +167,6 @@ def bench_steps(shapes, structure, dtype, separated=False):
     if against_onedal:
         summary += f" {'':10} {geometric_mean(against_onedal):7.2f}"
     print(summary)
-
-
-def geometric_mean(ratios):
-    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def bench_fits(shapes):
@@ -229,25 +204,27 @@ def bench_fits(shapes):
     print(f" {'':12} {'':12} {'':12} {geometric_mean(exact_ratios):7.2f}")
 
 
+def rows_in_parts(n_rows, n_features=10):
+    """Rows made with hardly more memory than they take."""
+    rng = np.random.default_rng(0)
+    X = np.empty((n_rows, n_features))
+    for part in np.array_split(X, 100):
+        part[:] = rng.standard_normal(part.shape)
+        part += rng.integers(10, size=(len(part), 1))
+    return X
+
+
+def fit_a_few(X, estimator=GaussianMixtureEM):
+    """Log-likelihood a row after three iterations."""
+    warnings.simplefilter("ignore")
+    return estimator(10, max_iter=3, random_state=0).fit(X).lower_bound_
+
+
 def bench_memory(n_rows):
     """Peak memory of a fit beyond the data, in a process of its own."""
-    code = (
-        "import numpy as np, resource\n"
-        "from emlearn import GaussianMixtureEM\n"
-        "import warnings; warnings.simplefilter('ignore')\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "rng = np.random.default_rng(0)\n"
-        f"X = np.empty(({n_rows}, 10))\n"
-        "for part in np.array_split(X, 100):\n"
-        "    part[:] = rng.standard_normal(part.shape)\n"
-        "    part += rng.integers(10, size=(len(part), 1))\n"
-        "before = peak()\n"
-        "GaussianMixtureEM(10, max_iter=3, random_state=0).fit(X)\n"
-        "print(f'data {X.nbytes / 2**20:.0f} MiB, peak before the fit {before:.0f} MiB, '\n"
-        "      f'beyond it {peak() - before:.0f} MiB')\n"
-    )
+    beyond, _ = in_child(peak_beyond, partial(rows_in_parts, n_rows), fit_a_few)
     print(f"Peak memory, n = {n_rows}, d = 10, K = 10:")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    print(f"data {n_rows * 80 / 2**20:.0f} MiB, peak of the fit beyond it {beyond:.0f} MiB")
 
 
 def main():
