@@ -93,19 +93,30 @@ def sklearn_fit(X, structure, centers):
     return lambda n: GaussianMixture(len(centers), max_iter=n, **settings).fit(X).n_iter_
 
 
-def onedal_fit(X, centers):
+def onedal_run(X, centers, n_iter):
     n_components, n_features = centers.shape
     weights = np.full((1, n_components), 1.0 / n_components)
     covariances = [np.eye(n_features)] * n_components
     kind = "float" if X.dtype == np.float32 else "double"
+    algorithm = daal4py.em_gmm(
+        nComponents=n_components, maxIterations=n_iter, accuracyThreshold=0.0, fptype=kind
+    )
+    return algorithm.compute(X, weights, 0.9 * centers, covariances)
 
-    def fit(n):
-        algorithm = daal4py.em_gmm(
-            nComponents=n_components, maxIterations=n, accuracyThreshold=0.0, fptype=kind
-        )
-        return int(algorithm.compute(X, weights, 0.9 * centers, covariances).nIterations[0, 0])
 
-    return fit
+def onedal_fit(X, centers):
+    return lambda n: int(onedal_run(X, centers, n).nIterations[0, 0])
+
+
+def reached(X, structure, centers, n_iter):
+    """Log-likelihood a row after a number of steps, of all that are installed."""
+    start = start_at(structure, centers) | {"max_iter": n_iter}
+    plain = GaussianMixtureEM(len(centers), accelerate=None, **start)
+    theirs = GaussianMixture(len(centers), init_params="random_from_data", **start)
+    found = {"emlearn": plain.fit(X).score(X), "sklearn": theirs.fit(X).score(X)}
+    if daal4py is not None and structure == "full":
+        found["onedal"] = onedal_run(X, centers, n_iter + 1).goalFunction[0, 0] / len(X)
+    return {name: float(level) for name, level in found.items()}
 
 
 def rates(dtype):
@@ -137,22 +148,26 @@ def limit_of(shape, structure, rate):
     return products / rate[0] + n_rows * n_components / rate[1]
 
 
+def rivals(X, structure, centers):
+    """What `steps` takes, of all that are installed; a peer that is slow makes fewer steps."""
+    d, k = X.shape[1], len(centers)
+    work = len(X) * k * (10 + d ** (2 if structure == "full" else 1))
+    many, few = int(np.clip(1e9 / work, 6, 400)), int(np.clip(1e8 / work, 3, 50))
+    found = {
+        "emlearn": (emlearn_fit(X, structure, centers), 1, 1 + many),
+        "sklearn": (sklearn_fit(X, structure, centers), 1, 1 + few),
+    }
+    if daal4py is not None and structure == "full":
+        found["onedal"] = (onedal_fit(X, centers), 1, 1 + many)
+    return found
+
+
 def bench_steps(shapes, structure, dtype, separated=False):
     rate = rates(dtype)
     ratios, against_onedal = [], []
     for shape in shapes:
         X, centers = draw(*shape, separated=separated, dtype=dtype)
-        work = shape[0] * shape[2] * (10 + shape[1] ** (2 if structure == "full" else 1))
-        more = {
-            "emlearn": int(np.clip(1e9 / work, 6, 400)),
-            "onedal": int(np.clip(1e9 / work, 6, 400)),
-        }
-        more["sklearn"] = int(np.clip(1e8 / work, 3, 50))
-        fits = {"emlearn": emlearn_fit(X, structure, centers)}
-        fits["sklearn"] = sklearn_fit(X, structure, centers)
-        if daal4py is not None and structure == "full":
-            fits["onedal"] = onedal_fit(X, centers)
-        median = steps({name: (fit, 1, 1 + more[name]) for name, fit in fits.items()}, TURNS)
+        median = steps(rivals(X, structure, centers), TURNS)
         ours = median["emlearn"]
         ratios.append(median["sklearn"] / ours)
         line = f"{shape!s:>20} {1e3 * ours:10.3f} {1e3 * median['sklearn']:10.3f}"
