@@ -81,7 +81,7 @@ def header(subject: Subject, found: dict[str, str | None], quick: bool) -> Recor
         "kernels": "none" if compiled is None else compiled.__name__.rpartition("_")[2],
         "peers": {name: known for name, known in found.items() if known is not None},
         "skipped": [name for name, known in found.items() if known is None],
-        "R": _rscript.versions().get("R"),
+        "R": _rscript.versions().get("R") if {*found} & {*_rscript.PACKAGES} else None,
         "threads": {
             "emlearn": available_threads(),
             **{info["internal_api"]: info["num_threads"] for info in threadpool_info()},

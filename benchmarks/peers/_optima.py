@@ -17,8 +17,9 @@ from peers._tables import Cells, failures, names, prose, table, versus, worst
 MARGIN = 0.5  # nats
 EXPLANATION = prose(
     "The gap of a fit is how many nats its log-likelihood is below the best sound fit that any",
-    "method found (0 if above), averaged over seeds. A fit is unsound if a component has too few",
-    "rows, or a covariance that is nearly singular. Times are of the processor, in one thread,",
+    "method found, averaged over seeds. A fit is unsound if a component has too few rows, or a",
+    "covariance that is nearly singular; its likelihood may be above that of the best sound fit,",
+    "and its gap is 0 then. Times are of the processor, in one thread,",
     f"geometric means. Better and worse mean by more than {MARGIN} nats.",
 )
 
@@ -52,7 +53,7 @@ def outcomes(records: list[Record]) -> dict[tuple[str, str], Outcome]:
     }
 
 
-def report(records: list[Record], pairs: list[tuple[str, str]]) -> str:
+def report(records: list[Record], pairs: list[tuple[str, str]], note: str) -> str:
     found = outcomes(records)
     losses: Cells = {key: float(np.mean(outcome.gaps)) for key, outcome in found.items()}
     times: Cells = {key: outcome.seconds for key, outcome in found.items()}
@@ -78,6 +79,7 @@ def report(records: list[Record], pairs: list[tuple[str, str]]) -> str:
     return "\n\n".join(
         part
         for part in (
+            note,
             EXPLANATION,
             table([*header, "ms"], rows),
             versus(losses, times, pairs, MARGIN),

@@ -18,11 +18,18 @@ from threadpoolctl import threadpool_limits
 
 from peers import _optima
 from peers._registry import Record, Settings, Subject, python_peer, r_peer
+from peers._tables import prose
 
 SCRIPT = Path(__file__).with_name("mclust.R")
 STORAGES = {"full": "full", "diag": "diagonal"}
 MODELS = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 ONE_COLUMN = {"full": "V", "tied": "E", "diag": "V", "spherical": "V"}
+NOTE = prose(
+    "Small and middle data sets, real and simulated, of benchmarks/_default_sets.py; the same K",
+    "and covariance types for all. scikit-learn and emlearn have one or ten starts. oneDAL (full",
+    "and diagonal covariances only) continues the best of 20 short runs for up to 100 iterations.",
+    "mclust has one start, from hierarchical clustering.",
+)
 #: From matrices to what each covariance type publishes.
 FORMS = {
     "full": lambda matrices: matrices,
@@ -145,7 +152,7 @@ SUBJECT = Subject(
     "Gaussian mixtures",
     (python_peer("oneDAL", "scikit-learn-intelex"), r_peer("mclust")),
     measure,
-    partial(_optima.report, pairs=PAIRS),
+    partial(_optima.report, pairs=PAIRS, note=NOTE),
     _optima.draw,
     "Left: the fraction of fits that end within so many nats of the best; right: the mean gap "
     "beside the time of a fit.",

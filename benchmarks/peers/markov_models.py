@@ -20,6 +20,7 @@ from emlearn import HiddenMarkovEM
 from emlearn.datasets import load_old_faithful
 from peers import _optima
 from peers._registry import Record, Settings, Subject, python_peer
+from peers._tables import prose
 
 
 class Problem(NamedTuple):
@@ -107,6 +108,13 @@ PAIRS = [
 ]
 
 
+NOTE = prose(
+    "Gaussian states have full covariances. By default hmmlearn makes up to ten iterations from",
+    "one start, and has a weak prior of the covariances. It has no number of starts, so the best",
+    "of ten fits with up to 100 iterations is shown, too.",
+)
+
+
 def is_sound(problem, model, X):
     """Whether all states have enough rows, and no covariance matrix is nearly singular."""
     counts = model.predict_proba(X, lengths=problem.lengths(X)).sum(axis=0)
@@ -158,7 +166,7 @@ SUBJECT = Subject(
     "Hidden Markov models",
     (python_peer("hmmlearn", "hmmlearn"),),
     measure,
-    partial(_optima.report, pairs=PAIRS),
+    partial(_optima.report, pairs=PAIRS, note=NOTE),
     _optima.draw,
     "Left: the fraction of fits that end within so many nats of the best; right: the mean gap "
     "beside the time of a fit.",
