@@ -73,7 +73,7 @@ def provenance(head: dict[str, Any]) -> str:
 
 
 def section(subject: Subject, result: dict[str, Any]) -> str:
-    picture = f"![{subject.caption}](images/{image(subject).name})"
+    picture = f"![{subject.title}](images/{image(subject).name})"
     parts = [
         f"## {subject.title}",
         provenance(result["header"]),

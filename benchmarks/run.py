@@ -84,7 +84,9 @@ def header(subject: Subject, found: dict[str, str | None], quick: bool) -> Recor
         "R": _rscript.versions().get("R") if {*found} & {*_rscript.PACKAGES} else None,
         "threads": {
             "emlearn": available_threads(),
-            **{info["internal_api"]: info["num_threads"] for info in threadpool_info()},
+            **dict(
+                sorted((info["internal_api"], info["num_threads"]) for info in threadpool_info())
+            ),
         },
     }
 

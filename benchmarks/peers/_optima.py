@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from _measure import geometric_mean
 
+from peers._plots import log_axes
 from peers._registry import Record, without_failed
 from peers._tables import Cells, failures, names, prose, table, versus, worst
 
@@ -113,16 +114,16 @@ def draw(records: list[Record], plt: Any) -> Any:
         right.plot(spent, mean, marker, ms=10, ls="", **style)
     top = max(max(outcome.gaps) for outcome in found.values())
     left.set(
-        xscale="log", xlim=(floor, max(2 * top, 1.0)), ylim=(0, 1.02),
+        xlim=(floor, max(2 * top, 1.0)), ylim=(0, 1.02),
         xlabel="nats below the best optimum known", ylabel="fraction of fits",
     )  # fmt: skip
-    right.set(
-        xscale="log", yscale="log", xlabel="milliseconds of a fit (geometric mean)",
-        ylabel="mean gap in nats",
-    )  # fmt: skip
+    log_axes(left, "x")
+    right.set(xlabel="milliseconds of a fit (geometric mean)", ylabel="mean gap in nats")
+    right.set(xscale="log", yscale="log")
     right.margins(0.15)
+    log_axes(right)
     for ax in (left, right):
         ax.grid(alpha=0.3, which="major")
-    left.legend(frameon=False, loc="lower right")
-    right.legend(frameon=False)
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure

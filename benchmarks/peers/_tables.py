@@ -24,7 +24,9 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def prose(*sentences: str) -> str:
-    return textwrap.fill(" ".join(sentences), 118, break_on_hyphens=False)
+    """A paragraph in lines that do not break code."""
+    text = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), " ".join(sentences))
+    return textwrap.fill(text, 118, break_on_hyphens=False).replace("\0", " ")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

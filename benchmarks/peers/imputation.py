@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from emlearn.datasets import load_cholesterol, load_old_faithful
 from peers._imputers import DRAWS, N_DRAWS, PACKAGES, POINT, timed
+from peers._plots import log_axes
 from peers._registry import Record, Settings, Subject, r_peer, without_failed
 from peers._tables import Cells, failures, names, number, prose, table, versus, worst
 
@@ -233,8 +234,9 @@ def draw(records: list[Record], plt: Any) -> Any:
             )  # fmt: skip
         ax.axhline(1.0, color="0.3", lw=1)
         ax.axvline(1.0, color="0.3", lw=1)
+        log_axes(ax)
         ax.set(
-            xscale="log", yscale="log", xlabel="time relative to emlearn",
+            xlabel="time relative to emlearn",
             ylabel=f"{label} relative to emlearn", title=f"{label}: above 1, emlearn is better",
         )  # fmt: skip
         ax.legend(frameon=False)
