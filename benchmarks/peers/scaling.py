@@ -18,6 +18,7 @@ from sklearn.impute import IterativeImputer, KNNImputer
 from threadpoolctl import threadpool_limits
 
 from emlearn.impute import MissingDataImputerEM
+from peers._plots import log_axes
 from peers._registry import Record, Settings, Subject, python_peer
 from peers._tables import names, number, prose, table
 
@@ -236,11 +237,9 @@ def draw(records: list[Record], plt: Any) -> Any:
                 [r["value"] for r in mine], [1e3 * r["seconds"] for r in mine], "o-",
                 color=f"C{METHODS.index(method)}", label=f"{method}, slope {slope(mine):.2f}",
             )  # fmt: skip
-        ax.set(
-            xscale="log", yscale="log", xlabel=axis, ylabel="milliseconds",
-            title=title(problem, axis, own),
-        )  # fmt: skip
-        ax.title.set_fontsize(10)
+        ax.set(xscale="log", yscale="log", xlabel=axis, ylabel="milliseconds")
+        ax.set_title(title(problem, axis, own).replace(": ", "\n"), fontsize=10)
+        log_axes(ax, "y")
         values = names(own, "value")
         ax.set_xticks(values, [f"{value:g}" for value in values], minor=False)
         ax.minorticks_off()
