@@ -31,6 +31,11 @@ def read_weight(
         Whether the sum may be any normal float64 number. Otherwise it must be between 1e-100 and
         1e100, so that squares and products with the data are finite.
 
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,) or None
+        The weights.
+
     Raises
     ------
     ValueError

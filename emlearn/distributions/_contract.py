@@ -87,6 +87,11 @@ class Family(ABC):
         n_features : int
             Number of columns.
 
+        Returns
+        -------
+        family : Family
+            The family for these columns.
+
         Raises
         ------
         ValueError
@@ -160,6 +165,11 @@ class Family(ABC):
             From `slices`, or any others.
         n_components : int
             Number of components.
+
+        Returns
+        -------
+        blocks : list of object
+            The encoded rows of each slice.
         """
         return [self.take(rows, part) for part in slices]
 
@@ -351,6 +361,11 @@ class Family(ABC):
             Parameters by name in the units of the data.
         fitted : object, default=None
             Column spec of the fit that the parameters come from, if there is one.
+
+        Returns
+        -------
+        column_spec : object
+            The column spec.
         """
         return fitted
 

@@ -29,7 +29,7 @@ class CovarianceFactor(NamedTuple):
         Upper triangular P with inv(Sigma) = P P', in the layout of scikit-learn's
         `precisions_cholesky_`.
     log_det : ndarray of shape (n_components,)
-        log |Sigma_k|.
+        Logarithms of the determinants of the covariances.
     precision_diagonal : ndarray of shape (n_components, n_features)
         Diagonals of inv(Sigma_k).
     """
@@ -75,6 +75,7 @@ class CovarianceStructure(ABC):
         Returns
         -------
         optimism : ndarray of shape (n_components,)
+            Nats of each component.
 
         References
         ----------

@@ -1,0 +1,105 @@
+"""Configuration of the site: `sphinx-build -W --keep-going -b html docs build/html`."""
+
+import os
+import warnings
+
+import matplotlib
+
+import emlearn
+from emlearn._site import SITE
+
+matplotlib.use("Agg")
+warnings.filterwarnings("error", module="emlearn")
+
+project = "emlearn"
+author = "emlearn developers"
+project_copyright = author
+version = release = emlearn.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["examples", "gallery", "auto_gallery/*.ipynb", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+# A name in single backticks is a link where it is the name of something, and code elsewhere.
+default_role = "py:obj"
+add_module_names = False
+modindex_common_prefix = ["emlearn."]
+nitpicky = False
+
+# The pages are read on other sites too, so they keep to what most of these understand.
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autosummary_generate = True
+numpydoc_class_members_toctree = False
+numpydoc_show_class_members = False
+numpydoc_use_plots = False
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": "plot_",
+    "abort_on_example_error": True,
+    "backreferences_dir": "reference/backreferences",
+    "doc_module": ("emlearn",),
+    "download_all_examples": False,
+    "exclude_implicit_doc": set(),
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "min_reported_time": 5,
+    "plot_gallery": os.environ.get("EMLEARN_PLOT_GALLERY", "True") == "True",
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "within_subsection_order": "FileNameSortKey",
+    "write_computation_times": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "emlearn"
+html_baseurl = SITE
+html_static_path = ["_static"]
+html_css_files = ["emlearn.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "emlearn"},
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_nav_level": 1,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+html_sidebars = {"index": [], "getting_started": [], "glossary": [], "changelog": []}
+
+
+def constructor_of_named_tuples(app, what, name, obj, options, signature, annotation):
+    """The signature without the types, which the docstring describes in words."""
+    if what == "class" and issubclass(obj, tuple) and hasattr(obj, "_fields"):
+        defaults = obj._field_defaults
+        fields = (f"{f}={defaults[f]!r}" if f in defaults else f for f in obj._fields)
+        return f"({', '.join(fields)})", None
+    return None
+
+
+def setup(app):
+    """Connect the above."""
+    app.connect("autodoc-process-signature", constructor_of_named_tuples)
