@@ -17,6 +17,7 @@ project_copyright = author
 version = release = emlearn.__version__
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -49,6 +50,11 @@ numpydoc_use_plots = False
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_formats = [("png", 120)]
+plot_rcparams = {"figure.figsize": (5.5, 3.8), "figure.constrained_layout.use": True}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

@@ -43,6 +43,8 @@ class CovarianceStructure(ABC):
     """One way to constrain the covariances of K Gaussian components in d dimensions."""
 
     name: str
+    #: How clusters are joined for the starts: "full", "tied", "diag" or "spherical".
+    cluster_shape: str = "full"
     #: Whether the model keeps its form if each column is rescaled separately.
     scales_by_column: bool = True
     #: Whether features are independent within a component.

@@ -29,6 +29,7 @@ class TiedCovariance(CovarianceStructure):
     """
 
     name = "tied"
+    cluster_shape = "tied"
     is_shared = True
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
