@@ -1,9 +1,14 @@
 """Configuration of the site: `sphinx-build -W --keep-going -b html docs build/html`."""
 
+import importlib
 import os
 import warnings
+from typing import ClassVar
 
 import matplotlib
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
 
 import emlearn
 from emlearn._site import SITE
@@ -32,7 +37,9 @@ exclude_patterns = ["examples", "gallery", "auto_gallery/*.ipynb", "**.ipynb_che
 templates_path = ["_templates"]
 # A name in single backticks is a link where it is the name of something, and code elsewhere.
 default_role = "py:obj"
+highlight_language = "none"
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 modindex_common_prefix = ["emlearn."]
 nitpicky = False
 
@@ -94,7 +101,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"index": [], "getting_started": [], "glossary": [], "changelog": []}
+html_sidebars = {
+    page: [] for page in ("index", "getting_started", "design", "glossary", "changelog")
+}
 
 
 def constructor_of_named_tuples(app, what, name, obj, options, signature, annotation):
@@ -106,6 +115,40 @@ def constructor_of_named_tuples(app, what, name, obj, options, signature, annota
     return None
 
 
+def names_of_the_reference():
+    """Full names by the names that pages use. A lower-case word may mean something else."""
+    names = {}
+    for package in ("data", "datasets", "display", "distributions", "engine", "impute", "testing"):
+        module = importlib.import_module(f"emlearn.{package}")
+        names |= {name: f"{module.__name__}.{name}" for name in module.__all__}
+    names |= {name: f"emlearn.{name}" for name in emlearn.__all__}
+    return {name: full for name, full in names.items() if not (name.isalpha() and name.islower())}
+
+
+class LinkNames(SphinxTransform):
+    """Names of the package in the code of a page's text link to the reference."""
+
+    default_priority = 500
+    names: ClassVar = names_of_the_reference()
+
+    def apply(self, **kwargs):
+        """Put references around the names."""
+        if not self.document["source"].endswith(".md"):
+            return
+        for code in list(self.document.findall(nodes.literal)):
+            text = code.astext()
+            target = text if text.startswith("emlearn.") else self.names.get(text)
+            inside = (nodes.reference, nodes.title, addnodes.pending_xref)
+            if target is None or isinstance(code.parent, inside):
+                continue
+            link = addnodes.pending_xref(
+                "", refdomain="py", reftype="obj", reftarget=target, refdoc=self.env.docname
+            )
+            code.replace_self(link)
+            link += code
+
+
 def setup(app):
     """Connect the above."""
+    app.add_transform(LinkNames)
     app.connect("autodoc-process-signature", constructor_of_named_tuples)

@@ -62,7 +62,6 @@ def own_structures_are_forgotten():
         del STRUCTURES[name]
 
 
-@pytest.mark.filterwarnings("default:::hmmlearn", "default:::stepmix")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_code_runs(page, tmp_path, monkeypatch, own_structures_are_forgotten):
     monkeypatch.chdir(tmp_path)
