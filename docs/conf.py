@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import warnings
 from typing import ClassVar
 
 import matplotlib
@@ -11,10 +10,8 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 import emlearn
-from emlearn._site import SITE
 
 matplotlib.use("Agg")
-warnings.filterwarnings("error", module="emlearn")
 
 project = "emlearn"
 author = "emlearn developers"
@@ -27,7 +24,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.doctest",
     "sphinx-mathjax-offline",
     "sphinx_copybutton",
     "sphinx_design",
@@ -85,7 +81,6 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "emlearn"
-html_baseurl = SITE
 html_static_path = ["_static"]
 html_css_files = ["emlearn.css"]
 html_show_sourcelink = False

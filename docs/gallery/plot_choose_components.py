@@ -33,6 +33,7 @@ plt.show()
 
 # %%
 # The mixture with the lowest BIC. The ellipses hold 50 % and 95 % of a component.
+# sphinx_gallery_thumbnail_number = 2
 best = mixtures[bic.index(min(bic))]
 display = MixtureDisplay.from_estimator(best, X)
 display.ax_.set(xlabel="duration of the eruption (min)", ylabel="time to the next (min)")
