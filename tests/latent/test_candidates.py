@@ -1,6 +1,7 @@
 """Starts for rows that are points: the same for copies and any order, and no two alike."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from emlearn.distributions import Gaussian
-from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.kernels import clusters
 from emlearn.latent import LabelModel, MixtureLaw, Observations
 from emlearn.latent import candidates as module
@@ -18,7 +18,7 @@ SHAPES = ["full", "tied", "diag", "spherical"]
 
 
 def offered(X, K=3, weight=None, n=14, shape="full", seed=0, certainty=1.0, reg_covar="auto"):
-    family = Gaussian(shape, alpha=0.0, reg_covar=reg_covar)
+    family = Gaussian(shape, reg_covar=reg_covar)
     model = LabelModel(MixtureLaw(K), family, MixedStarts(certainty))
     weight = None if weight is None else np.asarray(weight, float)
     data = model.prepare(Observations(np.asarray(X, float)), weight)
@@ -135,24 +135,59 @@ def test_clusters_far_apart_have_one_start():
     assert_allclose(np.sort(published(starts, model)[0][1].ravel()), [0, 100, 500], atol=0.5)
 
 
-def test_kinds_and_metrics(monkeypatch):
-    asked = []
-    for name in ("joined_clusters", "kmeans", "seeds", "ward"):
+@pytest.mark.parametrize(("n", "n_tried"), [(10, 3), (11, 11)])
+def test_if_the_first_three_agree_no_more_is_tried(monkeypatch, n, n_tried):
+    """Unless more effort is asked for."""
+    tried = []
+    labels = MixedStarts._labels
 
-        def spy(table, columns, *args, name=name):
+    def spy(self, i, *args):
+        tried.append(i)
+        return labels(self, i, *args)
+
+    monkeypatch.setattr(MixedStarts, "_labels", spy)
+    X = np.random.default_rng(0).normal(size=(120, 2)) + np.repeat([0.0, 90.0, 500.0], 40)[:, None]
+    offered(X, n=n)
+    assert tried == list(range(n_tried))
+
+
+def test_kinds_and_metrics():
+    asked = []
+
+    def spying(maker):
+        def spy(table, columns, *args):
             metrics = {"raw": table.raw, "standardized": table.standardized}
             metric = [key for key, value in metrics.items() if value is columns]
-            asked.append((name, metric[0] if metric else "whitened"))
+            asked.append((maker.__name__, metric[0] if metric else "whitened"))
             return np.arange(columns.shape[1]) % 3
 
-        known = {getattr(module, name): spy}
-        for table in ("FIRST", "AGAIN"):
-            kinds = tuple((known.get(f, f), m) for f, m in getattr(module, table))
-            monkeypatch.setattr(module, table, kinds)
-    offered(rows(), n=30)
+        return spy
+
+    default = MixedStarts()
+    starts = replace(
+        default,
+        first=tuple((spying(maker), metric) for maker, metric in default.first),
+        again=tuple((spying(maker), metric) for maker, metric in default.again),
+    )
+    _, model, data = offered(rows())
+    list(starts.candidates(model, data, np.random.default_rng(0), 30))
     plain = [(maker.__name__, metric) for maker, metric in (*FIRST, *AGAIN, *AGAIN, *AGAIN)]
     assert asked == plain[:30]
     assert len(set(plain[:10])) == 10
+
+
+def test_clusters_have_the_numbers_of_known_labels():
+    """Rows of two of the three classes are known."""
+    X = np.repeat([[0.0], [100.0], [50.0]], 40, axis=0) + np.random.default_rng(0).normal(
+        size=(120, 1)
+    )
+    labels = np.full(120, -1)
+    labels[:5], labels[40:45] = 2, 0
+    model = LabelModel(MixtureLaw(3), Gaussian("full", alpha=0.0), MixedStarts(0.9))
+    data = model.prepare(Observations(X, labels))
+    starts = list(model.candidates(data, np.random.default_rng(0), 6))
+    for _, means, _ in published(starts, model):
+        assert_array_equal(np.argsort(means.ravel()), [2, 1, 0])
 
 
 def test_metrics():
@@ -391,76 +426,7 @@ def test_known_labels_are_put_in():
     X = rows()
     labels = np.full(len(X), -1)
     labels[:20], labels[20:40] = 0, 1
-    model = LabelModel(MixtureLaw(2), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(2), Gaussian("full", reg_covar=0.0), MixedStarts())
     data = model.prepare(Observations(X, labels))
     for start in model.candidates(data, np.random.default_rng(0), 5):
         assert np.isfinite(start.components.mean).all()
-
-
-# ---- the optimism of a fit ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("d", [1, 2, 5, 13])
-def test_optimism_by_its_formulas(d):
-    n = np.array([d + 2.5, d + 10.0, 100.0, 1e7])
-    formulas = {
-        "full": n * d * (d + 3) / (2 * (n - d - 2)),
-        "diag": np.where(n > 3, 2 * d * n / np.where(n > 3, n - 3, 1), np.inf),
-        "spherical": d * (d + 1) * n / (d * (n - 1) - 2),
-        "tied": np.zeros(4),
-        "EEV": np.zeros(4),
-    }
-    assert formulas.keys() == STRUCTURES.keys()
-    for name, expected in formulas.items():
-        found = STRUCTURES[name].optimism(n, d)
-        if name == "spherical":
-            expected = np.where(d * (n - 1) > 2, expected, np.inf)
-        assert_allclose(found, expected)
-
-
-@pytest.mark.parametrize(("name", "last"), [("full", 6.0), ("diag", 3.0), ("spherical", 1.5)])
-def test_optimism_is_infinite_where_rows_are_too_few(name, last):
-    """At the last number of rows, in 4 columns, it has a pole."""
-    few = np.array([0.0, 0.1, 1.0, last / 2.0, last])
-    assert np.isposinf(STRUCTURES[name].optimism(few, 4)).all()
-    just = STRUCTURES[name].optimism(np.array([last + 1e-6]), 4)
-    assert 1e5 < just[0] < np.inf
-
-
-@pytest.mark.parametrize("name", ["full", "diag", "spherical"])
-@pytest.mark.parametrize(("n", "d"), [(12, 3), (40, 5), (9, 1)])
-def test_optimism_is_what_new_rows_lose(name, n, d):
-    """Log-likelihood of rows less that of new ones, at their own mean and covariance."""
-    rng = np.random.default_rng(0)
-    n_draws = 20_000
-    X = rng.normal(size=(n_draws, n, d))
-    mean = X.mean(axis=1)
-    centered = X - mean[:, None]
-    covariance = np.einsum("rni,rnj->rij", centered, centered) / n
-    if name == "diag":
-        covariance = covariance * np.eye(d)
-    elif name == "spherical":
-        trace = np.trace(covariance, axis1=1, axis2=2) / d
-        covariance = trace[:, None, None] * np.eye(d)
-    inverse = np.linalg.inv(covariance)
-    # Expectation over a new row of N(0, I), known; determinants cancel.
-    new = np.trace(inverse, axis1=1, axis2=2) + np.einsum("ri,rij,rj->r", mean, inverse, mean)
-    own = np.einsum("rni,rij,rnj->r", centered, inverse, centered) / n
-    loss = 0.5 * n * (new - own)
-    error = loss.std() / np.sqrt(n_draws)
-    found = STRUCTURES[name].optimism(np.array([float(n)]), d)[0]
-    assert abs(loss.mean() - found) < 4.0 * error
-    assert error < 0.05 * found
-
-
-def test_starved_components_and_optimism_of_the_others():
-    starts, model, _ = offered(rows(n=20, d=3), K=2)
-    start = starts[0]
-    spec = start.column_spec
-
-    class Statistics:
-        weight = np.array([5.0, 15.0])
-
-    found = model.family.ranking_penalty(Statistics, spec)
-    assert found.starved == 1
-    assert found.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)))

@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 from emlearn.distributions import Gaussian
-from emlearn.distributions._gaussian import GaussianParams
 from emlearn.distributions.gaussian.incomplete import (
     ConditionalFactors,
     ConditionalGaussians,
@@ -18,6 +17,7 @@ from emlearn.distributions.gaussian.incomplete import (
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import summarize_columns
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
+from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.engine.blocks import BlockMapper
 from emlearn.latent import LabelModel, LabelParams, MixtureLaw, MixtureParams, Observations
 from emlearn.latent.starts import POINT_STARTS
@@ -41,7 +41,7 @@ def em_step(X, weight, params):
             statistics, value = e_step(start)
         mean, covariance = model.m_step(statistics, start)
         return Params(np.ones(1), mean[None], covariance[None]), value
-    family = Gaussian(alpha=0.0)
+    family = Gaussian(reg_covar=0.0)
     model = LabelModel(MixtureLaw(len(params.weights)), family, POINT_STARTS["kmeans"])
     data = model.prepare(Observations(X), weight)
     factor = family.structure.factor(params.covariances, X.shape[1], 0.0)
