@@ -125,6 +125,11 @@ def outweighed(n_rows: int, total: float, pseudo_rows: float, prior: str, cure: 
         What the message calls this number.
     cure : str
         How to have no prior.
+
+    Returns
+    -------
+    message : str
+        The message.
     """
     if total >= _LIGHT * n_rows or pseudo_rows < _HEAVY_PRIOR * total:
         return ""

@@ -181,6 +181,13 @@ class Family(ABC):
         their different answers. Counts are square roots, whose variance does not grow with the
         mean. Other columns are standardized. A missing entry is at the mean, or no item at all.
 
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_rows, n_features)
+            Rows.
+        column_spec : object
+            From `column_spec`.
+
         Returns
         -------
         points : ndarray or CSR array of shape (n_rows, n_dimensions)
