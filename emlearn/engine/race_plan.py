@@ -80,12 +80,13 @@ class RacePlan:
 class ManyStarts(RacePlan):
     """A race in which more effort means more starts, and no perturbations.
 
-    It suits models whose starts differ enough to find the best optimum by themselves.
+    It suits models whose starts differ enough to find the best optimum by themselves. The other
+    settings are those of `RacePlan`.
 
-    Parameters
+    Attributes
     ----------
-    most_candidates : int, default=60
-        Largest number of starts, whatever the effort.
+    most_candidates : int
+        Largest number of starts, whatever the effort; by default 60.
     """
 
     most_candidates: int = 60

@@ -113,6 +113,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             Source of randomness for the families that need it.
         rows : ndarray of shape (n_rows,), default=None
             Positions of the rows; None means all.
+
+        Returns
+        -------
+        params : LabelParams
+            The parameters.
         """
         if rows is None:
             components = self.start_components(data, responsibilities, rng)
