@@ -54,7 +54,5 @@ left.legend()
 
 best = fits[int(np.argmin(bic))]
 MixtureDisplay.from_estimator(best, galaxies, ax=right)
-right.set(
-    title=f"BIC chooses {best.n_components}", xlabel="velocity (1000 km/s)", ylabel="density"
-)
+right.set(title=f"BIC chooses {best.n_components}", xlabel="velocity (1000 km/s)", ylabel="density")
 plt.show()
