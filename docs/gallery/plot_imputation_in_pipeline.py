@@ -35,7 +35,7 @@ def pipeline(imputer):
         [
             ("scale", StandardScaler()),
             ("impute", imputer),
-            ("classify", LogisticRegression(max_iter=2000)),
+            ("classify", LogisticRegression(solver="newton-cholesky")),
         ]
     )
 

@@ -30,7 +30,7 @@ def hide(share, seed):
 
 
 # %%
-# Each share of missing entries is tried with ten patterns of holes. The species are not used in
+# Each share of missing entries is tried with five patterns of holes. The species are not used in
 # the fit; they show afterwards what the clusters are worth.
 
 shares = [0.0, 0.1, 0.2, 0.3, 0.4]
@@ -38,10 +38,10 @@ ways = {
     "NaN, integrated out": mixture,
     "means of columns, then a mixture": make_pipeline(SimpleImputer(), mixture),
 }
-agreement = {name: np.empty((len(shares), 10)) for name in ways}
+agreement = {name: np.empty((len(shares), 5)) for name in ways}
 complete = []
 for i, share in enumerate(shares):
-    tables = [hide(share, seed) for seed in range(10)]
+    tables = [hide(share, seed) for seed in range(5)]
     complete.append(np.mean([~np.isnan(table).any(axis=1) for table in tables]))
     for name, way in ways.items():
         for seed, table in enumerate(tables):
