@@ -1,4 +1,4 @@
-"""Small and middle data sets of `bench_default_fit.py`: fixed before any result was looked at."""
+"""Data sets of `bench_default_fit.py`: fixed before any result was looked at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from _problems import overlapping
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -85,6 +86,16 @@ SIMULATED = {
     "40 sizes": (40, 6, 6000, 3.0, "sizes", "equal", "full"),
 }
 
+#: Those of `--large`: columns, components, rows.
+LARGE = [
+    (2, 5, 100_000),
+    (10, 10, 100_000),
+    (20, 20, 200_000),
+    (50, 20, 50_000),
+    (100, 5, 20_000),
+    (5, 8, 500_000),
+]
+
 #: Those of `--quick`.
 QUICK = ("iris 3", "wine scaled", "cancer pca10", "plane unequal", "5 needles", "30 diag")
 
@@ -130,7 +141,17 @@ def simulated() -> Iterator[Problem]:
         yield Problem(name, rows, k, covariance_type)
 
 
+def large() -> Iterator[Problem]:
+    """Many rows of components that overlap."""
+    for seed, (d, k, n) in enumerate(LARGE):
+
+        def rows(seed=seed, d=d, k=k, n=n):
+            return overlapping(seed, d, k, n)
+
+        yield Problem(f"{n}x{d} K={k}", rows, k, "full")
+
+
 def problems(quick: bool = False) -> list[Problem]:
-    """All data sets, or a few."""
+    """The small and middle data sets, or a few of them."""
     chosen = [*real(), *simulated()]
     return [problem for problem in chosen if not quick or problem.name in QUICK]

@@ -3,7 +3,6 @@
     python benchmarks/bench_finite_mixture.py              all
     python benchmarks/bench_finite_mixture.py items        20000 rows, 20 items of 4 levels, K = 4
     python benchmarks/bench_finite_mixture.py documents    20000 x 20000 counts, 0.5 % filled, K=20
-    python benchmarks/bench_finite_mixture.py starts       optima that starts and searches lead to
 
 A step of an estimator is the difference of two fits from the same random start, of few and
 of more iterations, divided by the difference in iterations: what fits cost besides steps
@@ -12,9 +11,6 @@ work on the machine only adds. StepMix is left out if it is not installed.
 
 Documents are fitted in a process of their own, which reads them from a file; its peak memory
 is printed beside that before the fit. A dense copy of the counts would take 3200 MB.
-
-Starts: on 10 sets of overlapping rows of each family, the mean gap in nats of log-likelihood to
-the best optimum known of each, and the fraction of fits within 0.1 nats of it.
 """
 
 from __future__ import annotations
@@ -146,52 +142,8 @@ def bench_documents():
         process.join()
 
 
-def overlapping(family, rng):
-    """Rows of 4 to 12 components that are hard to tell apart."""
-    if family == "categorical":
-        labels = rng.choice(4, 500, p=[0.4, 0.3, 0.2, 0.1])
-        below = rng.dirichlet(np.full(3, 1.5), (4, 8))[labels].cumsum(axis=2)[:, :, :-1]
-        return 4, (rng.random((500, 8, 1)) >= below).sum(axis=2)
-    if family == "bernoulli":
-        return 6, rng.random((500, 10)) < rng.random((6, 10))[rng.integers(6, size=500)]
-    if family == "poisson":
-        return 5, rng.poisson(rng.gamma(2.0, 2.0, (5, 3))[rng.integers(5, size=500)])
-    if family == "gaussian":
-        return 6, rng.normal(size=(500, 2)) + 4 * rng.normal(size=(6, 2))[rng.integers(6, size=500)]
-    topics = rng.dirichlet(np.full(1000, 0.5), 12)
-    return 12, np.array([rng.multinomial(40, topics[k]) for k in rng.integers(12, size=1500)])
-
-
-def bench_starts():
-    ways = {
-        "one start (rows)": {"init_params": "rows"},
-        "one start (random)": {"init_params": "random"},
-        "10 starts (rows)": {"init_params": "rows", "n_init": 10},
-        "search": {"init_params": "search"},
-    }
-    print(f"{'':14}" + "".join(f"{way:>22}" for way in ways))
-    for family in ("categorical", "bernoulli", "multinomial", "poisson", "gaussian"):
-        gaps = {way: [] for way in ways}
-        for seed in range(10):
-            n_components, X = overlapping(family, np.random.default_rng(seed))
-            found = {}
-            for way, settings in ways.items():
-                fits = (
-                    FiniteMixtureEM(n_components, family=family, random_state=i, **settings).fit(X)
-                    for i in range(3)
-                )
-                found[way] = [fit.history_["objective"][-1] for fit in fits]
-            best = max(max(objectives) for objectives in found.values())
-            for way, objectives in found.items():
-                gaps[way] += [best - objective for objective in objectives]
-        line = "".join(
-            f"{np.mean(gap):>13.2f} ({np.mean(np.array(gap) < 0.1):>4.0%})" for gap in gaps.values()
-        )
-        print(f"{family:14}{line}")
-
-
 if __name__ == "__main__":
-    benchmarks = {"items": bench_items, "documents": bench_documents, "starts": bench_starts}
+    benchmarks = {"items": bench_items, "documents": bench_documents}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", help=f"some of {', '.join(benchmarks)}; default all")
     names = parser.parse_args().what or list(benchmarks)

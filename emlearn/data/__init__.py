@@ -9,7 +9,7 @@ from emlearn.data.labels import (
 from emlearn.data.names import column_label, input_names
 from emlearn.data.parameters import as_numbers, check_proportions, check_responsibilities
 from emlearn.data.table import check_marker, is_na, is_nan, read_table
-from emlearn.data.weights import read_lengths, read_weight
+from emlearn.data.weights import outweighed, read_lengths, read_weight
 
 __all__ = [
     "ClassLabels",
@@ -23,6 +23,7 @@ __all__ = [
     "input_names",
     "is_na",
     "is_nan",
+    "outweighed",
     "read_labels",
     "read_lengths",
     "read_table",

@@ -12,6 +12,9 @@ from emlearn.data.values import to_floats
 
 _LEAST = 1e-100
 _LARGEST = 1e100
+# A prior outweighs the data only because of their weights if these are below the first on average,
+# and the prior counts as more than the second as a fraction of their sum.
+_LIGHT, _HEAVY_PRIOR = 0.5, 0.01
 
 
 def read_weight(
@@ -100,6 +103,31 @@ def _vector(sample_weight: Any, what: str) -> NDArray[np.float64]:
     if masked:
         flat[np.ma.getmaskarray(sample_weight).ravel()] = np.nan
     return flat.reshape(values.shape)
+
+
+def outweighed(n_rows: int, total: float, pseudo_rows: float, prior: str, cure: str) -> str:
+    """A message if a prior outweighs the data because their weights are small; else empty.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows of positive weight.
+    total : float
+        Sum of their weights.
+    pseudo_rows : float
+        Number of rows of weight 1 that the prior counts as.
+    prior : str
+        What the message calls this number.
+    cure : str
+        How to have no prior.
+    """
+    if total >= _LIGHT * n_rows or pseudo_rows < _HEAVY_PRIOR * total:
+        return ""
+    return (
+        f"The weights of {n_rows} rows sum to {total:.3g}, and the prior counts as "
+        f"{prior}{pseudo_rows:.3g} further rows of weight 1. Weights are numbers of copies: "
+        f"multiply them so that they sum to the number of rows, or {cure}."
+    )
 
 
 def read_lengths(lengths: Any, n_rows: int | None) -> NDArray[np.int64]:

@@ -148,7 +148,7 @@ def _log_joint_of_imputer(estimator: Any, table: Any) -> Array:
             "mean": estimator.means_[:, varying],
             "covariance": estimator.covariances_[:, varying[:, None], varying],
         }
-        emissions = Emissions.at(Gaussian(alpha=0.0), public, None, len(log_weights))
+        emissions = Emissions.at(Gaussian(reg_covar=0.0), public, None, len(log_weights))
         emissions.map(rows, out, lambda joint: joint.T, log_weights)
     return out
 

@@ -88,9 +88,9 @@ class ConvergenceDisplay:
         Examples
         --------
         >>> from emlearn import GaussianMixtureEM
-        >>> from emlearn.datasets import load_galaxies
+        >>> from emlearn.datasets import load_old_faithful
         >>> from emlearn.display import ConvergenceDisplay
-        >>> X = load_galaxies().data
+        >>> X = load_old_faithful().data
         >>> mixture = GaussianMixtureEM(n_components=3, random_state=0).fit(X)
         >>> display = ConvergenceDisplay.from_estimator(mixture)
         >>> display.ax_.get_yscale()

@@ -226,6 +226,10 @@ class Categorical(Family):
         """See `Family`."""
         return self.alpha * float((log_of(params.probability) * _within(column_spec)).sum())
 
+    def pseudo_rows(self, column_spec: CategoricalSpec) -> float:
+        """See `Family`: those of the column with the most levels."""
+        return self.alpha * float(column_spec.n_levels.max())
+
     def n_parameters(self, params: CategoricalParams, column_spec: CategoricalSpec) -> int:
         """See `Family`."""
         return len(params.probability) * int((column_spec.n_levels - 1).sum())

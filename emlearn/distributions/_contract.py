@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions._points import points_of
 from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.model import Penalty
 from emlearn.engine.workspace import Workspace
@@ -73,7 +74,7 @@ class Family(ABC):
     def cluster_shape(self) -> str | None:
         """Covariances of clusters of rows: "full", "diag", "spherical" or "tied".
 
-        None, the default, means that rows are not points, so starts do not cluster them.
+        None, the default, means that clusters of `points` are compared by their means alone.
         """
         return None
 
@@ -163,14 +164,19 @@ class Family(ABC):
         """
         return [self.take(rows, part) for part in slices]
 
-    def points(self, X: Any, column_spec: Any) -> Array:
-        """Rows as points of a Euclidean space, of shape (n_rows, n_dimensions).
+    def points(self, X: Any, column_spec: Any) -> Any:
+        """Rows as points of a Euclidean space, in which starts find clusters.
 
-        Optional. The starts "kmeans", "k-means++" and "random_from_data" need it.
+        By default items are one-hot, so the squared distance of two rows grows with the number of
+        their different answers. Counts are square roots, whose variance does not grow with the
+        mean. Other columns are standardized. A missing entry is at the mean, or no item at all.
+
+        Returns
+        -------
+        points : ndarray or CSR array of shape (n_rows, n_dimensions)
+            Sparse if `X` is, or if there are items.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} does not define points, which this start needs."
-        )
+        return points_of(X, self.levels(column_spec), self.is_discrete)
 
     # ---- the distribution -------------------------------------------------------------
 
@@ -278,9 +284,40 @@ class Family(ABC):
         """Penalty of components when starts are compared; none by default."""
         return Penalty()
 
+    def unsound(self, statistics: Any, params: Any, column_spec: Any) -> dict[str, Array]:
+        """Components that a user should not trust; none by default.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics of all blocks.
+        params : object
+            Parameters at which the statistics were taken.
+        column_spec : object
+            From `column_spec`.
+
+        Returns
+        -------
+        doubted : dict of str to ndarray of shape (n_components,), dtype bool
+            Which components, by what is wrong with them and what to do. It completes
+            "Component(s) [1, 3] (2.5, 4 rows): ...".
+        """
+        return {}
+
     def log_prior(self, params: Any, column_spec: Any) -> float:
         """Log prior density, up to a constant; 0 for maximum likelihood."""
         return 0.0
+
+    def pseudo_rows(self, column_spec: Any) -> float:
+        """Number of rows that the prior of a component counts as; 0 for maximum likelihood."""
+        return 0.0
+
+    def unpenalized(self, column_spec: Any) -> Any:
+        """The column spec with which `log_density` is that of the distribution itself.
+
+        Different from `column_spec` if a regularizer adds a term to the densities of the rows.
+        """
+        return column_spec
 
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator

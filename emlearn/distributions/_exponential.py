@@ -227,6 +227,10 @@ class ExponentialFamily(Family):
         natural, normalizer = self.natural(params.mean)
         return rows * float((natural * mean - normalizer).sum())
 
+    def pseudo_rows(self, column_spec: ItemSpec) -> float:
+        """See `Family`."""
+        return self.prior(column_spec)[0]
+
     def n_parameters(self, params: ItemParams, column_spec: ItemSpec) -> int:
         """See `Family`."""
         return params.mean.size

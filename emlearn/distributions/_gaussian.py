@@ -14,6 +14,7 @@ from emlearn.distributions._domain import ColumnError
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import CovariancePrior, in_layout
 from emlearn.distributions.gaussian.published import read_published
+from emlearn.distributions.gaussian.ridge import relative_ridge
 from emlearn.distributions.gaussian.rows import (
     GaussianRows,
     cut,
@@ -21,7 +22,8 @@ from emlearn.distributions.gaussian.rows import (
     order_of_rows,
     slices_of_rows,
 )
-from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_columns
+from emlearn.distributions.gaussian.soundness import held_up
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
 from emlearn.distributions.gaussian.structures import (
     STRUCTURES,
@@ -30,9 +32,6 @@ from emlearn.distributions.gaussian.structures import (
 )
 from emlearn.engine import DegenerateModelError, Penalty
 from emlearn.engine.workspace import Workspace
-
-#: Ridge relative to the variance of each column, where `reg_covar` is "auto".
-RELATIVE_RIDGE = 1e-6
 
 
 class GaussianSpec(NamedTuple):
@@ -51,6 +50,8 @@ class GaussianSpec(NamedTuple):
         Prior of each covariance, in scaled coordinates.
     floor : float
         Smallest standard deviation, in scaled coordinates, that is not rounding.
+    rows_per_weight : float, default=1.0
+        Rows for a weight of one: more than 1 if weights sum to less than the number of rows.
     """
 
     scaling: ColumnScaling
@@ -58,6 +59,7 @@ class GaussianSpec(NamedTuple):
     deviation: Array
     prior: CovariancePrior
     floor: float
+    rows_per_weight: float = 1.0
 
 
 class GaussianParams(NamedTuple):
@@ -88,22 +90,25 @@ class Gaussian(Family):
         Structure of the covariances: a matrix each, one matrix for all, a diagonal matrix
         each, one variance each, or matrices of one volume and shape with orientations of
         their own. The one matrix of "tied" is published once for each component.
-    alpha : float, default=0.01
+    alpha : float, default=0.0
         Strength of the prior of each covariance, as a number of pseudo-rows that have the
-        variances of the columns and are uncorrelated (an inverse Wishart prior). The default is
-        close to maximum likelihood, and keeps a covariance from becoming singular; 0 is maximum
-        likelihood.
-    reg_covar : float or "auto", default=0.0
-        Variance, in squared units of the data, that is added to the diagonal of the covariances;
-        "auto" is 1e-6 times the variance of each column.
+        variances of the columns and are uncorrelated (an inverse Wishart prior). 0 is no prior.
+    reg_covar : float or "auto", default="auto"
+        Ridge that is added to the diagonal of the covariances, a variance in squared units of
+        the data. "auto" is 1e-6 times the variance of each column; gaps between groups of values
+        do not count for it. So it is close to maximum likelihood, and keeps a covariance from
+        becoming singular. 0, with ``alpha=0``, is maximum likelihood.
 
     Notes
     -----
     Missing entries (NaN) are integrated out, which is exact if they are missing at random.
 
-    The added variance is that of noise on the observed entries. With added variances ``L`` and
+    The ridge is the variance of noise on the observed entries. With added variances ``L`` and
     ``K = inv(Sigma)``, the log-density of a row is reduced by half the sum of ``L_j K_jj`` over
-    its observed columns. For complete rows, the exact M-step is then ``S / N + L``.
+    its observed columns. For complete rows, the exact M-step is then ``S / N + L``. It is the same
+    for all components, so a constant or duplicated column does not tell them apart. Pseudo-rows
+    (`alpha`) do: there the variance of a component is inversely proportional to its rows, which
+    rewards one large component.
 
     References
     ----------
@@ -115,18 +120,20 @@ class Gaussian(Family):
     >>> import numpy as np
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Gaussian
-    >>> rows = np.array([[0.0, 1.0], [0.2, np.nan], [0.1, 0.8], [9.0, 5.0], [np.nan, 5.2]])
+    >>> rows = np.array([[0.0, 1.0], [2.0, np.nan], [1.0, -1.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> rows = np.concatenate([rows, rows + [9.0, 6.0]])
     >>> mixture = FiniteMixtureEM(2, family=Gaussian("diag"), random_state=0).fit(rows)
     >>> np.sort(mixture.component_params_["mean"], axis=0).round(1)
-    array([[0.1, 0.9],
-           [9. , 5.1]])
+    array([[ 1. ,  0.5],
+           [10. ,  6.5]])
     """
 
     covariance_type: str = "full"
-    alpha: float = 0.01
-    reg_covar: float | str = 0.0
+    alpha: float = 0.0
+    reg_covar: float | str = "auto"
 
     public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
+    _simpler: ClassVar[str] = "a simpler covariance_type"
 
     def __post_init__(self) -> None:
         if self.covariance_type not in STRUCTURES:
@@ -147,9 +154,46 @@ class Gaussian(Family):
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
-        optimism = self.structure.optimism(statistics.weight, len(column_spec.variance))
+        rows = self._rows(statistics, column_spec)
+        optimism = self.structure.optimism(rows, len(column_spec.variance))
         sufficient = np.isfinite(optimism)
-        return Penalty(int((~sufficient).sum()), float(optimism[sufficient].sum()))
+        total = float(optimism[sufficient].sum()) / column_spec.rows_per_weight
+        return Penalty(int((~sufficient).sum()), total)
+
+    def _rows(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Array:
+        """Rows of each component; pseudo-rows count as rows."""
+        weight: Array = statistics.weight + column_spec.prior.strength
+        return weight * column_spec.rows_per_weight
+
+    def unsound(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """Components with too few rows for their parameters, and those that the prior holds up."""
+        held = held_up(self.structure, statistics.weight, params, column_spec.prior)
+        return {**self._starved(statistics, column_spec), self._too_narrow: held}
+
+    def _starved(
+        self, statistics: GaussianStatistics, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        rows, n_features = self._rows(statistics, column_spec), len(column_spec.variance)
+        return {self._too_few: ~self.structure.sufficient(rows, n_features)}
+
+    @property
+    def _too_few(self) -> str:
+        return (
+            "too few rows for the parameters, which fit chance alignments of these rows. Use fewer "
+            f"components, {self._simpler}, or fewer columns."
+        )
+
+    @property
+    def _too_narrow(self) -> str:
+        prior = "alpha" if self.alpha > 0.0 else "reg_covar"
+        return (
+            f"in some direction the width is not that of the rows but of {prior}: the rows share a "
+            f"value, or lie almost on a plane. Use fewer components, {self._simpler}, or a larger "
+            f"{prior}, or leave out columns with few different values. If the clusters "
+            f"really are so narrow, use a smaller {prior}."
+        )
 
     # ---- rows -------------------------------------------------------------------------
 
@@ -163,7 +207,8 @@ class Gaussian(Family):
         """
         X = _as_floats(X)
         by_column = self.structure.scales_by_column
-        total, _, variance, scaling = summarize_columns(X, weight, by_column=by_column)
+        summary = summarize_columns(X, weight, by_column=by_column)
+        total, _, variance, scaling = summary
         empty = np.flatnonzero(total == 0.0)
         if empty.size:
             raise ColumnError(
@@ -177,35 +222,34 @@ class Gaussian(Family):
         deviation = np.sqrt(known)
         if not by_column:
             deviation = np.full_like(deviation, np.sqrt(known.mean()))
-        prior = CovariancePrior(self.alpha, known, self._ridge(variance, scaling))
+        prior = CovariancePrior(self.alpha, known, self._ridge(X, summary))
         floor = 64.0 * float(np.finfo(X.dtype).eps)
-        return GaussianSpec(scaling, known, deviation, prior, floor)
+        # Weights are numbers of copies, but if they sum to 1, say, the rows are no fewer.
+        rows = 1.0 if weight is None else max(1.0, np.count_nonzero(weight) / float(weight.sum()))
+        return GaussianSpec(scaling, known, deviation, prior, floor, rows)
 
-    def _ridge(self, variance: Array, scaling: ColumnScaling) -> Array | None:
-        """The ridge in scaled coordinates.
-
-        For a constant column, which has no variance, a relative ridge is relative to the unit of
-        the data.
-        """
+    def _ridge(self, X: Array, summary: ColumnSummary) -> Array | None:
+        """The ridge in scaled coordinates; None for 0."""
         if self.reg_covar == 0.0:
             return None
-        if self.reg_covar != "auto":
-            with np.errstate(over="ignore"):
-                ridge: Array = float(self.reg_covar) / scaling.scale / scaling.scale
-            if not np.isfinite(ridge).all():
-                raise ValueError(
-                    f"reg_covar={self.reg_covar} is too large for float64, relative to the "
-                    "variances of the columns. Use a smaller value, or 'auto'."
-                )
-            return ridge
-        if self.structure.scales_by_column:
-            return RELATIVE_RIDGE * np.where(variance > 0.0, variance, 1.0)
-        mean = float(variance.mean())
-        return np.full_like(variance, RELATIVE_RIDGE * (mean if mean > 0.0 else 1.0))
+        if self.reg_covar == "auto":
+            return relative_ridge(X, summary, self.structure.scales_by_column)
+        scale = summary.scaling.scale
+        with np.errstate(over="ignore"):
+            ridge: Array = float(self.reg_covar) / scale / scale
+        if not np.isfinite(ridge).all():
+            raise ValueError(
+                f"reg_covar={self.reg_covar} is too large for float64, relative to the "
+                "variances of the columns. Use a smaller value, or 'auto'."
+            )
+        return ridge
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
-        return encode(_as_floats(X), column_spec.scaling, self.structure, Workspace())
+        X, scaling = _as_floats(X), column_spec.scaling
+        if not scaling.is_exact(X.dtype):
+            X = X.astype(np.float64)
+        return encode(X, scaling, self.structure, Workspace())
 
     def take(self, rows: GaussianRows, index: slice | Array) -> GaussianRows:
         """See `Family`."""
@@ -292,6 +336,16 @@ class Gaussian(Family):
         """See `Family`."""
         return column_spec.prior.log_density(self.structure, params.factor, params.mean.shape)
 
+    def pseudo_rows(self, column_spec: GaussianSpec) -> float:
+        """See `Family`. The ridge grows with the weights of the rows, so it does not count."""
+        return self.alpha
+
+    def unpenalized(self, column_spec: GaussianSpec) -> GaussianSpec:
+        """See `Family`: without the ridge."""
+        if column_spec.prior.ridge is None:
+            return column_spec
+        return column_spec._replace(prior=column_spec.prior._replace(ridge=None))
+
     # ---- for the user -----------------------------------------------------------------
 
     def n_parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> int:
@@ -355,6 +409,10 @@ class Gaussian(Family):
         if not self.structure.scales_by_column:
             spread = np.full_like(spread, spread.max())
         spread = np.where(spread > 0.0, spread, 1.0)
+        # A center that float32 can represent serves rows of either precision.
+        with np.errstate(over="ignore"):
+            rounded = center.astype(np.float32).astype(np.float64)
+        center = np.where(np.abs(rounded - center) <= spread, rounded, center)
         scaling = ColumnScaling(center, np.exp2(np.round(np.log2(spread))))
         one = np.ones_like(spread)
         return GaussianSpec(scaling, one, one, CovariancePrior(), 0.0)

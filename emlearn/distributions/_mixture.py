@@ -126,6 +126,10 @@ class Mixture(Family):
         """See `Family`."""
         return self.family.take(rows, index)
 
+    def points(self, X: Any, column_spec: Any) -> Any:
+        """See `Family`."""
+        return self.family.points(X, column_spec)
+
     def pooled(self, n_components: int, column_spec: Any) -> MixtureParams:
         """See `Family`."""
         weight = np.full((n_components, self.n_parts), 1.0 / self.n_parts)
@@ -176,10 +180,29 @@ class Mixture(Family):
             weight, self.family.m_step(statistics.parts, params.parts, column_spec)
         )
 
+    def unsound(
+        self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
+    ) -> dict[str, Array]:
+        """See `Family`: components with such a part."""
+        parts = self.family.unsound(statistics.parts, params.parts, column_spec)
+        shape = params.weight.shape
+        return {
+            f"in one of the parts, {reason}": np.asarray(doubted.reshape(shape).any(axis=1))
+            for reason, doubted in parts.items()
+        }
+
     def log_prior(self, params: MixtureParams, column_spec: Any) -> float:
         """See `Family`."""
         own = self.alpha * float(log_of(params.weight).sum())
         return own + self.family.log_prior(params.parts, column_spec)
+
+    def pseudo_rows(self, column_spec: Any) -> float:
+        """See `Family`: those of all parts."""
+        return self.n_parts * max(self.alpha, self.family.pseudo_rows(column_spec))
+
+    def unpenalized(self, column_spec: Any) -> Any:
+        """See `Family`."""
+        return self.family.unpenalized(column_spec)
 
     def start(
         self, rows: Any, responsibilities: Array, column_spec: Any, rng: np.random.Generator

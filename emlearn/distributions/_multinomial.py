@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
@@ -109,7 +109,7 @@ class Multinomial(Family):
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
+    >>> from scipy.sparse import csr_array, diags_array
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Multinomial
     >>> words = csr_array([[3, 1, 0, 0], [4, 0, 1, 0], [0, 0, 2, 2], [0, 1, 1, 3]])
@@ -174,6 +174,14 @@ class Multinomial(Family):
         missing = None if rows.missing is None else rows.missing[index]
         return MultinomialRows(rows.counts[index], missing, rows.total[index], rows.base[index])
 
+    def points(self, X: Any, column_spec: MultinomialSpec) -> Any:
+        """Square roots of the fractions of the words, whatever the length of the document."""
+        rows = self.encode(X, column_spec)
+        factor = 1.0 / np.sqrt(np.maximum(rows.total, 1.0))
+        if hasattr(rows.counts, "indptr"):
+            return diags_array(factor) @ np.sqrt(rows.counts)
+        return np.sqrt(rows.counts) * factor[:, None]
+
     def pooled(self, n_components: int, column_spec: MultinomialSpec) -> MultinomialParams:
         """See `Family`."""
         return MultinomialParams(np.repeat(column_spec.frequency[None], n_components, axis=0))
@@ -220,6 +228,11 @@ class Multinomial(Family):
     def log_prior(self, params: MultinomialParams, column_spec: MultinomialSpec) -> float:
         """See `Family`."""
         return self.alpha * float(log_of(params.probability).sum())
+
+    def pseudo_rows(self, column_spec: MultinomialSpec) -> float:
+        """See `Family`: pseudo-counts of all words, in rows of the average length."""
+        length = float(column_spec.length @ column_spec.chance)
+        return self.alpha * len(column_spec.frequency) / max(length, 1.0)
 
     def n_parameters(self, params: MultinomialParams, column_spec: MultinomialSpec) -> int:
         """See `Family`."""

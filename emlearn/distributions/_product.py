@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import ColumnError, named_columns
+from emlearn.distributions._points import side_by_side
 from emlearn.distributions._published import ParameterError, require_names
+from emlearn.engine.model import Penalty
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,21 @@ class Product(Family):
         """See `Family`."""
         return self._each("take", rows, self._all(index))
 
+    def points(self, X: Array, column_spec: tuple[Any, ...]) -> Any:
+        """See `Family`: the points of all parts, side by side."""
+        return side_by_side(
+            [
+                family.points(X[:, list(columns)], own)
+                for (family, columns), own in zip(self.parts, column_spec, strict=True)
+            ]
+        )
+
+    def ranking_penalty(self, statistics: tuple[Any, ...], column_spec: tuple[Any, ...]) -> Penalty:
+        """See `Family`: the optimism of all parts. A component has too few rows if a part has."""
+        penalties: tuple[Penalty, ...] = self._each("ranking_penalty", statistics, column_spec)
+        starved = max(own.starved for own in penalties)
+        return Penalty(starved, sum(own.optimism for own in penalties))
+
     def pooled(self, n_components: int, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
         """See `Family`."""
         return self._each("pooled", self._all(n_components), column_spec)
@@ -133,9 +150,29 @@ class Product(Family):
         """See `Family`."""
         return self._each("m_step", statistics, params, column_spec)
 
+    def unsound(
+        self, statistics: tuple[Any, ...], params: tuple[Any, ...], column_spec: tuple[Any, ...]
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        doubted: dict[str, Array] = {}
+        for part in self._each("unsound", statistics, params, column_spec):
+            for reason, own in part.items():
+                doubted[reason] = own | doubted.get(reason, False)
+        return doubted
+
     def log_prior(self, params: tuple[Any, ...], column_spec: tuple[Any, ...]) -> float:
         """See `Family`."""
         return float(sum(self._each("log_prior", params, column_spec)))
+
+    def pseudo_rows(self, column_spec: tuple[Any, ...]) -> float:
+        """See `Family`: the most of any part."""
+        return float(max(self._each("pseudo_rows", column_spec)))
+
+    def unpenalized(self, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
+        """See `Family`."""
+        specs = self._each("unpenalized", column_spec)
+        same = all(new is old for new, old in zip(specs, column_spec, strict=True))
+        return column_spec if same else specs
 
     def start(
         self,

@@ -32,8 +32,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "n_init": (
         "int",
         """
-        Number of starts, of which the one that ends at the highest objective is kept. If starts
-        are raced (``init_params="auto"``), it sets how many of them there are.
+        Number of starts or searches, of which the one that ends at the highest objective is
+        kept. If starts are raced (``init_params="auto"``), it sets how many of them there are.
         """,
     ),
     "search": (
@@ -123,7 +123,7 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
         "tuple of Restart",
         """
         How each run ended: objective, status, iterations and seed; see `emlearn.engine.Restart`.
-        Starts that a race left behind have the status "outrun".
+        Starts that a race left behind have the status "outrun". All other runs are finished.
         """,
     ),
     "n_features_in_": ("int", "Number of features seen in `fit`."),

@@ -298,11 +298,11 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         rounding = settings["convergence"].rounding(begin, model.total_weight(data))
         earlier = continued(previous, begin, rounding)
         self._last_lines = (*earlier, *best.history)[-_REMEMBERED:]
-        self.log_likelihood_ = float(best.objective - model.log_prior(best.params))
+        self.log_likelihood_ = float(model.log_likelihood(data, best.params, best.objective))
         return Fit(model, data, best)
 
     def _report(self, fit: Fit, advice: str = "") -> Self:
-        """Warn if the best run did not converge; return the estimator.
+        """Warn if the best run did not converge or is not sound; return the estimator.
 
         Parameters
         ----------
@@ -312,7 +312,10 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             What to do about parameters at the edge of what is possible, such as a nearly
             singular covariance.
         """
-        message = self._unconverged(fit.best, advice)
+        best = fit.best
+        for message in fit.model.unsound(best.statistics, best.params):
+            warn_user(message, ConvergenceWarning)
+        message = self._unconverged(best, advice)
         if message:
             warn_user(message, ConvergenceWarning)
         return self

@@ -114,6 +114,13 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Log prior density, up to a constant; 0 means maximum likelihood."""
         return 0.0
 
+    def log_likelihood(self, data: DataT, params: ParamsT, objective: float) -> float:
+        """Log-likelihood of the data at parameters with this objective; without a prior, equal.
+
+        A model whose E-step includes the term of a regularizer overrides it.
+        """
+        return objective - self.log_prior(params)
+
     def precompute(self, params: ParamsT) -> Any:
         """Functions of the parameters that every block needs; called once per E-step."""
         return params
@@ -155,6 +162,13 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         It has no effect on the fit from a given start.
         """
         return Penalty()
+
+    def unsound(self, statistics: StatsT, params: ParamsT) -> list[str]:
+        """What is not sound about the parameters of a fit, and what to do; nothing by default.
+
+        Each string is a warning: it names the part of the model and what is wrong with it.
+        """
+        return []
 
     def n_parameters(self, params: ParamsT) -> int:
         """Number of free parameters; by default the length of the vector form, 0 without one."""

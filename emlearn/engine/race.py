@@ -329,7 +329,7 @@ class _Race:
         runs |= self.failed | {best.number: best.run}
         numbers = sorted(runs)
         records = tuple(self.record(number, runs[number], best) for number in numbers)
-        return SearchResult(replace(best.run, statistics=None), numbers.index(best.number), records)
+        return SearchResult(best.run, numbers.index(best.number), records)
 
     def record(self, number: int, run: EMResult, best: Entrant) -> Restart:
         status = run.status

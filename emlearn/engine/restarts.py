@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -91,10 +91,9 @@ def search(
 ) -> SearchResult:
     """Run EM from one start for each seed and keep the run with the highest objective.
 
-    A failed run is recorded and the others continue. With a `plan`, the run from the best
-    start is finished first. Later runs that approach the same optimum are stopped and have
-    the status `Status.MERGED`. The result does not depend on `n_jobs`, the joblib backend,
-    or the number of threads.
+    A failed run is recorded and the others continue. Every run is finished, also if it comes near
+    the optimum of another: there may be a better one close by. The result does not depend on
+    `n_jobs`, the joblib backend, or the number of threads.
 
     Parameters
     ----------
@@ -146,41 +145,25 @@ def search(
     if n_workers > 1 and len(model.blocks(data)) == 1 and _uses_threads():
         # Steps on small data are mostly Python code, which threads cannot run in parallel.
         n_workers = 1
-    alone = mapper or Threads(available_threads())
     shared = mapper or Threads(max(1, available_threads() // max(1, n_workers)))
     stop = stop or StopSignal()
     observers = observers or [Observers(())] * len(seeds)
-    pool = None if n_workers == 1 else Parallel(n_jobs=n_jobs, prefer="threads")
-
-    def each(function: Callable[..., Any], items: Sequence[Any], *common: Any) -> list[Any]:
-        if pool is None or len(items) < 2:
-            return [function(item, *common) for item in items]
-        found: list[Any] = pool(delayed(function)(item, *common) for item in items)
-        return found
-
-    settings = {
+    settings: dict[str, Any] = {
         "convergence": convergence,
         "max_iter": max_iter,
         "accelerator": accelerator,
         "previous": previous,
+        "mapper": shared,
     }
+    common: tuple[Any, ...] = (model, data, plan, start, settings, stop)
     with blas_limited(), _stopping_on_error(stop):
-        if start is not None:
-            starts = [_Start(start, -np.inf, 0, 0) for _ in seeds]
+        pairs = list(zip(seeds, observers, strict=True))
+        if n_workers == 1:
+            found = [_run(*pair, *common) for pair in pairs]
         else:
-            starts = each(_begin, seeds, model, data, plan, convergence, shared, stop)
-        pairs = list(zip(starts, observers, strict=True))
-        leader = None if plan is None else max(pairs, key=lambda pair: pair[0].objective)
-        if leader is None or len(seeds) == 1:
-            runs = each(_finish, pairs, model, data, {**settings, "mapper": shared}, stop)
-        else:
-            # Alone, so that the others have the same objective to compare with for any n_jobs.
-            first = _finish(leader, model, data, {**settings, "mapper": alone}, stop)
-            others = [pair for pair in pairs if pair is not leader]
-            known = first.objective if first.converged else None
-            settings["mapper"] = shared
-            ends = iter(each(_finish, others, model, data, settings, stop, known))
-            runs = [first if pair is leader else next(ends) for pair in pairs]
+            pool = Parallel(n_jobs=n_jobs, prefer="threads")
+            found = pool(delayed(_run)(*pair, *common) for pair in pairs)
+    runs = [run for run, _ in found]
     usable = [i for i, run in enumerate(runs) if run.status.usable and run.params is not None]
     best = max(usable, key=lambda i: runs[i].objective, default=0)
     records = tuple(
@@ -191,9 +174,9 @@ def search(
             run.n_e_steps,
             tuple(seed.spawn_key),
             run.message,
-            start.n_short_runs,
+            n_short_runs,
         )
-        for run, start, seed in zip(runs, starts, seeds, strict=True)
+        for (run, n_short_runs), seed in zip(found, seeds, strict=True)
     )
     return SearchResult(runs[best], best, records)
 
@@ -202,16 +185,6 @@ def _uses_threads() -> bool:
     """Whether joblib would use threads; `parallel_config` can select processes instead."""
     backend, _ = get_active_backend(prefer="threads")
     return bool(getattr(backend, "uses_threads", False))
-
-
-class _Start(NamedTuple):
-    """Start of a run and the cost of finding it; `failure` if there is none."""
-
-    params: Any
-    objective: float
-    n_e_steps: int
-    n_short_runs: int
-    failure: EMResult | None = None
 
 
 @contextmanager
@@ -225,103 +198,42 @@ def _stopping_on_error(stop: StopSignal) -> Iterator[None]:
         raise
 
 
-def _without_start(status: Status, message: str = "") -> _Start:
-    failure = EMResult(None, -np.inf, status, message, History(), 0)
-    return _Start(None, -np.inf, 0, 0, failure)
-
-
-def _begin(
+def _run(
     seed: np.random.SeedSequence,
+    observer: Observer,
     model: Model,
     data: Any,
     plan: SearchPlan | None,
-    convergence: Convergence,
-    mapper: Mapper,
-    stop: StopSignal,
-) -> _Start:
-    rng = np.random.default_rng(seed)
-    with blas_limited(), stop.running():
-        if stop():
-            return _without_start(Status.STOPPED)
-        if plan is None:
-            try:
-                return _Start(model.initialize(data, rng), -np.inf, 0, 0)
-            except DegenerateModelError as error:
-                return _without_start(Status.FAILED, str(error))
-        found = explore(model, data, plan, rng, convergence=convergence, mapper=mapper, stop=stop)
-    best = found.best
-    failed = None if best.status.usable else best
-    return _Start(best.params, best.objective, found.n_e_steps, found.n_runs, failed)
-
-
-def _finish(
-    pair: tuple[_Start, Observer],
-    model: Model,
-    data: Any,
+    start: Any,
     settings: dict[str, Any],
     stop: StopSignal,
-    known: float | None = None,
-) -> EMResult:
-    """The long run; it stops if it approaches an optimum whose objective is known."""
-    start, observer = pair
+) -> tuple[EMResult, int]:
+    """The run from the start of one seed, and the number of short runs that found this start."""
+    rng = np.random.default_rng(seed)
+    n_e_steps = n_short_runs = 0
     with blas_limited(), stop.running():
-        failure = start.failure
-        if failure is None and stop():
-            failure = EMResult(None, -np.inf, Status.STOPPED, "", History(), 0)
-        if failure is not None:
-            return replace(failure, n_e_steps=start.n_e_steps)
-        same_optimum = SameOptimum(known, model.total_weight(data))
-
-        following = stop.following(observer)
-
-        def callback(n_iter: int, iteration: Iteration) -> bool:
-            return following(n_iter, iteration) or same_optimum(iteration)
-
+        if stop():
+            return _without_start(Status.STOPPED), 0
+        if start is None and plan is None:
+            try:
+                start = model.initialize(data, rng)
+            except DegenerateModelError as error:
+                return _without_start(Status.FAILED, str(error)), 0
+        elif start is None and plan is not None:
+            test, mapper = settings["convergence"], settings["mapper"]
+            found = explore(model, data, plan, rng, convergence=test, mapper=mapper, stop=stop)
+            start, n_e_steps, n_short_runs = found.best.params, found.n_e_steps, found.n_runs
+            failure = None if found.best.status.usable else found.best
+            if failure is None and stop():
+                failure = _without_start(Status.STOPPED)
+            if failure is not None:
+                return replace(failure, n_e_steps=n_e_steps), n_short_runs
         observer.begin()
-        run = run_em(model, data, start.params, callback=callback, **settings)
-        merged = same_optimum.reached and run.status is Status.STOPPED and not stop()
-        run = replace(run, n_e_steps=run.n_e_steps + start.n_e_steps, statistics=None)
-        run = replace(run, status=Status.MERGED) if merged else run
+        run = run_em(model, data, start, callback=stop.following(observer), **settings)
+        run = replace(run, n_e_steps=run.n_e_steps + n_e_steps)
         observer.end(run)
-    return run
+    return run, n_short_runs
 
 
-class SameOptimum:
-    """Whether a run approaches an optimum already found.
-
-    The objective that the run is estimated to end at then agrees with the known one in
-    several iterations in a row. Estimates count only when little gain remains, because
-    far from an optimum they are unreliable.
-
-    Parameters
-    ----------
-    known : float or None
-        Objective of the optimum; None if there is none.
-    total_weight : float
-        Number of observations, or the sum of their weights.
-    """
-
-    max_remaining = 1e-4  # nats per unit of weight
-    tolerance = 0.1  # as a fraction of the remaining gain
-    n_required = 3
-
-    def __init__(self, known: float | None, total_weight: float):
-        self.known = known
-        self.limit = self.max_remaining * total_weight
-        self.n_agreed = 0
-
-    @property
-    def reached(self) -> bool:
-        """Whether the run approached the known optimum."""
-        return self.n_agreed >= self.n_required
-
-    def __call__(self, iteration: Iteration) -> bool:
-        """Look at one more iteration."""
-        if self.known is None:
-            return False
-        remaining = iteration.remaining
-        agrees = remaining <= self.limit and (
-            abs(iteration.objective + remaining - self.known) <= self.tolerance * remaining
-        )
-        self.n_agreed = self.n_agreed + 1 if agrees else 0
-        return self.reached
+def _without_start(status: Status, message: str = "") -> EMResult:
+    return EMResult(None, -np.inf, status, message, History(), 0)

@@ -17,8 +17,7 @@ class Status(Enum):
     `CONVERGED`: the convergence test was met. `MAX_ITER`: the largest number of iterations
     was reached. `FAILED`: the model could not continue. `STALLED`: a step lowered the
     objective by more than rounding explains. `STOPPED`: the callback stopped the run.
-    `MERGED`: the run approached an optimum that another run had already found. `OUTRUN`: the
-    run was left behind in a race, and not finished.
+    `OUTRUN`: the run was left behind in a race, and not finished.
     """
 
     CONVERGED = "converged"
@@ -26,7 +25,6 @@ class Status(Enum):
     FAILED = "failed"
     STALLED = "stalled"
     STOPPED = "stopped"
-    MERGED = "merged"
     OUTRUN = "outrun"
 
     @property

@@ -9,10 +9,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from emlearn._compat import Interval, StrOptions
-from emlearn._warnings import warn_user
 from emlearn.data import (
     check_one_for_each_row,
     check_proportions,
@@ -23,7 +21,7 @@ from emlearn.data import (
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
-from emlearn.engine import Fit, ManyStarts, SearchPlan
+from emlearn.engine import ManyStarts, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import chain_probabilities
@@ -36,8 +34,7 @@ from emlearn.latent import (
     Sequences,
 )
 from emlearn.latent.chain_candidates import ChainStarts
-from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
-from emlearn.latent.law import EMPTY
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.starts import Initializer
 
 Array = NDArray[Any]
@@ -187,6 +184,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
     }
 
+    _priors = "alpha of the family, startprob_alpha and transmat_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = (
         "startprob_",
         "transmat_",
@@ -289,19 +287,14 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
                 data,
                 start=self._last_params(family, data.column_spec),
                 plan=plan,
-                advice="Use fewer components, more starts (n_init), a stronger prior (alpha of "
-                "the family), or check y against the zeros of startprob_init and transmat_init.",
+                advice="Use fewer components or more starts (n_init), or check y against the zeros "
+                f"of startprob_init and transmat_init. {STRONGER_PRIOR}",
             )
-            unvisited = self._unvisited(model, fit)
         self.startprob_, self.transmat_ = fit.params.law
         self._publish_components(family, fit.params)
-        if unvisited.size:
-            warn_user(
-                f"State(s) {unvisited.tolist()} are not visited: the data need fewer than "
-                f"n_components={self.n_components_} states. Use fewer.",
-                ConvergenceWarning,
-            )
-        return self._report(fit, "Use a stronger prior (alpha of the family).")
+        row_weight = None if weight is None else weight.repeat(sequences.lengths)
+        self._warn_of_weights(model, fit.params, row_weight)
+        return self._report(fit, STRONGER_PRIOR)
 
     def _law(self, n: int) -> ChainLaw:
         return ChainLaw(
@@ -318,7 +311,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         return last._replace(law=self._law(self.n_components_).restrict(last.law))
 
     def _race(self) -> ManyStarts:
-        return ManyStarts(n_candidates=12, n_large=12, first_steps=5, steps=40, heats=())
+        return ManyStarts(n_candidates=12, n_large=12, first_steps=5, steps=80, heats=())
 
     def _candidates(self) -> Initializer:
         return ChainStarts()
@@ -338,14 +331,6 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         if isinstance(self.family, str) and isinstance(family, Gaussian):
             return replace(family, covariance_type=self.covariance_type)
         return family
-
-    def _unvisited(self, model: LabelModel, fit: Fit) -> Array:
-        """States without expected visits."""
-        precomputed = model.precompute(fit.params)
-        visits = np.sum(
-            [model.posterior(block, precomputed)[1].visits for block in fit.data.blocks], axis=0
-        )
-        return np.flatnonzero(visits <= EMPTY * visits.sum())
 
     def fit_predict(
         self,

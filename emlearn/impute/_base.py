@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 
 from emlearn._warnings import warn_user
-from emlearn.data import check_marker, column_label, read_table
+from emlearn.data import check_marker, column_label, outweighed, read_table
 from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
@@ -21,6 +21,7 @@ from emlearn.distributions.gaussian.scaling import (
 from emlearn.engine import EMEstimator, EMResult, History, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
+from emlearn.impute._determined import DeterminedEntries
 from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
 from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
@@ -30,9 +31,6 @@ Floats = NDArray[np.floating]
 
 # Standard deviations whose squares, and products of these, are ordinary numbers.
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
-# A warning is due if the weights are below the first on average, and the prior has more than the
-# second as a fraction of their sum.
-_LIGHT, _HEAVY_PRIOR = 0.5, 0.1
 
 
 class Notice(NamedTuple):
@@ -106,6 +104,10 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 outcome = fit_model(X, weight, scaling, settings, run, start)
         self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
+        if pseudo_rows is None:
+            relations = None if outcome is None else outcome.relations
+            place = np.searchsorted(self._kept, varying)
+            self._determined = relations and DeterminedEntries(relations, scaling, place)
         self._publish_indicator(table)
         fitted = None if outcome is None else outcome.fitted
         self._publish_parameters(columns.scaling.center, varying, fitted)
@@ -219,14 +221,8 @@ class ImputerFitting(PublishedModel, EMEstimator):
 
     def _notices_of_weight(self, n_rows: int, total: float) -> list[Notice]:
         """A warning if pseudo-rows, which have weight 1, matter only because weights are small."""
-        if total >= _LIGHT * n_rows or self.alpha_ < _HEAVY_PRIOR * total:
-            return []
-        message = (
-            f"The weights of {n_rows} rows sum to {total:.3g}, and the prior counts as "
-            f"alpha_={self.alpha_:.3g} further rows of weight 1. Weights are numbers of copies: "
-            "multiply them so that they sum to the number of rows, or set alpha=0."
-        )
-        return [Notice("light", UserWarning, message)]
+        message = outweighed(n_rows, total, self.alpha_, "alpha_=", "set alpha=0")
+        return [Notice("light", UserWarning, message)] if message else []
 
     def _notices(self, outcome: Outcome, varying: NDArray[np.intp]) -> list[Notice]:
         notices: list[Notice] = []
@@ -236,13 +232,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         done = outcome.related and outcome.best.status is Status.STALLED
         if unconverged and not done:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
-        empty = np.flatnonzero(self.weights_ == 0.0)
-        if empty.size:
-            message = (
-                f"Component(s) {empty.tolist()} have no rows and weight 0: the data need fewer "
-                f"than n_components={self.n_components} components. Use fewer."
-            )
-            notices.append(Notice("empty components", ConvergenceWarning, message))
+        notices += [Notice("unsound", ConvergenceWarning, message) for message in outcome.unsound]
         if outcome.never_together.size:
             first = [
                 " and ".join(column_label(self, int(varying[i])) for i in pair)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from emlearn.impute._bounds import Bounds, read_bounds
+from emlearn.impute._determined import DeterminedEntries
 from emlearn.impute._drawing import fill_draws
 from emlearn.impute._fitting import Conditional
 from emlearn.impute._known import Known, conditioning
@@ -26,7 +27,7 @@ class Filling(PublishedModel):
         indicators = None if self.indicator_ is None else self.indicator_.transform(table)
         bounds = read_bounds(self.bounds, table.shape[1], getattr(self, "feature_names_in_", None))
         rows = self._keep(table)
-        missing = np.isnan(rows) if bounds is not None else None
+        missing, determined = np.isnan(rows), self._determined_entries()
         if bounds is not None:
             bounds = bounds.take(self._kept)
         if self.sample_posterior:
@@ -36,11 +37,20 @@ class Filling(PublishedModel):
             # In place: the table is ours, and each block is read before it is written.
             out = rows
             self._fill(known, rows, out, "fill_means")
-        if bounds is not None and missing is not None:
+        if determined is not None:
+            determined.fill(out, missing)
+        if bounds is not None:
             bounds.clip(out, missing)
         if indicators is not None:
             out = np.hstack((out, indicators.astype(out.dtype)))
         return out
+
+    def _determined_entries(self) -> DeterminedEntries | None:
+        """Exact relations of the fit, unless other parameters were set since."""
+        found: DeterminedEntries | None = getattr(self, "_determined", None)
+        if found is None or found.columns[-1] >= self._kept.size:
+            return None
+        return found if found.agree_with(self.means_, self.covariances_) else None
 
     def _fill(self, known: Known, rows: Floats, out: Floats, what: str) -> None:
         """Fill the varying columns of `out` from the model, and the others with constants."""

@@ -16,6 +16,7 @@ from emlearn.distributions.gaussian.incomplete import (
     FactorParams,
 )
 from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
+from emlearn.distributions.gaussian.incomplete.relations import LinearRelations
 from emlearn.distributions.gaussian.incomplete.strength import common_rows
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
@@ -70,6 +71,10 @@ class Outcome(NamedTuple):
         The prior of one Gaussian, unless it has none.
     related : bool
         Whether the prior obeys exact relations of the columns.
+    unsound : list of str
+        What is not sound about the parameters.
+    relations : LinearRelations or None
+        These relations, if they were looked for.
     """
 
     fitted: Conditional | None
@@ -79,6 +84,8 @@ class Outcome(NamedTuple):
     never_together: NDArray[np.intp]
     pseudo_rows: PseudoRows | None
     related: bool
+    unsound: list[str]
+    relations: LinearRelations | None
 
 
 class Problem(NamedTuple):
@@ -102,6 +109,8 @@ class Problem(NamedTuple):
         The prior of one Gaussian, unless it has none.
     related : bool, default=False
         Whether the prior obeys exact relations of the columns.
+    relations : LinearRelations, default=None
+        These relations, if they were looked for.
     """
 
     model: Any
@@ -113,6 +122,7 @@ class Problem(NamedTuple):
     start: Any = None
     pseudo_rows: PseudoRows | None = None
     related: bool = False
+    relations: LinearRelations | None = None
 
 
 def fit_model(
@@ -132,10 +142,11 @@ def fit_model(
     else:
         begin = problem.start if settings.n_init == 1 else None
     best = run(problem.model, problem.data, begin)
-    fitted, log_prior = None, 0.0
+    fitted, log_prior, unsound = None, 0.0, []
     if best.params is not None and best.status.usable:
         fitted = problem.leave(best.params)
         log_prior = problem.model.log_prior(best.params)
+        unsound = problem.model.unsound(best.statistics, best.params)
     return Outcome(
         fitted,
         best,
@@ -144,6 +155,8 @@ def fit_model(
         problem.never_together,
         problem.pseudo_rows,
         problem.related,
+        unsound,
+        problem.relations,
     )
 
 
@@ -156,7 +169,7 @@ def _one_gaussian(
         choice = PriorChoice(alpha.prior(scaling), None)
     else:
         choice = choose_prior(X, sample_weight, data, alpha, settings.accelerate)
-    prior, begin = choice
+    prior, begin, relations = choice
     pseudo_rows = None
     if prior.strength > 0.0:
         columns, pairs = np.arange(X.shape[1]), common_rows(data.available.pair_weight)
@@ -180,6 +193,7 @@ def _one_gaussian(
         begin,
         pseudo_rows,
         prior.constant is not None,
+        relations,
     )
 
 
@@ -206,9 +220,9 @@ def _mixture(
         mean, covariance, _ = params.components
         return ConditionalGaussians.at(params.law.weights, mean, covariance, spec.scaling)
 
-    related = shape.relations is not None
+    related, relations = shape.relations is not None, shape.relations
     never = _never_together(available)
-    return Problem(model, data, strength, never, enter, leave, related=related)
+    return Problem(model, data, strength, never, enter, leave, related=related, relations=relations)
 
 
 def _factor_analysis(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Gaussian
-from emlearn.distributions._gaussian import GaussianSpec
+from emlearn.distributions._gaussian import GaussianParams, GaussianSpec
+from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.incomplete import ConditionalGaussians, find_patterns
 from emlearn.distributions.gaussian.incomplete.available import AvailableMoments, start_covariance
 from emlearn.engine import DegenerateModelError
@@ -34,10 +35,18 @@ class ClusterGaussian(Gaussian):
 
     shape: Shape | None = None
 
+    _simpler: ClassVar[str] = "n_factors"
+
     def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
         """See `Gaussian`."""
         spec = super().column_spec(X, weight)
-        return spec if self.shape is None else spec._replace(prior=self.shape.prior(self.alpha))
+        return spec if self.shape is None else spec._replace(prior=self.shape.common(self.alpha))
+
+    def unsound(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """Components with too few rows: the prior of the imputer is meant to hold them up."""
+        return self._starved(statistics, column_spec)
 
 
 @dataclass(frozen=True)
@@ -94,5 +103,5 @@ def mixture_model(
     n_components: int, strength: float, available: AvailableMoments, shape: Shape
 ) -> LabelModel:
     """The mixture with full covariances, and `strength` pseudo-rows for each component."""
-    family = ClusterGaussian("full", alpha=strength, shape=shape)
+    family = ClusterGaussian("full", alpha=strength, reg_covar=0.0, shape=shape)
     return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))

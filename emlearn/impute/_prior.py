@@ -28,23 +28,19 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 # Accuracy (nats per row) and iterations that are enough for the fits behind the choice.
-_TOL = 1e-3
+_TOL = 1e-2
 _MAX_ITER = 20
-# Strength of the first fit, and of the one that reveals exact relations.
+# Strength of the fit behind the choice.
 _ONE_ROW = 1.0
-_WEAK = 0.01
 # Strength if maximum likelihood is requested and has no solution.
 _NEXT_TO_NONE = 1e-8
-# If the smallest eigenvalue of the correlations, times the rows per pair, is larger, there is no
-# exact relation.
-_NO_RELATION = 8.0
 # Fraction of the smallest eigenvalue that pseudo-rows may add without a relevant effect: the
 # regressions of one column on others change by no more than this.
 _NO_MATTER = 0.05
-# Variance across a relation, in variances of the columns. Less would cost digits in entries that
-# the relation does not determine. It is the same for any strength, so the density across a
-# relation does not influence the choice of the strength.
-_ACROSS = 1e-10
+# Variance across a relation, in variances of the columns. With less, rounding would end fits
+# before they converge. It is the same for any strength, so the density across a relation does not
+# influence the choice of the strength.
+_ACROSS = 1e-9
 
 
 class PriorChoice(NamedTuple):
@@ -56,10 +52,13 @@ class PriorChoice(NamedTuple):
         The prior, in the units of the data as prepared.
     start : MeanCovariance or None
         Parameters close to the optimum; None if the model's own start is as good.
+    relations : LinearRelations, default=None
+        The exact relations that the prior obeys.
     """
 
     prior: CovariancePrior
     start: MeanCovariance | None
+    relations: LinearRelations | None = None
 
 
 class PseudoRows(NamedTuple):
@@ -138,15 +137,29 @@ class Shape(NamedTuple):
         Scatter that is added to keep such a covariance from being singular.
     relations : LinearRelations, default=None
         The relations.
+    variance : ndarray of shape (n_features,), default=None
+        Variances of pseudo-rows that would not obey the relations.
     """
 
     target: Array
     constant: Array | None = None
     relations: LinearRelations | None = None
+    variance: Array | None = None
 
     def prior(self, strength: float) -> CovariancePrior:
         """The prior with `strength` pseudo-rows."""
         return CovariancePrior(strength, self.target, constant=self.constant)
+
+    def common(self, strength: float) -> CovariancePrior:
+        """The prior of several components, which have the same variance across relations.
+
+        It is that of a ridge and of the pseudo-rows. If it depended on the rows of a component,
+        as with pseudo-rows alone, one large component would be rewarded.
+        """
+        if self.variance is None:
+            return self.prior(strength)
+        across: Array = _ACROSS * self.variance
+        return CovariancePrior(strength, self.target + np.diag(across), across)
 
     def scatter(self, strength: float) -> Array:
         """Scatter of `strength` pseudo-rows, as a matrix."""
@@ -167,7 +180,7 @@ class Shape(NamedTuple):
         if relations is None:
             return self
         constant = np.diag(weight * _ACROSS * self.target)
-        return Shape(relations.project(np.diag(self.target)), constant, relations)
+        return Shape(relations.project(np.diag(self.target)), constant, relations, self.target)
 
     def attract(self, mean: Array, covariance: Array, weight: float) -> tuple[Array, Array]:
         """Parameters moved to where the relations hold, up to the variance across them."""
@@ -214,14 +227,14 @@ def choose_prior(
     if first is not None:
         first = MeanCovariance(*shape.attract(*first, data.weight))
     if not isinstance(alpha, str):
-        return PriorChoice(shape.prior(float(alpha)), first)
+        return PriorChoice(shape.prior(float(alpha)), first, shape.relations)
     assert first is not None
     if shape.relations is not None:
         first = _quick(data, accelerate)(shape.prior(_ONE_ROW), first)
     elif candidate_strengths(X.shape[1])[-1] < _NO_MATTER * _smallest(first) * pairs:
         return PriorChoice(shape.prior(_ONE_ROW), first)
     strength, start = _best_strength(X, sample_weight, data, shape, first)
-    return PriorChoice(shape.prior(strength), start)
+    return PriorChoice(shape.prior(strength), start, shape.relations)
 
 
 def pseudo_rows_of_clusters(
@@ -263,13 +276,12 @@ def _look(X: Floats, data: CompressedData, accelerate: str | None, *, every: boo
     independent = surely_independent(X, data.scaling)
     if independent and not every:
         return _Look(None, None)
-    fit, variance = _quick(data, accelerate), data.available.variance
-    first = fit(CovariancePrior(_ONE_ROW, variance), None)
-    pairs = common_rows(data.available.pair_weight)
-    if independent or _smallest(first) * pairs >= _NO_RELATION:
+    fit = _quick(data, accelerate)
+    first = fit(CovariancePrior(_ONE_ROW, data.available.variance), None)
+    if independent:
         return _Look(None, first)
-    weak = fit(CovariancePrior(_WEAK, variance), first)
-    return _Look(find_relations(X, data.scaling, weak.covariance, pairs), first)
+    pairs = common_rows(data.available.pair_weight)
+    return _Look(find_relations(X, data.scaling, first.covariance, pairs), first)
 
 
 def _quick(data: CompressedData, accelerate: str | None) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.clusters import Moments, greedy_draws, join, lloyd, moments_of, plus_plus
 from emlearn.latent.data import LabelData
-from emlearn.latent.labels import in_order
+from emlearn.latent.labels import in_order, renumbered
 from emlearn.latent.starts import start_from
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _MICRO = 4
 _WARD_ROWS = 500
 _WARD_MICRO = 10
 _LLOYD_STEPS = 15
+# Number of first starts, of several methods and metrics, that have to agree.
+_AGREEING = 3
 # Smallest eigenvalue for whitening, relative to the largest, and smallest fraction of the variance
 # of a column that lies within clusters.
 _FLOOR = 1e-4
@@ -125,6 +127,8 @@ def _centered(X: Array, weight: Array) -> Array:
 
 #: Labels of a table: called as ``maker(table, columns, n_clusters, shape, rng)``.
 LabelMaker = Callable[[PointTable, Array, int, str, np.random.Generator], Labels]
+#: Kinds of starts, each in one of the metrics "raw", "standardized" and "whitened".
+Kinds = tuple[tuple[LabelMaker, str], ...]
 
 
 def joined_clusters(
@@ -192,7 +196,7 @@ def ward(table: PointTable, columns: Array, n: int, shape: str, rng: np.random.G
 
 
 #: Kinds and metrics, the most promising first: the first ten, and those that follow repeatedly.
-FIRST: tuple[tuple[LabelMaker, str], ...] = (
+FIRST: Kinds = (
     (joined_clusters, "raw"),
     (ward, "raw"),
     (joined_clusters, "standardized"),
@@ -204,7 +208,7 @@ FIRST: tuple[tuple[LabelMaker, str], ...] = (
     (kmeans, "standardized"),
     (seeds, "raw"),
 )
-AGAIN: tuple[tuple[LabelMaker, str], ...] = (
+AGAIN: Kinds = (
     (joined_clusters, "raw"),
     (seeds, "standardized"),
     (joined_clusters, "standardized"),
@@ -216,51 +220,82 @@ AGAIN: tuple[tuple[LabelMaker, str], ...] = (
 )
 
 
+#: Rows to be clustered: called as ``maker(model, data, rng)``.
+TableMaker = Callable[["LabelModel", LabelData, np.random.Generator], PointTable]
+
+
+def _table_of_columns(model: LabelModel, data: LabelData, rng: np.random.Generator) -> PointTable:
+    return PointTable.of(data, model.n_components, rng)
+
+
 @dataclass(frozen=True)
 class MixedStarts:
-    """Starts of several kinds, for rows that are points.
+    """Starts of several kinds, from clusters of rows.
 
     Parameters
     ----------
     certainty : float, default=1.0
         Fraction of a row that belongs to its cluster. The rest is spread over all clusters.
+    table : callable
+        Called as ``table(model, data, rng)``. Returns the rows to be clustered.
+    first, again : tuple of (callable, str)
+        Kinds and metrics of the first starts, and of those that follow repeatedly.
+    patience : int, default=1
+        Number of trials for each start that is asked for, as some have the same clusters.
     """
 
     certainty: float = 1.0
+    table: TableMaker = _table_of_columns
+    first: Kinds = FIRST
+    again: Kinds = AGAIN
+    patience: int = 1
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """The first of the starts; see `Initializer`."""
-        table = PointTable.of(data, model.n_components, rng)
-        return self._start(model, data, table, self._labels(0, model, table, rng), rng)
+        table = self.table(model, data, rng)
+        return self._start(model, data, table, self._labels(0, model, data, table, rng), rng)
 
     def candidates(
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
-        """See `LatentVariableModel.candidates`; no two have the same labels."""
-        table = PointTable.of(data, model.n_components, rng)
+        """See `LatentVariableModel.candidates`; no two have the same labels.
+
+        If the first ones agree in every label, the clusters are clear: there is one start, unless
+        more than the usual number is asked for.
+        """
+        n = n if model.n_components > 1 else 1
+        table = self.table(model, data, rng)
         met: set[bytes] = set()
-        for i in range(n if model.n_components > 1 else 1):
-            labels = self._labels(i, model, table, rng)
+        for i in range(self.patience * n):
+            if i == _AGREEING and len(met) == 1 and n <= len(self.first):
+                return
+            labels = self._labels(i, model, data, table, rng)
             if labels.tobytes() in met:
                 continue
             met.add(labels.tobytes())
             with suppress(DegenerateModelError):
                 yield self._start(model, data, table, labels, rng)
+            if len(met) == n:
+                return
 
     def _labels(
-        self, i: int, model: LabelModel, table: PointTable, rng: np.random.Generator
-    ) -> Labels:
-        later = i - len(FIRST)
-        maker, metric = FIRST[i] if later < 0 else AGAIN[later % len(AGAIN)]
+        self, i: int, model: LabelModel, data: LabelData, table: PointTable, rng: Any
+    ) -> NDArray[np.intp]:
+        later = i - len(self.first)
+        maker, metric = self.first[i] if later < 0 else self.again[later % len(self.again)]
         shape = model.family.cluster_shape or "full"
-        return in_order(maker(table, getattr(table, metric), model.n_components, shape, rng))
+        K = model.n_components
+        labels = in_order(maker(table, getattr(table, metric), K, shape, rng))
+        if data.labels is None:
+            return labels
+        return renumbered(labels, data.labels[table.rows], table.weight, K)
 
     def _start(
         self,
         model: LabelModel,
         data: LabelData,
         table: PointTable,
-        labels: Labels,
+        labels: NDArray[np.intp],
         rng: np.random.Generator,
     ) -> LabelParams:
         K = model.n_components

@@ -19,6 +19,7 @@ from emlearn.kernels.clusters import greedy_draws, lloyd, plus_plus
 from emlearn.latent.chain.law import ChainParams, Probabilities
 from emlearn.latent.data import LabelData, group_copies, hash_rows
 from emlearn.latent.labels import in_order, renumbered
+from emlearn.latent.points import dense_points
 from emlearn.latent.starts import RandomStart, RowsStart, nearest, start_from
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _ROWS = 5000
 _LLOYD_STEPS = 10
 # Fraction of a row that starts in its own cluster.
 _CERTAINTY = 0.95
-# Number of dimensions above which rows are not clustered.
-_MOST_DIMENSIONS = 300
 # Weight of the mean of the neighboring rows, and number of neighbors on each side.
 _NEIGHBOR_WEIGHT, _REACH = 1.5, 2
 
@@ -68,12 +67,12 @@ class ChainStarts:
         self, model: LabelModel, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
         """See `LatentVariableModel.candidates`. Random rows replace clusters found before."""
-        points = _points(model, data)
+        points = dense_points(model, data, data.row_weight, rng)
         met: set[tuple[bytes, Moves]] = set()
         for i in range(n):
             kind, moves = KINDS[i % len(KINDS)]
             labels = None
-            if points is not None and kind not in ("rows", "random"):
+            if kind not in ("rows", "random"):
                 labels = _cluster(_seen(points, data, kind), data, model.n_components, rng)
                 if (labels.tobytes(), moves) in met:
                     labels = None
@@ -128,42 +127,6 @@ def _as_given(law: Any, params: ChainParams) -> ChainParams:
         return found if own.given is None else own.given
 
     return ChainParams(rule(law.startprob, params.startprob), rule(law.transmat, params.transmat))
-
-
-def _points(model: LabelModel, data: LabelData) -> Array | None:
-    """Rows as points to cluster, of shape (n_rows, n_dimensions); None if there are too many.
-
-    Items are one-hot. Counts are square roots, whose variance does not grow with the mean.
-    Other columns are standardized. A missing entry is at the mean, or no item at all.
-    """
-    levels = model.family.levels(data.column_spec) or [None] * data.X.shape[1]
-    if sum(1 if own is None else len(own) for own in levels) > _MOST_DIMENSIONS:
-        return None
-    rows: Any = data.X
-    X = rows.toarray() if hasattr(rows, "toarray") else rows
-    return np.hstack(
-        [
-            _number(column, model.family.is_discrete)
-            if own is None
-            else (column[:, None] == own).astype(np.float64)
-            for column, own in zip(np.asarray(X, np.float64).T, levels, strict=True)
-        ]
-    )
-
-
-def _number(column: Array, is_count: bool) -> Array:
-    """A column of numbers, of shape (n_rows, 1)."""
-    seen = ~np.isnan(column)
-    filled = np.where(seen, column, 0.0)
-    n_seen = max(int(seen.sum()), 1)
-    if is_count:
-        filled = np.sqrt(np.maximum(filled, 0.0))
-        return np.where(seen, filled, filled.sum() / n_seen)[:, None]
-    # Squares of the largest numbers may overflow.
-    filled = filled / (np.abs(filled).max(initial=0.0) or 1.0)
-    filled = np.where(seen, filled - filled.sum() / n_seen, 0.0)
-    deviation = np.sqrt(np.square(filled).mean())
-    return (filled / deviation if deviation > 0.0 else filled)[:, None]
 
 
 def _seen(points: Array, data: LabelData, kind: Kind) -> Array:

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import NotFittedError
 
 from emlearn._compat import Interval, StrOptions, validate_params
-from emlearn.data import read_labels
+from emlearn._warnings import warn_user
+from emlearn.data import outweighed, read_labels
 from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
-from emlearn.latent.model import LabelParams
+from emlearn.latent.model import LabelModel, LabelParams
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, Initializer, start_of
 
@@ -30,6 +31,11 @@ LABEL_CONSTRAINTS: dict[str, Any] = {
     "init_params": [StrOptions({"auto", "search", *STARTS}), callable, "array-like"],
 }
 
+#: What to do about parameters at the edge of what is possible.
+STRONGER_PRIOR = (
+    "Use a stronger prior: a larger alpha of the family, or reg_covar if it is Gaussian."
+)
+
 
 class LabelEstimator(EMEstimator):
     """An estimator with `component_params_` and the parameters of a law of the label.
@@ -38,6 +44,8 @@ class LabelEstimator(EMEstimator):
     Apart from them, a fit keeps only how rows are encoded.
     """
 
+    #: What the warning of light weights calls the hyperparameters of priors.
+    _priors: ClassVar[str]
     #: The attributes that make up the model.
     _model_attributes: ClassVar[tuple[str, ...]]
     component_params_: dict[str, Any]
@@ -235,6 +243,22 @@ class LabelEstimator(EMEstimator):
         self.family_ = family
         self._fitted_spec = params.column_spec
         self.component_params_ = family.to_public(params.components, params.column_spec)
+
+    def _warn_of_weights(
+        self, model: LabelModel, params: LabelParams, row_weight: Array | None
+    ) -> None:
+        """Warn if the prior outweighs the data because the weights of the rows are small."""
+        if row_weight is None:
+            return
+        message = outweighed(
+            int(np.count_nonzero(row_weight)),
+            float(row_weight.sum()),
+            model.pseudo_rows(params),
+            "",
+            f"set {self._priors} to 0",
+        )
+        if message:
+            warn_user(message, UserWarning)
 
     @classmethod
     def _of_known(

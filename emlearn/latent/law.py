@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class Law(ABC):
     """Distribution of the labels of all rows. Its parameters are immutable."""
 
     n_components: int
+
+    #: What a label is called, and what is said of labels without rows.
+    noun: ClassVar[str]
+    emptied: ClassVar[str]
 
     @abstractmethod
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
@@ -98,12 +102,20 @@ class Law(ABC):
         """
 
     @abstractmethod
+    def rows(self, statistics: Any) -> Array:
+        """Expected rows of each label, in units of their weight."""
+
+    @abstractmethod
     def m_step(self, statistics: Any, params: Any) -> Any:
         """Mode given the expected counts."""
 
     @abstractmethod
     def log_prior(self, params: Any) -> float:
         """Log prior density up to a constant."""
+
+    @abstractmethod
+    def pseudo_rows(self) -> float:
+        """Number of rows that the prior counts as."""
 
     @abstractmethod
     def n_parameters(self) -> int:
@@ -159,6 +171,9 @@ class MixtureLaw(Law):
     alpha: float = 0.0
     unlabelled_weight: float = 1.0
 
+    noun: ClassVar[str] = "component"
+    emptied: ClassVar[str] = "lost all rows and have weight 0"
+
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
         """Drop rows of weight zero, merge copies, encode the rows and cut them into blocks."""
         return prepare_rows(observed, weight, family, self.n_components, self.unlabelled_weight)
@@ -197,6 +212,10 @@ class MixtureLaw(Law):
         value = to_responsibilities(joint, block.weight)
         return joint.sum(axis=1), value
 
+    def rows(self, statistics: Array) -> Array:
+        """See `Law`."""
+        return statistics
+
     def m_step(self, statistics: Array, params: MixtureParams) -> MixtureParams:
         """Proportions from the expected counts and the pseudo-rows."""
         total = statistics.sum()
@@ -211,6 +230,10 @@ class MixtureLaw(Law):
         if self.alpha == 0.0:
             return 0.0
         return self.alpha * float(np.log(np.maximum(params.weights, _TINY)).sum())
+
+    def pseudo_rows(self) -> float:
+        """See `Law`."""
+        return self.n_components * self.alpha
 
     def n_parameters(self) -> int:
         """Number of components minus one."""

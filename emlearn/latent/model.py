@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
-from emlearn.engine import LatentVariableModel, Penalty, add_statistics
+from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, add_statistics
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
-from emlearn.latent.law import Law, MixtureLaw
+from emlearn.latent.law import EMPTY, Law, MixtureLaw
 from emlearn.latent.perturb import split_component
 from emlearn.latent.starts import Initializer
 
@@ -199,6 +199,19 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         own = self.law.log_prior(params.law)
         return own + self.family.log_prior(params.components, params.column_spec)
 
+    def pseudo_rows(self, params: LabelParams) -> float:
+        """Number of rows that the prior counts as: that of the law, or of all components."""
+        own = self.family.pseudo_rows(params.column_spec)
+        return max(self.law.pseudo_rows(), self.law.n_components * own)
+
+    def log_likelihood(self, data: LabelData, params: LabelParams, objective: float) -> float:
+        """See `LatentVariableModel`: a further E-step if the family is regularized."""
+        spec = self.family.unpenalized(params.column_spec)
+        if spec is params.column_spec:
+            return super().log_likelihood(data, params, objective)
+        with BlockMapper(self, data) as e_step:
+            return e_step(params._replace(column_spec=spec))[1]
+
     def candidates(
         self, data: LabelData, rng: np.random.Generator, n: int
     ) -> Iterator[LabelParams]:
@@ -209,6 +222,25 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     def ranking_penalty(self, statistics: LabelStatistics, params: LabelParams) -> Penalty:
         """That of the family."""
         return self.family.ranking_penalty(statistics.components, params.column_spec)
+
+    def unsound(self, statistics: LabelStatistics, params: LabelParams) -> list[str]:
+        """Labels without rows, and those that the family doubts; each is named once."""
+        rows, noun = self.law.rows(statistics.law), self.law.noun
+        told = rows <= EMPTY * rows.sum()
+        found = []
+        if told.any():
+            found.append(
+                f"{noun.capitalize()}(s) {np.flatnonzero(told).tolist()} {self.law.emptied}: the "
+                f"data need fewer than n_components={self.n_components} {noun}s. Use fewer."
+            )
+        doubts = self.family.unsound(statistics.components, params.components, params.column_spec)
+        for reason, doubted in doubts.items():
+            named = np.flatnonzero(doubted & ~told)
+            told = told | doubted
+            if named.size:
+                counts = ", ".join(f"{rows[k]:.3g}" for k in named)
+                found.append(f"{noun.capitalize()}(s) {named.tolist()} ({counts} rows): {reason}")
+        return found
 
     def n_parameters(self, params: LabelParams) -> int:
         """Number of free parameters."""

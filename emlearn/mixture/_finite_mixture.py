@@ -16,7 +16,7 @@ from emlearn.data import (
 )
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
-from emlearn.engine import RacePlan, SearchPlan
+from emlearn.engine import ManyStarts, RacePlan, SearchPlan
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -25,13 +25,13 @@ from emlearn.latent import (
     Observations,
 )
 from emlearn.latent.candidates import MixedStarts
-from emlearn.latent.estimator import LABEL_CONSTRAINTS, LabelEstimator
+from emlearn.latent.class_candidates import CLASS_STARTS
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.starts import Initializer
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
     read_weights,
-    warn_of_empty,
 )
 
 Array = NDArray[Any]
@@ -71,8 +71,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {max_iter}
     {n_init}
     init_params : str, callable or array-like, default="auto"
-        How to start. "auto": a race of starts, as in `GaussianMixtureEM`, if the family is
-        Gaussian; otherwise as "search". "rows": each component starts at a row drawn at
+        How to start. "auto": a race of starts of several kinds (see `emlearn.engine.race`),
+        as in `GaussianMixtureEM` if the family is Gaussian, and otherwise from clusters of
+        the rows, in which items are one-hot and counts are square roots (see
+        `emlearn.distributions.Family.points`). "rows": each component starts at a row drawn at
         random. "random": random responsibilities; all components start close to the average
         row, so EM is slow. "search": the best of many short runs from "rows", modified as
         long as this improves it (see `search`). An array of shape (n_samples,
@@ -174,6 +176,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
+    _priors = "alpha of the family and weights_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
     def __init__(
@@ -255,19 +258,21 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
                 data,
                 start=self._last_params(family, data.column_spec),
                 plan=plan,
-                dtype=rows.dtype,
-                advice="Use fewer components, more starts (n_init), or a stronger prior (alpha "
-                "of the family).",
+                advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
         self._publish_components(family, fit.params)
-        warn_of_empty(self, self.n_components_)
-        return self._report(fit, "Use a stronger prior (alpha of the family).")
+        self._warn_of_weights(model, fit.params, weight)
+        return self._report(fit, STRONGER_PRIOR)
 
-    def _race(self) -> RacePlan | None:
-        return RacePlan() if self._given_family().cluster_shape else None
+    def _race(self) -> RacePlan:
+        if self._given_family().cluster_shape:
+            return RacePlan()
+        return ManyStarts(n_candidates=12, n_large=12, first_steps=5, steps=40)
 
     def _candidates(self) -> Initializer:
+        if not self._given_family().cluster_shape:
+            return CLASS_STARTS
         # The rest of a row is spread over all components: families may exclude what a
         # component has not seen.
         return MixedStarts(certainty=0.9)
@@ -275,7 +280,12 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         accept_sparse = self._given_family().accepts_sparse
         rows: Array = read_table(
-            self, X, reset=reset, accept_sparse=accept_sparse, min_rows=2 if reset else 1
+            self,
+            X,
+            reset=reset,
+            dtype=(np.float64,),
+            accept_sparse=accept_sparse,
+            min_rows=2 if reset else 1,
         )
         return rows
 

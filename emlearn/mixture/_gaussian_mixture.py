@@ -31,7 +31,6 @@ from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
     read_weights,
-    warn_of_empty,
 )
 
 Array = NDArray[Any]
@@ -57,8 +56,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
         units of the data, as in scikit-learn. "auto" is 1e-6 times the variance of each
-        column, so the fit does not depend on the units. On standardized data it equals
-        scikit-learn's default. (The ridge of a constant column is 1e-6.) 0 is maximum
+        column, so the fit does not depend on the units; gaps between groups of values do not
+        count for this variance. On standardized data without gaps it equals scikit-learn's
+        default. (The ridge of a constant column is 1e-6.) 0 is maximum
         likelihood, which has no maximum if a component can shrink to a point. The objective
         includes a term for the ridge; see Notes.
     {max_iter}
@@ -219,8 +219,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows to fit. NaN means a missing entry. float32 stays float32; other types become
-            float64.
+            Rows to fit. NaN means a missing entry. float32 stays float32, and most of the
+            arithmetic with it; other types become float64. Parameters are always float64.
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -241,7 +241,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(self.covariance_type, alpha=0.0, reg_covar=self.reg_covar)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)
@@ -255,9 +255,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
                 dtype=rows.dtype,
                 advice=self._advice(),
             )
-            self._publish(family, fit.params, rows.dtype)
+            self._publish(family, fit.params)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
-        warn_of_empty(self, K)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
@@ -341,24 +340,6 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             "Increase reg_covar, use fewer components, more starts (n_init) or a simpler "
             "covariance_type, or scale the input data."
         )
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.intp]]:
-        """Draw rows from the fitted mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Rows, ordered by component.
-        y : ndarray of shape (n_samples,)
-            The component of each row.
-        """
-        X, labels = super().sample(n_samples)
-        return X.astype(self.means_.dtype, copy=False), labels
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -133,20 +133,19 @@ class PublishedGaussians(BaseEstimator):
             raise AttributeError(f"Set means_ before {name}: it determines the number of features.")
         self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
 
-    def _publish(self, family: Gaussian, params: LabelParams, dtype: Any) -> None:
+    def _publish(self, family: Gaussian, params: LabelParams) -> None:
         spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             cholesky = family.precisions_cholesky(components, spec)
-            precisions = self._structure.precision(cholesky).astype(dtype)
+            precisions = self._structure.precision(cholesky)
             covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
-            covariances = covariances.astype(dtype)
         # Where a variance underflows to 0, its inverse overflows.
         if not (np.isfinite(covariances).all() and np.isfinite(precisions).all()):
             scale = spec.scaling.scale
-            raise beyond_range(np.arange(len(scale)), scale, dtype)
-        self.weights_ = params.law.weights.astype(dtype)
-        self.means_ = spec.scaling.to_units(components.mean).astype(dtype)
-        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky.astype(dtype)))
+            raise beyond_range(np.arange(len(scale)), scale, np.float64)
+        self.weights_ = params.law.weights
+        self.means_ = spec.scaling.to_units(components.mean)
+        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky))
 
     def _public(self) -> dict[str, Array]:
         return {
@@ -156,7 +155,7 @@ class PublishedGaussians(BaseEstimator):
         }
 
     def _emissions(self) -> Emissions:
-        family = Gaussian(self.covariance_type, alpha=0.0)
+        family = Gaussian(self.covariance_type, reg_covar=0.0)
         K, shape = len(read_weights(self)), np.shape(self.means_)
         need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
         if shape != need:

@@ -15,11 +15,9 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._warnings import warn_user
 from emlearn.data import check_proportions, read_weight
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
@@ -51,17 +49,6 @@ def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, "
             f"n_samples = {n_rows}{counted}. Use fewer components."
-        )
-
-
-def warn_of_empty(estimator: Any, n_components: int) -> None:
-    """Warn about components that lost all their rows."""
-    empty = np.flatnonzero(estimator.weights_ == 0.0)
-    if empty.size:
-        warn_user(
-            f"Component(s) {empty.tolist()} lost all rows and have weight 0: the data need "
-            f"fewer than n_components={n_components} components. Use fewer.",
-            ConvergenceWarning,
         )
 
 

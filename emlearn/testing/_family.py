@@ -36,8 +36,9 @@ def check_family(
     - the first axis of published parameters is the component, `public_names` are their
       names, and `shape_of` returns the numbers of components and features;
     - `from_public` restores published parameters: with the column spec of the fit, with one
-      made without a fit, and with one of other rows. It refuses a parameter that is missing
-      or not finite, and names it;
+      made without a fit, and with one of other rows. The densities are then those of the
+      column spec that `unpenalized` returns. It refuses a parameter that is missing or not
+      finite, and names it;
     - `encode` accepts the rows that `sample` draws;
     - the column spec and the parameters survive pickling;
     - a mixture of the family passes `check_latent_variable_model`: statistics add up, the
@@ -163,6 +164,8 @@ def _check_published(
         f"to_public returns {tuple(published)}, public_names are {family.public_names}",
         "public_names",
     )
+    # What is published says nothing of a regularizer.
+    column_spec = family.unpenalized(column_spec)
     n_components = len(next(iter(published.values())))
     shape = family.shape_of(published)
     require(
@@ -202,7 +205,7 @@ def _check_published(
     # every row, because the probability of an absent level would be lost.
     n_rows = X.shape[0]
     part = X[np.r_[:n_rows, : n_rows // 2]]
-    other = family.column_spec(part)
+    other = family.unpenalized(family.column_spec(part))
     moved = family.to_public(family.from_public(published, other, column_spec), other)
     again = family.from_public(moved, column_spec, other)
     own = family.precompute(family.from_public(published, other, column_spec), other)

@@ -188,6 +188,7 @@ def test_marks_of_missing_entries_are_not_drawn():
     assert len(display.points_[0].get_offsets()) == 120
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_one_feature_is_drawn_as_densities():
     X = load_galaxies(as_frame=True).data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)
@@ -278,6 +279,7 @@ def test_families_without_ellipses_are_named():
     mixture = FiniteMixtureEM(2, family="poisson", random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"Poisson\(alpha=0.01\) of this FiniteMixtureEM"):
         MixtureDisplay.from_estimator(mixture, X)
-    model = HiddenMarkovEM(2, family=Mixture(Gaussian(), 2), random_state=0).fit(iris())
+    X = np.random.default_rng(0).normal(size=(600, 2))
+    model = HiddenMarkovEM(2, family=Mixture(Gaussian(), 2), random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"Mixture\(.*of this HiddenMarkovEM"):
-        MixtureDisplay.from_estimator(model, iris())
+        MixtureDisplay.from_estimator(model, X)

@@ -63,6 +63,7 @@ def test_names_of_a_frame_label_the_axes():
     assert display.ax_.get_ylabel() == "eruptions"
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_convergence_falls_towards_the_limit():
     X = load_galaxies().data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)
@@ -127,6 +128,7 @@ def test_a_start_of_no_density_is_left_out():
     np.testing.assert_array_equal(display.line_.get_ydata(), [3.0, 1.0])
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_there_may_be_no_convergence_to_draw():
     X = load_galaxies().data
     mixture = GaussianMixtureEM(3, random_state=0).fit(X)

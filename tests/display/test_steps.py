@@ -99,6 +99,7 @@ def test_steps_without_an_inverse():
     assert display.ax_.get_xlabel() == NAMES[3]
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_imputers_change_nothing_of_complete_rows():
     holes = FRAME.mask(np.random.default_rng(0).random(X.shape) < 0.1)
     pipeline = make_pipeline(SimpleImputer(), mixture()).fit(holes)

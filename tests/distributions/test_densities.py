@@ -100,7 +100,7 @@ def test_multinomial(make, layout):
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_gaussian(make, kind):
     X = make(kind).X
-    family = Gaussian(kind, alpha=0.0)
+    family = Gaussian(kind, reg_covar=0.0)
     column_spec, params, share = fit(family, X)
     published = family.to_public(params, column_spec)
     weight = share.sum(axis=1)
@@ -125,7 +125,7 @@ def test_gaussian(make, kind):
 def test_gaussian_prior_is_pseudo_rows(make):
     """alpha = 2 is two more rows for each component, with the variances of the columns."""
     X = make("full").X
-    family = Gaussian(alpha=2.0)
+    family = Gaussian(alpha=2.0, reg_covar=0.0)
     column_spec, params, share = fit(family, X)
     published = family.to_public(params, column_spec)
     for k, r in enumerate(share):
@@ -169,7 +169,7 @@ def test_mixture_within_a_component(make):
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_missing_gaussian_entries_are_integrated_out(make, kind):
-    family, X = Gaussian(kind), make(f"{kind}-nan").X
+    family, X = Gaussian(kind, reg_covar=0.0), make(f"{kind}-nan").X
     column_spec, params, _ = fit(family, X)
     found = density(family, X, column_spec, params)
     published = family.to_public(params, column_spec)
@@ -189,7 +189,7 @@ def test_incomplete_gaussian_limit_is_the_maximum(make, kind):
     """Found by a general optimizer, from scratch, on the observed-data likelihood."""
     X = make(f"{kind}-nan").X[:30, :2]
     X = (X - np.nanmean(X, axis=0)) / np.nanstd(X, axis=0)
-    family = Gaussian(kind, alpha=0.0)
+    family = Gaussian(kind, reg_covar=0.0)
     column_spec = family.column_spec(X)
     rows = family.encode(X, column_spec)
     share = np.ones((1, len(X)))

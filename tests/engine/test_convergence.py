@@ -199,18 +199,18 @@ def test_acceleration_is_forgotten_after_ten_plain_steps():
         assert (check == expected) == is_plain
 
 
-def test_noise_is_a_unit_in_the_last_place_of_the_terms():
-    noise = np.finfo(float).eps * (3.0 + 16.0 * 5.0)
+def test_rounding_is_sixteen_units_in_the_last_place_of_the_terms_and_noise_a_sixteenth():
+    unit = np.finfo(float).eps * (3.0 + 16.0 * 5.0)
     convergence = RemainingGain(0.0)
-    np.testing.assert_allclose(convergence.noise(-3.0, 5.0), noise, rtol=1e-12)
-    np.testing.assert_allclose(convergence.rounding(-3.0, 5.0), 16.0 * noise, rtol=1e-12)
+    np.testing.assert_allclose(convergence.noise(-3.0, 5.0), unit / 16.0, rtol=1e-12)
+    np.testing.assert_allclose(convergence.rounding(-3.0, 5.0), 16.0 * unit, rtol=1e-12)
 
 
 def test_what_remains_after_a_gain_within_the_noise_is_at_most_the_noise():
     objectives = [-250.0, -249.0, -248.5, -248.5]
     assert RemainingGain(1e-9).check(objectives, 100.0).remaining == 0.0
     # Gains that grow have an infinite estimate, but what is lost in the noise is not.
-    tiny = 1e-14 * np.array([0.0, 1.0, 3.0, 7.0])
+    tiny = 1e-15 * np.array([0.0, 1.0, 3.0, 7.0])
     convergence = RemainingGain(0.0)
     check = convergence.check(list(tiny), 100.0)
     assert check.converged

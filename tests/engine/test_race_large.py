@@ -32,7 +32,7 @@ def go(model, data, plan=None, seed=0, **settings):
 def gaussian(n=600, d=3, K=4, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) + 2.0 * rng.normal(size=(K, d))[rng.integers(K, size=n)]
-    model = LabelModel(MixtureLaw(K), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(K), Gaussian("full", reg_covar=0.0), MixedStarts())
     return model, model.prepare(Observations(X)), X
 
 
@@ -143,7 +143,7 @@ def test_large_data_with_weights_labels_and_holes():
     X = rng.normal(size=(12_000, 2)) + np.array([[0.0, 0], [6, 0], [0, 6]])[z]
     X[rng.random(X.shape) < 0.1] = np.nan
     X = X[~np.isnan(X).all(axis=1)]
-    model = LabelModel(MixtureLaw(3), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(3), Gaussian("full", reg_covar=0.0), MixedStarts())
     data = model.prepare(Observations(X), rng.integers(1, 3, size=len(X)).astype(float))
     plan = RacePlan(heats=(Heat(5, 500, 5, 4),))
     found = go(model, data, plan, convergence=StatisticalGain())

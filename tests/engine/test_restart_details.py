@@ -1,54 +1,19 @@
-"""Restarts: which run is first, when a later one is merged, and how threads are shared out."""
+"""Restarts: each run is finished, and how threads are shared out."""
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from emlearn.engine import DegenerateModelError, Iteration, RemainingGain, SearchPlan, restarts
-from emlearn.engine.restarts import SameOptimum, search
-
-KNOWN = -100.0
-WEIGHT = 1000.0  # so that a remaining gain of 0.1 is little
-
-
-def line(remaining, end=KNOWN):
-    """An iteration with a remaining gain, on its way to `end`."""
-    return Iteration(end - remaining, 0.1, 0.9, remaining, 5, "em")
-
-
-def answers(iterations, known=KNOWN):
-    same = SameOptimum(known, WEIGHT)
-    return [same(iteration) for iteration in iterations], same
-
-
-def test_three_agreements_in_a_row_are_the_same_optimum():
-    found, same = answers([line(0.1), line(0.09), line(0.08)])
-    assert found == [False, False, True]
-    assert same.reached
-
-
-def test_a_disagreement_starts_the_count_again():
-    found, _ = answers([line(0.1), line(0.09), line(0.08, end=-99.0), line(0.07), line(0.06)])
-    assert not any(found)
-
-
-@pytest.mark.parametrize(("remaining", "counts"), [(0.099, True), (0.101, False), (np.inf, False)])
-def test_estimates_count_where_little_remains(remaining, counts):
-    found, _ = answers([line(remaining)] * 3)
-    assert found[-1] == counts
-
-
-@pytest.mark.parametrize(("error", "agrees"), [(0.09, True), (-0.09, True), (0.11, False)])
-def test_agreement_is_to_a_tenth_of_what_remains(error, agrees):
-    found, _ = answers([line(0.05, KNOWN + 0.05 * error)] * 3)
-    assert found[-1] == agrees
-
-
-def test_without_a_known_optimum_nothing_is_the_same():
-    found, same = answers([line(0.05)] * 5, known=None)
-    assert not any(found)
-    assert not same.reached
+from emlearn.engine import (
+    DegenerateModelError,
+    LatentVariableModel,
+    RemainingGain,
+    SearchPlan,
+    restarts,
+)
+from emlearn.engine.restarts import search
 
 
 def settings(n, **more):
@@ -56,25 +21,39 @@ def settings(n, **more):
     return {"seeds": seeds, "convergence": RemainingGain(1e-6), "max_iter": 30, **more}
 
 
-def test_the_run_from_the_best_start_is_finished_first(london):
-    firsts = []
+@dataclass(frozen=True)
+class TwinOptima(LatentVariableModel):
+    """Two optima with nearly the same objective. A step halves what is left to gain."""
 
-    class Observer:
-        def begin(self):
-            pass
+    higher_by: float = 1e-3
 
-        def __call__(self, n_iter, iteration):
-            if n_iter == 0:
-                firsts.append(iteration.objective)
+    def prepare(self, X, sample_weight=None):
+        return "all"
 
-        def end(self, result):
-            pass
+    def total_weight(self, data):
+        return 1000.0
 
+    def initialize(self, data, rng):
+        # The first start leads to the lower optimum, and is higher itself.
+        return ("lower", 0.9) if rng.bit_generator.seed_seq.spawn_key == (0,) else ("higher", 1.0)
+
+    def e_step(self, block, params):
+        optimum, gap = params
+        return (optimum, gap / 2.0), (self.higher_by if optimum == "higher" else 0.0) - gap
+
+    def m_step(self, statistics, params):
+        return statistics
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_run_near_the_optimum_of_another_is_finished(n_jobs):
+    """All of its gains are those of a run to the other optimum, up to a little at the end."""
     plan = SearchPlan(n_starts=1, start_steps=2, n_perturbations=0)
-    search(london.model, london.data, plan=plan, observers=[Observer()] * 6, **settings(6))
-    assert len(firsts) == 6
-    assert firsts[0] == max(firsts)
-    assert firsts[0] > firsts[1]
+    precise = {**settings(3), "convergence": RemainingGain(1e-9)}
+    found = search(TwinOptima(), "all", plan=plan, n_jobs=n_jobs, **precise)
+    assert found.best.objective == pytest.approx(1e-3, abs=1e-5)
+    assert [restart.status for restart in found.restarts] == ["converged"] * 3
+    assert found.best_index == 1
 
 
 def test_e_steps_of_a_search_that_failed_are_counted(london, tamper):

@@ -19,7 +19,7 @@ from emlearn.latent.candidates import MixedStarts
 def gaussian(n=600, d=3, K=4, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) + 2.0 * rng.normal(size=(K, d))[rng.integers(K, size=n)]
-    model = LabelModel(MixtureLaw(K), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(K), Gaussian("full", reg_covar=0.0), MixedStarts())
     return model, model.prepare(Observations(X)), X
 
 

@@ -223,36 +223,6 @@ def test_large_data_are_explored_in_part():
     assert mixture.log_likelihood_ > truth.log_likelihood_ - 5.0
 
 
-def test_searches_that_arrive_at_the_same_optimum_are_stopped():
-    X = overlapping(1500)
-    settings = {"init_params": "search", "search": "fast", "random_state": 0, "accelerate": None}
-    mixture = GaussianMixtureEM(3, n_init=6, max_iter=10_000, **settings).fit(X)
-    by_status = {}
-    for restart in mixture.restarts_:
-        by_status.setdefault(restart.status, []).append(restart)
-    assert set(by_status) <= {"converged", "merged"}
-    best = mixture.history_["objective"][-1]
-    assert by_status["merged"]
-    for restart in by_status["merged"]:
-        # Where it would have ended if left alone is the same optimum.
-        assert best - 1e-4 * len(X) < restart.objective <= best
-        assert restart.n_iter < max(r.n_iter for r in by_status["converged"])
-
-
-def test_only_a_converged_run_is_an_optimum_to_merge_into():
-    """All searches come to the same hill; the first one's long run ends, or is cut short."""
-    for max_iter, statuses in ((100, {"converged", "merged"}), (12, {"max_iter"})):
-        found = search(
-            Hills(top=0),
-            "all",
-            seeds=np.random.SeedSequence(0).spawn(4),
-            convergence=RemainingGain(0.0),
-            max_iter=max_iter,
-            plan=SearchPlan(n_starts=1, start_steps=1, n_perturbations=0),
-        )
-        assert {restart.status for restart in found.restarts} == statuses
-
-
 @pytest.mark.parametrize("search", ["slow", 0, 2.5])
 def test_invalid_search(search):
     with pytest.raises(ValueError, match="search"):

@@ -87,7 +87,7 @@ def test_gaussian(covariance_type, implementation, gaussian_chains):
     scatter = np.stack([np.cov(X.T, aweights=start[:, k], bias=True) for k in range(3)])
     theirs.covars_ = COVARIANCE[covariance_type](scatter)
     theirs.fit(X, lengths)
-    model = ours(Gaussian(covariance_type, alpha=0.0), start).fit(X, lengths=lengths)
+    model = ours(Gaussian(covariance_type, reg_covar=0.0), start).fit(X, lengths=lengths)
     theirs.means_, theirs.covars_ = model.means_, model.covariances_
     compare(model, theirs, X, lengths)
 

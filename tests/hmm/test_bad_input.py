@@ -70,6 +70,7 @@ def test_weights(weight, message):
         ([0, 1, "a"] + [0] * 9, "labels of type int and str"),
     ],
 )
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_states(y, message):
     with pytest.raises(ValueError, match=message):
         HiddenMarkovEM(2, use_labels=True, **QUICK).fit(X, y)
@@ -105,6 +106,7 @@ def test_hyperparameters(settings, message):
         HiddenMarkovEM(**{"n_components": 2, **QUICK, **settings}).fit(X)
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_rows():
     for bad, message in ((np.inf, "infinity"), ("text", "could not convert")):
         rows = X.astype(object)
@@ -134,9 +136,12 @@ def test_known_states_that_contradict_fixed_zeros():
         HiddenMarkovEM(2, **settings).fit(X, y, [6, 6])
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_states_on_single_points_without_a_prior():
     rows = np.array([[0.0], [0.0], [0.0], [5.0], [6.0], [7.0]])
-    model = HiddenMarkovEM(2, family=Gaussian(alpha=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]])
+    model = HiddenMarkovEM(
+        2, family=Gaussian(reg_covar=0.0), init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    )
     with pytest.raises(ValueError, match=r"cannot be fitted: .*singular.*stronger prior"):
         model.fit(rows)
     assert HiddenMarkovEM(2, init_params=np.eye(2)[[0, 0, 0, 1, 1, 1]]).fit(rows).converged_

@@ -31,10 +31,10 @@ def test_finds_the_states(gaussian_chains):
 
 def test_one_state_is_one_distribution(gaussian_chains):
     X, lengths, _ = gaussian_chains
-    model = HiddenMarkovEM(family=Gaussian(alpha=0.0)).fit(X, lengths=lengths)
+    model = HiddenMarkovEM(family=Gaussian(reg_covar=0.0)).fit(X, lengths=lengths)
     assert_allclose(model.means_[0], X.mean(axis=0))
     assert_allclose(model.covariances_[0], np.cov(X.T, bias=True))
-    mixture = FiniteMixtureEM(1, family=Gaussian(alpha=0.0)).fit(X)
+    mixture = FiniteMixtureEM(1, family=Gaussian(reg_covar=0.0)).fit(X)
     assert model.score(X) == pytest.approx(mixture.score(X), rel=1e-12)
     assert model.score(X, lengths=lengths) == pytest.approx(mixture.score(X), rel=1e-12)
     assert_array_equal(model.transmat_, [[1.0]])
@@ -105,7 +105,7 @@ def test_sequences_of_which_all_is_missing(gaussian_chains):
 
 def test_known_states(gaussian_chains):
     X, lengths, states = gaussian_chains
-    model = HiddenMarkovEM(family=Gaussian(alpha=0.0), use_labels=True)
+    model = HiddenMarkovEM(family=Gaussian(reg_covar=0.0), use_labels=True)
     model.fit(X, states, lengths)
     assert model.n_components_ == 3
     # With all states known, everything is a count.
@@ -287,7 +287,7 @@ def test_one_start_for_each_way_to_start(gaussian_chains):
     # Responsibilities stay with their rows when sequences are sorted by length or dropped.
     weight = np.ones(len(lengths))
     weight[3] = 0.0
-    model = HiddenMarkovEM(3, family=Gaussian(alpha=0.0), init_params=np.eye(3)[states])
+    model = HiddenMarkovEM(3, family=Gaussian(reg_covar=0.0), init_params=np.eye(3)[states])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.set_params(max_iter=0).fit(X, lengths=lengths, sample_weight=weight)

@@ -297,7 +297,7 @@ def test_bad_hyperparameters():
 
 def test_more_components_than_distinct_rows():
     X = np.repeat(np.random.default_rng(0).normal(size=(3, 2)), 5, axis=0)
-    with pytest.warns(ConvergenceWarning, match=r"\[3\] have no rows.*n_components=4"):
+    with pytest.warns(ConvergenceWarning, match=r"\[3\] lost all rows.*n_components=4"):
         imputer = MissingDataImputerEM(4, random_state=0).fit(X)
     assert imputer.weights_ == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
     # What to do does not include a prior that there is already.

@@ -27,7 +27,7 @@ OPTIONS = [{}, {"n_components": 2}, {"n_factors": 1}]
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.filterwarnings("ignore:EM did not converge")
+@pytest.mark.filterwarnings("ignore:EM did not converge", r"ignore:.*\(s\) .* rows\)")
 def test_parameters_make_the_same_imputer(options):
     X = holes()
     fitted = MissingDataImputerEM(random_state=0, max_iter=50, **options).fit(X)

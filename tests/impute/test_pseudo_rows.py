@@ -92,7 +92,7 @@ def test_the_variance_across_a_relation_is_tiny_and_the_same_for_any_strength(n_
     shape = pseudo_rows_of_clusters(X, data, 2.0, n_clusters, None)
     assert shape.relations is not None
     own = data.available.variance * n_clusters**-0.5
-    assert_allclose(shape.constant, np.diag(own * 1e-10 * 80 / n_clusters))
+    assert_allclose(shape.constant, np.diag(own * 1e-9 * 80 / n_clusters))
     normal = shape.relations.coefficients[0]
     assert_allclose(shape.target @ normal, 0.0, atol=1e-12)
     for strength in (0.1, 50.0):
@@ -118,7 +118,7 @@ def test_parameters_are_attracted_to_the_relations():
     mean, covariance = shape.attract(rng.normal(size=3), root @ root.T, 50.0)
     assert_allclose(A @ mean, c)
     across = A @ covariance @ A.T
-    assert_allclose(across, 1e-10 * A @ np.diag([1.0, 2.0, 0.5]) @ A.T, rtol=1e-4)
+    assert_allclose(across, 1e-9 * A @ np.diag([1.0, 2.0, 0.5]) @ A.T, rtol=1e-4)
     plain = Shape(np.ones(3))
     same = plain.attract(mean, covariance, 50.0)
     assert same[0] is mean

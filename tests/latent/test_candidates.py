@@ -1,6 +1,7 @@
 """Starts for rows that are points: the same for copies and any order, and no two alike."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ SHAPES = ["full", "tied", "diag", "spherical"]
 
 
 def offered(X, K=3, weight=None, n=14, shape="full", seed=0, certainty=1.0, reg_covar="auto"):
-    family = Gaussian(shape, alpha=0.0, reg_covar=reg_covar)
+    family = Gaussian(shape, reg_covar=reg_covar)
     model = LabelModel(MixtureLaw(K), family, MixedStarts(certainty))
     weight = None if weight is None else np.asarray(weight, float)
     data = model.prepare(Observations(np.asarray(X, float)), weight)
@@ -135,24 +136,59 @@ def test_clusters_far_apart_have_one_start():
     assert_allclose(np.sort(published(starts, model)[0][1].ravel()), [0, 100, 500], atol=0.5)
 
 
-def test_kinds_and_metrics(monkeypatch):
-    asked = []
-    for name in ("joined_clusters", "kmeans", "seeds", "ward"):
+@pytest.mark.parametrize(("n", "n_tried"), [(10, 3), (11, 11)])
+def test_if_the_first_three_agree_no_more_is_tried(monkeypatch, n, n_tried):
+    """Unless more effort is asked for."""
+    tried = []
+    labels = MixedStarts._labels
 
-        def spy(table, columns, *args, name=name):
+    def spy(self, i, *args):
+        tried.append(i)
+        return labels(self, i, *args)
+
+    monkeypatch.setattr(MixedStarts, "_labels", spy)
+    X = np.random.default_rng(0).normal(size=(120, 2)) + np.repeat([0.0, 90.0, 500.0], 40)[:, None]
+    offered(X, n=n)
+    assert tried == list(range(n_tried))
+
+
+def test_kinds_and_metrics():
+    asked = []
+
+    def spying(maker):
+        def spy(table, columns, *args):
             metrics = {"raw": table.raw, "standardized": table.standardized}
             metric = [key for key, value in metrics.items() if value is columns]
-            asked.append((name, metric[0] if metric else "whitened"))
+            asked.append((maker.__name__, metric[0] if metric else "whitened"))
             return np.arange(columns.shape[1]) % 3
 
-        known = {getattr(module, name): spy}
-        for table in ("FIRST", "AGAIN"):
-            kinds = tuple((known.get(f, f), m) for f, m in getattr(module, table))
-            monkeypatch.setattr(module, table, kinds)
-    offered(rows(), n=30)
+        return spy
+
+    default = MixedStarts()
+    starts = replace(
+        default,
+        first=tuple((spying(maker), metric) for maker, metric in default.first),
+        again=tuple((spying(maker), metric) for maker, metric in default.again),
+    )
+    _, model, data = offered(rows())
+    list(starts.candidates(model, data, np.random.default_rng(0), 30))
     plain = [(maker.__name__, metric) for maker, metric in (*FIRST, *AGAIN, *AGAIN, *AGAIN)]
     assert asked == plain[:30]
     assert len(set(plain[:10])) == 10
+
+
+def test_clusters_have_the_numbers_of_known_labels():
+    """Rows of two of the three classes are known."""
+    X = np.repeat([[0.0], [100.0], [50.0]], 40, axis=0) + np.random.default_rng(0).normal(
+        size=(120, 1)
+    )
+    labels = np.full(120, -1)
+    labels[:5], labels[40:45] = 2, 0
+    model = LabelModel(MixtureLaw(3), Gaussian("full", alpha=0.0), MixedStarts(0.9))
+    data = model.prepare(Observations(X, labels))
+    starts = list(model.candidates(data, np.random.default_rng(0), 6))
+    for _, means, _ in published(starts, model):
+        assert_array_equal(np.argsort(means.ravel()), [2, 1, 0])
 
 
 def test_metrics():
@@ -391,7 +427,7 @@ def test_known_labels_are_put_in():
     X = rows()
     labels = np.full(len(X), -1)
     labels[:20], labels[20:40] = 0, 1
-    model = LabelModel(MixtureLaw(2), Gaussian("full", alpha=0.0), MixedStarts())
+    model = LabelModel(MixtureLaw(2), Gaussian("full", reg_covar=0.0), MixedStarts())
     data = model.prepare(Observations(X, labels))
     for start in model.candidates(data, np.random.default_rng(0), 5):
         assert np.isfinite(start.components.mean).all()
@@ -464,3 +500,19 @@ def test_starved_components_and_optimism_of_the_others():
     found = model.family.ranking_penalty(Statistics, spec)
     assert found.starved == 1
     assert found.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)))
+
+
+def test_penalty_where_weights_sum_to_one():
+    """The same components are starved; the optimism is in units of the objective."""
+    starts, model, _ = offered(rows(n=20, d=3), K=2)
+    spec = starts[0].column_spec
+
+    class Statistics:
+        weight = np.array([5.0, 15.0]) / 20.0
+
+    light = model.family.ranking_penalty(Statistics, spec._replace(rows_per_weight=20.0))
+    assert light.starved == 1
+    assert light.optimism == pytest.approx(15 * 3 * 6 / (2 * (15 - 5)) / 20.0)
+    weighted = model.family.column_spec(rows(n=20, d=3), np.full(20, 1.0 / 20.0))
+    assert weighted.rows_per_weight == pytest.approx(20.0)
+    assert model.family.column_spec(rows(n=20, d=3), np.full(20, 2.0)).rows_per_weight == 1.0

@@ -30,7 +30,7 @@ MIXED = Product(((Poisson(), [0]), (Gaussian("diag"), [1])))
 FAMILIES = {
     "full": (Gaussian("full"), "real"),
     "tied": (Gaussian("tied"), "real"),
-    "diag": (Gaussian("diag", alpha=0.0), "real"),
+    "diag": (Gaussian("diag", reg_covar=0.0), "real"),
     "spherical": (Gaussian("spherical"), "real"),
     "poisson": (Poisson(), "counts"),
     "bernoulli": (Bernoulli(), "binary"),
@@ -246,7 +246,7 @@ def test_probabilities():
 
 
 def test_a_state_that_is_never_visited_stays_as_it_was(observe):
-    model = model_of(Gaussian("full", alpha=0.0), 3)
+    model = model_of(Gaussian("full", reg_covar=0.0), 3)
     data = model.prepare(observe("real", [20, 20]))
     params = model.initialize(data, np.random.default_rng(0))
     moves = np.array([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0], [0.2, 0.3, 0.5]])

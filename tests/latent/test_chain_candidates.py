@@ -12,14 +12,8 @@ from emlearn import HiddenMarkovEM
 from emlearn.distributions import Gaussian, find_family
 from emlearn.latent import ChainLaw, LabelModel, Observations, Probabilities, Sequences
 from emlearn.latent.chain.law import ChainParams
-from emlearn.latent.chain_candidates import (
-    KINDS,
-    ChainStarts,
-    _cluster,
-    _moves,
-    _points,
-    _seen,
-)
+from emlearn.latent.chain_candidates import KINDS, ChainStarts, _cluster, _moves, _seen
+from emlearn.latent.points import dense_points
 
 
 @pytest.fixture
@@ -45,6 +39,10 @@ def model_of(X, K, lengths=None, family=None, transmat=None):
     model = LabelModel(law, family.at_columns(None, X.shape[1]), ChainStarts())
     sequences = Sequences.of_lengths(np.array(lengths or [len(X)]))
     return model, model.prepare(Observations(X, None, sequences))
+
+
+def points_of(model, data):
+    return dense_points(model, data, data.row_weight, np.random.default_rng(0))
 
 
 def test_every_kind_gives_probabilities_and_no_two_are_alike():
@@ -83,7 +81,7 @@ def test_transitions_that_were_counted_give_way_to_those_given():
 def test_neighbors_do_not_cross_the_ends_of_sequences():
     X = np.arange(6.0)[:, None]
     model, data = model_of(X, 2, [4, 2])
-    points = _points(model, data)
+    points = points_of(model, data)
     windows = _seen(points, data, "windows")
     before = windows[:, 1:2]
     assert_array_equal(before[[0, 4]], points[[0, 4]])
@@ -94,7 +92,7 @@ def test_windows_and_neighbors_by_their_definition():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(11, 2))
     model, data = model_of(X, 2, [6, 1, 4])
-    points = _points(model, data)
+    points = points_of(model, data)
     windows, neighbors = (_seen(points, data, kind) for kind in ("windows", "neighbors"))
     assert _seen(points, data, "clusters") is points
     edges = data.sequences.edges
@@ -112,12 +110,11 @@ def test_columns_as_points():
     seen = X[~np.isnan(X[:, 1]), 1] - 4.0
     for unit in (1.0, 2e153):  # whose squares overflow
         model, data = model_of(X * unit, 2)
-        points = _points(model, data)
+        points = points_of(model, data)
         assert_allclose(points[:, 0], (X[:, 0] - X[:, 0].mean()) / X[:, 0].std())
-        expected = np.insert(seen, 1, 0.0) / np.sqrt((seen @ seen) / 5.0)
-        assert_allclose(points[:, 1], expected)
+        assert_allclose(points[:, 1], np.insert(seen / seen.std(), 1, 0.0), atol=1e-12)
     model, data = model_of(X, 2, family=find_family("poisson"))
-    points = _points(model, data)
+    points = points_of(model, data)
     assert_allclose(points[:, 0], np.sqrt(X[:, 0]))
     roots = np.sqrt(np.delete(X[:, 1], 1))
     assert_allclose(points[:, 1], np.insert(roots, 1, roots.mean()))
@@ -150,7 +147,7 @@ def test_transitions_of_the_starts(zeros):
 def test_items_are_one_hot_and_holes_are_neutral():
     X = np.array([[1.0], [3.0], [np.nan], [3.0], [1.0], [3.0]])
     model, data = model_of(X, 2, family=find_family("categorical"))
-    points = _points(model, data)
+    points = points_of(model, data)
     assert points.shape == (6, 2)
     assert_array_equal(points[2], [0.0, 0.0])
 
@@ -216,7 +213,7 @@ def test_clusters_are_those_of_copies_of_weighted_sequences(family):
     points = rng.normal(size=(60, 2))
     many = np.concatenate([points, points[35:]]) if family == "gaussian" else None
     if many is None:
-        points, many = _points(model, weighted), _points(model, copied)
+        points, many = points_of(model, weighted), points_of(model, copied)
     one = _cluster(points, weighted, 3, np.random.default_rng(1))
     two = _cluster(many, copied, 3, np.random.default_rng(1))
     assert_array_equal(one, two[:60])
@@ -230,7 +227,7 @@ def test_clusters_have_the_numbers_of_known_states():
     model = LabelModel(law, Gaussian().at_columns(None, 1), ChainStarts())
     data = model.prepare(Observations(X, y, Sequences.of_lengths(np.array([60]))))
     for seed in range(3):
-        found = _cluster(_points(model, data), data, 3, np.random.default_rng(seed))
+        found = _cluster(points_of(model, data), data, 3, np.random.default_rng(seed))
         assert_array_equal(found, states)
 
 
@@ -288,6 +285,6 @@ def test_clusters_are_numbered_by_their_first_rows():
     )
     model, data = model_of(X, 4)
     for seed in range(6):
-        found = _cluster(_points(model, data), data, 4, np.random.default_rng(seed))
+        found = _cluster(points_of(model, data), data, 4, np.random.default_rng(seed))
         _, first = np.unique(found, return_index=True)
         assert (np.diff(first) > 0).all()

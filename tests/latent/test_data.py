@@ -53,7 +53,7 @@ def test_where_rows_come_from(kind, family):
 def test_given_responsibilities_stay_with_their_rows():
     X, weight, _ = table("real")
     hot = np.eye(2)[np.arange(N) % 2]
-    model = LabelModel(MixtureLaw(2), Gaussian("diag", alpha=0.0), GivenStart(hot))
+    model = LabelModel(MixtureLaw(2), Gaussian("diag", reg_covar=0.0), GivenStart(hot))
     data = model.prepare(Observations(X), weight)
     params = model.initialize(data, np.random.default_rng(0))
     mean = model.family.to_public(params.components, params.column_spec)["mean"]

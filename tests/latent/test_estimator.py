@@ -9,7 +9,7 @@ from emlearn.distributions import Gaussian
 
 @pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
 def test_one_component_or_known_rows_of_each_class_leave_no_choice_of_starts(cls):
-    X = np.random.default_rng(0).normal(size=(90, 2)) + np.repeat([0.0, 4.0, 9.0], 30)[:, None]
+    X = np.random.default_rng(0).normal(size=(90, 2)) + np.repeat([0.0, 3.0, 5.0], 30)[:, None]
     y = np.full(90, -1)
     y[::10] = np.repeat([0, 1, 2], 3)
     options = {"family": Gaussian(), "random_state": 0}

@@ -42,10 +42,12 @@ def other_rows():
     ],
 )
 @BOTH
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_a_second_fit_of_other_rows_is_a_fit_of_these(cls, name, change, kind, log_likelihood):
     """Coordinates of the first fit never meet parameters of the second."""
     X = other_rows()
-    settings = {"family": Gaussian(kind), "random_state": 0, "init_params": "rows", "tol": 1e-9}
+    family = Gaussian(kind, alpha=0.01)  # so that far starts do not end at single rows
+    settings = {"family": family, "random_state": 0, "init_params": "rows", "tol": 1e-9}
     model = cls(2, warm_start=True, **settings).fit(X)
     first, new = model.log_likelihood_, change(X)
     model.fit(new)

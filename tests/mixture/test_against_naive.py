@@ -73,7 +73,7 @@ def test_the_kernels_agree(naive, covariance_type, ridge, weighted, monkeypatch)
     """All forms give the same statistics and log-likelihood; they differ only in speed."""
     X, weight, resp, _ = problem(naive, covariance_type, ridge, weighted)
     structure = BY_NAME[covariance_type]
-    family = Gaussian(covariance_type, alpha=0.0, reg_covar=ridge)
+    family = Gaussian(covariance_type, reg_covar=ridge)
     model = LabelModel(MixtureLaw(3), family, GivenStart(resp))
     data = model.prepare(Observations(X), weight if weighted else None)
     params = model.initialize(data, np.random.default_rng(0))
@@ -176,6 +176,7 @@ def test_one_component_has_a_closed_form(covariance_type, blobs, naive):
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 5, 24])
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_densities(naive, covariance_type, n_features):
     """predict_proba, score_samples, score, predict and transform, at many dimensions."""
     rng = np.random.default_rng(n_features)
@@ -219,6 +220,7 @@ def test_criteria(covariance_type, blobs):
     assert_allclose(mixture.aic(blobs), mixture.aic(blobs, sample_weight=np.ones(len(blobs))))
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_all_structures_of_one_column_are_the_same(reference):
     """With one feature full, diag and spherical are one model."""
     X = np.array(reference("galaxies")["data"])[:, None]

@@ -55,7 +55,7 @@ def test_all_classes_known_is_naive_bayes(counts, family):
             # There, levels are all codes up to the largest. Here, they are those seen or declared.
             Categorical(alpha=0.7, n_levels=X.max(axis=0).astype(int) + 1),
         ),
-        "gaussian": (naive_bayes.GaussianNB(var_smoothing=0.0), Gaussian("diag", alpha=0.0)),
+        "gaussian": (naive_bayes.GaussianNB(var_smoothing=0.0), Gaussian("diag", reg_covar=0.0)),
     }[family]
     X = (X > 3).astype(int) if family == "bernoulli" else X
     theirs.fit(X, y)
@@ -82,7 +82,7 @@ def test_gaussian_family_is_the_gaussian_mixture(kind):
     start = np.eye(2)[(X[:, 0] > 2.0).astype(int)]
     settings = {"init_params": start, "tol": 1e-10}
     special = GaussianMixtureEM(2, covariance_type=kind, reg_covar=0, **settings).fit(X)
-    general = FiniteMixtureEM(2, family=Gaussian(kind, alpha=0.0), **settings).fit(X)
+    general = FiniteMixtureEM(2, family=Gaussian(kind, reg_covar=0.0), **settings).fit(X)
     assert general.log_likelihood_ == pytest.approx(special.log_likelihood_)
     assert_allclose(general.weights_, special.weights_, rtol=1e-4)
     assert_allclose(general.component_params_["mean"], special.means_, rtol=1e-3, atol=1e-4)

@@ -60,9 +60,9 @@ def test_nothing_is_nan(n_components):
 def test_singular_covariances_are_explained():
     X = np.ones((10, 2))
     with pytest.raises(ValueError, match=r"covariance of component 0 is singular.*stronger prior"):
-        FiniteMixtureEM(2, family=Gaussian(alpha=0.0), random_state=0).fit(X)
+        FiniteMixtureEM(2, family=Gaussian(reg_covar=0.0), random_state=0).fit(X)
     with pytest.raises(ValueError, match="Column 0 of X has no observed value"):
-        FiniteMixtureEM(1, family=Gaussian(alpha=0.0)).fit(np.full((4, 2), np.nan))
+        FiniteMixtureEM(1, family=Gaussian(reg_covar=0.0)).fit(np.full((4, 2), np.nan))
 
 
 def test_strings_are_refused_with_advice():

@@ -20,7 +20,7 @@ def test_gaussian_rows_with_missing_entries_are_those_of_the_imputer():
     X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 3)) + [1.0, -5.0, 100.0]
     X[rng.random(X.shape) < 0.2] = np.nan
     X[np.isnan(X).all(axis=1), 0] = 0.0
-    mixture = FiniteMixtureEM(1, family=Gaussian(alpha=0.0), tol=1e-12).fit(X)
+    mixture = FiniteMixtureEM(1, family=Gaussian(reg_covar=0.0), tol=1e-12).fit(X)
     imputer = MissingDataImputerEM(alpha=0, tol=1e-12).fit(X)
     assert mixture.log_likelihood_ == pytest.approx(imputer.log_likelihood_)
     assert_allclose(mixture.component_params_["mean"][0], imputer.mean_, rtol=1e-4)
@@ -109,7 +109,10 @@ def test_errors_name_row_and_column_of_x(counts):
 def test_search_and_warm_start(counts):
     X, _ = counts
     settings = {"family": "poisson", "random_state": 0}
-    fits = [FiniteMixtureEM(4, n_init=3, n_jobs=n_jobs, **settings).fit(X) for n_jobs in (1, 2)]
+    fits = [
+        FiniteMixtureEM(4, n_init=3, n_jobs=n_jobs, init_params="search", **settings).fit(X)
+        for n_jobs in (1, 2)
+    ]
     assert_array_equal(fits[0].weights_, fits[1].weights_)
     assert len(fits[0].restarts_) == 3
     assert fits[0].restarts_[0].n_short_runs > 1

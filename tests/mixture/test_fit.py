@@ -129,7 +129,7 @@ def test_many_features():
 
 
 def test_weights_of_another_shape_are_refused():
-    mixture = GaussianMixtureEM(1).fit([[0.0], [1.0], [3.0]])
+    mixture = GaussianMixtureEM(1).fit([[0.0], [1.0], [3.0], [4.0]])
     for value in (None, [[1.0]]):
         mixture.weights_ = value
         with pytest.raises(ValueError, match=r"weights_ must have shape \(n_components,\)"):

@@ -71,6 +71,7 @@ def test_old_faithful_three_components(reference):
     assert higher.bic(X) > fit(X, 2).bic(X)
 
 
+@pytest.mark.filterwarnings(r"ignore:.*\(s\) .* rows\)")
 def test_galaxies(reference):
     table = reference("galaxies")
     X = np.array(table["data"])[:, None]

@@ -209,7 +209,10 @@ def test_the_objective_never_falls(
     if dtype == np.float64 and reg_covar == "auto":
         # Otherwise a nearly singular covariance may hide the exact maximum.
         assert mixture.restarts_[0].status in ("converged", "max_iter")
-    for value in (*parameters(mixture), mixture.predict_proba(X), mixture.score_samples(X)):
+    for value in parameters(mixture):
+        assert np.isfinite(value).all()
+        assert value.dtype == np.float64
+    for value in (mixture.predict_proba(X), mixture.score_samples(X)):
         assert np.isfinite(value).all()
         assert value.dtype == dtype
     assert mixture.weights_.sum() == pytest.approx(1.0, abs=1e-6)

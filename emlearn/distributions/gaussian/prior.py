@@ -108,6 +108,24 @@ class CovariancePrior(NamedTuple):
             weight + self.strength, about, second, np.zeros(first.shape[1])
         )
 
+    def alone(self, structure: CovarianceStructure, weight: Array) -> Array | None:
+        """What the covariances would be if rows had no scatter; None without a prior.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        weight : ndarray of shape (n_components,)
+            Rows of each component.
+        """
+        scatter, ridge = self.scatter, self.ridge
+        if scatter is None and ridge is None:
+            return None
+        added = self._added(weight, np.zeros_like(ridge) if scatter is None else scatter)
+        zero = np.zeros(added.shape[:2])
+        total = weight + self.strength
+        return structure.estimate(total, zero, in_layout(structure, added), zero[0])
+
     def _added(self, weight: Array, scatter: Array) -> Array:
         """Scatter of pseudo-rows and ridge for each component: (K, d), or (K, d, d)."""
         added = scatter[None]

@@ -44,6 +44,11 @@ class ColumnScaling(_Units):
         # Scales are powers of two: their inverses are exact.
         return self.center.astype(np.float64), 1.0 / self.scale
 
+    def is_exact(self, dtype: Any) -> bool:
+        """Whether a precision represents the center, which rows of this precision need."""
+        with np.errstate(over="ignore"):
+            return bool((self.center.astype(dtype) == self.center).all())
+
     def apply(self, rows: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
         """Rows (n_rows, n_features) as a block (n_features, n_rows), written to `out`."""
         np.subtract(rows.T, self.center[:, None].astype(out.dtype), out=out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +151,9 @@ class ChainLaw(Law):
     startprob: Probabilities
     transmat: Probabilities
 
+    noun: ClassVar[str] = "state"
+    emptied: ClassVar[str] = "are not visited"
+
     def prepare(self, observed: Observations, weight: Array | None, family: Family) -> LabelData:
         """Drop sequences of weight zero, sort by length, encode and cut into blocks."""
         return prepare_sequences(observed, weight, family, self.n_components)
@@ -216,6 +219,10 @@ class ChainLaw(Law):
         value = found.log_likelihood
         return statistics, float(value.sum() if block.weight is None else block.weight @ value)
 
+    def rows(self, statistics: ChainStatistics) -> Array:
+        """Expected visits."""
+        return statistics.visits
+
     def m_step(self, statistics: ChainStatistics, params: ChainParams) -> ChainParams:
         """Modes given the expected counts. Probabilities without counts do not change."""
         transition = statistics.transition
@@ -229,6 +236,10 @@ class ChainLaw(Law):
     def log_prior(self, params: ChainParams) -> float:
         """Log density of the Dirichlet priors."""
         return self.startprob.log_prior(params.startprob) + self.transmat.log_prior(params.transmat)
+
+    def pseudo_rows(self) -> float:
+        """See `Law`: first states or transitions, whichever are more."""
+        return float(max(self.startprob.pseudocounts.sum(), self.transmat.pseudocounts.sum()))
 
     def n_parameters(self) -> int:
         """Number of free probabilities, without the fixed zeros."""

@@ -75,7 +75,7 @@ def problem():
 
     def problem(name, X, K=3, ridge=0.0, seed=1):
         rng = np.random.default_rng(seed)
-        family = Gaussian(name, alpha=0.0, reg_covar=ridge)
+        family = Gaussian(name, reg_covar=ridge)
         spec = family.column_spec(X)
         encoded = family.encode(X, spec)
         params = family.start(encoded, rng.dirichlet(np.ones(K), len(X)).T, spec, rng)

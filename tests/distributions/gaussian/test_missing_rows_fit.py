@@ -15,7 +15,7 @@ ALL = sorted(STRUCTURES)
 
 def fitted(name, X, ridge, K=2, n_iter=60, n_threads=1, start=None):
     start = np.random.default_rng(0).dirichlet(np.ones(K), len(X)) if start is None else start
-    family = Gaussian(name, alpha=0.0, reg_covar=ridge)
+    family = Gaussian(name, reg_covar=ridge)
     model = LabelModel(MixtureLaw(K), family, GivenStart(start))
     data = model.prepare(Observations(X))
     run = run_em(

@@ -19,7 +19,7 @@ def test_each_call_has_its_own_mixing_proportions(name, d, dtype):
     rng = np.random.default_rng(d)
     centers = 3.0 * rng.normal(size=(3, d))
     X = (centers[rng.integers(3, size=60)] + rng.normal(size=(60, d))).astype(dtype)
-    family = Gaussian(name, alpha=1.0)
+    family = Gaussian(name, alpha=1.0, reg_covar=0.0)
     spec = family.column_spec(X)
     rows = family.cut(family.encode(X, spec), None, [slice(0, 60)], 3)[0]
     responsibilities = rng.dirichlet(np.ones(3), 60).T

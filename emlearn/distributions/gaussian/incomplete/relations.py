@@ -24,8 +24,9 @@ _NO_COEFFICIENT = 1e-6
 _SMALLEST_SINGULAR = 1e-6
 # Coefficients of an eigenvector, relative to the largest, that count as terms.
 _LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.003, 0.001)
-# Eigenvalues of a correlation matrix, times the rows that a pair of columns shares.
-_SMALL_EIGENVALUE = 0.3
+# Eigenvalues of a correlation matrix, times the rows that a pair of columns shares. One pseudo-row
+# adds about 1 where there is a relation; larger ones allow for fits of low accuracy.
+_SMALL_EIGENVALUE = 8.0
 _MOST_RELATIONS = 12
 # Rows that coefficients are estimated from; the relation is verified in all.
 _ENOUGH_ROWS = 4096
@@ -87,7 +88,7 @@ def find_relations(
     scaling : ColumnScaling
         Units of the covariance, and of the relations.
     covariance : ndarray of shape (n_features, n_features)
-        Covariance estimated with a very weak prior.
+        Covariance estimated with a weak prior.
     pairs : float
         Rows that pairs of columns have in common.
     """

@@ -83,6 +83,23 @@ class CovarianceStructure(ABC):
         """
         return np.zeros(len(weight))
 
+    def sufficient(self, weight: Array, n_features: int) -> NDArray[np.bool_]:
+        """Which components have enough rows for their parameters.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_components,)
+            Rows of each component.
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        sufficient : ndarray of shape (n_components,), dtype bool
+            By default, where `optimism` is finite.
+        """
+        return np.isfinite(self.optimism(weight, n_features))
+
     def prefers_whitening(self, n_components: int, n_features: int) -> bool:
         """Whether the whitened form is faster than the moment form."""
         return False
@@ -336,6 +353,13 @@ def inverse_of_precisions(precisions: Array) -> Array:
     except np.linalg.LinAlgError:
         raise ValueError("precisions_init must be positive definite.") from None
     return lower.transpose(0, 2, 1) @ lower
+
+
+def sufficient_in_common(weight: Array, n_features: int) -> NDArray[np.bool_]:
+    """Components with more than one row, if all rows together are enough for one covariance."""
+    # n - K residuals have an inverse covariance with an expectation.
+    enough = weight.sum() > len(weight) + n_features + 1
+    return (weight > 1.5) & enough
 
 
 def expected_optimism(numerator: Array, denominator: Array) -> Array:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from emlearn.distributions.gaussian.structures._base import Array, finite, inverse_of_precisions
+from emlearn.distributions.gaussian.structures._base import (
+    Array,
+    finite,
+    inverse_of_precisions,
+    sufficient_in_common,
+)
 from emlearn.distributions.gaussian.structures._full import (
     FullCovariance,
     from_triangles,
@@ -48,6 +54,9 @@ class RotatedCovariance(FullCovariance):
     def optimism(self, weight: Array, n_features: int) -> Array:
         """None: rows of the other components hold up the volume and shape of each."""
         return np.zeros(len(weight))
+
+    def sufficient(self, weight: Array, n_features: int) -> NDArray[np.bool_]:
+        return sufficient_in_common(weight, n_features)
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
         values, vectors = np.linalg.eigh(_scatters(weight, shift, second, ridge))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
@@ -10,6 +11,7 @@ from emlearn.distributions.gaussian.structures._base import (
     CovarianceStructure,
     cholesky_factor,
     inverse_of_precisions,
+    sufficient_in_common,
 )
 from emlearn.distributions.gaussian.structures._full import (
     FullCovariance,
@@ -36,6 +38,9 @@ class TiedCovariance(CovarianceStructure):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
+
+    def sufficient(self, weight: Array, n_features: int) -> NDArray[np.bool_]:
+        return sufficient_in_common(weight, n_features)
 
     def estimate(self, weight: Array, shift: Array, second: Array, ridge: Array) -> Array:
         covariance: Array = second - (shift.T * weight).dot(shift)

@@ -84,14 +84,14 @@ def test_more_rows_than_terms(n, accepted):
 
 @pytest.mark.parametrize(("share", "accepted"), [(0.9, True), (1.1, False)])
 def test_eigenvalues_that_are_not_small_suggest_nothing(share, accepted):
-    """The limit is 0.3 divided by the rows that pairs have in common."""
+    """The limit is 8 divided by the rows that pairs have in common."""
     X = normal(80, 2)
     X = np.column_stack((X, X.sum(axis=1)))
     covariance = np.cov(X.T) + 0.01 * np.eye(3)
     deviation = np.sqrt(np.diagonal(covariance))
     smallest = np.linalg.eigvalsh(covariance / np.outer(deviation, deviation))[0]
     scaling = ColumnScaling(np.zeros(3), np.ones(3))
-    found = find_relations(X, scaling, covariance, share * 0.3 / smallest)
+    found = find_relations(X, scaling, covariance, share * 8.0 / smallest)
     assert (found is not None) == accepted
 
 

@@ -41,7 +41,7 @@ def em_step(X, weight, params):
             statistics, value = e_step(start)
         mean, covariance = model.m_step(statistics, start)
         return Params(np.ones(1), mean[None], covariance[None]), value
-    family = Gaussian(alpha=0.0)
+    family = Gaussian(reg_covar=0.0)
     model = LabelModel(MixtureLaw(len(params.weights)), family, POINT_STARTS["kmeans"])
     data = model.prepare(Observations(X), weight)
     factor = family.structure.factor(params.covariances, X.shape[1], 0.0)
