@@ -8,9 +8,12 @@ are to fill each hole with the mean of its column, which draws rows together tha
 together, or to drop incomplete rows, of which many are left over.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
@@ -31,7 +34,10 @@ def hide(share, seed):
 
 # %%
 # Each share of missing entries is tried with five patterns of holes. The species are not used in
-# the fit; they show afterwards what the clusters are worth.
+# the fit; they show afterwards what the clusters are worth. Rows that were filled with the mean of
+# a column share this value, and the mixture warns of clusters that are made of nothing else.
+
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 shares = [0.0, 0.1, 0.2, 0.3, 0.4]
 ways = {

@@ -78,7 +78,7 @@ def test_a_kernel_that_is_required_has_to_be_built(setting):
 def test_sources_are_there_and_in_the_package_of_sources():
     found, _ = settings(None, "linux-x86_64")
     assert {ROOT / path for e in found for path in e["sources"]} == set(KERNELS.rglob("*.c"))
-    assert (ROOT / "MANIFEST.in").read_text() == "recursive-include emlearn/kernels *.h\n"
+    assert "recursive-include emlearn/kernels *.h" in (ROOT / "MANIFEST.in").read_text().split("\n")
 
 
 # Macros to compile with: free-threaded Python has no limited API.
