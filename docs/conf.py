@@ -68,6 +68,11 @@ sphinx_gallery_conf = {
     "doc_module": ("emlearn",),
     "download_all_examples": False,
     "exclude_implicit_doc": set(),
+    # In a browser (.ci/lite) nothing is installed, and the wheel of the site is taken.
+    "first_notebook_cell": (
+        'import sys\n\nif sys.platform == "emscripten":\n'
+        "    %pip install -q scikit-em matplotlib pandas pillow"
+    ),
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
     "min_reported_time": 5,
