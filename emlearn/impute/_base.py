@@ -102,6 +102,9 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 )
                 run = partial(self._run, total)
                 outcome = fit_model(X, weight, scaling, settings, run, start)
+                if outcome.related and outcome.best.status is Status.STALLED:
+                    # With an exact relation, the arithmetic reaches its limit first.
+                    self.converged_ = True
         self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         if pseudo_rows is None:
@@ -228,9 +231,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         notices: list[Notice] = []
         advice = "Columns depend on each other almost exactly: increase alpha."
         unconverged = self._unconverged(outcome.best, advice)
-        # With an exact relation, the fit is done when the arithmetic reaches its limit.
-        done = outcome.related and outcome.best.status is Status.STALLED
-        if unconverged and not done:
+        if unconverged and not self.converged_:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
         notices += [Notice("unsound", ConvergenceWarning, message) for message in outcome.unsound]
         if outcome.never_together.size:
