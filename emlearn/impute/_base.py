@@ -18,7 +18,7 @@ from emlearn.distributions.gaussian.scaling import (
     ColumnSummary,
     summarize_columns,
 )
-from emlearn.engine import EMEstimator, EMResult, History, Status
+from emlearn.engine import EMEstimator, EMResult, History, RacePlan, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._determined import DeterminedEntries
@@ -138,7 +138,12 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 "other exactly. Use alpha='auto', or set a larger alpha, fewer components, or "
                 "n_factors."
             )
-        return self._run_em(model, data, start=start, total_weight=total_weight, advice=advice).best
+        # Of these models, only mixtures usually have several optima.
+        races = self.n_components > 1 and start is None
+        plan = RacePlan().times(self.n_init) if races else None
+        return self._run_em(
+            model, data, start=start, plan=plan, total_weight=total_weight, advice=advice
+        ).best
 
     def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
         seeds = super()._seeds(n_starts)
