@@ -2,7 +2,8 @@
 
 Once for each instruction set; emlearn/kernels chooses when it is imported. They need GCC, Clang
 or, on Windows, clang-cl. Without one the package is installed without them, unless
-EMLEARN_REQUIRE_COMPILED=1 says that this is an error.
+EMLEARN_REQUIRE_COMPILED=1 says that this is an error. EMLEARN_COMPILED=0 does not build them: the
+wheel is then for all platforms, such as Python in a browser.
 
 Build in place: python setup.py build_ext --inplace
 """
@@ -40,6 +41,8 @@ def levels() -> list[str]:
 
 def extensions() -> list[Extension]:
     """One extension module for each instruction set."""
+    if os.environ.get("EMLEARN_COMPILED", "1") == "0":
+        return []
     limited = has_limited_api()
     return [
         Extension(
@@ -59,7 +62,8 @@ def options() -> dict[str, dict[str, str | bool]]:
     """Options of the commands."""
     # Headers are not looked at when it is decided whether to compile again.
     always = {"build_ext": {"force": True}}
-    return always | ({"bdist_wheel": {"py_limited_api": ABI_TAG}} if has_limited_api() else {})
+    limited = extensions() and has_limited_api()
+    return always | ({"bdist_wheel": {"py_limited_api": ABI_TAG}} if limited else {})
 
 
 def clang_cl_arguments(arguments: list[str]) -> list[str]:

@@ -1,9 +1,14 @@
 """Expectation-maximization for scikit-learn users."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from emlearn._version import __version__
-from emlearn.hmm import HiddenMarkovEM
-from emlearn.impute import MissingDataImputerEM
-from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
+
+if TYPE_CHECKING:
+    from emlearn.hmm import HiddenMarkovEM
+    from emlearn.impute import MissingDataImputerEM
+    from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
     "FiniteMixtureEM",
@@ -12,3 +17,23 @@ __all__ = [
     "MissingDataImputerEM",
     "__version__",
 ]
+
+# Imported when first used: whoever needs one room does not wait for the others.
+_ROOMS = {
+    "FiniteMixtureEM": "emlearn.mixture",
+    "GaussianMixtureEM": "emlearn.mixture",
+    "HiddenMarkovEM": "emlearn.hmm",
+    "MissingDataImputerEM": "emlearn.impute",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
+    if (room := f"emlearn.{name}") in _ROOMS.values():
+        return import_module(room)
+    raise AttributeError(f"module 'emlearn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

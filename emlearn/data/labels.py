@@ -54,6 +54,11 @@ def read_labels(y: Any, n_rows: int, n_numbers: int | None = None) -> ClassLabel
         If given, and all labels are integers from 0 to n_numbers - 1, they are component
         numbers: the classes are then all of these numbers, whether they occur or not.
 
+    Returns
+    -------
+    labels : ClassLabels or None
+        The classes, and the class of each row.
+
     Raises
     ------
     ValueError

@@ -45,6 +45,11 @@ def check_proportions(
     tolerance : float, default=1e-6
         Largest deviation of a sum from one: users round.
 
+    Returns
+    -------
+    proportions : ndarray of shape `shape`
+        The numbers as float64.
+
     Raises
     ------
     ValueError

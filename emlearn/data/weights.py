@@ -34,6 +34,11 @@ def read_weight(
         Whether the sum may be any normal float64 number. Otherwise it must be between 1e-100 and
         1e100, so that squares and products with the data are finite.
 
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,) or None
+        The weights.
+
     Raises
     ------
     ValueError
@@ -120,6 +125,11 @@ def outweighed(n_rows: int, total: float, pseudo_rows: float, prior: str, cure: 
         What the message calls this number.
     cure : str
         How to have no prior.
+
+    Returns
+    -------
+    message : str
+        The message.
     """
     if total >= _LIGHT * n_rows or pseudo_rows < _HEAVY_PRIOR * total:
         return ""

@@ -88,6 +88,11 @@ class Family(ABC):
         n_features : int
             Number of columns.
 
+        Returns
+        -------
+        family : Family
+            The family for these columns.
+
         Raises
         ------
         ValueError
@@ -161,6 +166,11 @@ class Family(ABC):
             From `slices`, or any others.
         n_components : int
             Number of components.
+
+        Returns
+        -------
+        blocks : list of object
+            The encoded rows of each slice.
         """
         return [self.take(rows, part) for part in slices]
 
@@ -170,6 +180,13 @@ class Family(ABC):
         By default items are one-hot, so the squared distance of two rows grows with the number of
         their different answers. Counts are square roots, whose variance does not grow with the
         mean. Other columns are standardized. A missing entry is at the mean, or no item at all.
+
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_rows, n_features)
+            Rows.
+        column_spec : object
+            From `column_spec`.
 
         Returns
         -------
@@ -388,6 +405,11 @@ class Family(ABC):
             Parameters by name in the units of the data.
         fitted : object, default=None
             Column spec of the fit that the parameters come from, if there is one.
+
+        Returns
+        -------
+        column_spec : object
+            The column spec.
         """
         return fitted
 

@@ -124,11 +124,11 @@ class ExponentialFamily(Family):
         """Draw one entry for each mean of t(x)."""
 
     def statistic(self, X: Array) -> Array:
-        """t(x) of each entry; by default x itself."""
+        """Statistic t(x) of each entry; by default x itself."""
         return X
 
     def base(self, X: Array) -> Array:
-        """h(x) of each entry; by default 0."""
+        """Base measure h(x) of each entry; by default 0."""
         return np.zeros_like(X)
 
     def parameter(self, mean: Array) -> Array:

@@ -107,7 +107,7 @@ class Gaussian(Family):
     @property
     def cluster_shape(self) -> str:
         """See `Family`."""
-        return "full" if self.covariance_type == "EEV" else self.covariance_type
+        return self.structure.cluster_shape
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""

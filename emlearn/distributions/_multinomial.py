@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from emlearn.distributions._contract import Array, Family
@@ -109,7 +109,7 @@ class Multinomial(Family):
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array, diags_array
+    >>> from scipy.sparse import csr_array
     >>> from emlearn import FiniteMixtureEM
     >>> from emlearn.distributions import Multinomial
     >>> words = csr_array([[3, 1, 0, 0], [4, 0, 1, 0], [0, 0, 2, 2], [0, 1, 1, 3]])
@@ -179,7 +179,7 @@ class Multinomial(Family):
         rows = self.encode(X, column_spec)
         factor = 1.0 / np.sqrt(np.maximum(rows.total, 1.0))
         if hasattr(rows.counts, "indptr"):
-            return diags_array(factor) @ np.sqrt(rows.counts)
+            return np.sqrt(rows.counts).multiply(factor[:, None]).tocsr()
         return np.sqrt(rows.counts) * factor[:, None]
 
     def pooled(self, n_components: int, column_spec: MultinomialSpec) -> MultinomialParams:

@@ -128,7 +128,7 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
     ),
     "n_features_in_": ("int", "Number of features seen in `fit`."),
     "feature_names_in_": (
-        "ndarray of shape (n_features_in_,)",
+        "ndarray of shape (`n_features_in_`,)",
         "Names of the features seen in `fit`. Only if X had names that are all strings.",
     ),
 }

@@ -19,6 +19,7 @@ from emlearn._compat import (
     validate_params,
     with_callbacks,
 )
+from emlearn._site import SITE
 from emlearn._warnings import warn_user
 from emlearn.data import read_table, read_weight
 from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
@@ -148,6 +149,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = _CONSTRAINTS
+    # Where the HTML representation links to, for estimators of this package.
+    _doc_link_module = "emlearn"
+    _doc_link_template = f"{SITE}reference/generated/emlearn.{{estimator_name}}.html"
 
     def __init__(
         self,

@@ -81,6 +81,11 @@ def find_plan(search: str | int | SearchPlan) -> SearchPlan:
     search : {"fast", "default", "thorough"}, int or SearchPlan
         Name of a plan, budget of E-steps, or a plan, which is returned unchanged.
 
+    Returns
+    -------
+    plan : SearchPlan
+        The plan.
+
     Raises
     ------
     ValueError

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,23 +146,34 @@ def _starts(runner: _Race, rng: np.random.Generator) -> Iterator[Any]:
     if first is None:
         return
     n_parameters = model.n_parameters(first)
-    parts: list[tuple[Heat, Any]] = []
-    for heat in reversed(plan.heats if n_parameters else ()):
-        size = max(heat.rows_per_parameter * n_parameters, heat.least_rows)
-        part = model.subset(parts[-1][1] if parts else data, rng, size)
-        if part is not None:
-            parts.append((heat, part))
+    parts = _parts(runner, n_parameters, rng)
     if not parts:
         yield first
         yield from found
         return
-    starts = [first, *found]
-    if plan.n_large > len(starts) > 1:
-        # The most promising kinds again, from other rows, are better than further kinds.
-        starts.extend(model.candidates(data, rng, plan.n_large - len(starts)))
-    for heat, part in reversed(parts):
-        starts = runner.heat(heat, part, starts)
-    yield from starts
+    starts = [first, *islice(found, plan.n_large - 1)]
+    is_clear = len(starts) == 1
+    for repeat in range(1 if is_clear else plan.n_repeats):
+        if repeat:
+            # Of more starts, the best on one part are more often best by chance.
+            parts, starts = _parts(runner, n_parameters, rng), []
+        if not is_clear and plan.n_large > len(starts):
+            # The most promising kinds again, from other rows, are better than further kinds.
+            starts.extend(model.candidates(data, rng, plan.n_large - len(starts)))
+        for heat, part in parts:
+            starts = runner.heat(heat, part, starts)
+        yield from starts
+
+
+def _parts(runner: _Race, n_parameters: int, rng: np.random.Generator) -> list[tuple[Heat, Any]]:
+    """Nested random parts of large data, the smallest first."""
+    parts: list[tuple[Heat, Any]] = []
+    for heat in reversed(runner.plan.heats if n_parameters else ()):
+        size = max(heat.rows_per_parameter * n_parameters, heat.least_rows)
+        part = runner.model.subset(parts[-1][1] if parts else runner.data, rng, size)
+        if part is not None:
+            parts.append((heat, part))
+    return parts[::-1]
 
 
 @dataclass

@@ -47,6 +47,8 @@ class RacePlan:
         EM steps after each perturbation.
     n_large : int, default=16
         Number of starts if the data are large enough for rounds on parts of them.
+    n_repeats : int, default=1
+        How often these rounds are made, each time with other starts and parts.
     heats : tuple of Heat
         Rounds on parts of large data. A round is left out if its part is not much smaller than
         the data.
@@ -59,6 +61,7 @@ class RacePlan:
     n_moves: int = 0
     move_steps: int = 8
     n_large: int = 16
+    n_repeats: int = 1
     heats: tuple[Heat, ...] = (Heat(5, 2000, 6, 6), Heat(20, 10_000, 8, 3))
 
     def times(self, n_init: int) -> RacePlan:
@@ -69,7 +72,7 @@ class RacePlan:
             self,
             n_candidates=max(self.n_candidates, round(self.n_candidates * (n_init + 1) / 4)),
             n_moves=round(2.4 * n_init),
-            n_large=round(self.n_large * (n_init + 1) / 2),
+            n_repeats=round((n_init + 1) / 2),
         )
 
 
@@ -77,20 +80,22 @@ class RacePlan:
 class ManyStarts(RacePlan):
     """A race in which more effort means more starts, and no perturbations.
 
-    It suits models whose starts differ enough to find the best optimum by themselves.
+    It suits models whose starts differ enough to find the best optimum by themselves. The other
+    settings are those of `RacePlan`.
 
-    Parameters
+    Attributes
     ----------
-    most_candidates : int, default=60
-        Largest number of starts, whatever the effort.
+    most_candidates : int
+        Largest number of starts, whatever the effort; by default 60.
     """
 
     most_candidates: int = 60
 
     def times(self, n_init: int) -> ManyStarts:
         """The plan for `n_init` times the starts."""
-
-        def more(n: int) -> int:
-            return max(n, min(n * n_init, self.most_candidates))
-
-        return replace(self, n_candidates=more(self.n_candidates), n_large=more(self.n_large))
+        most = self.most_candidates
+        return replace(
+            self,
+            n_candidates=max(self.n_candidates, min(self.n_candidates * n_init, most)),
+            n_repeats=max(1, min(n_init, most // self.n_large)),
+        )

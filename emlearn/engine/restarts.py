@@ -53,6 +53,11 @@ class Restart(NamedTuple):
     message: str
     n_short_runs: int = 0
 
+    def __repr__(self) -> str:
+        """How the run ended, short enough for a list of many."""
+        reason = f": {self.message}" if self.message else ""
+        return f"<{self.status} after {self.n_iter} iterations at {self.objective:.8g}{reason}>"
+
 
 @dataclass(frozen=True)
 class SearchResult:

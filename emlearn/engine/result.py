@@ -83,6 +83,11 @@ class History(tuple[Iteration, ...]):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        """Its length and its ends, not each iteration."""
+        ends = f", {self[0].objective:.8g} to {self[-1].objective:.8g}" if self else ""
+        return f"<History of {max(len(self) - 1, 0)} iterations{ends}>"
+
     def as_arrays(self) -> dict[str, NDArray[Any]]:
         """One array for each field of `Iteration`, by name."""
         columns = zip(*self, strict=True) if self else ((),) * len(Iteration._fields)

@@ -70,18 +70,18 @@ def multiple_imputation(
         The imputations, in the format of ``imputer.transform``. They are made one at a time on
         demand, or a few at a time with `n_jobs`; the model of all rows is fitted immediately.
 
+    Raises
+    ------
+    ValueError
+        If a parameter or the data are invalid, or a column has so few values that
+        resamples keep missing all of them.
+
     Warns
     -----
     UserWarning, ConvergenceWarning
         The warnings of the fits, each kind once after the last imputation, with the number of
         imputations affected. With ``alpha=0`` this includes resamples whose likelihood has no
         maximum.
-
-    Raises
-    ------
-    ValueError
-        If a parameter or the data are invalid, or a column has so few values that
-        resamples keep missing all of them.
 
     References
     ----------

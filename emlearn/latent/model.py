@@ -113,6 +113,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             Source of randomness for the families that need it.
         rows : ndarray of shape (n_rows,), default=None
             Positions of the rows; None means all.
+
+        Returns
+        -------
+        params : LabelParams
+            The parameters.
         """
         if rows is None:
             components = self.start_components(data, responsibilities, rng)
@@ -238,7 +243,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             named = np.flatnonzero(doubted & ~told)
             told = told | doubted
             if named.size:
-                counts = ", ".join(f"{rows[k]:.3g}" for k in named)
+                counts = ", ".join(f"{n:.3g}" if n < 1e3 else f"{n:.0f}" for n in rows[named])
                 found.append(f"{noun.capitalize()}(s) {named.tolist()} ({counts} rows): {reason}")
         return found
 

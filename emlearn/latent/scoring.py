@@ -93,6 +93,11 @@ class Emissions:
             Receives the log-densities (n_components, n_rows) of some rows. May overwrite them.
         log_weights : ndarray of shape (n_components,), default=None
             Added to the log-densities.
+
+        Returns
+        -------
+        out : ndarray of shape (n_rows, ...)
+            The array `out`.
         """
         if X.shape[1] != self.n_features:
             raise ValueError(

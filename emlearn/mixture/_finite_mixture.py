@@ -58,8 +58,8 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         different families are independent within a component.
     weights_alpha : float, default=0.0
         Pseudo-rows of each component in the estimate of the weights. The prior is
-        Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. (The family holds the
-        priors of its own parameters.)
+        Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. The family holds the
+        priors of its own parameters.
     use_labels : bool, default=False
         Whether the `y` passed to `fit` holds known classes. The default is False, because a
         Pipeline passes its target to every step.

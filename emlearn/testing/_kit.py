@@ -13,7 +13,20 @@ from emlearn.testing._checks import CHECKS
 
 
 def take_rows(X: Any, index: NDArray[np.intp]) -> Any:
-    """Items of an array, list or tuple at the given positions, which may repeat."""
+    """Items of an array, list or tuple at the given positions, which may repeat.
+
+    Parameters
+    ----------
+    X : array, list or tuple
+        The items.
+    index : ndarray of shape (n_items,)
+        Positions.
+
+    Returns
+    -------
+    items : array or list
+        The items at these positions.
+    """
     return [X[i] for i in index] if isinstance(X, list | tuple) else X[index]
 
 

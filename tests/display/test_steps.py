@@ -1,7 +1,6 @@
 """Models behind the steps of a Pipeline, drawn in the units before them."""
 
 import numpy as np
-import polars as pl
 import pytest
 from matplotlib import pyplot
 from sklearn.cluster import KMeans
@@ -23,6 +22,8 @@ from sklearn.preprocessing import (
 
 from emlearn import GaussianMixtureEM, HiddenMarkovEM
 from emlearn.display import MixtureDisplay
+
+pl = pytest.importorskip("polars")
 
 FRAME = load_iris(as_frame=True).data
 X = FRAME.to_numpy()

@@ -260,16 +260,17 @@ def test_effort():
     ten = RacePlan().times(10)
     assert ten.n_candidates >= 25
     assert ten.n_moves == 24
-    assert ten.n_large > RacePlan().n_large
+    assert ten.n_large == RacePlan().n_large
     # The first moves cost no starts, and later effort is shared by both.
     assert [RacePlan().times(n).n_candidates for n in (2, 3, 4, 10)] == [10, 10, 12, 28]
-    assert [RacePlan().times(n).n_large for n in (1, 2, 3)] == [16, 24, 32]
+    # Rounds on parts are repeated.
+    assert [RacePlan().times(n).n_repeats for n in (1, 2, 3, 5, 10)] == [1, 2, 2, 3, 6]
 
 
 def test_effort_in_starts_alone():
-    plan = ManyStarts(n_candidates=12, n_large=40, most_candidates=60)
+    plan = ManyStarts(n_candidates=12, n_large=20, most_candidates=60)
     assert [plan.times(n).n_candidates for n in (1, 2, 5, 6)] == [12, 24, 60, 60]
-    assert [plan.times(n).n_large for n in (1, 2)] == [40, 60]
+    assert [plan.times(n).n_repeats for n in (1, 2, 3, 9)] == [1, 2, 3, 3]
     assert plan.times(9).n_moves == 0
     # More effort never means fewer starts.
     assert ManyStarts(n_candidates=80, most_candidates=60).times(3).n_candidates == 80

@@ -94,6 +94,18 @@ def test_heats_are_on_nested_parts(monkeypatch):
     assert found.best.converged
 
 
+def test_more_effort_repeats_the_rounds_with_other_parts(monkeypatch):
+    model, data, _ = gaussian(n=5000, d=2, K=3)
+    seen = spy_on_parts(monkeypatch)
+    heats = (Heat(1, 300, 4, 3),)
+    found = go(model, data, RacePlan(heats=heats, n_candidates=5, n_large=9, n_repeats=3))
+    parts = [part for part in {id(part): part for part in seen}.values() if part is not data]
+    assert [part.n_rows for part in parts] == [300] * 3
+    assert len({np.asarray(part.X).tobytes() for part in parts}) == 3
+    # All runs on all data come after one another, the best of each repeat.
+    assert 3 < len(found.restarts) <= 9
+
+
 def test_heats_that_are_not_small_beside_the_data_are_left_out(monkeypatch):
     model, data, _ = gaussian(n=5000, d=2, K=3)
     seen = spy_on_parts(monkeypatch)

@@ -24,6 +24,11 @@ def find_accelerator(accelerate: str | Accelerator | None) -> Accelerator | None
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"}, Accelerator or None
         Name of an accelerator. An accelerator or None is returned unchanged.
 
+    Returns
+    -------
+    accelerator : Accelerator or None
+        The accelerator.
+
     Raises
     ------
     ValueError

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import DegenerateModelError
 
@@ -210,3 +211,17 @@ def test_roots_of_draws_in_single_precision(name):
         except np.linalg.LinAlgError:
             failed += 1
     assert failed > 0
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "shape"),
+    [
+        ("full", "full"),
+        ("tied", "tied"),
+        ("diag", "diag"),
+        ("spherical", "spherical"),
+        ("EEV", "full"),
+    ],
+)
+def test_clusters_are_joined_with_covariances_of_the_structure(covariance_type, shape):
+    assert Gaussian(covariance_type).cluster_shape == shape

@@ -29,7 +29,7 @@ class CovarianceFactor(NamedTuple):
         Upper triangular P with inv(Sigma) = P P', in the layout of scikit-learn's
         `precisions_cholesky_`.
     log_det : ndarray of shape (n_components,)
-        log |Sigma_k|.
+        Logarithms of the determinants of the covariances.
     precision_diagonal : ndarray of shape (n_components, n_features)
         Diagonals of inv(Sigma_k).
     """
@@ -43,6 +43,8 @@ class CovarianceStructure(ABC):
     """One way to constrain the covariances of K Gaussian components in d dimensions."""
 
     name: str
+    #: How clusters are joined for the starts: "full", "tied", "diag" or "spherical".
+    cluster_shape: str = "full"
     #: Whether the model keeps its form if each column is rescaled separately.
     scales_by_column: bool = True
     #: Whether features are independent within a component.
@@ -75,6 +77,7 @@ class CovarianceStructure(ABC):
         Returns
         -------
         optimism : ndarray of shape (n_components,)
+            Nats of each component.
 
         References
         ----------

@@ -18,6 +18,7 @@ class DiagonalCovariance(CovarianceStructure):
     """Sigma_k diagonal: shape (n_components, n_features)."""
 
     name = "diag"
+    cluster_shape = "diag"
     is_diagonal = True
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:

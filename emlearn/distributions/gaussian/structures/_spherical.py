@@ -18,6 +18,7 @@ class SphericalCovariance(CovarianceStructure):
     """Sigma_k = v_k I: shape (n_components,)."""
 
     name = "spherical"
+    cluster_shape = "spherical"
     is_diagonal = True
     scales_by_column = False
 

@@ -31,6 +31,7 @@ class TiedCovariance(CovarianceStructure):
     """
 
     name = "tied"
+    cluster_shape = "tied"
     is_shared = True
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
