@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from _default_sets import large, problems
+from _measure import geometric_mean
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
@@ -101,10 +102,6 @@ def run(method, X, problem, seed):
     mixture, ridge, e_steps = fit(X, problem.n_components, problem.covariance_type, n_init, seed)
     milliseconds = 1e3 * (time.process_time() - begin)
     return Fit(*judge(mixture, X, ridge), milliseconds, e_steps)
-
-
-def geometric_mean(values):
-    return float(np.exp(np.mean(np.log(values))))
 
 
 def main(methods=METHODS):

@@ -6,8 +6,8 @@
 
 A step of an estimator is the difference of two fits from the same random start, of few and
 of more iterations, divided by the difference in iterations: what fits cost besides steps
-cancels. The two libraries take turns; of each fit the shortest of the rounds counts, as other
-work on the machine only adds. StepMix is left out if it is not installed.
+cancels. The two libraries take turns, and the median counts. StepMix is left out if it is not
+installed.
 
 Documents are fitted in a process of their own, which reads them from a file; its peak memory
 is printed beside that before the fit. A dense copy of the counts would take 3200 MB.
@@ -18,11 +18,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
+from _measure import memory, steps
 from scipy.sparse import csr_array, load_npz, save_npz
 
 from emlearn import FiniteMixtureEM
@@ -53,22 +53,15 @@ def documents(n=20_000, d=20_000, length=107, n_topics=20, seed=0):
     return X
 
 
-def seconds(make, X, n_iter):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = time.perf_counter()
-        estimator = make(n_iter).fit(X)
-    return time.perf_counter() - start, estimator.n_iter_
+def rival(make, X, few, many):
+    """What `steps` takes, of a function that makes an estimator of so many iterations."""
 
+    def fit(n_iter):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(n_iter).fit(X).n_iter_
 
-def steps(rivals, rounds):
-    """Seconds a step of each rival, a tuple (make, X, few, many)."""
-    best = {name: [(np.inf, 0), (np.inf, 0)] for name in rivals}
-    for _ in range(rounds):
-        for name, (make, X, *n_iters) in rivals.items():
-            fits = [seconds(make, X, n_iter) for n_iter in n_iters]
-            best[name] = [min(pair) for pair in zip(best[name], fits, strict=True)]
-    return {name: (many[0] - few[0]) / (many[1] - few[1]) for name, (few, many) in best.items()}
+    return fit, few, many
 
 
 def ours(family, n_components):
@@ -101,9 +94,9 @@ def stepmix(n_components):
 
 def bench_items():
     X = items()
-    rivals = {"FiniteMixtureEM": (ours("categorical", 4), X, 2, 102)}
+    rivals = {"FiniteMixtureEM": rival(ours("categorical", 4), X, 2, 102)}
     try:
-        rivals["StepMix"] = (stepmix(4), X, 2, 12)
+        rivals["StepMix"] = rival(stepmix(4), X, 2, 12)
     except ImportError:
         print("StepMix is not installed")
     times = steps(rivals, ROUNDS)
@@ -114,18 +107,11 @@ def bench_items():
         print(f"  StepMix / FiniteMixtureEM: {times['StepMix'] / times['FiniteMixtureEM']:.1f}")
 
 
-def peak_memory():
-    """Largest resident memory of the process so far, in MB (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def fit_documents(path):
     X = csr_array(load_npz(path))
-    before = peak_memory()
-    (spent,) = steps({"ours": (ours("multinomial", 20), X, 2, 22)}, 3).values()
-    peak = peak_memory()
+    before = memory("VmHWM")
+    (spent,) = steps({"ours": rival(ours("multinomial", 20), X, 2, 22)}, 3).values()
+    peak = memory("VmHWM")
     size = (X.data.nbytes + X.indices.nbytes + X.indptr.nbytes) / 2**20
     filled = X.nnz / X.shape[0] / X.shape[1]
     print(f"multinomial, CSR {X.shape[0]} x {X.shape[1]}, {100 * filled:.2f} % filled, K = 20")

@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+from _measure import geometric_mean, in_child, peak_beyond, seconds, steps
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
@@ -82,22 +81,6 @@ def start_at(structure, centers):
     }
 
 
-def seconds(function):
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def step_of(fit, more):
-    """Seconds of a step: `fit` takes a number of iterations and returns how many it made."""
-    times, iterations = [], []
-    for n_iter in (1, 1 + more):
-        begin = time.perf_counter()
-        iterations.append(fit(n_iter))
-        times.append(time.perf_counter() - begin)
-    return (times[1] - times[0]) / (iterations[1] - iterations[0])
-
-
 def emlearn_fit(X, structure, centers):
     start = start_at(structure, centers)
     plain = {"accelerate": None, **start}
@@ -110,19 +93,30 @@ def sklearn_fit(X, structure, centers):
     return lambda n: GaussianMixture(len(centers), max_iter=n, **settings).fit(X).n_iter_
 
 
-def onedal_fit(X, centers):
+def onedal_run(X, centers, n_iter):
     n_components, n_features = centers.shape
     weights = np.full((1, n_components), 1.0 / n_components)
     covariances = [np.eye(n_features)] * n_components
     kind = "float" if X.dtype == np.float32 else "double"
+    algorithm = daal4py.em_gmm(
+        nComponents=n_components, maxIterations=n_iter, accuracyThreshold=0.0, fptype=kind
+    )
+    return algorithm.compute(X, weights, 0.9 * centers, covariances)
 
-    def fit(n):
-        algorithm = daal4py.em_gmm(
-            nComponents=n_components, maxIterations=n, accuracyThreshold=0.0, fptype=kind
-        )
-        return int(algorithm.compute(X, weights, 0.9 * centers, covariances).nIterations[0, 0])
 
-    return fit
+def onedal_fit(X, centers):
+    return lambda n: int(onedal_run(X, centers, n).nIterations[0, 0])
+
+
+def reached(X, structure, centers, n_iter):
+    """Log-likelihood a row after a number of steps, of all that are installed."""
+    start = start_at(structure, centers) | {"max_iter": n_iter}
+    plain = GaussianMixtureEM(len(centers), accelerate=None, **start)
+    theirs = GaussianMixture(len(centers), init_params="random_from_data", **start)
+    found = {"emlearn": plain.fit(X).score(X), "sklearn": theirs.fit(X).score(X)}
+    if daal4py is not None and structure == "full":
+        found["onedal"] = onedal_run(X, centers, n_iter + 1).goalFunction[0, 0] / len(X)
+    return {name: float(level) for name, level in found.items()}
 
 
 def rates(dtype):
@@ -154,26 +148,26 @@ def limit_of(shape, structure, rate):
     return products / rate[0] + n_rows * n_components / rate[1]
 
 
+def rivals(X, structure, centers):
+    """What `steps` takes, of all that are installed; a peer that is slow makes fewer steps."""
+    d, k = X.shape[1], len(centers)
+    work = len(X) * k * (10 + d ** (2 if structure == "full" else 1))
+    many, few = int(np.clip(1e9 / work, 6, 400)), int(np.clip(1e8 / work, 3, 50))
+    found = {
+        "emlearn": (emlearn_fit(X, structure, centers), 1, 1 + many),
+        "sklearn": (sklearn_fit(X, structure, centers), 1, 1 + few),
+    }
+    if daal4py is not None and structure == "full":
+        found["onedal"] = (onedal_fit(X, centers), 1, 1 + many)
+    return found
+
+
 def bench_steps(shapes, structure, dtype, separated=False):
     rate = rates(dtype)
     ratios, against_onedal = [], []
     for shape in shapes:
         X, centers = draw(*shape, separated=separated, dtype=dtype)
-        work = shape[0] * shape[2] * (10 + shape[1] ** (2 if structure == "full" else 1))
-        more = {
-            "emlearn": int(np.clip(1e9 / work, 6, 400)),
-            "onedal": int(np.clip(1e9 / work, 6, 400)),
-        }
-        more["sklearn"] = int(np.clip(1e8 / work, 3, 50))
-        fits = {"emlearn": emlearn_fit(X, structure, centers)}
-        fits["sklearn"] = sklearn_fit(X, structure, centers)
-        if daal4py is not None and structure == "full":
-            fits["onedal"] = onedal_fit(X, centers)
-        times = {name: [] for name in fits}
-        for _ in range(TURNS):
-            for name, fit in fits.items():
-                times[name].append(step_of(fit, more[name]))
-        median = {name: float(np.median(values)) for name, values in times.items()}
+        median = steps(rivals(X, structure, centers), TURNS)
         ours = median["emlearn"]
         ratios.append(median["sklearn"] / ours)
         line = f"{shape!s:>20} {1e3 * ours:10.3f} {1e3 * median['sklearn']:10.3f}"
@@ -188,10 +182,6 @@ def bench_steps(shapes, structure, dtype, separated=False):
     if against_onedal:
         summary += f" {'':10} {geometric_mean(against_onedal):7.2f}"
     print(summary)
-
-
-def geometric_mean(ratios):
-    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def bench_fits(shapes):
@@ -229,25 +219,27 @@ def bench_fits(shapes):
     print(f" {'':12} {'':12} {'':12} {geometric_mean(exact_ratios):7.2f}")
 
 
+def rows_in_parts(n_rows, n_features=10):
+    """Rows made with hardly more memory than they take."""
+    rng = np.random.default_rng(0)
+    X = np.empty((n_rows, n_features))
+    for part in np.array_split(X, 100):
+        part[:] = rng.standard_normal(part.shape)
+        part += rng.integers(10, size=(len(part), 1))
+    return X
+
+
+def fit_a_few(X, estimator=GaussianMixtureEM):
+    """Log-likelihood a row after three iterations."""
+    warnings.simplefilter("ignore")
+    return estimator(10, max_iter=3, random_state=0).fit(X).lower_bound_
+
+
 def bench_memory(n_rows):
     """Peak memory of a fit beyond the data, in a process of its own."""
-    code = (
-        "import numpy as np, resource\n"
-        "from emlearn import GaussianMixtureEM\n"
-        "import warnings; warnings.simplefilter('ignore')\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "rng = np.random.default_rng(0)\n"
-        f"X = np.empty(({n_rows}, 10))\n"
-        "for part in np.array_split(X, 100):\n"
-        "    part[:] = rng.standard_normal(part.shape)\n"
-        "    part += rng.integers(10, size=(len(part), 1))\n"
-        "before = peak()\n"
-        "GaussianMixtureEM(10, max_iter=3, random_state=0).fit(X)\n"
-        "print(f'data {X.nbytes / 2**20:.0f} MiB, peak before the fit {before:.0f} MiB, '\n"
-        "      f'beyond it {peak() - before:.0f} MiB')\n"
-    )
+    beyond, _ = in_child(peak_beyond, partial(rows_in_parts, n_rows), fit_a_few)
     print(f"Peak memory, n = {n_rows}, d = 10, K = 10:")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    print(f"data {n_rows * 80 / 2**20:.0f} MiB, peak of the fit beyond it {beyond:.0f} MiB")
 
 
 def main():

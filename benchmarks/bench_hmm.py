@@ -18,12 +18,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import statistics
-import time
 import warnings
 
 import numpy as np
-from hmmlearn.hmm import GaussianHMM
+from _measure import steps
 from threadpoolctl import threadpool_limits
 
 from emlearn import HiddenMarkovEM
@@ -70,6 +68,8 @@ def fit_ours(X, lengths, start, covariance_type, n_iter):
 
 
 def fit_theirs(X, lengths, start, covariance_type, n_iter, implementation):
+    from hmmlearn.hmm import GaussianHMM
+
     n_states = start.shape[1]
     model = GaussianHMM(
         n_states,
@@ -93,38 +93,36 @@ def fit_theirs(X, lengths, start, covariance_type, n_iter, implementation):
         return model.fit(X, lengths)
 
 
-def step(fit, few=2, many=12):
-    """Milliseconds of a step."""
-    elapsed = []
-    for n_iter in (few, many):
-        begin = time.perf_counter()
-        fit(n_iter)
-        elapsed.append(time.perf_counter() - begin)
-    return 1e3 * (elapsed[1] - elapsed[0]) / (many - few)
+def rivals(X, lengths, start, covariance_type, implementations):
+    """What `steps` takes: ours, and the implementations of hmmlearn."""
+
+    def ours(n):
+        return fit_ours(X, lengths, start, covariance_type, n).n_iter_
+
+    def theirs(implementation):
+        return lambda n: (
+            fit_theirs(X, lengths, start, covariance_type, n, implementation).monitor_.iter
+        )
+
+    return {"ours": (ours, 2, 12)} | {name: (theirs(name), 1, 3) for name in implementations}
 
 
 def compare(length, covariance_type, n_states, n_features):
     lengths = np.full(N_ROWS // length, length)
     X, states = chains(0, lengths, n_states, n_features)
     start = responsibilities(states, n_states)
-    contenders = {
-        "ours": (lambda n: fit_ours(X, lengths, start, covariance_type, n), 2, 12),
-        "log": (lambda n: fit_theirs(X, lengths, start, covariance_type, n, "log"), 1, 3),
-        "scaling": (lambda n: fit_theirs(X, lengths, start, covariance_type, n, "scaling"), 1, 3),
-    }
-    turns = {name: [] for name in contenders}
-    for _ in range(TURNS):
-        for name, (fit, few, many) in contenders.items():
-            turns[name].append(step(fit, few, many))
-    times = {name: statistics.median(values) for name, values in turns.items()}
-    ours, theirs = contenders["ours"][0](3), contenders["scaling"][0](1)
+    contenders = rivals(X, lengths, start, covariance_type, ("log", "scaling"))
+    times = steps(contenders, TURNS)
+    ours = fit_ours(X, lengths, start, covariance_type, 3)
+    theirs = fit_theirs(X, lengths, start, covariance_type, 1, "scaling")
     theirs.startprob_, theirs.transmat_ = ours.startprob_, ours.transmat_
     theirs.means_, theirs.covars_ = ours.means_, ours.covariances_
     gap = abs(theirs.score(X, lengths) - ours.log_likelihood_)
     ratio = min(times["log"], times["scaling"]) / times["ours"]
     print(
         f"{len(lengths):>6} x {length:<6} {covariance_type:>5} {n_states:>3} {n_features:>3}"
-        f" {times['ours']:>10.2f} {times['log']:>10.2f} {times['scaling']:>10.2f}"
+        f" {1e3 * times['ours']:>10.2f} {1e3 * times['log']:>10.2f}"
+        f" {1e3 * times['scaling']:>10.2f}"
         f" {ratio:>7.1f} {gap:>10.1e}"
     )
 

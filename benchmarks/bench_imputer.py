@@ -14,8 +14,6 @@ timed within R, without bootstrap and with its own tolerance: one run of EM and 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from _measure import Stopped, in_child, peak_beyond
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  (importing it allows the next)
 from sklearn.impute import IterativeImputer, KNNImputer
@@ -109,34 +108,25 @@ def impute(imputer, X):
         return imputer.fit_transform(X)
 
 
-def _time(imputer, shape, queue):
+def time_imputer(imputer, shape, clock=time.perf_counter):
+    """The shortest of up to five runs, fewer if they are long."""
     truth, X, missing = with_holes(shape)
-    seconds = []
-    while len(seconds) < 5 and sum(seconds) < 3.0:
-        start = time.perf_counter()
+    spent = []
+    while len(spent) < 5 and sum(spent) < 3.0:
+        start = clock()
         out = impute(imputer, X)
-        seconds.append(time.perf_counter() - start)
-    queue.put(Run(min(seconds), rmse(out, truth, missing), getattr(imputer, "n_iter_", 0)))
+        spent.append(clock() - start)
+    return Run(min(spent), rmse(out, truth, missing), getattr(imputer, "n_iter_", 0))
 
 
 def timed(imputer, shape, limit):
     """Time an imputer in a process of its own, which is ended at the limit."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_time, args=(imputer, shape, queue))
-    process.start()
-    start = time.perf_counter()
-    while process.is_alive() and time.perf_counter() - start < limit:
-        if not queue.empty():
-            run = queue.get()
-            process.join()
-            return run
-        time.sleep(0.02)
-    if not process.is_alive():
-        return FAILED if queue.empty() else queue.get()
-    process.kill()
-    process.join()
-    return Run(limit, stopped=True)
+    try:
+        return in_child(time_imputer, imputer, shape, limit=limit)
+    except Stopped:
+        return Run(limit, stopped=True)
+    except RuntimeError:
+        return FAILED
 
 
 def amelia(shape, limit):
@@ -226,26 +216,24 @@ def accuracy():
     print(f"{'mean':>25} {mean[0]:7.4f} {mean[1]:10.4f} {mean[2]:7.4f} {mean[3]:7.4f}")
 
 
-def _peak(n, d, queue):
+def million_rows(n=1_000_000, d=20):
+    """A table with 10 % missing."""
     X, rng = low_rank(n, d)
     for start in range(0, n, 100_000):
         part = X[start : start + 100_000]
         part[rng.random(part.shape) < 0.1] = np.nan
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    MissingDataImputerEM().fit_transform(X)
-    queue.put((X.nbytes / 1e6, before / 1e3,
-               resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))  # fmt: skip
+    return X
+
+
+def fit_imputer(X, imputer=MissingDataImputerEM):
+    imputer().fit_transform(X)
 
 
 def memory():
-    n, d = 1_000_000, 20
-    queue = multiprocessing.Queue()
-    process = multiprocessing.Process(target=_peak, args=(n, d, queue))
-    process.start()
-    data, before, peak = queue.get()
-    process.join()
-    print(f"{n} x {d}, 10 % missing: data {data:.0f} MB, process before {before:.0f} MB, "
-          f"peak {peak:.0f} MB (limit 3 x data + 200 MB = {3 * data + 200:.0f} MB)")  # fmt: skip
+    beyond, _ = in_child(peak_beyond, million_rows, fit_imputer)
+    print(
+        f"1000000 x 20, 10 % missing: data 160 MB, peak of fit_transform beyond it {beyond:.0f} MiB"
+    )
 
 
 def main():

@@ -21,6 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from _measure import geometric_mean
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -184,10 +185,6 @@ def cost(holes):
     return np.divide(*found)
 
 
-def geometric(values):
-    return float(np.exp(np.mean(np.log(values))))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
@@ -219,18 +216,21 @@ def main():
         best = pooled[:5].min()
         tables.append((pooled[5] / best, pooled[5] / pooled[6]))
         single += [(row[5] / min(row[:5]), row[5] / row[6]) for row in rows]
-        spent = " ".join(f"{geometric(c):.2f}" for c in zip(*here, strict=True)) if here else ""
+        spent = (
+            " ".join(f"{geometric_mean(c):.2f}" for c in zip(*here, strict=True)) if here else ""
+        )
         print(f"{name:>16} {n:5d} {d:3d} " + " ".join(f"{value:9.4f}" for value in pooled)
               + f"  {pooled[5] / best:9.3f}  " + " ".join(f"{a:g}" for a in strengths)
               + f"; {spent}", flush=True)  # fmt: skip
     for label, ratios in (("tables", tables), ("configurations", single)):
         to_best, to_iterative = np.transpose(ratios)
-        print(f"{label}: auto / best fixed, geometric mean {geometric(to_best):.3f}, "
-              f"worst {to_best.max():.3f}; auto / IterativeImputer {geometric(to_iterative):.3f}, "
+        print(f"{label}: auto / best fixed, geometric mean {geometric_mean(to_best):.3f}, "
+              f"worst {to_best.max():.3f}; "
+              f"auto / IterativeImputer {geometric_mean(to_iterative):.3f}, "
               f"better in {int((to_iterative < 1).sum())} of {len(ratios)}")  # fmt: skip
     for label, spent in (("others", costs), ("many complete rows", full_costs)):
         if spent:
-            parts = [f"{what} x {geometric(ratios):.2f} (worst {ratios.max():.2f})"
+            parts = [f"{what} x {geometric_mean(ratios):.2f} (worst {ratios.max():.2f})"
                      for what, ratios in zip(("E-steps", "with passes", "CPU seconds"),
                                              np.transpose(spent), strict=True)]  # fmt: skip
             print(f"cost, {label}: " + ", ".join(parts))

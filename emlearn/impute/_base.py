@@ -18,7 +18,7 @@ from emlearn.distributions.gaussian.scaling import (
     ColumnSummary,
     summarize_columns,
 )
-from emlearn.engine import EMEstimator, EMResult, History, Status
+from emlearn.engine import EMEstimator, EMResult, History, RacePlan, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._determined import DeterminedEntries
@@ -102,6 +102,9 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 )
                 run = partial(self._run, total)
                 outcome = fit_model(X, weight, scaling, settings, run, start)
+                if outcome.related and outcome.best.status is Status.STALLED:
+                    # With an exact relation, the arithmetic reaches its limit first.
+                    self.converged_ = True
         self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         if pseudo_rows is None:
@@ -135,7 +138,12 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 "other exactly. Use alpha='auto', or set a larger alpha, fewer components, or "
                 "n_factors."
             )
-        return self._run_em(model, data, start=start, total_weight=total_weight, advice=advice).best
+        # Of these models, only mixtures usually have several optima.
+        races = self.n_components > 1 and start is None
+        plan = RacePlan().times(self.n_init) if races else None
+        return self._run_em(
+            model, data, start=start, plan=plan, total_weight=total_weight, advice=advice
+        ).best
 
     def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
         seeds = super()._seeds(n_starts)
@@ -228,9 +236,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
         notices: list[Notice] = []
         advice = "Columns depend on each other almost exactly: increase alpha."
         unconverged = self._unconverged(outcome.best, advice)
-        # With an exact relation, the fit is done when the arithmetic reaches its limit.
-        done = outcome.related and outcome.best.status is Status.STALLED
-        if unconverged and not done:
+        if unconverged and not self.converged_:
             notices.append(Notice("convergence", ConvergenceWarning, unconverged))
         notices += [Notice("unsound", ConvergenceWarning, message) for message in outcome.unsound]
         if outcome.never_together.size:

@@ -72,6 +72,8 @@ class DeterminedEntries(NamedTuple):
         center, scale = (part[involved] for part in self.scaling)
         absent = missing[:, columns]
         rows = np.flatnonzero(absent.any(axis=1))
+        if not rows.size:
+            return
         patterns, group = np.unique(absent[rows], axis=0, return_inverse=True)
         order = np.argsort(group.ravel(), kind="stable")
         edges = np.cumsum(np.bincount(group.ravel(), minlength=len(patterns)))[:-1]

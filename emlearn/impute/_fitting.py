@@ -203,11 +203,17 @@ def _mixture(
     observed = ~np.isnan(X).all(axis=1)
     if not observed.all():
         X, sample_weight = X[observed], None if sample_weight is None else sample_weight[observed]
+    K = settings.n_components
+    if len(X) < K:
+        raise ValueError(
+            f"n_components={K}, but only {len(X)} rows have observed entries in columns that "
+            "vary. Use fewer components."
+        )
     one = OneGaussian().prepare(X, sample_weight, scaling)
-    available, K = one.available, settings.n_components
+    available = one.available
     strength = _strength(settings.alpha, _ONE_ROW)
     shape = pseudo_rows_of_clusters(X, one, strength, K, settings.accelerate)
-    model = mixture_model(K, strength, available, shape)
+    model = mixture_model(K, strength, shape)
     data = model.prepare(Observations(np.asarray(X, np.float64)), sample_weight)
     spec = data.column_spec
 

@@ -54,8 +54,9 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
     {max_iter}
     {accelerate}
     n_init : int, default=1
-        Number of starts; the best run is kept. There can be several optima for mixtures, and
-        for data in which few rows have both columns of a pair.
+        For one component, number of starts, of which the best run is kept; there can be several
+        optima if few rows have both columns of a pair. For a mixture, how much effort goes into
+        the race of starts, as in `GaussianMixtureEM`.
     missing_values : float, int or pandas.NA, default=np.nan
         The value that marks a missing entry. If it is NaN or pandas.NA, all of NaN, None and
         pandas.NA are read as missing.

@@ -1,8 +1,8 @@
-"""The mixture of Gaussians of the imputer: its prior and its start."""
+"""The mixture of Gaussians of the imputer: its prior and its starts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.forms import GaussianStatistics
-from emlearn.distributions.gaussian.incomplete import ConditionalGaussians, find_patterns
-from emlearn.distributions.gaussian.incomplete.available import AvailableMoments, start_covariance
 from emlearn.distributions.gaussian.spec import GaussianParams, GaussianSpec
-from emlearn.engine import DegenerateModelError
 from emlearn.impute._prior import Shape
-from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureLaw, MixtureParams
-from emlearn.latent.starts import kmeans_centers, nearest
+from emlearn.latent import LabelData, LabelModel, LabelParams, MixtureLaw
+from emlearn.latent.candidates import MixedStarts
 
 Array = NDArray[Any]
-
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -50,58 +45,37 @@ class ClusterGaussian(Gaussian):
 
 
 @dataclass(frozen=True)
-class FilledClusters:
-    """Start from clusters of the rows after one Gaussian has filled them.
+class ObedientStarts(MixedStarts):
+    """Starts of several kinds, moved to where the exact relations of the columns hold.
+
+    The first M-step fills missing entries without them.
 
     Parameters
     ----------
-    available : AvailableMoments
-        Moments of the available pairs of columns.
-    strength : float
-        Pseudo-rows of the prior.
     shape : Shape
-        Their shape.
+        Shape of the pseudo-rows, which has the relations.
     """
 
-    available: AvailableMoments
-    strength: float
-    shape: Shape
+    shape: Shape = field(kw_only=True)
 
-    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
-        """See `emlearn.latent.starts.Initializer`."""
-        K, spec, total = model.n_components, data.column_spec, data.total_weight
-        covariance = start_covariance(self.available, self.strength / (self.strength + total), rng)
-        d = len(covariance)
-        if data.n_rows < K:
-            raise DegenerateModelError("there are fewer distinct rows than components")
-        overall = ConditionalGaussians.at(
-            np.ones(1), np.zeros((1, d)), covariance[None], spec.scaling
-        )
-        order = find_patterns(np.isnan(data.X)).order
-        filled = data.X[order]
-        overall.fill_means(filled.copy(), filled)
-        filled, weight = spec.scaling.to_scaled(filled), data.row_weight[order]
-        labels = nearest(filled, kmeans_centers(filled, weight, K, rng))
-        member = (labels[:, None] == np.arange(K)) * weight[:, None]
-        size = np.maximum(member.sum(axis=0), _TINY)
-        means = (member.T @ filled) / size[:, None]
-        rest = filled - means[labels]
-        within = (rest * weight[:, None]).T @ rest / total
-        # Filled entries vary too little; half of the overall covariance compensates.
-        within = 0.5 * within + 0.5 * covariance / K ** (2.0 / d)
-        starts = [self.shape.attract(mean, within, total) for mean in means]
-        scale = spec.scaling.scale
+    def _start(self, model: LabelModel, data: LabelData, *clusters: Any) -> LabelParams:
+        params = super()._start(model, data, *clusters)
+        if self.shape.relations is None:
+            return params
+        spec, scale = params.column_spec, params.column_spec.scaling.scale
+        mean, covariance, _ = params.components
+        moved = [
+            self.shape.attract(*own, data.total_weight)
+            for own in zip(mean, covariance, strict=True)
+        ]
         public = {
-            "mean": spec.scaling.to_units(np.array([mean for mean, _ in starts])),
-            "covariance": np.array([matrix * scale[:, None] * scale for _, matrix in starts]),
+            "mean": spec.scaling.to_units(np.array([mean for mean, _ in moved])),
+            "covariance": np.array([matrix * scale[:, None] * scale for _, matrix in moved]),
         }
-        components = model.family.from_public(public, spec)
-        return LabelParams(MixtureParams(size / size.sum()), components, spec)
+        return params._replace(components=model.family.from_public(public, spec))
 
 
-def mixture_model(
-    n_components: int, strength: float, available: AvailableMoments, shape: Shape
-) -> LabelModel:
+def mixture_model(n_components: int, strength: float, shape: Shape) -> LabelModel:
     """The mixture with full covariances, and `strength` pseudo-rows for each component."""
     family = ClusterGaussian("full", alpha=strength, reg_covar=0.0, shape=shape)
-    return LabelModel(MixtureLaw(n_components), family, FilledClusters(available, strength, shape))
+    return LabelModel(MixtureLaw(n_components), family, ObedientStarts(shape=shape))

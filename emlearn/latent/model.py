@@ -243,7 +243,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             named = np.flatnonzero(doubted & ~told)
             told = told | doubted
             if named.size:
-                counts = ", ".join(f"{rows[k]:.3g}" for k in named)
+                counts = ", ".join(f"{n:.3g}" if n < 1e3 else f"{n:.0f}" for n in rows[named])
                 found.append(f"{noun.capitalize()}(s) {named.tolist()} ({counts} rows): {reason}")
         return found
 

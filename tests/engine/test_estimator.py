@@ -34,7 +34,7 @@ ESTIMATORS = {
     "gaussian": GaussianMixtureEM(2, init_params="random", random_state=0),
     "finite": FiniteMixtureEM(2, init_params="rows", random_state=0),
     "markov": HiddenMarkovEM(2, init_params="rows", random_state=0),
-    "imputer": MissingDataImputerEM(2, random_state=0),
+    "imputer": MissingDataImputerEM(n_factors=1, random_state=0),
 }
 
 

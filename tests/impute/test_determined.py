@@ -71,11 +71,23 @@ def test_determined_entries_are_exact(table, alpha, n_components):
 
 
 @pytest.mark.parametrize("table", RELATIONS)
-def test_fits_with_relations_converge(table):
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_fits_with_relations_converge(table, n_components):
     for n in (40, 100, 300):
-        for rate in (0.05, 0.2):
+        for rate in (0.0, 0.05, 0.2):
             _, _, holes = incomplete(table, n, rate)
-            assert MissingDataImputerEM().fit(holes).converged_
+            imputer = MissingDataImputerEM(n_components=n_components, random_state=0)
+            assert imputer.fit(holes).converged_
+
+
+@pytest.mark.parametrize("table", RELATIONS)
+def test_complete_rows_stay_as_they_are(table):
+    X, _, _ = incomplete(table, rate=0.0)
+    imputer = MissingDataImputerEM()
+    assert np.array_equal(imputer.fit_transform(X), X)
+    _, _, holes = incomplete(table)
+    complete = ~np.isnan(holes).any(axis=1)
+    assert np.array_equal(imputer.fit(holes).transform(holes[complete]), holes[complete])
 
 
 def test_multiple_imputations_keep_them():

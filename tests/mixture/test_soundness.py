@@ -122,6 +122,12 @@ def test_shared_covariances_need_rows_in_common(covariance_type, n, enough):
     assert (STRUCTURES[covariance_type].sufficient(rows, 5) == enough).all()
 
 
+def test_counts_of_many_rows_are_written_out():
+    X = np.c_[groups([1234, 1000], d=1), np.repeat([0.0, 1.0], [1234, 1000])]
+    with pytest.warns(ConvergenceWarning, match=r"\((1234, 1000|1000, 1234) rows\)"):
+        GaussianMixtureEM(2, random_state=0).fit(X)
+
+
 @pytest.mark.parametrize("n_components", [1, 3])
 def test_fewer_rows_than_columns(n_components):
     X = np.random.default_rng(0).standard_normal((20, 50))
