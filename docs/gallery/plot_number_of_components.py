@@ -53,10 +53,14 @@ left.plot(numbers, bic - bic.min(), "o-", label="BIC")
 left.plot(numbers, icl - icl.min(), "s--", label="ICL")
 lost = 2 * len(eruptions) * (held_out.max() - held_out)
 left.plot(numbers, lost, "^:", label="held out (-2 log-likelihood)")
-left.set(xlabel="number of components", ylabel="difference from the best", ylim=(-5, 80))
-left.legend()
+left.set(xlabel="number of components", ylabel="difference from the best", ylim=(-5, 110))
+left.legend(loc="upper left", bbox_to_anchor=(0.18, 1.0))
 
 best = fits[int(np.argmin(bic))]
 MixtureDisplay.from_estimator(best, eruptions, ax=right)
-right.set(title=f"BIC chooses {best.n_components}, ICL {numbers[int(np.argmin(icl))]}")
+right.set(
+    title=f"BIC chooses {best.n_components}, ICL {numbers[int(np.argmin(icl))]}",
+    xlabel="duration of the eruption (min)",
+    ylabel="time to the next (min)",
+)
 plt.show()
