@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("imputation.R")
 #: to be the smallest or the largest of all twenty.
 N_DRAWS = 19
 #: Seconds that R may spend on one table.
-LIMIT = 10.0
+LIMIT = 5.0
 
 Impute = Callable[[np.ndarray], np.ndarray]
 
