@@ -23,7 +23,7 @@ assert emlearn.impute.MissingDataImputerEM is emlearn.MissingDataImputerEM
 
 def test_rooms_are_imported_when_first_used():
     env = {**os.environ, "PYTHONPATH": str(Path(emlearn.__file__).parents[1])}
-    subprocess.run([sys.executable, "-W", "error", "-c", FIRST_USE], check=True, env=env)
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", FIRST_USE], check=True, env=env)
 
 
 def test_all_names_are_there():

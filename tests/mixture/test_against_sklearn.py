@@ -114,8 +114,8 @@ def test_steps_one_by_one_never_lower_the_likelihood(covariance_type, blobs):
      ("spherical", 2 + 12 + 3)],
 )  # fmt: skip
 def test_number_of_parameters(covariance_type, expected):
-    X = np.random.default_rng(0).normal(size=(60, 4))
-    mixture = GaussianMixtureEM(3, covariance_type=covariance_type, init_params="kmeans").fit(X)
+    X = np.random.default_rng(0).normal(size=(600, 4))
+    mixture = GaussianMixtureEM(3, covariance_type=covariance_type, random_state=0).fit(X)
     assert mixture.aic(X) + 2 * mixture.log_likelihood_ == pytest.approx(2 * expected)
 
 
