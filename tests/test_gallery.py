@@ -22,6 +22,7 @@ PUBLISHED = {
 def run(monkeypatch, capsys):
     """Run an example; returns its names and what it printed."""
     pytest.importorskip("pandas")
+    plt.close("all")
     plt.switch_backend("Agg")
     monkeypatch.setattr(plt, "show", lambda: None)
 

@@ -23,6 +23,7 @@ EXAMPLE = DOCS / "gallery" / "plot_own_model.py"
 @pytest.fixture(scope="module")
 def example():
     plt = pytest.importorskip("matplotlib.pyplot")
+    plt.close("all")
     plt.switch_backend("Agg")
     spec = importlib.util.spec_from_file_location("own_model", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +48,11 @@ def test_the_example_prints_the_published_fit(example):
     """Estimates as in Tanner, "Tools for Statistical Inference"."""
     assert "log10(hours) = -6.019 + 4.311 x 1000/K, sigma = 0.2592" in example.printed
     assert example.printed.count("converged, -12.965455") == 5
-    assert example.printed in PAGE.read_text()
+    # Numbers of E-steps depend on rounding.
+    shown, printed = (
+        re.sub(r" +\d+ E-steps", " E-steps", text) for text in (PAGE.read_text(), example.printed)
+    )
+    assert printed in shown
 
 
 def test_the_page_shows_the_estimator_that_runs():

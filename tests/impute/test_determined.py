@@ -42,13 +42,16 @@ def incomplete(table, n=60, rate=0.15):
 
 def determined(table, missing):
     """Entries that follow by solving the equations of each row, one row at a time."""
+
+    def rank(matrix):
+        return np.linalg.matrix_rank(matrix) if matrix.size else 0
+
     found = np.zeros_like(missing)
     for i, row in enumerate(missing):
         columns = np.flatnonzero(row)
         unknown = RELATIONS[table][:, columns]
         for place, column in enumerate(columns):
-            rank = np.linalg.matrix_rank(np.delete(unknown, place, axis=1))
-            found[i, column] = np.linalg.matrix_rank(unknown) > rank
+            found[i, column] = rank(unknown) > rank(np.delete(unknown, place, axis=1))
     return found
 
 
