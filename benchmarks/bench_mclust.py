@@ -5,8 +5,7 @@
 Each of mclust's fits (models VVV, EEE, VVI and VII, 2 to 5 components, no prior) is compared with
 fits of `GaussianMixtureEM` with default settings and other seeds, and with scikit-learn's. The
 table says how many fits are more than 1 nat below mclust's. Left out are fits of mclust whose
-smallest component has fewer than d + 2 rows, and those that exist by themselves only without a
-ridge: EM with our ridge, from mclust's own parameters, cannot stay near them.
+smallest component has fewer than d + 2 rows. mclust has no ridge, the others have.
 """
 
 from __future__ import annotations

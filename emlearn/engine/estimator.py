@@ -149,6 +149,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = _CONSTRAINTS
+    # Whether `fit` itself sets `log_likelihood_`, at the parameters in the precision published.
+    _likelihood_of_published: ClassVar[bool] = False
     # Where the HTML representation links to, for estimators of this package.
     _doc_link_module = "emlearn"
     _doc_link_template = f"{SITE}reference/generated/emlearn.{{estimator_name}}.html"
@@ -302,7 +304,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         rounding = settings["convergence"].rounding(begin, model.total_weight(data))
         earlier = continued(previous, begin, rounding)
         self._last_lines = (*earlier, *best.history)[-_REMEMBERED:]
-        self.log_likelihood_ = float(model.log_likelihood(data, best.params, best.objective))
+        if not self._likelihood_of_published:
+            self.log_likelihood_ = float(model.log_likelihood(data, best.params, best.objective))
         return Fit(model, data, best)
 
     def _report(self, fit: Fit, advice: str = "") -> Self:

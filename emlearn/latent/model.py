@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
-from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, add_statistics
+from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, Threads, add_statistics
+from emlearn.engine.threads import available_threads
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
@@ -214,7 +215,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         spec = self.family.unpenalized(params.column_spec)
         if spec is params.column_spec:
             return super().log_likelihood(data, params, objective)
-        with BlockMapper(self, data) as e_step:
+        with BlockMapper(self, data, Threads(available_threads())) as e_step:
             return e_step(params._replace(column_spec=spec))[1]
 
     def candidates(

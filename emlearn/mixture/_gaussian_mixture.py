@@ -159,6 +159,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
            [ 4.29, 79.97]])
     """
 
+    _likelihood_of_published: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions(set(STRUCTURES))],
