@@ -22,6 +22,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "columns_bindings.h"
 #include "gaussian_bindings.h"
 #include "gaussian_missing_bindings.h"
+#include "general_location_bindings.h"
 #include "hmm_bindings.h"
 #include "softmax_bindings.h"
 
@@ -43,6 +44,9 @@ static PyMethodDef methods[] = {
     METHOD(gaussian_missing_step),
     METHOD(gaussian_moments),
     METHOD(gaussian_step),
+    METHOD(general_location_condition),
+    METHOD(general_location_draw),
+    METHOD(general_location_expect),
     METHOD(join_clusters),
     METHOD(lloyd),
     METHOD(precision_cholesky),

@@ -34,6 +34,7 @@
 #include "columns_kernels.h"
 #include "blocks_kernels.h"
 #include "gaussian_missing_kernels.h"
+#include "general_location_kernels.h"
 #undef REAL
 #undef INTEGER
 #undef UNSIGNED

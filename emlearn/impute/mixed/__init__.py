@@ -1,0 +1,1 @@
+"""The general location model with latent classes: tables of numbers and categories."""

@@ -1,0 +1,157 @@
+"""The models that are fitted to a mixed table: one, or several whose distributions are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine import EMResult, ManyStarts
+from emlearn.impute.mixed.columns import TableKinds
+from emlearn.impute.mixed.model import GeneralLocation, MixedData, MixedParams, MixedPrior
+
+Array = NDArray[np.float64]
+
+Margins = Literal["raw", "power"]
+
+#: Few starts of different kinds, and short runs: averages forgive what a race misses.
+PLAN = ManyStarts(n_candidates=4, first_steps=3, steps=12, n_reserves=1)
+
+
+class Candidate(NamedTuple):
+    """What to fit: the number of classes, their covariances, and the margins of the numbers."""
+
+    n_classes: int
+    covariance: Literal["tied", "full"]
+    margins: Margins
+
+
+class FittedCandidate(NamedTuple):
+    """A fitted model.
+
+    Attributes
+    ----------
+    candidate : Candidate
+        What was fitted.
+    model : GeneralLocation
+        The model.
+    result : EMResult
+        The best run of EM; `result.params` are the parameters.
+    log_likelihood : float
+        Log-likelihood of the rows, in the units of the table.
+    """
+
+    candidate: Candidate
+    model: GeneralLocation
+    result: EMResult
+    log_likelihood: float
+
+    @property
+    def params(self) -> MixedParams:
+        """The parameters."""
+        params: MixedParams = self.result.params
+        return params
+
+
+def averaged_candidates(margins: str) -> list[Candidate]:
+    """The models whose average imputes best in a study of many tables; see the guide."""
+    kinds: list[Margins] = ["raw", "power"] if margins == "auto" else [_margins(margins)]
+    sizes: list[tuple[int, Literal["tied", "full"]]] = [
+        (1, "tied"),
+        (2, "full"),
+        (3, "full"),
+        (4, "tied"),
+    ]
+    return [Candidate(n, covariance, kind) for kind in kinds for n, covariance in sizes]
+
+
+def single_candidate(n_classes: int, margins: str) -> list[Candidate]:
+    """One model; raw margins unless asked for."""
+    covariance: Literal["tied", "full"] = "tied" if n_classes == 1 else "full"
+    return [Candidate(n_classes, covariance, _margins(margins))]
+
+
+def _margins(margins: str) -> Margins:
+    return "power" if margins == "power" else "raw"
+
+
+# Fits a model to prepared data; the starts are raced according to the plan.
+Run = Callable[[GeneralLocation, MixedData, Any], EMResult]
+
+
+def fit_candidates(
+    table: Array,
+    weight: Array,
+    kinds: TableKinds,
+    candidates: list[Candidate],
+    run: Run,
+    *,
+    strength: float | None = None,
+    starts: dict[Candidate, MixedParams] | None = None,
+) -> list[FittedCandidate]:
+    """Fit models to a table.
+
+    The one-class model of each kind of margins is fitted first. Starts of the others complete
+    the rows with it, and its covariance is the target of the priors of full covariances.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_columns)
+        Numbers and codes, NaN where missing.
+    weight : ndarray of shape (n_rows,)
+        Weights of the rows.
+    kinds : TableKinds
+        Which columns are codes.
+    candidates : list of Candidate
+        What to fit.
+    run : callable
+        See `Run`.
+    strength : float, default=None
+        Pseudo-rows of covariances; None leaves them to the candidates.
+    starts : dict, default=None
+        Parameters to start from, instead of a race.
+    """
+    starts = starts or {}
+    fitted: dict[Candidate, FittedCandidate] = {}
+    for margins in dict.fromkeys(candidate.margins for candidate in candidates):
+        one = Candidate(1, "tied", margins)
+        base = GeneralLocation(1, "tied", kinds, power=margins == "power")
+        data = base.prepare(table, weight)
+        jacobian = float(weight @ data.columns.log_jacobian(table))
+
+        def fit(candidate: Candidate, model: GeneralLocation, start: Any) -> FittedCandidate:
+            result = run(model, data, start)  # noqa: B023
+            log_likelihood = result.objective - model.log_prior(result.params)
+            return FittedCandidate(candidate, model, result, log_likelihood + jacobian)  # noqa: B023
+
+        q = len(data.columns.numeric)
+        if strength is not None:
+            base = base.with_prior(MixedPrior(np.eye(q), strength))
+        first = starts.get(one) or base.independent(data.columns)
+        fitted[one] = fit(one, base, _adapted(first, data))
+        reference = fitted[one].params
+        for candidate in candidates:
+            if candidate.margins != margins or candidate == one:
+                continue
+            own = strength
+            if own is None:
+                own = q + 2.0 if candidate.covariance == "full" else 0.1
+            target = reference.covariances[0] if candidate.covariance == "full" else np.eye(q)
+            model = GeneralLocation(
+                candidate.n_classes,
+                candidate.covariance,
+                kinds,
+                MixedPrior(target, own),
+                base.power,
+                reference,
+            )
+            start = starts.get(candidate)
+            fitted[candidate] = fit(candidate, model, start and _adapted(start, data))
+    return [fitted[candidate] for candidate in candidates]
+
+
+def _adapted(start: MixedParams, data: MixedData) -> MixedParams:
+    """Parameters of another fit, for the columns of these data."""
+    return start if start.columns is data.columns else start.moved_to(data.columns)
