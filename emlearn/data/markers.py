@@ -77,6 +77,8 @@ class Markers(NamedTuple):
     def in_objects(self, values: Array) -> Mask:
         """Which objects are markers; texts equal texts, and numbers equal numbers."""
         known = self.texts.union(self.numbers)
+        if not known:
+            return np.zeros(len(values), bool)
         return np.fromiter((_is_markable(v) and v in known for v in values), bool, len(values))
 
     def refuse(self, absent: Mask, names: Any, column: int | None = None) -> None:

@@ -16,7 +16,7 @@ from emlearn.data.frames import (
     eager,
     is_pandas,
     is_polars,
-    repeated_name,
+    require_distinct_names,
     sparse_block,
     whole_block,
 )
@@ -125,12 +125,7 @@ def _read_frame(
     estimator: Any, X: Any, reset: bool, accept_sparse: bool, markers: Markers
 ) -> tuple[Any, bool]:
     """Numbers of a DataFrame, and whether they are a copy."""
-    repeated = repeated_name(X)
-    if repeated is not None:
-        raise ValueError(
-            f"Two columns of X are named {repeated!r}. Names must differ: rename one, or pass "
-            "X.to_numpy()."
-        )
+    require_distinct_names(X)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     names = list(X.columns)
     if accept_sparse and markers == Markers():
