@@ -6,13 +6,21 @@ from emlearn.data.labels import (
     classes_of,
     read_labels,
 )
+from emlearn.data.markers import Markers, check_marker, is_na, is_nan, read_markers
+from emlearn.data.mixed import MixedTable, read_mixed
 from emlearn.data.names import column_label, input_names
 from emlearn.data.parameters import as_numbers, check_proportions, check_responsibilities
-from emlearn.data.table import check_marker, is_na, is_nan, read_table
+from emlearn.data.schema import ColumnKind, MixedColumn, MixedSchema
+from emlearn.data.table import read_table
 from emlearn.data.weights import outweighed, read_lengths, read_weight
 
 __all__ = [
     "ClassLabels",
+    "ColumnKind",
+    "Markers",
+    "MixedColumn",
+    "MixedSchema",
+    "MixedTable",
     "as_numbers",
     "check_marker",
     "check_one_for_each_row",
@@ -26,6 +34,8 @@ __all__ = [
     "outweighed",
     "read_labels",
     "read_lengths",
+    "read_markers",
+    "read_mixed",
     "read_table",
     "read_weight",
 ]

@@ -52,8 +52,8 @@ def is_polars(X: Any) -> bool:
 def columns_of(X: Any) -> list[Array]:
     """Columns of a DataFrame as arrays, with NaN, None or pandas.NA for missing values."""
     if is_polars(X):
-        return [_from_polars(column) for column in X.get_columns()]
-    return [_from_pandas(X.iloc[:, i]) for i in range(X.shape[1])]
+        return [from_polars(column) for column in X.get_columns()]
+    return [from_pandas(X.iloc[:, i]) for i in range(X.shape[1])]
 
 
 def whole_block(X: Any) -> Array | None:
@@ -82,17 +82,20 @@ def sparse_block(X: Any) -> Any:
     return csc_array((values, np.concatenate(rows), starts), shape=X.shape).tocsr()
 
 
-def repeated_name(X: Any) -> Any:
-    """The first name that two columns of a DataFrame have; None if all names differ."""
+def require_distinct_names(X: Any) -> None:
+    """Raise ValueError if two columns of a DataFrame have the same name."""
     seen: set[Any] = set()
     for name in X.columns:
         if name in seen:
-            return name
+            raise ValueError(
+                f"Two columns of X are named {name!r}. Names must differ: rename one, or pass "
+                "X.to_numpy()."
+            )
         seen.add(name)
-    return None
 
 
-def _from_pandas(series: Any) -> Array:
+def from_pandas(series: Any) -> Array:
+    """Entries of a Series of pandas, as floats if its dtype is one of numbers."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         values: Array = series.to_numpy()
@@ -105,7 +108,8 @@ def _from_pandas(series: Any) -> Array:
     return numbers
 
 
-def _from_polars(series: Any) -> Array:
+def from_polars(series: Any) -> Array:
+    """Entries of a Series of polars, as floats if it has integers and nulls."""
     if series.dtype.is_nested():
         raise ValueError(
             f"Column {series.name!r} of X has several values in each row ({series.dtype}). Pass "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ def label(names: Any, index: int) -> str:
     if names is None or index >= len(names):
         return f"column {index}"
     return f"column {names[index]!r}"
+
+
+def place_of(names: Any, column: int) -> Callable[[int], str]:
+    """Function from a row to what messages call its entry in a column of X."""
+    return lambda row: f"{label(names, column)} of X, row {row}"
 
 
 def column_label(estimator: Any, index: int) -> str:

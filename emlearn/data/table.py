@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 
 import numpy as np
@@ -11,43 +9,23 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from emlearn._compat import InvalidParameterError, validate_data
+from emlearn._compat import validate_data
 from emlearn.data.arrays import as_matrix
 from emlearn.data.frames import (
     columns_of,
     eager,
     is_pandas,
     is_polars,
-    repeated_name,
+    require_distinct_names,
     sparse_block,
     whole_block,
 )
-from emlearn.data.names import label
+from emlearn.data.markers import Markers, read_markers
+from emlearn.data.names import label, place_of
 from emlearn.data.values import to_floats
 
 Array = NDArray[Any]
 Floats = NDArray[np.floating]
-
-
-def is_nan(value: Any) -> bool:
-    """Whether a value is a floating-point NaN."""
-    return isinstance(value, numbers.Real) and math.isnan(value)
-
-
-def is_na(value: Any) -> bool:
-    """Whether a value is pandas.NA."""
-    # By name, since pandas may not be installed.
-    return type(value).__name__ == "NAType"
-
-
-def check_marker(missing_values: Any, owner: str) -> None:
-    """Check that `missing_values` is a number, NaN or pandas.NA."""
-    number = isinstance(missing_values, numbers.Real) and not isinstance(missing_values, bool)
-    if not (number or is_na(missing_values)):
-        raise InvalidParameterError(
-            f"The 'missing_values' parameter of {owner} must be a number, NaN or pandas.NA. "
-            f"Got {missing_values!r} instead."
-        )
 
 
 def read_table(
@@ -85,9 +63,9 @@ def read_table(
         Whether a sparse matrix may be returned, in CSR format without duplicates.
     allow_nan : bool, default=True
         Whether entries may be missing.
-    missing_values : number or pandas.NA, default=NaN
-        The value that marks a missing entry. If it is a number, NaN, None and pandas.NA in the
-        table are errors. Masked entries are always missing.
+    missing_values : number, str, pandas.NA, None or list of these, default=NaN
+        What marks a missing entry. If it is a single number, NaN, None and pandas.NA in the
+        table are errors; otherwise they are missing, too. Masked entries are always missing.
     copy : bool, default=False
         Whether the result must be a writeable copy in C order. Otherwise it may use the memory
         of X.
@@ -118,10 +96,10 @@ def read_table(
         "ensure_all_finite": False,
         "ensure_min_samples": min_rows,
     }
-    marker = None if is_na(missing_values) or is_nan(missing_values) else missing_values
+    markers = read_markers(missing_values)
     known = None if reset else getattr(estimator, "feature_names_in_", None)
     if is_pandas(X) or is_polars(X):
-        table, fresh = _read_frame(estimator, X, reset, accept_sparse, marker)
+        table, fresh = _read_frame(estimator, X, reset, accept_sparse, markers)
         table = check_array(table, estimator=estimator, input_name="X", **settings)
         known = list(X.columns)
     elif issparse(X):
@@ -130,13 +108,13 @@ def read_table(
         table = validate_data(estimator, X, reset=reset, **settings)
         fresh = False
     else:
-        table, fresh = _read_array(X, known, marker, sequences)
+        table, fresh = _read_array(X, known, markers, sequences)
         table = validate_data(estimator, table, reset=reset, **settings)
     if issparse(table):
         return _check_sparse(table, known, copy, allow_nan, type(estimator).__name__)
     if copy and not (fresh and table.flags.c_contiguous):
         table = table.copy(order="C")
-    _check_entries(table, known, allow_nan, type(estimator).__name__)
+    check_entries(table, known, allow_nan, type(estimator).__name__)
     return table
 
 
@@ -144,64 +122,56 @@ def read_table(
 
 
 def _read_frame(
-    estimator: Any, X: Any, reset: bool, accept_sparse: bool, marker: Any
+    estimator: Any, X: Any, reset: bool, accept_sparse: bool, markers: Markers
 ) -> tuple[Any, bool]:
     """Numbers of a DataFrame, and whether they are a copy."""
-    repeated = repeated_name(X)
-    if repeated is not None:
-        raise ValueError(
-            f"Two columns of X are named {repeated!r}. Names must differ: rename one, or pass "
-            "X.to_numpy()."
-        )
+    require_distinct_names(X)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     names = list(X.columns)
-    if accept_sparse and marker is None:
+    if accept_sparse and markers == Markers():
         sparse = sparse_block(X)
         if sparse is not None:
             return sparse, True
     block = whole_block(X)
     if block is not None:
-        return _numeric(block, names, marker)
+        return _numeric(block, names, markers)
     columns = [
-        to_floats(values, f"{label(names, j)} of X", _place(names, j))
-        for j, values in enumerate(columns_of(X))
+        column_of_numbers(values, names, j, markers) for j, values in enumerate(columns_of(X))
     ]
     single = bool(columns) and all(values.dtype == np.float32 for values in columns)
     table = np.empty(X.shape, np.float32 if single else np.float64)
     for j, values in enumerate(columns):
         table[:, j] = values
-        # In the precision of the column, to which the marker is rounded, too.
-        _mark(table[:, j], _marked(values, marker, names, j))
+        # In the precision of the column, to which the markers are rounded, too.
+        _mark(table[:, j], markers.in_numbers(values, names, j))
     return table, True
 
 
 # ---- arrays ---------------------------------------------------------------------------
 
 
-def _read_array(X: Any, names: Any, marker: Any, sequences: bool) -> tuple[Floats, bool]:
+def _read_array(X: Any, names: Any, markers: Markers, sequences: bool) -> tuple[Floats, bool]:
     """Numbers of an array or of nested lists, and whether they are a copy."""
     array = as_matrix(X, sequences)
     if not isinstance(array, np.ma.MaskedArray):
-        return _numeric(array, names, marker)
+        return _numeric(array, names, markers)
     mask = np.ma.getmaskarray(array)
-    table, _ = _numeric(_cleared(array.data, mask), names, None)
+    table, _ = _numeric(_cleared(array.data, mask), names, markers)
     table = table.copy(order="C")
-    seen = None if marker is None else _marked(table, marker, names) & ~mask
-    _mark(table, seen)
     _mark(table, mask)
     return table, True
 
 
-def _numeric(array: Array, names: Any, marker: Any) -> tuple[Floats, bool]:
+def _numeric(array: Array, names: Any, markers: Markers) -> tuple[Floats, bool]:
     """Numbers of a 2-D array."""
     if array.dtype.kind in "biufc":
         table = to_floats(array, "X", lambda _: "X")
     else:
         table = np.empty(array.shape, np.float64)
         for j, values in enumerate(array.T):
-            table[:, j] = to_floats(values, f"{label(names, j)} of X", _place(names, j))
+            table[:, j] = column_of_numbers(values, names, j, markers)
     fresh = not np.may_share_memory(table, array)
-    marked = _marked(table, marker, names)
+    marked = markers.in_numbers(table, names)
     if marked is not None and marked.any():
         table, fresh = (table, True) if fresh else (table.copy(order="C"), True)
         _mark(table, marked)
@@ -220,30 +190,10 @@ def _cleared(data: Array, mask: NDArray[np.bool_]) -> Array:
 # ---- what entries may be ------------------------------------------------------------
 
 
-def _place(names: Any, column: int) -> Any:
-    return lambda row: f"{label(names, column)} of X, row {row}"
-
-
-def _marked(values: Floats, marker: Any, names: Any, column: int | None = None) -> Any:
-    """Which values equal the marker, a number; None if there is no marker.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN, which would be a second marker.
-    """
-    if marker is None:
-        return None
-    nan = np.isnan(values)
-    if nan.any():
-        row, *rest = np.argwhere(nan)[0]
-        place = label(names, int(rest[0]) if column is None else column)
-        raise ValueError(
-            f"Input X contains NaN in {place}, row {row}, but missing_values={marker!r}. "
-            "Replace one by the other, or set missing_values=np.nan."
-        )
-    with np.errstate(over="ignore"):
-        return values == values.dtype.type(float(marker))
+def column_of_numbers(values: Array, names: Any, column: int, markers: Markers) -> Floats:
+    """Numbers of a column, with NaN for texts that are markers."""
+    where = f"{label(names, column)} of X"
+    return to_floats(markers.cleared(values), where, place_of(names, column))
 
 
 def _mark(values: Floats, where: NDArray[np.bool_] | None) -> None:
@@ -251,7 +201,8 @@ def _mark(values: Floats, where: NDArray[np.bool_] | None) -> None:
         values[where] = np.nan
 
 
-def _check_entries(table: Floats, names: Any, allow_nan: bool, owner: str) -> None:
+def check_entries(table: Floats, names: Any, allow_nan: bool, owner: str) -> None:
+    """Raise ValueError if an entry is infinite, or is missing and may not be."""
     wrong = _first_not_finite(table, allow_nan)
     if wrong is not None:
         kind, (row, column) = wrong

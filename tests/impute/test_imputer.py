@@ -288,7 +288,7 @@ def test_bad_hyperparameters():
     with pytest.raises(ValueError, match="n_factors=2 needs n_components=1"):
         MissingDataImputerEM(n_components=2, n_factors=2).fit(X)
     with pytest.raises(ValueError, match="missing_values"):
-        MissingDataImputerEM(missing_values="?").fit(X)
+        MissingDataImputerEM(missing_values={}).fit(X)
     with pytest.raises(ValueError, match="'alpha'"):
         MissingDataImputerEM(alpha=-1.0).fit(X)
     with pytest.raises(ValueError, match="row 1 has weight"):
