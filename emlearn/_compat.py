@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import validate_data
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidParameterError",
     "Options",
     "StrOptions",
+    "output_is_frame",
     "validate_data",
     "validate_parameter_constraints",
     "validate_params",
@@ -51,6 +53,11 @@ def with_callbacks(method: Method) -> Method:
         return method
     managed: Method = _with_callbacks(method)
     return managed
+
+
+def output_is_frame(transformer: BaseEstimator) -> bool:
+    """Whether `set_output` asks the transformer for a DataFrame."""
+    return bool(_get_output_config("transform", transformer)["dense"] != "default")
 
 
 def validate_params(estimator: BaseEstimator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 def is_nan(value: Any) -> bool:
     """Whether a value is a floating-point NaN."""
-    return isinstance(value, numbers.Real) and math.isnan(value)
+    return isinstance(value, numbers.Real) and bool(value != value)
 
 
 def is_na(value: Any) -> bool:

@@ -197,6 +197,24 @@ class MixedSchema:
         return source.rebuilt(completed, kept)
 
 
+    def numbers(self, table: Floats, columns: NDArray[np.intp]) -> Floats:
+        """The table with the levels of few whole numbers in place of their codes.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n_rows, n_kept)
+            Numbers and codes.
+        columns : ndarray of shape (n_kept,)
+            Positions of its columns.
+        """
+        out = table.copy()
+        for i, j in enumerate(columns):
+            levels = self.columns[j].levels
+            if levels is not None:
+                out[:, i] = np.asarray(levels, np.float64)[table[:, i].astype(np.intp)]
+        return out
+
+
 # ---- to numbers -----------------------------------------------------------------------
 
 

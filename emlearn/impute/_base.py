@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +11,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 
 from emlearn._warnings import warn_user
-from emlearn.data import check_marker, column_label, outweighed, read_table
+from emlearn.data import check_marker, column_label, outweighed
+from emlearn.data.mixed import MixedTable, read_mixed
 from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
     ColumnSummary,
     summarize_columns,
 )
-from emlearn.engine import EMEstimator, EMResult, History, RacePlan, Status
+from emlearn.engine import EMResult, History, RacePlan, Status
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._determined import DeterminedEntries
 from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
+from emlearn.impute._mixed import MixedFitting
+from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows
-from emlearn.impute._published import PublishedModel
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -33,15 +35,7 @@ Floats = NDArray[np.floating]
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
 
 
-class Notice(NamedTuple):
-    """A warning that a fit has to issue."""
-
-    kind: str
-    category: type[Warning]
-    message: str
-
-
-class ImputerFitting(PublishedModel, EMEstimator):
+class ImputerFitting(MixedFitting):
     """Fits a model of incomplete rows to the columns that vary, and publishes it."""
 
     def _fit(self, X: Any, sample_weight: Any) -> Floats:
@@ -61,15 +55,49 @@ class ImputerFitting(PublishedModel, EMEstimator):
                 f"n_factors={self.n_factors} needs n_components=1, got "
                 f"n_components={self.n_components}: mixtures have full covariances."
             )
-        read_bounds(self.bounds, self.n_features_in_, getattr(self, "feature_names_in_", None))
+        self._check_bounds()
         return found
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Floats:
-        check_marker(self.missing_values, type(self).__name__)
-        table: Floats = read_table(
-            self, X, reset=reset, missing_values=self.missing_values, copy=True
-        )
+        found = self._encode(X, reset=reset)
+        if reset:
+            self._schema = found.schema
+        table: Floats = found.table
         return table
+
+    def _encode(self, X: Any, *, reset: bool = False) -> MixedTable:
+        """Numbers, and codes of categories where the model takes them."""
+        check_marker(self.missing_values, type(self).__name__)
+        numbers_only = self.model == "gaussian" or self.n_factors is not None
+        return read_mixed(
+            self,
+            X,
+            reset=reset,
+            schema=None if reset else self._schema,
+            categorical_features=None if numbers_only else self.categorical_features,
+            ordinal_features=None if numbers_only else self.ordinal_features,
+            missing_values=self.missing_values,
+            unseen=self.unseen,
+        )
+
+    def _check_bounds(self) -> None:
+        names = getattr(self, "feature_names_in_", None)
+        bounds = read_bounds(self.bounds, self.n_features_in_, names)
+        if bounds is None or self._schema is None:
+            return
+        for i, column in enumerate(self._schema.columns):
+            low, high = bounds.low[i], bounds.high[i]
+            if not (np.isfinite(low) or np.isfinite(high)):
+                continue
+            if column.inferred and low <= min(column.levels) and max(column.levels) <= high:
+                continue
+            if column.levels is not None or column.clock is not None:
+                held = "times" if column.clock is not None else "categories"
+                advice = " Set categorical_features=None to take it as numbers."
+                raise ValueError(
+                    f"bounds: {column.label} holds {held}, which have no bounds."
+                    + (advice if column.inferred else "")
+                )
 
     def _fit_table(
         self, table: Floats, weight: Array | None, pseudo_rows: PseudoRows | None = None
@@ -81,6 +109,10 @@ class ImputerFitting(PublishedModel, EMEstimator):
         if weight is not None and not weight.all():
             # A row of weight 0 stands for no rows, so nothing in it may matter.
             table, weight = table[weight > 0.0], weight[weight > 0.0]
+        if self._is_mixed():
+            return self._fit_mixed(table, weight)
+        for name in ("models_", "candidates_", "_mixed", "probabilities_", "coefficients_"):
+            vars(self).pop(name, None)
         total = float(table.shape[0] if weight is None else weight.sum())
         with blas_limited():
             columns = summarize_columns(table, weight)
@@ -147,7 +179,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
 
     def _seeds(self, n_starts: int) -> list[np.random.SeedSequence]:
         seeds = super()._seeds(n_starts)
-        if self.n_components == 1:
+        if self.n_components == 1 and not self._is_mixed():
             # One Gaussian usually has one optimum, and a user without a seed expects to find the
             # same one twice; only further starts are random.
             seeds[0] = np.random.SeedSequence(0)
@@ -155,7 +187,7 @@ class ImputerFitting(PublishedModel, EMEstimator):
 
     def _warm_start(self, varying: NDArray[np.intp]) -> Conditional | None:
         """Published parameters, if they fit the requested kind of model and the columns."""
-        if not hasattr(self, "means_"):
+        if not hasattr(self, "means_") or hasattr(self, "_mixed"):
             return None
         known = self._known()
         same_columns = np.array_equal(self._kept[known.varying], varying)
@@ -204,7 +236,10 @@ class ImputerFitting(PublishedModel, EMEstimator):
         if outcome is not None:
             self.alpha_ = outcome.alpha
             return
-        # All columns are constant, so there is nothing to fit.
+        self._publish_nothing()
+
+    def _publish_nothing(self) -> None:
+        """All columns are constant, so there is nothing to fit."""
         self.alpha_ = self.log_likelihood_ = self.lower_bound_ = 0.0
         self.n_iter_, self.converged_, self.history_ = 0, True, History().as_arrays()
         self.restarts_: tuple[Any, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,12 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
-from emlearn.data import (
-    input_names,
-    is_na,
-    is_nan,
-    read_weight,
-)
+from emlearn.data import input_names, read_weight
+from emlearn.data.markers import read_markers
+from emlearn.data.mixed import MixedTable
+from emlearn.data.tables import with_labels
 from emlearn.impute._base import ImputerFitting
-from emlearn.impute._filling import Filling
+from emlearn.impute._filling import Filling, has_other_types
 from emlearn.impute._known import conditioning
 from emlearn.impute._published import NOT_FITTED
 
@@ -27,22 +25,30 @@ Floats = NDArray[np.floating]
 
 
 class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
-    """Impute missing values by their conditional expectation under a fitted Gaussian model.
+    """Impute missing values given the observed ones, under a model fitted by EM.
 
-    The model (one multivariate normal, a mixture of them, or a factor analysis) is fitted to
+    The model of a table of numbers is one multivariate normal, a mixture of them, or a factor
+    analysis. The model of a table that also has categories (text, booleans, dtypes of categories)
+    is the general location model with latent classes, or an average of several. It is fitted to
     the observed entries with the EM algorithm, by maximum likelihood or posterior mode.
     Entries are assumed to be missing at random: whether an entry is missing may depend on
     observed entries, but not on missing ones.
 
+    Numbers are imputed by their conditional mean, ordered categories by their median, and other
+    categories by the most probable level. Each column of a DataFrame comes back in its own dtype.
+
     Parameters
     ----------
     n_components : int, default=1
-        Number of Gaussians. More than one makes the imputation nonlinear.
+        Number of Gaussians or latent classes. More than one makes the imputation nonlinear. For
+        a table with categories, 1 with ``model="auto"`` means the average.
     n_factors : int, default=None
         If given, the covariance is that of a factor analysis with this number of factors. The
         fit then needs no d x d matrix, which suits wide data. Requires ``n_components=1``.
     alpha : "auto" or float, default="auto"
-        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. They
+        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. (For
+        models with classes, "auto" is 0.1, or the number of numeric columns + 2 for covariances
+        of their own, which are drawn to that of the model with one class.) They
         have the observed variances of the columns and are uncorrelated. If all rows obey an
         exact linear relation, for example if a column is the total of others, the pseudo-rows
         obey it too (not with `n_factors`). 0 is exact maximum likelihood.
@@ -57,13 +63,38 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         For one component, number of starts, of which the best run is kept; there can be several
         optima if few rows have both columns of a pair. For a mixture, how much effort goes into
         the race of starts, as in `GaussianMixtureEM`.
-    missing_values : float, int or pandas.NA, default=np.nan
-        The value that marks a missing entry. If it is NaN or pandas.NA, all of NaN, None and
-        pandas.NA are read as missing.
+    model : {"auto", "gaussian", "classes", "average"}, default="auto"
+        "gaussian" takes numbers only. "classes" is one general location model with `n_components`
+        latent classes: in class k, categories are independent and numbers are normal, with
+        covariance Sigma_k and a mean that depends linearly on the categories. "average" is the
+        average of the distributions under such models: 1 class, 2 and 3 with covariances of
+        their own, and 4 with a common one, each with both kinds of `margins`. It imputes better
+        than any one of them, and takes about 20 times the time. "auto" is "gaussian" for numbers
+        only. If a column has categories, it is "average", or "classes" if `n_components` is more
+        than 1.
+    margins : {"auto", "raw", "power"}, default="auto"
+        For the models with classes, whether numbers are taken as they are, or transformed to be
+        more nearly normal (Yeo-Johnson), in which case imputed values are at most 10 % of the
+        range outside the observed ones. "auto" is both for an average, and "raw" for one model.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, \
+default="from_dtype"
+        Columns of categories: those whose dtype is one of categories, text or booleans; or
+        names, positions or a mask of columns. None means none. Ordered dtypes are ordered
+        categories, and so are integers with 2 to 8 distinct values, if another column has
+        categories or they are integers by the dtype of a DataFrame. A column with more levels
+        than 30 or a tenth of the rows (half of them if declared as categories) is refused.
+    ordinal_features : array-like of str, int or bool, default=None
+        Columns that are ordered categories whatever their dtype; their levels are sorted.
+    unseen : {"missing", "error"}, default="missing"
+        What `transform` does with a level that did not occur in fit: it is missing to the model
+        and returned as it is, or an error.
+    missing_values : float, int, str, pandas.NA, None or list of these, default=np.nan
+        What marks a missing entry. If it is NaN, None or pandas.NA, all of these are read as
+        missing; also if it is a list such as ``[-9, "?", ""]``.
     sample_posterior : bool, default=False
         Impute draws from the conditional distribution instead of its mean.
     bounds : tuple (low, high) or dict, default=None
-        Limits of imputed values. A tuple has the lower and the upper bounds of all columns;
+        Limits of imputed numbers. A tuple has the lower and the upper bounds of all columns;
         each is a number, or one number for each column (a list, an array, or a Series whose
         labels are the columns). A dict maps names or numbers of columns to pairs (low, high).
         None means no limit. Conditional means are clipped; draws follow the conditional
@@ -95,6 +126,15 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         Mean of the model; follows from the above.
     covariance_ : ndarray of shape (n_features_out, n_features_out)
         Covariance of the model (for a mixture, of the whole mixture); follows from the above.
+    models_ : tuple of ClassesModel
+        The fitted models of a table with categories, with equal weights. If there is one, its
+        arrays are also `weights_`, `means_`, `covariances_`, and the dicts `probabilities_` and
+        `coefficients_`. They cannot be set.
+    candidates_ : dict of ndarray
+        Table of these models, for `pandas.DataFrame`: number of classes, covariances, margins,
+        weight in the average, log-likelihood, BIC, iterations.
+    category_levels_ : dict of tuple
+        Levels of each column of categories.
     {log_likelihood_}
     {lower_bound_}
     {lower_bounds_}
@@ -122,12 +162,23 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
 
     The published parameters are the model: each call of `transform` and the other methods reads
     `weights_`, `means_` and `covariances_`, or `means_`, `loadings_` and `noise_variances_`.
-    Changed parameters are used, and invalid ones raise an error.
+    Changed parameters are used, and invalid ones raise an error. Those of models with classes
+    cannot be changed.
+
+    For a table with categories, `log_likelihood_` is that of the average of the models, and
+    `lower_bound_`, `n_iter_` and `history_` are those of the model with the highest likelihood.
+
+    The output is an array if all columns are numbers, unless `set_output` asks for a DataFrame.
+    Otherwise it is a DataFrame if the input is one, or an array of objects. A dtype of integers
+    gets rounded values.
 
     References
     ----------
     R. J. A. Little and D. B. Rubin (2019). "Statistical Analysis with Missing Data", 3rd
     edition, chapters 8 and 11. Wiley.
+    J. S. Murray and J. P. Reiter (2016). "Multiple imputation of missing categorical and
+    continuous values via Bayesian mixture models with local dependence". Journal of the American
+    Statistical Association 111(516), 1466-1479.
 
     Examples
     --------
@@ -149,6 +200,11 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
+        "model": [StrOptions({"auto", "gaussian", "classes", "average"})],
+        "margins": [StrOptions({"auto", "raw", "power"})],
+        "categorical_features": "no_validation",
+        "ordinal_features": "no_validation",
+        "unseen": [StrOptions({"missing", "error"})],
         "missing_values": "no_validation",
         "sample_posterior": ["boolean"],
         "bounds": "no_validation",
@@ -166,6 +222,11 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         max_iter: int = 1000,
         accelerate: str | None = "auto",
         n_init: int = 1,
+        model: Literal["auto", "gaussian", "classes", "average"] = "auto",
+        margins: Literal["auto", "raw", "power"] = "auto",
+        categorical_features: Any = "from_dtype",
+        ordinal_features: Any = None,
+        unseen: Literal["missing", "error"] = "missing",
         missing_values: Any = np.nan,
         sample_posterior: bool = False,
         bounds: Any = None,
@@ -184,6 +245,11 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         self.max_iter = max_iter
         self.accelerate = accelerate
         self.n_init = n_init
+        self.model = model
+        self.margins = margins
+        self.categorical_features = categorical_features
+        self.ordinal_features = ordinal_features
+        self.unseen = unseen
         self.missing_values = missing_values
         self.sample_posterior = sample_posterior
         self.bounds = bounds
@@ -238,7 +304,8 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         X_imputed : ndarray or DataFrame of shape (n_samples, n_features_out)
             The same as ``fit(X).transform(X)``.
         """
-        return self._complete(self._fit(X, sample_weight))
+        table = self._fit(X, sample_weight)
+        return self._complete(MixedTable(table, self._schema, None), X)
 
     def transform(self, X: Any) -> Any:
         """Impute the missing entries of rows, which can be other rows than those of fit.
@@ -255,10 +322,10 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
             change by a bit. With `add_indicator`, the indicators follow.
         """
         check_is_fitted(self, msg=NOT_FITTED)
-        return self._complete(self._read_rows(X))
+        return self._complete(self._encode(X), X)
 
     def conditional_std(self, X: Any) -> Array:
-        """Standard deviation of each missing entry given the observed entries of its row.
+        """Standard deviation of each missing number given the observed entries of its row.
 
         It measures the uncertainty of an imputed value under the fitted model, not that of the
         model itself; for both, see `multiple_imputation`. Bounds are ignored.
@@ -271,16 +338,68 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         Returns
         -------
         std : ndarray of shape (n_samples, n_features_out)
-            Standard deviations; 0 for observed entries.
+            Standard deviations; 0 for observed entries, and for categories, for which
+            `conditional_entropy` measures the uncertainty.
         """
-        known = self._known()
+        check_is_fitted(self, msg=NOT_FITTED)
         rows = self._keep(self._read_rows(X))
         out = np.zeros(rows.shape)
-        self._fill(known, rows, out, "fill_deviations")
+        if hasattr(self, "_mixed"):
+            self._put_mixed("deviations", rows, out)
+        else:
+            self._fill(self._known(), rows, out, "fill_deviations")
         return np.asarray(out)
+
+    def conditional_entropy(self, X: Any) -> Array:
+        """Entropy of each missing category given the observed entries of its row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows with missing entries.
+
+        Returns
+        -------
+        entropy : ndarray of shape (n_samples, n_features_out)
+            Entropies in nats; 0 for observed entries and for numbers.
+        """
+        check_is_fitted(self, msg=NOT_FITTED)
+        rows = self._keep(self._read_rows(X))
+        out = np.zeros(rows.shape)
+        if hasattr(self, "_mixed"):
+            self._put_mixed("entropies", rows, out)
+        return out
+
+    def category_proba(self, X: Any) -> dict[Any, Any]:
+        """Probabilities of the levels of each category given the observed entries of each row.
+
+        Under "auto" and "average" they are the means of the probabilities of the models.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows with missing entries.
+
+        Returns
+        -------
+        probabilities : dict
+            A table for each column of categories, by its name (or its position if the columns
+            have no names): a DataFrame of pandas with the index of `X` and the levels as columns
+            if `X` is one, otherwise an ndarray of shape (n_samples, n_levels) with the levels in
+            the order of ``category_levels_``. Where an entry is observed, its level has the
+            probability 1. Levels without observed rows have 0.
+        """
+        check_is_fitted(self, msg=NOT_FITTED)
+        table = self._read_rows(X)
+        found = self._category_probabilities(table)
+        return {key: with_labels(part, self.category_levels_[key], X) for key, part in found}
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of the observed entries of each row.
+
+        For a table with categories, it is the logarithm of a probability of the categories times a
+        density of the numbers. Under "auto" and "average" it is the logarithm of the mean of the
+        densities of the models.
 
         Parameters
         ----------
@@ -293,8 +412,12 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
             Log-densities; 0 for a row without any observed entry. Columns that were constant
             or empty in fit are left out.
         """
-        known = self._known()
+        check_is_fitted(self, msg=NOT_FITTED)
         rows = self._keep(self._read_rows(X))
+        if hasattr(self, "_mixed"):
+            self._known_mixed()
+            return self._mixed_density(rows)
+        known = self._known()
         if known.fitted is None:
             return np.zeros(rows.shape[0])
         with conditioning():
@@ -375,7 +498,12 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
                 f"X has shape {table.shape}; {kept.size} columns and {marked.size} indicators "
                 "are expected."
             )
-        mark = np.nan if is_na(self.missing_values) else self.missing_values
+        if self._schema is not None and has_other_types(self._schema):
+            raise ValueError(
+                "inverse_transform works for tables of numbers only; here are other columns, too."
+            )
+        single = isinstance(self.missing_values, numbers.Real)
+        mark = self.missing_values if single else np.nan
         original = np.full((table.shape[0], self.n_features_in_), mark, dtype=table.dtype)
         original[:, kept] = table[:, : kept.size]
         columns = original[:, marked]
@@ -385,6 +513,7 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = is_na(self.missing_values) or is_nan(self.missing_values)
+        tags.input_tags.allow_nan = read_markers(self.missing_values).absent
+        tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

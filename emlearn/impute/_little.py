@@ -121,7 +121,7 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     True
     """
     validate_parameter_constraints(_CONSTRAINTS, {"alpha": alpha}, caller_name="little_mcar_test")
-    reader = MissingDataImputerEM(alpha=alpha)
+    reader = MissingDataImputerEM(alpha=alpha, model="gaussian")
     table, _ = reader._read(X)
     columns = summarize_columns(table)
     varying = np.flatnonzero(~columns.constant)

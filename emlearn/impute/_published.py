@@ -119,6 +119,7 @@ class PublishedModel(BaseEstimator):
                     f"feature_names must be {n_features} different strings; got {list(names)}."
                 )
         self._kept = np.arange(n_features)
+        self._schema = None
         read_bounds(self.bounds, n_features, getattr(self, "feature_names_in_", None))
         self.indicator_ = None
         if self.add_indicator:
@@ -127,7 +128,7 @@ class PublishedModel(BaseEstimator):
         self._known()
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "means_") and hasattr(self, "_kept")
+        return (hasattr(self, "means_") or hasattr(self, "models_")) and hasattr(self, "_kept")
 
     def _known(self) -> Known:
         """The model that the published parameters describe at this moment."""
@@ -157,6 +158,7 @@ class PublishedModel(BaseEstimator):
         """Covariances of the components, (n_components, n_features_out, n_features_out)."""
         check_is_fitted(self, msg=NOT_FITTED)
         if not hasattr(self, "loadings_"):
+            self._refuse_average("covariances_")
             return self._covariances
         common = self.loadings_ @ self.loadings_.T
         return _read_only((common + np.diag(self.noise_variances_))[None])
@@ -170,10 +172,22 @@ class PublishedModel(BaseEstimator):
             )
         self._covariances = np.array(covariances, dtype=np.float64)
 
+    def _refuse_average(self, name: str) -> None:
+        """Raise AttributeError if several models are averaged."""
+        if hasattr(self, "models_") and len(self.models_) != 1:
+            raise AttributeError(
+                f"An average of models has no {name}: see the attributes of each of models_."
+            )
+
     @property
     def mean_(self) -> Array:
         """Mean of the model, of shape (n_features_out,)."""
         check_is_fitted(self, msg=NOT_FITTED)
+        if hasattr(self, "models_"):
+            raise AttributeError(
+                "mean_ and covariance_ are those of numbers only; see models_ for a model of "
+                "numbers and categories."
+            )
         mean: Array = np.asarray(self.weights_) @ np.asarray(self.means_)
         return _read_only(mean)
 

@@ -15,7 +15,7 @@ ESTIMATORS = {
     "GaussianMixtureEM": GaussianMixtureEM(2, **QUICK),
     "FiniteMixtureEM": FiniteMixtureEM(2, init_params="rows", **QUICK),
     "HiddenMarkovEM": HiddenMarkovEM(2, init_params="rows", **QUICK),
-    "MissingDataImputerEM": MissingDataImputerEM(**QUICK),
+    "MissingDataImputerEM": MissingDataImputerEM(model="gaussian", **QUICK),
 }
 
 rng = np.random.default_rng(0)

@@ -76,9 +76,16 @@ REFUSED = {
 }
 
 
+# The imputer takes columns of times, as days, in a DataFrame.
+TIMES = ("frame of times", "a column of times", "polars dates", "polars durations")
+
+
 @by_estimator
-@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_refused(estimator, make, message):
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(estimator, name):
+    if name in TIMES and type(estimator).__name__ == "MissingDataImputerEM":
+        pytest.skip("taken as days")
+    make, message = REFUSED[name]
     with pytest.raises(ValueError, match=f"(?s){message}"):
         clone(estimator).fit(make())
 
@@ -103,7 +110,9 @@ def test_refused_in_new_rows(estimator, complete):
 
 
 def test_little_refuses_the_same():
-    for make, message in REFUSED.values():
+    for name, (make, message) in REFUSED.items():
+        if name in TIMES:
+            continue
         with pytest.raises(ValueError, match=f"(?s){message}"):
             little_mcar_test(make())
 

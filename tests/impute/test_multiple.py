@@ -53,7 +53,7 @@ def test_without_any_seed_imputations_differ():
         ({"n_jobs": 0}, ValueError, "n_jobs"),
         ({"n_jobs": 1.5}, ValueError, "n_jobs"),
         ({"random_state": "a"}, ValueError, "seed"),
-        ({"X": [["a", 1.0], [1.0, 2.0]]}, ValueError, "column 0"),
+        ({"X": [[np.inf, 1.0], [1.0, 2.0]]}, ValueError, "column 0"),
         ({"imputer": MissingDataImputerEM(alpha=-1)}, ValueError, "alpha"),
         ({"imputer": MissingDataImputerEM(bounds={9: (0, 1)})}, ValueError, "no column 9"),
     ],

@@ -41,12 +41,21 @@ class FittedCandidate(NamedTuple):
         The best run of EM; `result.params` are the parameters.
     log_likelihood : float
         Log-likelihood of the rows, in the units of the table.
+    total_weight : float
+        Weight of the rows.
     """
 
     candidate: Candidate
     model: GeneralLocation
     result: EMResult
     log_likelihood: float
+    total_weight: float
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion; smaller is better."""
+        n_parameters = self.model.n_parameters(self.params)
+        return -2.0 * self.log_likelihood + n_parameters * float(np.log(self.total_weight))
 
     @property
     def params(self) -> MixedParams:
@@ -124,7 +133,9 @@ def fit_candidates(
         def fit(candidate: Candidate, model: GeneralLocation, start: Any) -> FittedCandidate:
             result = run(model, data, start)  # noqa: B023
             log_likelihood = result.objective - model.log_prior(result.params)
-            return FittedCandidate(candidate, model, result, log_likelihood + jacobian)  # noqa: B023
+            return FittedCandidate(
+                candidate, model, result, log_likelihood + jacobian, data.weight  # noqa: B023
+            )
 
         q = len(data.columns.numeric)
         if strength is not None:

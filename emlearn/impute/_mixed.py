@@ -1,0 +1,249 @@
+"""Fits models of numbers and categories: the part of the imputer for mixed tables."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from emlearn.data import column_label
+from emlearn.distributions.gaussian.scaling import summarize_columns
+from emlearn.engine import EMEstimator, EMResult
+from emlearn.engine.threads import blas_limited
+from emlearn.impute._notice import Notice
+from emlearn.impute._published import PublishedModel
+from emlearn.impute.mixed.candidates import (
+    PLAN,
+    Candidate,
+    FittedCandidate,
+    averaged_candidates,
+    fit_candidates,
+    single_candidate,
+)
+from emlearn.impute.mixed.columns import TableKinds
+from emlearn.impute.mixed.filling import AveragedModel
+from emlearn.impute.mixed.model import MOST_COMBINATIONS, GeneralLocation, MixedData, MixedParams
+from emlearn.impute.mixed.published import ClassesModel, candidate_table
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# Rows for each class that a model of an average needs at least.
+_ROWS_OF_CLASS = 5
+
+
+class MixedKnown(NamedTuple):
+    """The fitted models, as `transform` uses them.
+
+    Attributes
+    ----------
+    average : AveragedModel or None
+        The models of the columns that vary; None if there are none.
+    varying : ndarray of shape (n_varying,)
+        These columns, among those of the output.
+    constants : ndarray of shape (n_features_out,)
+        What is put into the other columns.
+    """
+
+    average: AveragedModel | None
+    varying: Index
+    constants: Array
+
+
+class MixedFitting(PublishedModel, EMEstimator):
+    """Fits the general location model, or the average of several, and publishes them."""
+
+    def _kinds(self) -> TableKinds:
+        """Which columns of the table are codes of categories."""
+        schema = self._schema
+        if schema is None:
+            none = np.zeros(self.n_features_in_, bool)
+            return TableKinds(none, none)
+        return TableKinds(schema.categorical & ~schema.ordered, schema.ordered)
+
+    def _is_mixed(self) -> bool:
+        """Whether the table is fitted by models of numbers and categories."""
+        if self.model == "gaussian" or self.n_factors is not None:
+            return False
+        return bool(self.model != "auto" or self._kinds().categorical.any())
+
+    def _candidates(self, n_rows: int) -> list[Candidate]:
+        if self.model == "classes" or (self.model == "auto" and self.n_components > 1):
+            if n_rows < self.n_components:
+                raise ValueError(
+                    f"n_components={self.n_components}, but there are only {n_rows} rows. Use "
+                    "fewer components."
+                )
+            return single_candidate(self.n_components, self.margins)
+        found = averaged_candidates(self.margins)
+        chosen = [c for c in found if c.n_classes <= max(1, n_rows // _ROWS_OF_CLASS)]
+        numbers = not self._kinds().categorical.all()
+        return [c for c in chosen if numbers or c.margins == chosen[0].margins]
+
+    def _fit_mixed(self, table: Array, weight: Array | None) -> list[Notice]:
+        """Fit to a table, publish the result, and return the warnings to issue."""
+        table = np.ascontiguousarray(table, np.float64)
+        weight = np.ones(len(table)) if weight is None else weight
+        kinds = self._kinds()
+        with blas_limited():
+            columns = summarize_columns(table, weight)
+            empty = columns.weight == 0.0
+            keep = ~empty | (self.keep_empty_features & ~kinds.categorical)
+            self._kept = np.flatnonzero(keep)
+            varying = np.flatnonzero(~columns.constant & ~empty)
+            self._publish_indicator(table)
+            starts = self._mixed_starts(varying) if self.warm_start else {}
+            fits: list[FittedCandidate] = []
+            if varying.size:
+                part = np.ascontiguousarray(table[:, varying])
+                seen = ~np.isnan(part).all(axis=1)
+                fits = fit_candidates(
+                    part[seen],
+                    weight[seen],
+                    kinds.take(varying),
+                    self._candidates(int(seen.sum())),
+                    self._run_mixed,
+                    strength=None if isinstance(self.alpha, str) else float(self.alpha),
+                    starts=starts,
+                )
+            self._publish_mixed(fits, varying, columns.scaling.center)
+            total = float(weight.sum())
+            density = self._mixed_density(table[:, self._kept])
+            self.log_likelihood_ = float(weight @ density)
+        if not fits:
+            self._publish_nothing()
+        notices = self._notices_of_columns(~keep)
+        notices += self._mixed_notices(fits)
+        notices += self._notices_of_combinations(table, varying)
+        return notices + self._notices_of_weight(len(table), total)
+
+    def _run_mixed(self, model: GeneralLocation, data: MixedData, start: Any) -> EMResult:
+        advice = "Use fewer components, or set a larger alpha."
+        plan = PLAN.times(self.n_init) if start is None else None
+        return self._run_em(model, data, start=start, plan=plan, advice=advice).best
+
+    def _mixed_starts(self, varying: Index) -> dict[Candidate, MixedParams]:
+        """Parameters of an earlier fit to the same columns."""
+        known = getattr(self, "_mixed", None)
+        if known is None or known.average is None:
+            return {}
+        if not np.array_equal(self._previous_columns, varying):
+            return {}
+        kinds = self._kinds().categorical[varying]
+        if not np.array_equal(np.flatnonzero(kinds), known.average.columns.categorical):
+            return {}
+        return dict(zip(self._fitted_candidates, known.average.models, strict=True))
+
+    # ---- publishing ---------------------------------------------------------------------
+
+    def _publish_mixed(self, fits: list[FittedCandidate], varying: Index, center: Array) -> None:
+        for name in ("_covariances", "loadings_", "noise_variances_", "weights_", "means_"):
+            vars(self).pop(name, None)
+        for name in ("probabilities_", "coefficients_", "_pseudo_rows", "_determined"):
+            vars(self).pop(name, None)
+        kept = self._kept
+        average = AveragedModel(tuple(fit.params for fit in fits)) if fits else None
+        constants = np.where(np.isnan(center), 0.0, center)[kept]
+        self._mixed = MixedKnown(average, np.searchsorted(kept, varying), constants)
+        self._previous_columns = varying
+        self._fitted_candidates = [fit.candidate for fit in fits]
+        self._pseudo_rows = None
+        keys = self._column_keys()[varying]
+        levels = [self._levels_of(int(i)) for i in varying]
+        self.models_ = tuple(ClassesModel.of(fit, keys, levels) for fit in fits)
+        self.candidates_ = candidate_table(fits)
+        self.alpha_ = float(fits[-1].model.prior_of(fits[-1].params.columns).strength) if fits else 0.0
+        if len(fits) == 1:
+            only = self.models_[0]
+            self.weights_, self.means_ = only.weights, only.means
+            self.probabilities_, self.coefficients_ = only.probabilities, only.coefficients
+            self._covariances = only.covariances
+        if fits:
+            best = max(fits, key=lambda fit: fit.log_likelihood)
+            self._publish_result(best.result, fits)
+
+    def _publish_result(self, best: EMResult, fits: list[FittedCandidate]) -> None:
+        self.converged_ = all(fit.result.converged for fit in fits)
+        self.n_iter_ = max(fit.result.n_iter for fit in fits)
+        total = fits[0].total_weight
+        self.history_ = best.history.as_arrays()
+        objectives = self.history_["objective"] / total
+        self.lower_bounds_ = [float(value) for value in objectives[1:]]
+        self.lower_bound_ = float(objectives[-1])
+
+    def _column_keys(self) -> NDArray[np.object_]:
+        """What dicts call the columns: names, or numbers without names."""
+        names = getattr(self, "feature_names_in_", None)
+        numbers = np.arange(self.n_features_in_).astype(object)
+        return numbers if names is None else np.asarray(names, object)
+
+    def _levels_of(self, column: int) -> tuple[Any, ...] | None:
+        return None if self._schema is None else self._schema.columns[column].levels
+
+    # ---- conditional distributions ------------------------------------------------------
+
+    def _known_mixed(self) -> MixedKnown:
+        """The models; an error if published parameters were set."""
+        if len(self.models_) == 1:
+            only = self.models_[0]
+            same = {
+                "weights_": self.weights_ is only.weights,
+                "means_": self.means_ is only.means,
+                "covariances_": self._covariances is only.covariances,
+                "probabilities_": self.probabilities_ is only.probabilities,
+                "coefficients_": self.coefficients_ is only.coefficients,
+            }
+            for name, unchanged in same.items():
+                if not unchanged:
+                    raise ValueError(
+                        f"{name} of a model of numbers and categories cannot be set. Fit again."
+                    )
+        return self._mixed
+
+    def _mixed_density(self, rows: Array) -> Array:
+        """Log-density of the columns of the output."""
+        known = self._mixed
+        if known.average is None:
+            return np.zeros(len(rows))
+        part = np.ascontiguousarray(rows[:, known.varying], np.float64)
+        density = known.average.log_density(part)
+        density[np.isnan(part).all(axis=1)] = 0.0
+        return density
+
+    # ---- warnings -----------------------------------------------------------------------
+
+    def _mixed_notices(self, fits: list[FittedCandidate]) -> list[Notice]:
+        notices = []
+        for fit in fits:
+            message = self._unconverged(fit.result, "Increase alpha.")
+            if message and len(fits) > 1:
+                message = f"{message} This concerns the model {tuple(fit.candidate)}."
+            if message:
+                notices.append(Notice("convergence", ConvergenceWarning, message))
+        return notices[:1]
+
+    def _notices_of_combinations(self, table: Array, varying: Index) -> list[Notice]:
+        """A warning if rows have too many combinations of missing categories."""
+        known = self._mixed
+        if known.average is None:
+            return []
+        columns = known.average.columns
+        part = table[:, varying]
+        absent = np.isnan(part[:, columns.categorical])
+        coupled = ~np.isnan(part[:, columns.numeric]).all(axis=1)
+        size = absent @ np.log(np.diff(columns.offsets).astype(float))
+        beyond = coupled & (size > np.log(MOST_COMBINATIONS) + 1e-9)
+        if not beyond.any():
+            return []
+        often = columns.categorical[absent[beyond].any(axis=0)]
+        labels = ", ".join(column_label(self, int(varying[i])) for i in often)
+        message = (
+            f"{int(beyond.sum())} rows lack so many categories that more than "
+            f"{MOST_COMBINATIONS:.0f} combinations are possible ({labels}). For these rows the "
+            "missing categories are taken to be independent given the class (mean field): "
+            "log_likelihood_ is a lower bound, and their draws come from a short Gibbs chain. "
+            "Leave out columns, or group rare levels."
+        )
+        return [Notice("combinations", UserWarning, message)]
