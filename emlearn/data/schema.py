@@ -196,7 +196,6 @@ class MixedSchema:
         ]
         return source.rebuilt(completed, kept)
 
-
     def numbers(self, table: Floats, columns: NDArray[np.intp]) -> Floats:
         """The table with the levels of few whole numbers in place of their codes.
 

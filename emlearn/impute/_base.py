@@ -89,7 +89,8 @@ class ImputerFitting(MixedFitting):
             low, high = bounds.low[i], bounds.high[i]
             if not (np.isfinite(low) or np.isfinite(high)):
                 continue
-            if column.inferred and low <= min(column.levels) and max(column.levels) <= high:
+            levels = column.levels or ()
+            if column.inferred and all(low <= level <= high for level in levels):
                 continue
             if column.levels is not None or column.clock is not None:
                 held = "times" if column.clock is not None else "categories"
@@ -112,7 +113,7 @@ class ImputerFitting(MixedFitting):
         if self._is_mixed():
             return self._fit_mixed(table, weight)
         for name in ("models_", "candidates_", "_mixed", "probabilities_", "coefficients_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         total = float(table.shape[0] if weight is None else weight.sum())
         with blas_limited():
             columns = summarize_columns(table, weight)

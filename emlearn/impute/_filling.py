@@ -51,9 +51,10 @@ class Filling(MixedFitting):
         if schema is None:
             return out if indicators is None else np.hstack((out, indicators.astype(out.dtype)))
         if not (output_is_frame(self) or has_other_types(schema)):
-            out = schema.numbers(out, self._kept)
+            out = schema.numbers(np.asarray(out, np.float64), self._kept)
             return out if indicators is None else np.hstack((out, indicators.astype(out.dtype)))
-        completed = schema.decode(out, X, missing & ~np.isnan(out), self._kept)
+        values = np.asarray(out, np.float64)
+        completed = schema.decode(values, X, missing & ~np.isnan(out), self._kept)
         if indicators is None:
             return completed
         names = self.get_feature_names_out()[self._kept.size :]
@@ -99,23 +100,25 @@ class Filling(MixedFitting):
 
     def _category_probabilities(self, table: Floats) -> Iterator[tuple[Any, Array]]:
         """Columns of categories by key, and the probabilities of all their levels."""
-        found: dict[int, tuple[Any, Array]] = {}
+        found: dict[int, tuple[NDArray[np.intp], Array]] = {}
         if hasattr(self, "_mixed") and (known := self._known_mixed()).average is not None:
             part = np.ascontiguousarray(self._keep(table)[:, known.varying], np.float64)
             columns = known.average.columns
             positions = self._kept[known.varying][columns.categorical]
             with blas_limited():
                 probabilities = known.average.probabilities(part)
-            found = dict(zip(positions, zip(columns.levels, probabilities, strict=True), strict=True))
+            parts = zip(positions.tolist(), columns.levels, probabilities, strict=True)
+            found = {j: (levels, part) for j, levels, part in parts}
         keys = self._column_keys()
-        for j in np.flatnonzero(self._kinds().categorical):
+        for j in np.flatnonzero(self._kinds().categorical).tolist():
             codes = table[:, j]
             out = np.zeros((len(table), len(self.category_levels_[keys[j]])))
             if j in found:
                 out[:, found[j][0]] = found[j][1]
             else:
-                constant = self._schema.columns[j].counts
-                out[:, int(np.argmax(constant))] = float(max(constant) > 0)
+                # One level has all rows, unless the column is empty.
+                counts = self._counts_of(j)
+                out[:, int(np.argmax(counts))] = float(max(counts) > 0)
             seen = np.flatnonzero(~np.isnan(codes))
             out[seen] = 0.0
             out[seen, codes[seen].astype(np.intp)] = 1.0

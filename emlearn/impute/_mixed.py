@@ -13,6 +13,7 @@ from emlearn.distributions.gaussian.scaling import summarize_columns
 from emlearn.engine import EMEstimator, EMResult
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._notice import Notice
+from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
 from emlearn.impute.mixed.candidates import (
     PLAN,
@@ -28,6 +29,7 @@ from emlearn.impute.mixed.model import MOST_COMBINATIONS, GeneralLocation, Mixed
 from emlearn.impute.mixed.published import ClassesModel, candidate_table
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 # Rows for each class that a model of an average needs at least.
@@ -54,6 +56,9 @@ class MixedKnown(NamedTuple):
 
 class MixedFitting(PublishedModel, EMEstimator):
     """Fits the general location model, or the average of several, and publishes them."""
+
+    # The prior of one Gaussian, for fits to resamples.
+    _pseudo_rows: PseudoRows | None
 
     def _kinds(self) -> TableKinds:
         """Which columns of the table are codes of categories."""
@@ -82,9 +87,9 @@ class MixedFitting(PublishedModel, EMEstimator):
         numbers = not self._kinds().categorical.all()
         return [c for c in chosen if numbers or c.margins == chosen[0].margins]
 
-    def _fit_mixed(self, table: Array, weight: Array | None) -> list[Notice]:
+    def _fit_mixed(self, rows: Floats, weight: Array | None) -> list[Notice]:
         """Fit to a table, publish the result, and return the warnings to issue."""
-        table = np.ascontiguousarray(table, np.float64)
+        table: Array = np.ascontiguousarray(rows, np.float64)
         weight = np.ones(len(table)) if weight is None else weight
         kinds = self._kinds()
         with blas_limited():
@@ -140,9 +145,9 @@ class MixedFitting(PublishedModel, EMEstimator):
 
     def _publish_mixed(self, fits: list[FittedCandidate], varying: Index, center: Array) -> None:
         for name in ("_covariances", "loadings_", "noise_variances_", "weights_", "means_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         for name in ("probabilities_", "coefficients_", "_pseudo_rows", "_determined"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         kept = self._kept
         average = AveragedModel(tuple(fit.params for fit in fits)) if fits else None
         constants = np.where(np.isnan(center), 0.0, center)[kept]
@@ -154,7 +159,8 @@ class MixedFitting(PublishedModel, EMEstimator):
         levels = [self._levels_of(int(i)) for i in varying]
         self.models_ = tuple(ClassesModel.of(fit, keys, levels) for fit in fits)
         self.candidates_ = candidate_table(fits)
-        self.alpha_ = float(fits[-1].model.prior_of(fits[-1].params.columns).strength) if fits else 0.0
+        strengths = [fit.model.prior_of(fit.params.columns).strength for fit in fits]
+        self.alpha_ = float(max(strengths, default=0.0))
         if len(fits) == 1:
             only = self.models_[0]
             self.weights_, self.means_ = only.weights, only.means
@@ -178,6 +184,9 @@ class MixedFitting(PublishedModel, EMEstimator):
         names = getattr(self, "feature_names_in_", None)
         numbers = np.arange(self.n_features_in_).astype(object)
         return numbers if names is None else np.asarray(names, object)
+
+    def _counts_of(self, column: int) -> tuple[int, ...]:
+        return () if self._schema is None else self._schema.columns[column].counts
 
     def _levels_of(self, column: int) -> tuple[Any, ...] | None:
         return None if self._schema is None else self._schema.columns[column].levels

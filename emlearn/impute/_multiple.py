@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from emlearn._warnings import warn_user
-from emlearn.impute._base import Notice
 from emlearn.impute._imputer import MissingDataImputerEM
+from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows, next_to_none
 
 # How often a resample that lacks all values of a column is drawn again.

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers, check_marker
+from emlearn.data.schema import MixedSchema
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._known import Known, known_factors, known_gaussian, read_weights
 
@@ -25,6 +26,9 @@ NOT_FITTED = (
 
 class PublishedModel(BaseEstimator):
     """A model of Gaussians that consists of its published parameters only."""
+
+    # What the columns of the last fit are, if not only ordinary numbers.
+    _schema: MixedSchema | None
 
     @classmethod
     def from_parameters(

@@ -51,6 +51,10 @@ class LocationRows(NamedTuple):
     missing: NDArray[np.bool_]
     codes: NDArray[np.int32]
 
+    def take(self, rows: Any) -> LocationRows:
+        """Some of the rows: positions or a slice."""
+        return LocationRows(self.numbers[rows], self.missing[rows], self.codes[rows])
+
 
 class LocationTables(NamedTuple):
     """Parameters as the kernels take them; the levels of all categories are numbered through.
@@ -241,6 +245,7 @@ class Group(NamedTuple):
 
 
 def groups(rows: LocationRows, tables: LocationTables) -> Iterator[Group]:
+    """Rows of equal pattern, conditioned on their observed entries; see `expect`."""
     if not len(rows.numbers):
         return
     mask = np.concatenate((rows.missing, rows.codes < 0), axis=1)
@@ -357,9 +362,7 @@ def _softmax_by(field: Array, category: Index) -> tuple[Array, Array]:
     return out, total
 
 
-def _mean_field(
-    field: Array, gram: Array, category: Index, coupled: bool
-) -> tuple[Array, Array]:
+def _mean_field(field: Array, gram: Array, category: Index, coupled: bool) -> tuple[Array, Array]:
     """Independent probabilities of levels, and the lower bound of the log-density."""
     marginal, bound = _softmax_by(field, category)
     if not coupled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -129,40 +130,45 @@ def fit_candidates(
         base = GeneralLocation(1, "tied", kinds, power=margins == "power")
         data = base.prepare(table, weight)
         jacobian = float(weight @ data.columns.log_jacobian(table))
-
-        def fit(candidate: Candidate, model: GeneralLocation, start: Any) -> FittedCandidate:
-            result = run(model, data, start)  # noqa: B023
-            log_likelihood = result.objective - model.log_prior(result.params)
-            return FittedCandidate(
-                candidate, model, result, log_likelihood + jacobian, data.weight  # noqa: B023
-            )
-
+        fit = partial(_fit, run, data, jacobian)
         q = len(data.columns.numeric)
         if strength is not None:
             base = base.with_prior(MixedPrior(np.eye(q), strength))
-        first = starts.get(one) or base.independent(data.columns)
-        fitted[one] = fit(one, base, _adapted(first, data))
+        fitted[one] = fit(one, base, starts.get(one) or base.independent(data.columns))
         reference = fitted[one].params
         for candidate in candidates:
-            if candidate.margins != margins or candidate == one:
-                continue
-            own = strength
-            if own is None:
-                own = q + 2.0 if candidate.covariance == "full" else 0.1
-            target = reference.covariances[0] if candidate.covariance == "full" else np.eye(q)
-            model = GeneralLocation(
-                candidate.n_classes,
-                candidate.covariance,
-                kinds,
-                MixedPrior(target, own),
-                base.power,
-                reference,
-            )
-            start = starts.get(candidate)
-            fitted[candidate] = fit(candidate, model, start and _adapted(start, data))
+            if candidate.margins == margins and candidate != one:
+                model = _model(candidate, base, reference, strength)
+                fitted[candidate] = fit(candidate, model, starts.get(candidate))
     return [fitted[candidate] for candidate in candidates]
 
 
-def _adapted(start: MixedParams, data: MixedData) -> MixedParams:
-    """Parameters of another fit, for the columns of these data."""
-    return start if start.columns is data.columns else start.moved_to(data.columns)
+def _model(
+    candidate: Candidate, base: GeneralLocation, reference: MixedParams, strength: float | None
+) -> GeneralLocation:
+    """The model of several classes, given that of one."""
+    q = reference.means.shape[1]
+    target = np.eye(q)
+    own = 0.1 if strength is None else strength
+    if candidate.covariance == "full":
+        target = reference.covariances[0]
+        own = q + 2.0 if strength is None else strength
+    prior = MixedPrior(target, own)
+    return GeneralLocation(
+        candidate.n_classes, candidate.covariance, base.kinds, prior, base.power, reference
+    )
+
+
+def _fit(
+    run: Run,
+    data: MixedData,
+    jacobian: float,
+    candidate: Candidate,
+    model: GeneralLocation,
+    start: MixedParams | None,
+) -> FittedCandidate:
+    if start is not None and start.columns is not data.columns:
+        start = start.moved_to(data.columns)
+    result = run(model, data, start)
+    log_likelihood = result.objective - model.log_prior(result.params) + jacobian
+    return FittedCandidate(candidate, model, result, log_likelihood, data.weight)

@@ -86,7 +86,7 @@ def _several(
     precision: Array,
 ) -> Array:
     """Solution of the normal equations, with one covariance for each class."""
-    (K, q), n_scores = first.shape, scores.shape[1]
+    K, q = first.shape
     inverses = np.linalg.inv(covariances)
     inverses = 0.5 * (inverses + inverses.transpose(0, 2, 1))
     n = len(precision)

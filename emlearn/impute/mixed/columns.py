@@ -141,12 +141,14 @@ def learn_columns(
     numeric = np.flatnonzero(~kinds.categorical)
     categorical = np.flatnonzero(kinds.categorical)
     margins = tuple(fit_margin(table[:, i], weight, power=power) for i in numeric)
-    levels, shares, blocks = [], [], []
+    levels: list[Index] = []
+    shares: list[Array] = []
+    blocks: list[Array] = []
     for j in categorical:
         seen = ~np.isnan(table[:, j])
         own, place = np.unique(table[seen, j].astype(np.intp), return_inverse=True)
-        share = np.bincount(place.ravel(), weight[seen])
-        share /= share.sum()
+        counts = np.bincount(place.ravel(), weight[seen])
+        share = np.asarray(counts / counts.sum(), np.float64)
         levels.append(own)
         shares.append(share)
         blocks.append(_scores(own, share, bool(kinds.nominal[j])))

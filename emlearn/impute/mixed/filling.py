@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from emlearn.impute._bounds import Bounds
 from emlearn.impute.mixed.bounded import draw_bounded
 from emlearn.impute.mixed.columns import MixedColumns
 from emlearn.impute.mixed.model import MixedParams
-from emlearn.kernels.general_location import LocationRows, condition, draw
+from emlearn.kernels.general_location import condition, draw
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -157,9 +157,9 @@ def _average(parts: list[Conditionals]) -> Conditionals:
     if len(parts) == 1:
         return parts[0]
     n = len(parts)
-    mean = sum(part.mean for part in parts) / n
-    variance = sum(part.variance + (part.mean - mean) ** 2 for part in parts) / n
-    levels = sum(part.levels for part in parts) / n
+    mean = np.mean([part.mean for part in parts], axis=0)
+    variance = np.mean([part.variance + (part.mean - mean) ** 2 for part in parts], axis=0)
+    levels = np.mean([part.levels for part in parts], axis=0)
     density = np.logaddexp.reduce([part.log_density for part in parts]) - np.log(n)
     return Conditionals(mean, variance, levels, density)
 
@@ -181,11 +181,10 @@ def _draw(
     if bounds is not None:
         missing = np.isnan(table[order])
         outside = np.flatnonzero(bounds.violated(drawn, missing))
-        redraw: Callable[[LocationRows], tuple[Array, NDArray[np.int32]]]
         for attempt in range(_REDRAWS + 1):
             if not outside.size:
                 break
-            part = LocationRows(*(values[outside] for values in rows))
+            part = rows.take(outside)
             if attempt < _REDRAWS:
                 found = draw(part, tables, rng)
             else:

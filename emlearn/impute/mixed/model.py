@@ -45,8 +45,8 @@ from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.structures._full import from_triangles, to_triangles
 from emlearn.engine import DegenerateModelError, LatentVariableModel
-from emlearn.impute.mixed.columns import MixedColumns, TableKinds, learn_columns
 from emlearn.impute.mixed.coefficients import solve_coefficients
+from emlearn.impute.mixed.columns import MixedColumns, TableKinds, learn_columns
 from emlearn.kernels.general_location import LocationRows, LocationSums, LocationTables, expect
 
 Array = NDArray[np.float64]
@@ -124,7 +124,6 @@ class MixedParams(NamedTuple):
                 MOST_COMBINATIONS,
             )
 
-
     def moved_to(self, columns: MixedColumns) -> MixedParams:
         """The same distribution for other scaling and levels of the same table, nearly.
 
@@ -143,8 +142,9 @@ class MixedParams(NamedTuple):
                 if place.size:
                     own[:, new] = known[:, place[0]]
             levels.append(own / own.sum(axis=1, keepdims=True))
-        same = self.coefficients.shape[0] == columns.design.shape[1]
-        coefficients = self.coefficients * scale if same else np.zeros((columns.design.shape[1], len(scale)))
+        coefficients = self.coefficients * scale
+        if len(coefficients) != columns.design.shape[1]:
+            coefficients = np.zeros((columns.design.shape[1], len(scale)))
         return MixedParams(
             self.weights,
             np.concatenate(levels, axis=1) if levels else self.probabilities,
@@ -220,10 +220,7 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
         weight = np.ascontiguousarray(weight[order], np.float64)
         size = max(_BLOCK_ROWS, -(-len(X) // _MOST_BLOCKS))
         blocks = tuple(
-            MixedBlock(
-                LocationRows(*(part[start : start + size] for part in rows)),
-                weight[start : start + size],
-            )
+            MixedBlock(rows.take(slice(start, start + size)), weight[start : start + size])
             for start in range(0, len(X), size)
         )
         return MixedData(columns, blocks, float(weight.sum()))
@@ -283,7 +280,7 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
         """Conditional maximization; see the text of the module."""
         columns = params.columns
         prior, design = self.prior_of(columns), columns.design
-        K, q = params.means.shape
+        K = len(params.means)
         pairs = np.triu(statistics.pairs, 1)
         counts = np.einsum("kll->kl", statistics.pairs)
         pairs = pairs + pairs.transpose(0, 2, 1)
@@ -344,7 +341,8 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
         K, q = params.means.shape
         levels = params.probabilities.shape[1] - len(params.columns.categorical)
         return int(
-            K - 1
+            K
+            - 1
             + K * levels
             + params.means.size
             + params.coefficients.size
@@ -432,6 +430,6 @@ def _softmax(values: Array) -> Array:
 
 def rows_of(data: MixedData) -> tuple[LocationRows, Array]:
     """Rows of all blocks, and their weights."""
-    parts = zip(*(block.rows for block in data.blocks), strict=True)
-    rows = LocationRows(*(np.concatenate(part) for part in parts))
+    numbers, missing, codes = zip(*(block.rows for block in data.blocks), strict=True)
+    rows = LocationRows(np.concatenate(numbers), np.concatenate(missing), np.concatenate(codes))
     return rows, np.concatenate([block.weight for block in data.blocks])

@@ -65,7 +65,7 @@ class _Completed:
         rows, weight = rows_of(data)
         if len(weight) > _ROWS:
             chosen = np.sort(rng.choice(len(weight), _ROWS, replace=False))
-            rows = type(rows)(*(part[chosen] for part in rows))
+            rows = rows.take(chosen)
             weight = weight[chosen] * (data.weight / weight[chosen].sum())
         params = model.reference or model.single().independent(data.columns)
         return cls(params, condition(rows, params.tables()), weight)
@@ -107,9 +107,9 @@ class _Completed:
         """Parameters of clusters: an M-step from their completed rows."""
         K = model.n_classes
         X, E = self.filled.mean, self.filled.levels
-        (n, q), T = X.shape, E.shape[1]
+        q, T = X.shape[1], E.shape[1]
         sums = LocationSums(
-            np.bincount(labels, self.weight, K),
+            np.asarray(np.bincount(labels, self.weight, K), np.float64),
             np.empty((K, q)),
             np.empty((K, q, q)),
             np.empty((K, T, T)),
