@@ -188,7 +188,6 @@ class LagFeatures(TransformerMixin, BaseEstimator):
     def _fit(self, X: Any) -> tuple[Floats, NDArray[np.intp]]:
         validate_params(self)
         steps = [-lag for lag in _steps(self.lags, "lags")] + _steps(self.leads, "leads")
-        # Codes of text have to be in place before the table can be read.
         found = self._read(X, reset=True)
         names = self._names()
         every = np.arange(names.size)
@@ -213,9 +212,9 @@ class LagFeatures(TransformerMixin, BaseEstimator):
         values = column_values(X, place)
         known = np.array([value is not None and value == value for value in values], dtype=bool)
         if not known.all():
+            row = np.flatnonzero(~known)[0]
             raise ValueError(
-                f"Column {place!r} of groups has a missing entry in row {np.flatnonzero(~known)[0]}: "
-                "each row belongs to a series."
+                f"groups={place!r} has a missing entry in row {row}: each row belongs to a series."
             )
         _, series = np.unique(
             values.astype(str) if values.dtype == object else values, return_inverse=True

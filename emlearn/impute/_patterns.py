@@ -239,7 +239,8 @@ def compare_patterns(
         difference = (mean1 - mean0) / np.sqrt(everywhere[2])
     usable = (n1 >= 2.0) & (n0 >= 2.0) & (square > 0.0) & np.isfinite(statistic) & np.isfinite(df)
     first, second = np.nonzero(usable)
-    pvalue = 2.0 * student.sf(np.abs(statistic[first, second]), df[first, second])
+    tail = student.sf(np.abs(statistic[first, second]), df[first, second])
+    pvalue = np.asarray(2.0 * tail, dtype=np.float64)
     order = np.argsort(pvalue, kind="stable")
     first, second, pvalue = first[order], second[order], pvalue[order]
     here = (first, second)
