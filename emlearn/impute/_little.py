@@ -78,6 +78,11 @@ def little_mcar_test(
     alpha : "auto" or float, default=0
         Prior of `MissingDataImputerEM`. 0 is the published test. With few rows for the number
         of columns, a prior is needed to keep the covariance from becoming singular.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How often each row was observed: weight w means w copies, each an independent row. Weights
+        of other kinds, such as those of a survey, give no valid p-value.
+    missing_values : number, NaN or pandas.NA, default=NaN
+        What marks a missing entry, as in `MissingDataImputerEM`.
 
     Returns
     -------
