@@ -59,7 +59,9 @@ class LittleTestResult(NamedTuple):
     n_patterns: int
 
 
-def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
+def little_mcar_test(
+    X: Any, *, alpha: Any = 0, sample_weight: Any = None, missing_values: Any = np.nan
+) -> LittleTestResult:
     """Test whether entries are missing completely at random.
 
     The test compares the mean of each pattern of missing entries with the maximum-likelihood
@@ -71,12 +73,16 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     Parameters
     ----------
     X : array-like or DataFrame of shape (n_samples, n_features)
-        Data; NaN, None and pandas.NA are missing. Rows without any observed entry, and columns
-        that are constant or empty, are left out. There are no weights, because the test counts
-        independent rows.
+        Data. Rows without any observed entry, and columns that are constant or empty, are left
+        out.
     alpha : "auto" or float, default=0
         Prior of `MissingDataImputerEM`. 0 is the published test. With few rows for the number
         of columns, a prior is needed to keep the covariance from becoming singular.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How often each row was observed: weight w means w copies, each an independent row. Weights
+        of other kinds, such as those of a survey, give no valid p-value.
+    missing_values : number, NaN or pandas.NA, default=NaN
+        What marks a missing entry, as in `MissingDataImputerEM`.
 
     Returns
     -------
@@ -121,9 +127,11 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     True
     """
     validate_parameter_constraints(_CONSTRAINTS, {"alpha": alpha}, caller_name="little_mcar_test")
-    reader = MissingDataImputerEM(alpha=alpha, model="gaussian")
-    table, _ = reader._read(X)
-    columns = summarize_columns(table)
+    reader = MissingDataImputerEM(model="gaussian", alpha=alpha, missing_values=missing_values)
+    table, weight = reader._read(X, sample_weight)
+    if weight is not None:
+        table, weight = table[weight > 0.0], weight[weight > 0.0]
+    columns = summarize_columns(table, weight)
     varying = np.flatnonzero(~columns.constant)
     if varying.size == 0:
         return LittleTestResult(0.0, 0, 1.0, 0)
@@ -133,19 +141,20 @@ def little_mcar_test(X: Any, *, alpha: Any = 0) -> LittleTestResult:
     df = int(n_observed.sum()) - varying.size
     if df <= 0:
         return LittleTestResult(0.0, 0, 1.0, n_observed.size)
-    _check_rows(patterns, n_observed, df)
+    sizes = _sizes(patterns, weight)
+    _check_rows(sizes, n_observed, df)
     scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
     labels = [column_label(reader, int(i)) for i in varying]
     settings = Settings(1, None, alpha)
     with blas_limited():
-        outcome = fit_model(table, None, scaling, settings, _run)
+        outcome = fit_model(table, weight, scaling, settings, _run)
         if alpha == 0.0 and not _usable(outcome):
             # Rounding decides whether a singular fit converges; a weak prior shows the reason.
-            weak = fit_model(table, None, scaling, settings._replace(alpha=_WEAK), _run)
+            weak = fit_model(table, weight, scaling, settings._replace(alpha=_WEAK), _run)
             if _usable(weak):
                 _refuse_dependent(weak, labels, _WEAK)
     _check_fit(outcome, labels, maximum_likelihood=outcome.alpha == 0.0)
-    statistic = _statistic(scaling.standardize(table), patterns, outcome)
+    statistic = _statistic(scaling.standardize(table), weight, patterns, outcome)
     return LittleTestResult(statistic, df, float(chi2.sf(statistic, df)), n_observed.size)
 
 
@@ -164,28 +173,37 @@ def _run(model: Any, data: Any, start: Any) -> EMResult:
 _CONSTRAINTS = {"alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")]}
 
 
-def _statistic(rows: Array, patterns: PatternTable, outcome: Outcome) -> float:
+def _sizes(patterns: PatternTable, weight: Array | None) -> Array:
+    """Number of rows of each pattern."""
+    if weight is None:
+        return np.diff(patterns.edges).astype(np.float64)
+    return np.add.reduceat(weight[patterns.order], patterns.edges[:-1])
+
+
+def _statistic(
+    rows: Array, weight: Array | None, patterns: PatternTable, outcome: Outcome
+) -> float:
     assert outcome.fitted is not None
     mean, covariance = outcome.best.params
     statistic = 0.0
     for i, mask in enumerate(patterns.mask):
         observed = np.flatnonzero(~mask)
         members = patterns.order[patterns.edges[i] : patterns.edges[i + 1]]
-        gap = rows[members].mean(axis=0)[observed] - mean[observed]
+        copies = np.ones(members.size) if weight is None else weight[members]
+        gap = copies @ rows[np.ix_(members, observed)] / copies.sum() - mean[observed]
         within = covariance[np.ix_(observed, observed)]
-        statistic += members.size * float(gap @ np.linalg.solve(within, gap))
+        statistic += float(copies.sum() * (gap @ np.linalg.solve(within, gap)))
     return statistic
 
 
-def _check_rows(patterns: PatternTable, n_observed: NDArray[Any], df: int) -> None:
+def _check_rows(sizes: Array, n_observed: NDArray[Any], df: int) -> None:
     """Raise if patterns have too few rows for a meaningful statistic; warn if they have few."""
-    sizes = np.diff(patterns.edges)
-    within = int(((sizes - 1) * n_observed).sum())
-    found = f"{sizes.sum()} rows have {sizes.size} patterns of missing entries"
+    within = float((np.maximum(sizes - 1.0, 0.0) * n_observed).sum())
+    found = f"{sizes.sum():.6g} rows have {sizes.size} patterns of missing entries"
     if within < _TOO_FEW * df:
         raise ValueError(
             f"Little's test needs patterns with several rows, but {found}: the statistic would "
-            f"always be close to the number of observed entries, {int(sizes @ n_observed)}. Test "
+            f"always be close to the number of observed entries, {sizes @ n_observed:.6g}. Test "
             "fewer columns at a time."
         )
     if within < _FEW * df:

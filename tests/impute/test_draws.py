@@ -233,3 +233,101 @@ def test_two_columns_that_are_nearly_the_same():
     assert_allclose(deviation[:, 0], [np.sqrt(0.75), 1.0], rtol=1e-4)
     drawn = draw([nan, nan, 1.0], 500, imputer)
     assert_allclose(drawn[:, 0], drawn[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(2.5, inf), (-inf, -30.0), (-0.5, 2.0), (4.0, 4.2), (-6.0, -5.0), (-inf, inf)]
+)
+def test_moments_within_bounds(low, high):
+    mean, variance = truncated._truncated_moments(np.array([low]), np.array([high]))
+    exact = truncnorm(low, high)
+    assert_allclose(mean, exact.mean(), rtol=1e-9, atol=1e-12)
+    assert_allclose(variance, exact.var(), rtol=1e-6)
+
+
+def one_factor(correlation, d):
+    return np.full((d, d), correlation) + (1.0 - correlation) * np.eye(d)
+
+
+def alternating(d, bound):
+    odd = np.arange(d) % 2 == 1
+    return np.where(odd, -inf, bound), np.where(odd, -bound, inf)
+
+
+def log_mass_by_quadrature(correlation, low, high):
+    """Given the common factor, coordinates are independent: an integral over one number."""
+    loading, own = np.sqrt(correlation), np.sqrt(1.0 - correlation)
+    z = np.linspace(-12.0, 12.0, 24_001)[:, None]
+    # Each coordinate has one bound.
+    inside = np.where(
+        np.isinf(high),
+        norm.logsf((low - loading * z) / own),
+        norm.logcdf((high - loading * z) / own),
+    )
+    density = norm.logpdf(z[:, 0]) + inside.sum(axis=1)
+    return density.max() + np.log(np.exp(density - density.max()).sum() * 1e-3)
+
+
+HARD = [(2, 0.99, 1.0), (5, 0.99, 1.0), (10, 0.99, 0.0), (20, 0.5, 0.0)]
+
+
+@pytest.mark.parametrize(("d", "correlation", "bound"), HARD)
+def test_tilted_proposals_agree_on_the_mass(d, correlation, bound):
+    """Each weight estimates the mass; without tilting, 3 % of the first ones count."""
+    low, high = alternating(d, bound)
+    cholesky = np.linalg.cholesky(np.linalg.inv(one_factor(correlation, d)))[None]
+    limits = low[None], high[None]
+    tilting = truncated._tilting(cholesky, *limits, d)
+    rng = np.random.default_rng(0)
+    _, log_weight = truncated._propose(cholesky, *limits, tilting, 4000, d, rng)
+    top = log_weight.max()
+    weight = np.exp(log_weight[:, 0] - top)
+    assert weight.sum() ** 2 / (weight**2).sum() > 0.8 * weight.size
+    exact = log_mass_by_quadrature(correlation, low, high)
+    assert_allclose(top + np.log(weight.mean()), exact, atol=0.03)
+
+
+@pytest.mark.parametrize(("d", "bound"), [(2, 1.0), (5, 0.5)])
+def test_components_where_little_mass_is_within_bounds(d, bound):
+    """Weights that make both components equally probable; an unbounded column tells them apart."""
+    correlations = (0.99, 0.8)
+    low, high = alternating(d, bound)
+    log_mass = np.array([log_mass_by_quadrature(r, low, high) for r in correlations])
+    weights = np.exp(log_mass.min() - log_mass)
+    covariances = np.stack([np.eye(d + 1)] * 2)
+    for covariance, correlation in zip(covariances, correlations, strict=True):
+        covariance[:d, :d] = one_factor(correlation, d)
+    means = np.zeros((2, d + 1))
+    means[1, d] = 100.0
+    bounds = ([*low, -inf], [*high, inf])
+    imputer = MissingDataImputerEM.from_parameters(
+        means, covariances, weights=weights / weights.sum(), bounds=bounds
+    )
+    drawn = draw([nan] * (d + 1), 5000, imputer)
+    assert abs((drawn[:, d] < 50.0).mean() - 0.5) < 0.025
+
+
+def test_strongly_correlated_columns_in_the_tail_against_quadrature():
+    """Two columns with correlation .99, one above 3 and one below 2."""
+    imputer = MissingDataImputerEM.from_parameters(
+        np.zeros(2), one_factor(0.99, 2), bounds=([3.0, -inf], [inf, 2.0])
+    )
+    drawn = draw([nan, nan], 20000, imputer)
+    x = 3.0 + np.linspace(0.0, 0.5, 200_001)
+    edge = (2.0 - 0.99 * x) / np.sqrt(1.0 - 0.99**2)
+    density = np.exp(norm.logpdf(x) + norm.logcdf(edge) - norm.logpdf(3.0) - norm.logcdf(edge[0]))
+    cumulative = np.cumsum(density) / density.sum()
+    uniform = np.interp(drawn[:, 0], x, cumulative)
+    assert kstest(uniform, "uniform").pvalue > 1e-3
+    center, deviation = 0.99 * drawn[:, 0], np.sqrt(1.0 - 0.99**2)
+    given = norm.logcdf((drawn[:, 1] - center) / deviation)
+    given -= norm.logcdf((2.0 - center) / deviation)
+    assert kstest(np.exp(given), "uniform").pvalue > 1e-3
+
+
+def test_nearly_singular_models_within_bounds_draw():
+    covariance = np.array([[1.0, 1.0, 0.5], [1.0, 1.0 + 1e-11, 0.5], [0.5, 0.5, 1.0]])
+    imputer = MissingDataImputerEM.from_parameters(np.zeros(3), covariance, bounds=(2.0, 2.5))
+    drawn = draw(np.full(3, nan), 300, imputer)
+    assert ((drawn >= 2.0) & (drawn <= 2.5)).all()
+    assert_allclose(drawn[:, 0], drawn[:, 1], atol=1e-4)

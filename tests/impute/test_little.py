@@ -1,6 +1,8 @@
 """Little's test where there is too little to test, and what it refuses."""
 
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,15 @@ def test_the_statistic_by_its_formula():
     assert_allclose(result.statistic, total, rtol=1e-6)
     assert (result.df, result.n_patterns) == (2, 3)
     assert_allclose(result.pvalue, chi2.sf(total, 2), rtol=1e-5)
+
+
+def test_air_quality_as_naniar():
+    """naniar stops EM at a relative change of 1e-4, so its numbers have five or six digits."""
+    known = json.loads((Path(__file__).parents[1] / "reference" / "airquality.json").read_text())
+    result = little_mcar_test(known["rows"])
+    assert_allclose(result.statistic, known["statistic"], rtol=3e-6)
+    assert_allclose(result.pvalue, known["pvalue"], rtol=3e-5)
+    assert (result.df, result.n_patterns) == (known["df"], known["n_patterns"])
 
 
 def test_every_row_its_own_pattern_is_refused():
@@ -105,3 +116,26 @@ def test_masked_entries_are_missing():
     masked = np.ma.masked_invalid(X)
     masked.data[masked.mask] = -99.0
     assert little_mcar_test(masked) == little_mcar_test(X)
+
+
+def test_weights_are_copies_and_markers_are_holes():
+    X = holes(60, 3, 0.3)
+    weight = np.random.default_rng(0).integers(0, 4, size=60)
+    copied = little_mcar_test(np.repeat(X, weight, axis=0))
+    weighted = little_mcar_test(X, sample_weight=weight)
+    assert_allclose(weighted, copied, rtol=1e-6)
+    assert weighted != little_mcar_test(X)
+    marked = np.where(np.isnan(X), -9.0, X)
+    assert little_mcar_test(marked, missing_values=-9.0) == little_mcar_test(X)
+
+
+def test_a_row_of_weight_zero_does_not_count():
+    X = holes(80, 3, 0.3)
+    weight = np.ones(80)
+    weight[X[:, 0] > 1.0] = 0.0
+    X[weight == 0.0, 1] *= 1e6
+    assert_allclose(
+        little_mcar_test(X, sample_weight=weight), little_mcar_test(X[weight > 0.0]), rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        little_mcar_test(X, sample_weight=[1.0, 2.0])

@@ -2,14 +2,17 @@
 
 A single coordinate is drawn exactly, by inverting its distribution function on a logarithmic
 scale. Several coordinates are drawn one after the other, each given the previous ones (the
-method of Geweke, Hajivassiliou and Keane). Each proposal has a weight, the product of the
-probabilities within the bounds. One of many proposals is chosen by weight, and Gibbs sweeps
-correct for their finite number.
+method of Geweke, Hajivassiliou and Keane), from normals whose means are moved to where later
+coordinates have mass within their bounds (exponential tilting; Botev). Each proposal has a weight,
+the density without over that with tilting. One of many proposals is chosen by weight, and Gibbs
+sweeps correct for their finite number.
 
 References
 ----------
 J. Geweke (1991). "Efficient simulation from the multivariate normal and Student-t
 distributions subject to linear constraints". Computing Science and Statistics 23, 571-578.
+Z. I. Botev (2017). "The normal law under linear restrictions: simulation and estimation via
+minimax tilting". Journal of the Royal Statistical Society B 79(1), 125-148.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ Array = NDArray[np.float64]
 # sweeps after one of them is chosen.
 _PROPOSALS = 64
 _SWEEPS = 20
+# Newton steps towards the best tilting, and the residual that is small enough: any tilting is
+# valid, and near the best one the weights hardly change.
+_TILTING_STEPS = 30
+_TILTING_TOL = 1e-3
+_HALVINGS = 12
 # Numbers in the proposals and matrices of one chunk of rows.
 _SHAPE_ENTRIES = 1 << 20
 # In an interval this narrow the density is almost constant, and the inverse would lose digits.
@@ -80,7 +88,10 @@ def draw_within(
     scores = np.empty((len(candidates), n_proposals, n_rows))
     for k, candidate in enumerate(candidates):
         inside = low - candidate.mean, high - candidate.mean
-        values[k], log_mass = _propose(candidate.cholesky, *inside, n_proposals, n_bounded, rng)
+        tilting = _tilting(candidate.cholesky, *inside, n_bounded)
+        values[k], log_mass = _propose(
+            candidate.cholesky, *inside, tilting, n_proposals, n_bounded, rng
+        )
         scores[k] = candidate.log_weight + log_mass
     chosen = _choose(scores.reshape(-1, n_rows), rng)
     drawn = values.reshape(-1, n_rows, n_missing)[chosen, np.arange(n_rows)]
@@ -141,10 +152,81 @@ def truncated_normal(low: Array, high: Array, rng: np.random.Generator) -> tuple
     return value, np.where(np.isnan(log_mass), -np.inf, log_mass)
 
 
+def _truncated_moments(low: Array, high: Array) -> tuple[Array, Array]:
+    """Means and variances of standard normals within bounds."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        mirrored = low > 0.0
+        left, right = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
+        above, below = log_ndtr(right), log_ndtr(left)
+        log_mass = above + np.log1p(-np.exp(below - above))
+        at_left = np.exp(-0.5 * (left**2 + _LOG_2PI) - log_mass)
+        at_right = np.exp(-0.5 * (right**2 + _LOG_2PI) - log_mass)
+        mean = np.clip(at_left - at_right, left, right)
+        slope = np.where(at_left > 0.0, left * at_left, 0.0)
+        slope -= np.where(at_right > 0.0, right * at_right, 0.0)
+        variance = 1.0 + slope - mean**2
+    narrow = ~np.isfinite(mean + variance)
+    # Without mass in double precision, the bound closer to 0.
+    mean = np.where(narrow, right, mean)
+    variance = np.where(narrow, 0.0, np.clip(variance, 0.0, 1.0))
+    return np.where(mirrored, -mean, mean), variance
+
+
+def _tilting(cholesky: Array, low: Array, high: Array, n_bounded: int) -> Array:
+    """Means of the proposals with which the largest weight is least.
+
+    With R the matrix by which a coordinate depends on those drawn before it, and q the mean of a
+    standard normal within the bounds of each, less its tilting, the saddle point of Botev is
+    tilting = R'q. The bounds are then those of independent coordinates less (G - 1) q, where
+    G = (1 + R)(1 + R)' is the covariance in units of the conditional standard deviations. The
+    equation for q has one solution, because its Jacobian is a product of positive definite
+    matrices.
+    """
+    tilting = np.zeros(low.shape)
+    if n_bounded < 2:
+        return tilting
+    block = cholesky[:, -n_bounded:, -n_bounded:]
+    pivot = np.diagonal(block, axis1=1, axis2=2)
+    # Bounded coordinates x are solutions of block' x = z.
+    unit = np.broadcast_to(np.eye(n_bounded), block.shape)
+    depends = pivot[:, :, None] * np.linalg.solve(block.transpose(0, 2, 1), unit)
+    excess = depends @ depends.transpose(0, 2, 1) - unit
+    lowest, highest = pivot * low[:, -n_bounded:], pivot * high[:, -n_bounded:]
+
+    def moments(mean: Array) -> tuple[Array, Array, Array]:
+        shift = np.einsum("nij,nj->ni", excess, mean)
+        found, variance = _truncated_moments(lowest - shift, highest - shift)
+        return mean - found, variance, np.abs(mean - found).max(axis=1)
+
+    mean = np.zeros(lowest.shape)
+    residual, variance, error = moments(mean)
+    for _ in range(_TILTING_STEPS):
+        if (error <= _TILTING_TOL).all():
+            break
+        step = np.linalg.solve(unit + (1.0 - variance)[:, :, None] * excess, residual[:, :, None])
+        length = np.ones((len(mean), 1))
+        for _ in range(_HALVINGS):
+            trial = mean - length * step[:, :, 0]
+            trial_residual, trial_variance, trial_error = moments(trial)
+            worse = ~(trial_error < error)
+            if not worse.any():
+                break
+            length[worse] *= 0.5
+        better = ~worse
+        mean[better], residual[better] = trial[better], trial_residual[better]
+        variance[better], error[better] = trial_variance[better], trial_error[better]
+        if not better.any():
+            break
+    found = np.einsum("nji,nj->ni", depends - unit, mean)
+    tilting[:, -n_bounded:] = np.where(np.isfinite(found), found, 0.0)
+    return tilting
+
+
 def _propose(
     cholesky: Array,
     low: Array,
     high: Array,
+    tilting: Array,
     n_proposals: int,
     n_bounded: int,
     rng: np.random.Generator,
@@ -160,9 +242,11 @@ def _propose(
         if i < n_missing - n_bounded:
             standard = rng.standard_normal(shape)
         else:
-            limits = pivot * low[:, i] + shift, pivot * high[:, i] + shift
+            tilt = tilting[:, i]
+            limits = pivot * low[:, i] + shift - tilt, pivot * high[:, i] + shift - tilt
             standard, mass = truncated_normal(*limits, rng)
-            log_mass += mass
+            standard += tilt
+            log_mass += mass + tilt * (0.5 * tilt - standard)
         values[..., i] = (standard - shift) / pivot
     return values, log_mass
 
