@@ -1,5 +1,6 @@
 """Imputation by maximum likelihood, multiple imputation, and a test of missingness."""
 
+from emlearn.impute._augmentation import DataAugmentation
 from emlearn.impute._fits import PooledClassifier, PooledPredictor, fit_each, pool_fits
 from emlearn.impute._imputer import MissingDataImputerEM
 from emlearn.impute._information import n_imputations_needed
@@ -9,6 +10,7 @@ from emlearn.impute._multiple import multiple_imputation
 from emlearn.impute._pooling import PooledEstimates, pool_estimates
 
 __all__ = [
+    "DataAugmentation",
     "JointTest",
     "LittleTestResult",
     "MissingDataImputerEM",
