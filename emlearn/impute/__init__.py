@@ -1,6 +1,10 @@
 """Imputation by maximum likelihood, multiple imputation, and why entries are missing."""
 
+from emlearn.impute._augmentation import DataAugmentation
+from emlearn.impute._fits import PooledClassifier, PooledPredictor, fit_each, pool_fits
 from emlearn.impute._imputer import MissingDataImputerEM
+from emlearn.impute._information import n_imputations_needed
+from emlearn.impute._joint_tests import JointTest, pool_chi2, pool_likelihood_ratio
 from emlearn.impute._lags import LagFeatures
 from emlearn.impute._little import LittleTestResult, little_mcar_test
 from emlearn.impute._multiple import multiple_imputation
@@ -14,18 +18,27 @@ from emlearn.impute._pooling import PooledEstimates, pool_estimates
 from emlearn.impute._sensitivity import TippingPoints, delta_adjustment, tipping_points
 
 __all__ = [
+    "DataAugmentation",
+    "JointTest",
     "LagFeatures",
     "LittleTestResult",
     "MissingDataImputerEM",
     "MissingPatterns",
     "PatternComparison",
+    "PooledClassifier",
     "PooledEstimates",
+    "PooledPredictor",
     "TippingPoints",
     "compare_patterns",
     "delta_adjustment",
+    "fit_each",
     "little_mcar_test",
     "missing_patterns",
     "multiple_imputation",
+    "n_imputations_needed",
+    "pool_chi2",
     "pool_estimates",
+    "pool_fits",
+    "pool_likelihood_ratio",
     "tipping_points",
 ]
