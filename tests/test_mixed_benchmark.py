@@ -144,6 +144,17 @@ def test_run_uses_the_cache_and_tells_failures(load, tmp_path, monkeypatch, caps
         assert scores[name]["misclassified"] < scores["margins"]["misclassified"]
         assert scores[name]["energy"] < 0.8 * scores["margins"]["energy"]
     monkeypatch.setitem(bench.PEERS, "IterativeImputer", lambda *_: 1 / 0)
-    bench.main()
-    again = json.loads((tmp_path / "mixed_imputation.json").read_text())["records"]
-    assert [r for r in again if r["method"] == "IterativeImputer"] == [scores["IterativeImputer"]]
+    for version, extra, fails in (
+        ("scikit-learn", [], False),
+        ("pandas", ["--cached"], False),
+        ("pandas", [], True),  # another version is measured
+        ("scikit-learn", ["--refresh"], True),
+    ):
+        peer = bench.python_peer("IterativeImputer", version)
+        monkeypatch.setitem(bench.PACKAGES, "IterativeImputer", peer)
+        monkeypatch.setattr(sys, "argv", ["bench", *arguments, *extra])
+        bench.main()
+        again = json.loads((tmp_path / "mixed_imputation.json").read_text())["records"]
+        (record,) = (r for r in again if r["method"] == "IterativeImputer")
+        assert ("failed" in record) == fails
+        assert fails or record == scores["IterativeImputer"]
