@@ -72,7 +72,8 @@ def typed(
         elif (column % 1 == 0).all():
             column = column.astype("Int64")
         else:
-            column = column.astype(float)
+            # Sources of the same table differ in digits beyond what was measured.
+            column = column.astype(float).round(6)
         if isinstance(column.dtype, pd.CategoricalDtype):
             column = column.cat.remove_unused_categories()
         if column.nunique() > 1:
