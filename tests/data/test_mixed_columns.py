@@ -1,6 +1,7 @@
 """What the columns of a mixed table are taken for, and their codes."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -242,3 +243,13 @@ def test_names_are_checked_as_ever():
 def test_a_schema_is_pickled():
     schema = read(pd.DataFrame({"c": pd.Categorical(TEXT), "x": np.arange(N) + 0.5})).schema
     assert pickle.loads(pickle.dumps(schema)) == schema
+
+
+def test_arrays_need_neither_pandas_nor_polars(monkeypatch):
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    X = np.array([["a", 1.5], ["b", None], [None, 3.5]], object)
+    found = read(X)
+    filled = np.where(found.missing, [0.0, 2.5], found.table)
+    completed = found.schema.decode(filled, X, found.missing)
+    assert completed.tolist() == [["a", 1.5], ["b", 2.5], ["a", 3.5]]
