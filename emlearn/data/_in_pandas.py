@@ -83,13 +83,14 @@ class PandasColumn(Column):
         if type(self.dtype).__name__ == "SparseDtype":
             series = series.sparse.to_dense()
         kind = series.dtype.kind
-        if not fits(values, kind):
+        nothing = holes.all() and kind == "f" and getattr(dtype, "kind", "") == "b"
+        if nothing or not fits(values, kind):
             numeric = kind in "biu" and fits(values, "f")
             if numeric:
                 numpys = isinstance(series.dtype, np.dtype)
                 series = series.astype(np.float64 if numpys else "Float64")
             elif holes.all() and _is_dtype_of_pandas(dtype):
-                return self._like(values).astype(dtype)
+                return self._like(values, object).astype(dtype)
             else:
                 series = series.astype(object)
         array = series.array.copy()
@@ -98,7 +99,7 @@ class PandasColumn(Column):
             array[holes] = within(values, own)
         else:
             array[holes] = ordinary(values)
-        completed = self._like(array)
+        completed = self._like(array, series.dtype)
         return completed if series is self.series else _sparse_again(completed, self.dtype)
 
     def _categorical(self, holes: Mask, values: Array, dtype: Any) -> Any:
@@ -126,9 +127,9 @@ class PandasColumn(Column):
     def replaced(self, values: Array) -> Any:
         return self._like(values)
 
-    def _like(self, values: Any) -> Any:
-        series = self.series
-        return sys.modules["pandas"].Series(values, index=series.index, name=series.name)
+    def _like(self, values: Any, dtype: Any = None) -> Any:
+        index, name = self.series.index, self.series.name
+        return sys.modules["pandas"].Series(values, index, dtype=dtype, name=name)
 
 
 def _is_dtype_of_pandas(dtype: Any) -> bool:

@@ -146,7 +146,9 @@ def ordinary(values: Array) -> Array:
 
 
 def to_ticks(days: Array, per_day: int) -> NDArray[np.int64]:
-    """Days in integer units; whole days exactly."""
+    """Days in integer units; whole days exactly, and at most what an integer holds."""
+    most = (2**63 - 1) // per_day - 1
+    days = np.clip(days, -most, most)
     whole = np.floor(days)
     parts = np.rint((days - whole) * per_day).astype(np.int64)
     return np.asarray(whole.astype(np.int64) * per_day + parts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emlearn.data.columns import Column, Table, sort_key
 from emlearn.data.markers import Markers
-from emlearn.data.names import label
+from emlearn.data.names import at_start, label
 from emlearn.data.schema import Clock, ColumnKind, MixedColumn, MixedSchema, column_numbers, present
 
 Array = NDArray[Any]
@@ -131,7 +131,7 @@ def _categories(
         distinct = set(observed.tolist())
     except TypeError:
         raise TypeError(
-            f"{own_label.capitalize()} of X has lists, dicts or the like, which are neither "
+            f"{at_start(own_label)} of X has lists, dicts or the like, which are neither "
             "numbers nor levels. Leave it out."
         ) from None
     declared = column.declared is not None or chosen
@@ -176,7 +176,7 @@ def _refuse_identifiers(own_label: str, n_levels: int, n_rows: int, declared: bo
         )
     )
     raise ValueError(
-        f"{own_label.capitalize()} of X has {n_levels} distinct values in {n_rows} rows, too many "
+        f"{at_start(own_label)} of X has {n_levels} distinct values in {n_rows} rows, too many "
         f"for a column of categories (here at most {most}): it may hold identifiers or free text. "
         f"Leave it out, or group its rare values.{advice}"
     )
@@ -187,7 +187,8 @@ def _times(column: Column, j: int, names: Any) -> MixedColumn:
     known = ticks[~column.absent()]
     origin = int(known.min() // per_day) if known.size else 0
     whole = bool(known.size and not (known % per_day).any())
-    clock = Clock(origin, column.nature == "duration", whole)
+    zone = getattr(column.dtype, "tz", None) or getattr(column.dtype, "time_zone", None)
+    clock = Clock(origin, column.nature == "duration", zone is not None, whole)
     return MixedColumn(
         label(names, j), _key(names, j), "continuous", None, column.dtype, clock=clock
     )

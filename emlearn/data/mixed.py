@@ -113,6 +113,8 @@ def read_mixed(
     settings: dict[str, Any] = {"missing_values": missing_values, "min_rows": min_rows}
     numeric = issparse(X) or (schema is None and not reset)
     source = None if numeric else table_of(X)
+    if source is not None:
+        _check_shape(estimator, source.X.shape, min_rows)
     if source is not None and reset:
         schema = _learn(source, categorical_features, ordinal_features, missing_values)
     if source is None or schema is None:
@@ -121,7 +123,6 @@ def read_mixed(
     if source.names is not None:
         require_distinct_names(source.X)
     validate_data(estimator, source.X, reset=reset, skip_check_array=True)
-    _check_shape(estimator, source.X.shape, min_rows)
     table, strange = schema.encode_table(source, read_markers(missing_values), unseen=unseen)
     check_entries(table, schema.names, True, type(estimator).__name__)
     return MixedTable(table, schema, strange)
@@ -146,8 +147,6 @@ def _learn(
         return None
     if source.names is not None:
         require_distinct_names(source.X)
-    if 0 in source.X.shape:
-        return None  # which read_table refuses
     markers = read_markers(missing_values)
     schema = learn_schema(
         source,

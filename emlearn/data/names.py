@@ -16,6 +16,11 @@ def label(names: Any, index: int) -> str:
     return f"column {names[index]!r}"
 
 
+def at_start(own_label: str) -> str:
+    """A label as the first word of a message."""
+    return own_label[:1].upper() + own_label[1:]
+
+
 def place_of(names: Any, column: int) -> Callable[[int], str]:
     """Function from a row to what messages call its entry in a column of X."""
     return lambda row: f"{label(names, column)} of X, row {row}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emlearn.data.columns import Column, Table
 from emlearn.data.markers import Markers, read_markers
+from emlearn.data.names import at_start
 from emlearn.data.table import column_of_numbers
 from emlearn.data.tables import table_of
 
@@ -32,12 +33,15 @@ class Clock(NamedTuple):
         Day that is 0, since 1970-01-01; or the shortest duration, in whole days.
     duration : bool
         Whether the times are durations.
+    zoned : bool
+        Whether the times have a time zone.
     whole_days : bool
         Whether all times of fit are whole days, so that imputed ones are rounded.
     """
 
     origin: int
     duration: bool
+    zoned: bool
     whole_days: bool
 
 
@@ -252,7 +256,7 @@ def _codes(
         codes = np.array([lookup.get(value, -1.0) for value in values], np.float64)[position]
     except TypeError:
         raise TypeError(
-            f"{own.label.capitalize()} of X has lists, dicts or the like, which are no levels."
+            f"{at_start(own.label)} of X has lists, dicts or the like, which are no levels."
         ) from None
     strange = codes == -1.0
     codes[strange] = np.nan
@@ -263,7 +267,7 @@ def _unseen(own: MixedColumn, column: Column, row: int) -> ValueError:
     levels = [repr(level) for level in own.levels or ()]
     shown = levels if len(levels) < 10 else [*levels[:8], "..."]
     return ValueError(
-        f"{own.label.capitalize()} of X, row {row}, has the level {column.objects()[row]!r}, "
+        f"{at_start(own.label)} of X, row {row}, has the level {column.objects()[row]!r}, "
         f"which was not seen in fit. Its levels are {', '.join(shown)}. Correct it, or set "
         "unseen='missing'."
     )
@@ -280,11 +284,13 @@ def _days(
     if column.nature != ("duration" if clock.duration else "instant"):
         held = "durations" if clock.duration else "times"
         raise ValueError(
-            f"{own.label.capitalize()} of X has dtype {column.dtype}, but held {held} in fit "
+            f"{at_start(own.label)} of X has dtype {column.dtype}, but held {held} in fit "
             f"({own.dtype}). Convert it."
         )
     ticks, per_day = column.ticks()
-    days[~absent] = (ticks[~absent] - clock.origin * per_day) / per_day
+    # In two parts, since a difference of ticks can be too large for an integer.
+    whole, parts = np.divmod(ticks[~absent], per_day)
+    days[~absent] = (whole - clock.origin) + parts / per_day
     return days
 
 
@@ -297,8 +303,8 @@ def _complete(own: MixedColumn, column: Column, values: Floats, holes: Mask) -> 
         days = (np.rint(values) if own.clock.whole_days else values) + own.clock.origin
         if column.nature in ("instant", "duration"):
             return column.timed(holes, days)
-        return column.completed(holes, _as_times(days, own.clock.duration), own.dtype)
-    found: Array = np.rint(values) if own.kind == "integer" else values
+        return column.completed(holes, _as_times(days, own.clock), own.dtype)
+    found: Array = _rounded(values) if own.kind == "integer" else values
     if own.levels is not None:
         levels = np.empty(len(own.levels), object)
         levels[:] = own.levels
@@ -308,6 +314,11 @@ def _complete(own: MixedColumn, column: Column, values: Floats, holes: Mask) -> 
     if _is_text(column):
         return column.replaced(_numbers_of_text(column, found, holes))
     return column.completed(holes, found, own.dtype)
+
+
+def _rounded(values: Floats) -> Array:
+    whole = np.rint(values)
+    return whole.astype(np.int64) if np.abs(whole).max(initial=0.0) < 2.0**63 else whole
 
 
 def _is_text(column: Column) -> bool:
@@ -324,8 +335,10 @@ def _numbers_of_text(column: Column, found: Array, holes: Mask) -> Floats:
     return numbers
 
 
-def _as_times(days: Floats, duration: bool) -> Array:
+def _as_times(days: Floats, clock: Clock) -> Array:
+    """Times as objects, for a column of nothing."""
     times = np.empty(len(days), object)
     spans = [datetime.timedelta(days=float(value)) for value in days]
-    times[:] = spans if duration else [_EPOCH + span for span in spans]
+    epoch = _EPOCH if clock.zoned else _EPOCH.replace(tzinfo=None)
+    times[:] = spans if clock.duration else [epoch + span for span in spans]
     return times

@@ -38,7 +38,10 @@ def read_selection(
     selected = np.zeros(n_columns, bool)
     if selection is None:
         return selected
-    given = np.asarray(selection)
+    listed = isinstance(selection, (list, tuple))
+    # As they are: beside a name, numpy would make a position a name.
+    text = listed and any(isinstance(own, str) for own in selection)
+    given = np.asarray(selection, object if text else None)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "biuUO"):
         raise _wrong_type(parameter, selection)
     if given.dtype.kind == "O" and not all(isinstance(name, str) for name in given):
