@@ -109,6 +109,7 @@ class Bootstrap(NamedTuple):
         imputer = copy.deepcopy(self.full)
         # EM is fast from the optimum of all rows, and a mixture stays at the same optimum.
         imputer.set_params(warm_start=True, sample_posterior=True, random_state=draw_seed)
+        imputer._draw_candidate(draw_seed)
         notices = imputer._fit_table(self.table, resample, prior)
         return imputer.transform(self.X), notices, _nearly_singular(imputer)
 
@@ -127,6 +128,8 @@ def _failed(error: ValueError) -> str:
 
 def _nearly_singular(imputer: MissingDataImputerEM) -> bool:
     """Whether some correlations of columns that vary are singular, or nearly so."""
+    if hasattr(imputer, "models_"):
+        return False
     for covariance in imputer.covariances_:
         varying = np.diagonal(covariance) > 0.0
         matrix = covariance[np.ix_(varying, varying)]

@@ -59,6 +59,8 @@ class MixedFitting(PublishedModel, EMEstimator):
 
     # The prior of one Gaussian, for fits to resamples.
     _pseudo_rows: PseudoRows | None
+    # Chooses one of the models of an average, for imputations that are one draw each.
+    _seed_of_candidate: int | None = None
 
     def _kinds(self) -> TableKinds:
         """Which columns of the table are codes of categories."""
@@ -84,8 +86,16 @@ class MixedFitting(PublishedModel, EMEstimator):
             return single_candidate(self.n_components, self.margins)
         found = averaged_candidates(self.margins)
         chosen = [c for c in found if c.n_classes <= max(1, n_rows // _ROWS_OF_CLASS)]
-        numbers = not self._kinds().categorical.all()
-        return [c for c in chosen if numbers or c.margins == chosen[0].margins]
+        if self._kinds().categorical.all():
+            chosen = [c for c in chosen if c.margins == chosen[0].margins]
+        if self._seed_of_candidate is not None:
+            own = np.random.default_rng(self._seed_of_candidate).integers(len(chosen))
+            chosen = [chosen[int(own)]]
+        return chosen
+
+    def _draw_candidate(self, seed: int) -> None:
+        """Fit only one of the models of an average from now on, chosen at random."""
+        self._seed_of_candidate = seed
 
     def _fit_mixed(self, rows: Floats, weight: Array | None) -> list[Notice]:
         """Fit to a table, publish the result, and return the warnings to issue."""
