@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import itertools
 import json
 import os
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,8 @@ def limited(seconds: float) -> Iterator[None]:
 def measure(problem: Problem, holes: Holes, method: str, impute: Impute, limit: float) -> Record:
     """Scores of a method, or why it failed."""
     own = {"problem": str(problem), **problem._asdict(), "method": method}
-    with warnings.catch_warnings(), limited(limit):
+    # gcimpute prints what it fails on.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), limited(limit):
         warnings.simplefilter("ignore")
         try:
             found = impute(holes, np.random.default_rng(problem.seed), N_DRAWS)
