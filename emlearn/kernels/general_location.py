@@ -334,7 +334,9 @@ def _normal(covariance: Array, effects: Array, observed: Index, missing: Index) 
     try:
         cholesky = np.linalg.cholesky(covariance[np.ix_(observed, observed)])
     except np.linalg.LinAlgError:
-        raise ArithmeticError("a covariance is not positive definite") from None
+        cholesky = np.full((1, 1), np.nan)
+    if not np.isfinite(cholesky).all():
+        raise ArithmeticError("a covariance is not positive definite")
     if observed.size:
         whitener = solve_triangular(cholesky, np.eye(observed.size), lower=True)
     else:

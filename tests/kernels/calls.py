@@ -5,6 +5,9 @@ import numpy as np
 #: Positions of the arguments that are read as floats.
 NUMBERS = {
     "column_sums": [2],
+    "general_location_condition": [9],
+    "general_location_draw": [9],
+    "general_location_expect": [9],
     "join_clusters": [4, 5, 6],
     "lloyd": [2],
     "precision_cholesky": [1],
@@ -41,6 +44,9 @@ WRITTEN = {
     "gaussian_missing_step": [7, 8, 9],
     "gaussian_moments": [7, 8, 9],
     "gaussian_step": [7, 8, 9],
+    "general_location_condition": [10, 11, 12, 13, 14],
+    "general_location_draw": [12, 13],
+    "general_location_expect": [11, 12, 13, 14, 15],
     "join_clusters": [7],
     "lloyd": [3, 4],
     "precision_cholesky": [2, 3, 4],
@@ -93,6 +99,32 @@ def missing_arguments(rng, parameters):
     return [precision, columns[: starts[-1]], starts, edges, rng.random(d)]
 
 
+def location_arguments(rng, n, q, K):
+    """Rows and parameters of the general location model, and the number of levels."""
+    sizes = rng.integers(1, 5, int(rng.integers(1, 5)))
+    T, n_covariances = int(sizes.sum()), int(rng.choice([1, K]))
+    missing = rng.random((n, q)) < 0.3
+    codes = rng.integers(0, sizes, size=(n, len(sizes))).astype(np.int32)
+    codes[rng.random(codes.shape) < 0.3] = -1
+    if rng.random() < 0.5:
+        order = np.lexsort(np.concatenate((codes < 0, missing), axis=1).T)
+        missing, codes = np.ascontiguousarray(missing[order]), np.ascontiguousarray(codes[order])
+    A = rng.normal(size=(n_covariances, q, q + 3))
+    arguments = [
+        np.where(missing, 0.0, rng.normal(size=(n, q))),
+        missing,
+        codes,
+        np.cumsum([0, *sizes]),
+        np.log(rng.dirichlet(np.ones(K))),
+        np.log(rng.random((K, T))),
+        rng.normal(size=(K, q)),
+        rng.normal(size=(T, q)),
+        A @ A.transpose(0, 2, 1),
+        float(rng.choice([1, 7, 4096])),
+    ]
+    return arguments, T
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -116,6 +148,8 @@ def valid_calls(rng, largest=40):
     columns, starts, rows = patterns(rng, n, d)
     vectors = rng.normal(size=(n, d))
     n_patterns = starts.size - 1
+    location, T = location_arguments(rng, n, d, K)
+    J = location[2].shape[1]
     points, triangle = rng.normal(size=(d, n)), d * (d + 1) // 2
     return {
         "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
@@ -145,6 +179,18 @@ def valid_calls(rng, largest=40):
         "gaussian_missing_step": [*incomplete, rng.random(n), *missing_sums, *conditioning],
         "gaussian_moments": [*gaussian, rng.random((K, n)).astype(dtype), *sums],
         "gaussian_step": [*gaussian, rng.random(n), *sums],
+        "general_location_condition": [
+            *location, np.empty(n), np.empty((n, K)), np.empty((n, T)), np.empty((n, d)),
+            np.empty((n, d)),
+        ],
+        "general_location_draw": [
+            *location, rng.random((n, J + 1)), rng.normal(size=(n, d)), np.empty((n, d)),
+            np.empty((n, J), np.int32),
+        ],
+        "general_location_expect": [
+            *location, rng.random(n), np.empty(K), np.empty((K, d)), np.empty((K, d, d)),
+            np.empty((K, T, T)), np.empty((K, T, d)),
+        ],
         "join_clusters": [
             rng.random(K) + 0.5, rng.normal(size=(K, d)), rng.random((triangle, K)),
             np.ones(triangle), 2.0, 1.0, 2.0, np.empty(K, np.int64),

@@ -12,7 +12,8 @@ FUNCTIONS = [
     "column_squares",
     "column_sums", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
-    "gaussian_moments", "gaussian_step", "join_clusters", "lloyd", "precision_cholesky",
+    "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
+    "general_location_expect", "join_clusters", "lloyd", "precision_cholesky",
     "responsibilities",
     "seed_clusters", "solve_blocks", "standardize", "viterbi",
 ]  # fmt: skip
@@ -152,7 +153,7 @@ def test_other_sizes_are_refused(call, name):
     function, arguments = call
     for i in arrays(arguments):
         array = arguments[i]
-        message = f"{name}: (\\w+ has |second must have |the edges must|there are )"
+        message = f"{name}: (\\w+ has |second must have |the edges must|there are |there must be )"
         refused(call, i, array[None], TypeError, message)
         refused(call, i, array.ravel()[:1].reshape(()), TypeError, message)
         for axis in range(array.ndim):
