@@ -10,13 +10,12 @@ from emlearn.data.markers import Markers, check_marker, is_na, is_nan, read_mark
 from emlearn.data.mixed import MixedTable, read_mixed
 from emlearn.data.names import column_label, input_names
 from emlearn.data.parameters import as_numbers, check_proportions, check_responsibilities
-from emlearn.data.schema import ColumnKind, MixedColumn, MixedSchema
+from emlearn.data.schema import MixedColumn, MixedSchema
 from emlearn.data.table import read_table
 from emlearn.data.weights import outweighed, read_lengths, read_weight
 
 __all__ = [
     "ClassLabels",
-    "ColumnKind",
     "Markers",
     "MixedColumn",
     "MixedSchema",

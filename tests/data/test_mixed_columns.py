@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 
 from emlearn.data import read_mixed
+from emlearn.data.tables import table_of
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -120,6 +121,15 @@ def test_few_whole_numbers_are_levels_only_beside_categories_or_by_dtype():
 
 
 @pytest.mark.parametrize(
+    ("n_levels", "n_rows", "kind"),
+    [(8, 24, "ordered"), (8, 23, "integer"), (9, 90, "integer"), (2, 6, "ordered")],
+)
+def test_few_is_at_most_8_with_3_rows_each(n_levels, n_rows, kind):
+    frame = pd.DataFrame({"n": np.arange(n_rows) % n_levels})
+    assert kinds_of(frame) == [kind]
+
+
+@pytest.mark.parametrize(
     "X",
     [
         np.arange(6.0).reshape(3, 2),
@@ -195,6 +205,22 @@ def test_times_are_days():
     ):
         # From the start of the earliest day, and the least whole number of days.
         assert_array_equal(read(own).table, [[1.5, 0.5], [np.nan, np.nan], [0.25, 1.5]])
+
+
+def test_times_centuries_apart():
+    times = np.array(["2262-01-01", "1700-01-01"], "M8[ns]")
+    days = (np.datetime64("2262-01-01") - np.datetime64("1700-01-01")).astype(float)
+    assert_array_equal(read(pd.DataFrame({"t": times})).table[:, 0], [days, 0])
+
+
+def test_nan_in_polars_is_missing():
+    frame = pl.DataFrame({"x": [1.5, float("nan"), None], "c": [2.0, float("nan"), 3.0]})
+    found = read(frame, categorical_features=["c"])
+    assert_array_equal(found.missing, [[0, 0], [1, 1], [1, 0]])
+    assert_array_equal(table_of(frame).columns[0].absent(), [False, True, True])
+    filled = np.where(found.missing, [2.5, 1.0], found.table)
+    back = found.schema.decode(filled, frame, found.missing)
+    assert back.rows() == [(1.5, 2.0), (2.5, 3.0), (2.5, 3.0)]
 
 
 def test_markers_of_every_kind():

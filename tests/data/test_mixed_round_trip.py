@@ -295,6 +295,17 @@ def test_levels_are_recognized_by_value(column, codes, expected):
     assert single["c"].tolist() == ["b"]
 
 
+def test_levels_that_are_numbers_in_columns_of_text():
+    schema = fitted(pd.DataFrame({"n": [3, 5] * 12}), categorical_features=["n"]).schema
+    for rows in (
+        pd.DataFrame({"n": pd.array(["x", None], "string")}),
+        pl.DataFrame({"n": ["x", None]}),
+    ):
+        back = completed(schema, rows, [1])
+        assert back["n"].dtype == rows["n"].dtype
+        assert back["n"].to_list() == ["x", "5"]
+
+
 def test_dtypes_of_categories_are_widened_in_the_order_of_fit():
     ordered = CATEGORY.assign(c=pd.Categorical(TEXT, ["b", "n", "a"], ordered=True))
     rows = pd.DataFrame({"c": pd.Categorical(["a", None], ["a"], ordered=True), "x": [0.5, 1.5]})

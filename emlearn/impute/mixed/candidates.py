@@ -9,7 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions.gaussian.scaling import ColumnScaling
+from emlearn.distributions.gaussian.single import OneGaussian
 from emlearn.engine import EMResult, ManyStarts
+from emlearn.impute._prior import choose_prior
 from emlearn.impute.mixed.columns import TableKinds
 from emlearn.impute.mixed.model import GeneralLocation, MixedData, MixedParams, MixedPrior
 
@@ -87,6 +90,9 @@ def _margins(margins: str) -> Margins:
     return "power" if margins == "power" else "raw"
 
 
+# Pseudo-rows of a single column of numbers.
+_WEAKEST = 0.1
+
 # Fits a model to prepared data; the starts are raced according to the plan.
 Run = Callable[[GeneralLocation, MixedData, Any], EMResult]
 
@@ -104,7 +110,9 @@ def fit_candidates(
     """Fit models to a table.
 
     The one-class model of each kind of margins is fitted first. Starts of the others complete
-    the rows with it, and its covariance is the target of the priors of full covariances.
+    the rows with it, and its covariance is the target of the priors of full covariances. The
+    strength of the prior of common covariances is that with which one Gaussian predicts each row
+    best from the others.
 
     Parameters
     ----------
@@ -132,8 +140,8 @@ def fit_candidates(
         jacobian = float(weight @ data.columns.log_jacobian(table))
         fit = partial(_fit, run, data, jacobian)
         q = len(data.columns.numeric)
-        if strength is not None:
-            base = base.with_prior(MixedPrior(np.eye(q), strength))
+        own = _predictive_strength(data.columns.numbers(table), weight)
+        base = base.with_prior(MixedPrior(np.eye(q), own if strength is None else strength))
         fitted[one] = fit(one, base, starts.get(one) or base.independent(data.columns))
         reference = fitted[one].params
         for candidate in candidates:
@@ -143,17 +151,26 @@ def fit_candidates(
     return [fitted[candidate] for candidate in candidates]
 
 
+def _predictive_strength(numbers: Array, weight: Array) -> float:
+    """Pseudo-rows with which one Gaussian of the numbers predicts best; see `choose_prior`."""
+    seen = ~np.isnan(numbers).all(axis=1)
+    numbers, weight = numbers[seen], weight[seen]
+    if numbers.shape[1] < 2 or len(numbers) < 2:
+        return _WEAKEST
+    scaling = ColumnScaling(np.zeros(numbers.shape[1]), np.ones(numbers.shape[1]))
+    data = OneGaussian().prepare(numbers, weight, scaling)
+    return choose_prior(numbers, weight, data, "auto", "auto").prior.strength
+
+
 def _model(
     candidate: Candidate, base: GeneralLocation, reference: MixedParams, strength: float | None
 ) -> GeneralLocation:
     """The model of several classes, given that of one."""
     q = reference.means.shape[1]
-    target = np.eye(q)
-    own = 0.1 if strength is None else strength
+    assert base.prior is not None
+    prior = base.prior
     if candidate.covariance == "full":
-        target = reference.covariances[0]
-        own = q + 2.0 if strength is None else strength
-    prior = MixedPrior(target, own)
+        prior = MixedPrior(reference.covariances[0], q + 2.0 if strength is None else strength)
     return GeneralLocation(
         candidate.n_classes, candidate.covariance, base.kinds, prior, base.power, reference
     )

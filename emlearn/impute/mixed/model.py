@@ -281,18 +281,16 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
         columns = params.columns
         prior, design = self.prior_of(columns), columns.design
         K = len(params.means)
-        pairs = np.triu(statistics.pairs, 1)
-        counts = np.einsum("kll->kl", statistics.pairs)
-        pairs = pairs + pairs.transpose(0, 2, 1)
-        np.einsum("kll->kl", pairs)[:] = counts
-        second = statistics.second + np.tril(statistics.second, -1).transpose(0, 2, 1)
+        # Both are triangles.
+        pairs, counts = _symmetric(statistics.pairs)
+        second, _ = _symmetric(statistics.second)
         weights = statistics.weight + prior.alpha
         moments = _Moments(
             statistics.weight,
             counts @ design,
-            np.einsum("la,klm,mb->kab", design, pairs, design, optimize=True),
+            design.T @ pairs @ design,
             statistics.first,
-            np.einsum("la,kli->kai", design, statistics.cross),
+            design.T @ statistics.cross,
             second,
         )
         means, coefficients = solve_coefficients(
@@ -398,14 +396,20 @@ class _Moments(NamedTuple):
     def scatter(self, means: Array, coefficients: Array) -> Array:
         """Scatter of the numbers about their regression on the scores."""
         B = coefficients
-        fitted = self.scores @ B
-        around = np.einsum("ki,kj->kij", means, self.first - fitted)
-        across = np.einsum("aj,kai->kij", B, self.cross)
-        inner = np.einsum("ai,kab,bj->kij", B, self.products, B, optimize=True)
-        out = self.second - around - around.transpose(0, 2, 1)
-        out -= across + across.transpose(0, 2, 1)
-        out += inner + self.weight[:, None, None] * np.einsum("ki,kj->kij", means, means)
-        return np.asarray(0.5 * (out + out.transpose(0, 2, 1)))
+        # Half of the terms that are linear in the residuals; their transposes are the rest.
+        half = B.T @ (0.5 * self.products @ B - self.cross)
+        rest = 0.5 * self.weight[:, None] * means - self.first + self.scores @ B
+        half += means[:, :, None] * rest[:, None, :]
+        out: Array = self.second + half + half.transpose(0, 2, 1)
+        return out
+
+
+def _symmetric(triangles: Array) -> tuple[Array, Array]:
+    """Symmetric matrices from their triangles, 0 elsewhere; and their diagonals."""
+    diagonal = np.einsum("kii->ki", triangles)
+    full = triangles + triangles.transpose(0, 2, 1)
+    np.einsum("kii->ki", full)[:] = diagonal
+    return full, diagonal
 
 
 def _pseudo_rows(columns: MixedColumns, alpha: float) -> Array:
