@@ -52,6 +52,11 @@ class Margin(NamedTuple):
         """Whether the column is only standardized."""
         return self.power == 1.0
 
+    @property
+    def unlimited(self) -> Margin:
+        """The same transformation, whose inverse neither snaps nor clips."""
+        return self._replace(limits=(-np.inf, np.inf), atoms=np.empty((0, 3)))
+
     def forward(self, values: Array) -> Array:
         """Standardized values."""
         standard = (values - self.center) / self.scale

@@ -132,7 +132,7 @@ class MixedParams(NamedTuple):
         old = self.columns
         pairs = list(zip(old.margins, columns.margins, strict=True))
         scale = np.array([a.scale * a.spread / (b.scale * b.spread) for a, b in pairs])
-        shift = np.array([b.forward(a.inverse(np.zeros(1)))[0] for a, b in pairs])
+        shift = np.array([b.forward(a.unlimited.inverse(np.zeros(1)))[0] for a, b in pairs])
         levels = []
         for j, share in enumerate(columns.parts(columns.shares)):
             own = np.tile(share, (len(self.weights), 1))
@@ -355,7 +355,7 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
                 np.log(params.probabilities).ravel(),
                 params.means.ravel(),
                 params.coefficients.ravel(),
-                to_triangles(params.covariances).ravel(),
+                to_triangles(params.covariances).ravel() if params.means.size else [],
             )
         )
 
