@@ -154,20 +154,26 @@ class GaussianGibbs:
 
         It is the largest eigenvalue of the EM map at the optimum, by power iteration.
         """
-        optimum = self._model.to_vector(self.start)
-        base = self._em_step(optimum)
-        direction = np.random.default_rng(0).standard_normal(optimum.size)
+        base = self._em(self.start, 1)
+        # In these coordinates the covariance is I, so that a small change keeps it regular.
+        cholesky = np.linalg.cholesky(self.start.covariance)
+        d = len(cholesky)
+        direction = np.random.default_rng(0).standard_normal((d, d + 1))
+        direction[:, 1:] += direction[:, 1:].T.copy()
         rate = 0.0
         for _ in range(_STEPS):
-            direction *= _DEVIATION / np.linalg.norm(direction)
-            direction = self._em_step(optimum + direction) - base
+            moved = cholesky @ (direction * (_DEVIATION / np.linalg.norm(direction)))
+            mean, covariance = self.start
+            start = MeanCovariance(mean + moved[:, 0], covariance + moved[:, 1:] @ cholesky.T)
+            mean, covariance = (
+                new - old for new, old in zip(self._em(start, 1), base, strict=True)
+            )
+            across = solve_triangular(cholesky, covariance, lower=True).T
+            direction = solve_triangular(cholesky, np.column_stack((mean, across)), lower=True)
             rate = float(np.linalg.norm(direction)) / _DEVIATION
             if rate == 0.0:
                 break
         return min(rate, 1.0)
-
-    def _em_step(self, vector: Array) -> Array:
-        return self._model.to_vector(self._em(self._model.from_vector(vector, self.start), 1))
 
     def _em(self, start: MeanCovariance, max_iter: int) -> MeanCovariance:
         run = run_em(
