@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 
 # Size of the deviation from the optimum, in coordinates, and steps that show the rate of EM.
 _DEVIATION, _STEPS = 1e-4, 25
+# Size of the largest change in units of the covariance, which keeps it regular.
+_MOST_MOVED = 0.3
 # Accuracy of the optimum, in nats.
 _TOL = 1e-9
 
@@ -156,24 +158,35 @@ class GaussianGibbs:
         """
         base = self._em(self.start, 1)
         # In these coordinates the covariance is I, so that a small change keeps it regular.
-        cholesky = np.linalg.cholesky(self.start.covariance)
+        cholesky: Array = np.asarray(np.linalg.cholesky(self.start.covariance), np.float64)
         d = len(cholesky)
         direction = np.random.default_rng(0).standard_normal((d, d + 1))
         direction[:, 1:] += direction[:, 1:].T.copy()
         rate = 0.0
         for _ in range(_STEPS):
-            moved = cholesky @ (direction * (_DEVIATION / np.linalg.norm(direction)))
+            # Sizes are those in the units of the scaling, in which rounding across exact
+            # relations does not count.
+            moved, size = self._moved(cholesky, direction)
+            factor = min(_DEVIATION / size, _MOST_MOVED / float(np.linalg.norm(direction)))
             mean, covariance = self.start
-            start = MeanCovariance(mean + moved[:, 0], covariance + moved[:, 1:] @ cholesky.T)
-            mean, covariance = (
+            moved = moved * factor
+            start = MeanCovariance(mean + moved[:, 0], covariance + moved[:, 1:])
+            gain: list[Array] = [
                 new - old for new, old in zip(self._em(start, 1), base, strict=True)
-            )
-            across = solve_triangular(cholesky, covariance, lower=True).T
-            direction = solve_triangular(cholesky, np.column_stack((mean, across)), lower=True)
-            rate = float(np.linalg.norm(direction)) / _DEVIATION
+            ]
+            across = solve_triangular(cholesky, gain[1], lower=True).T
+            gained = np.column_stack((gain[0], across))
+            direction = np.asarray(solve_triangular(cholesky, gained, lower=True), np.float64)
+            rate = self._moved(cholesky, direction)[1] / (factor * size)
             if rate == 0.0:
                 break
         return min(rate, 1.0)
+
+    def _moved(self, cholesky: Array, direction: Array) -> tuple[Array, float]:
+        """A change of mean and covariance in the units of the scaling, and its size."""
+        mean, covariance = cholesky @ direction[:, 0], cholesky @ direction[:, 1:] @ cholesky.T
+        moved = np.column_stack((mean, covariance))
+        return moved, float(np.linalg.norm(moved))
 
     def _em(self, start: MeanCovariance, max_iter: int) -> MeanCovariance:
         run = run_em(
