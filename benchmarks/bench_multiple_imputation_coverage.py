@@ -1,6 +1,7 @@
 """Coverage of pooled 95 % intervals in simulated studies, beside that of complete data.
 
     python benchmarks/bench_multiple_imputation_coverage.py [--studies 400] [--jobs 2]
+        [--method bootstrap da]
 
 Each study draws n rows, hides entries, imputes 20 times, and pools the means and the regression of
 the outcome on the other columns that are analysed:
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import product
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -63,14 +65,18 @@ def analyse(rows):
     return estimates, variances
 
 
-def study(seed, make, n, alpha):
+def study(seed, make, n, alpha, method):
     """Covered with holes, covered without, estimates with and without, widths with holes."""
     rng = np.random.default_rng([seed, n])
     rows, hidden, analysed, truth = make(rng, n)
     holes = np.where(hidden, np.nan, rows)
     holes = holes[~hidden.all(axis=1)]
     tables = multiple_imputation(
-        MissingDataImputerEM(alpha=alpha), holes, n_imputations=20, random_state=seed
+        MissingDataImputerEM(alpha=alpha),
+        holes,
+        n_imputations=20,
+        method=method,
+        random_state=seed,
     )
     pooled = pool_estimates(
         *zip(*(analyse(table[:, :analysed]) for table in tables), strict=True),
@@ -92,16 +98,20 @@ def main():
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--rows", nargs="*", type=int, default=[25, 100, 300])
     parser.add_argument("--alpha", nargs="*", default=["auto"])
+    parser.add_argument("--method", nargs="*", default=["bootstrap"])
     arguments = parser.parse_args()
-    print(f"{'set':>8} {'n':>4} {'alpha':>6}  coverage (error)   complete  lowest   bias  seconds")
+    print(
+        f"{'set':>8} {'n':>4} {'alpha':>6} {'method':>9}  "
+        "coverage (error)   complete  lowest   bias  seconds"
+    )
     for name in arguments.sets:
         for n in arguments.rows:
-            for alpha in arguments.alpha:
+            for alpha, method in product(arguments.alpha, arguments.method):
                 value = alpha if alpha == "auto" else float(alpha)
                 start = time.perf_counter()
                 runs = np.array(
                     Parallel(n_jobs=arguments.jobs)(
-                        delayed(study)(seed, SETS[name], n, value)
+                        delayed(study)(seed, SETS[name], n, value, method)
                         for seed in range(arguments.studies)
                     )
                 )
@@ -113,7 +123,8 @@ def main():
                 truth = runs[:, 3, slopes].mean(axis=0)
                 bias = np.abs((runs[:, 2, slopes].mean(axis=0) - truth) / deviation).mean()
                 lowest = runs[:, 0].mean(axis=0).min()
-                print(f"{name:>8} {n:4d} {alpha:>6}  {with_holes.mean():7.4f} ({error:.4f})  "
+                print(f"{name:>8} {n:4d} {alpha:>6} {method:>9}  "
+                      f"{with_holes.mean():7.4f} ({error:.4f})  "
                       f"{complete.mean():9.4f} {lowest:7.3f} {bias:7.3f} "
                       f"{time.perf_counter() - start:7.0f}", flush=True)  # fmt: skip
 

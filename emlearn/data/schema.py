@@ -209,6 +209,11 @@ class MixedSchema:
             Numbers and codes.
         columns : ndarray of shape (n_kept,)
             Positions of its columns.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n_rows, n_kept)
+            A copy.
         """
         out = table.copy()
         for i, j in enumerate(columns):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,11 +62,15 @@ class Surroundings:
             self.original = X if _is_frame(X) else table
             self._read_derived(table)
             X = _without(self.original, self.left_out)
-            self._missing = _numbers(self.imputer, X)
-            self._missing = np.isnan(self._missing)
-        for step in self.before:
-            X = step.fit_transform(X)
+            self._missing = np.isnan(_numbers(self.imputer, X))
+        with warnings.catch_warnings():
+            # It takes NaN for a difference; what was observed is compared below.
+            warnings.filterwarnings("ignore", "The provided functions are not strictly inverse")
+            for step in self.before:
+                X = step.fit_transform(X)
         self.X = X
+        if self.inverse:
+            self._check_inverse()
 
     def leave(self, imputed: Any) -> Any:
         """An imputation of `X` as the caller gets it."""
@@ -128,10 +133,25 @@ class Surroundings:
                     UserWarning,
                 )
 
+    def _check_inverse(self) -> None:
+        """Check that the steps before the imputer bring back what was observed."""
+        before = _numbers(self.imputer, _without(self.original, self.left_out))
+        after = _numbers(self.imputer, self._back(self.X))
+        seen = ~np.isnan(before)
+        if before.shape != after.shape or not np.allclose(before[seen], after[seen], 1e-4):
+            raise ValueError(
+                "The inverse_transform of the steps before the imputer does not bring back the "
+                "observed entries. Set inverse=False, or correct the steps."
+            )
+
+    def _back(self, X: Any) -> Any:
+        for step in reversed(self.before):
+            X = step.inverse_transform(X)
+        return X
+
     def _restore(self, imputed: Any) -> Any:
         """An imputation in the original space; what was observed keeps its bits."""
-        for step in reversed(self.before):
-            imputed = step.inverse_transform(imputed)
+        imputed = self._back(imputed)
         original = _without(self.original, self.left_out)
         if np.shape(imputed) != np.shape(original):
             raise ValueError(

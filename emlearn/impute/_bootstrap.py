@@ -22,6 +22,8 @@ Draw = tuple[Any, list[Notice]]
 _RESAMPLES = 100
 # How often a resample is drawn again if the fit to it fails.
 _REDRAWS = 20
+# Copies for each row, on average, below which weights can be no copies.
+_FEWEST_COPIES = 0.5
 # With a smaller eigenvalue of the correlations, a fit has no meaningful optimum.
 _SINGULAR = 1e-10
 
@@ -150,6 +152,11 @@ def _resample(missing: NDArray[np.bool_], copies: Array | None, rng: np.random.G
     rows = np.ones(n_rows, bool) if copies is None else copies > 0.0
     empty = missing[rows].all(axis=0)
     total = 0.0 if copies is None else float(copies.sum())
+    if copies is not None and total < _FEWEST_COPIES * rows.sum():
+        raise ValueError(
+            f"sample_weight sums to {total:.3g} for {rows.sum()} rows, but weights are numbers of "
+            "copies: multiply them so that they sum to the number of rows."
+        )
     for _ in range(_RESAMPLES):
         if copies is None:
             drawn = rng.integers(n_rows, size=n_rows)
@@ -159,12 +166,7 @@ def _resample(missing: NDArray[np.bool_], copies: Array | None, rng: np.random.G
             weight = rng.multinomial(size, copies / total) * (total / size)
         if (empty | ((weight > 0.0) @ ~missing > 0)).all():
             return weight
-    advice = "leave it out, or collect more rows."
-    if copies is not None:
-        advice = (
-            f"leave it out, collect more rows or, if the weights (sum {total:.3g}) are not numbers "
-            "of copies, multiply them so that they sum to the number of rows."
-        )
     raise ValueError(
-        "A column has so few observed values that resamples of the rows lose all of them; " + advice
+        "A column has so few observed values that resamples of the rows lose all of them; "
+        "leave it out, or collect more rows."
     )

@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 
 # Size of the deviation from the optimum, in coordinates, and steps that show the rate of EM.
 _DEVIATION, _STEPS = 1e-4, 25
+# Size of the largest change in units of the covariance, which keeps it regular.
+_MOST_MOVED = 0.3
 # Accuracy of the optimum, in nats.
 _TOL = 1e-9
 
@@ -154,20 +156,37 @@ class GaussianGibbs:
 
         It is the largest eigenvalue of the EM map at the optimum, by power iteration.
         """
-        optimum = self._model.to_vector(self.start)
-        base = self._em_step(optimum)
-        direction = np.random.default_rng(0).standard_normal(optimum.size)
+        base = self._em(self.start, 1)
+        # In these coordinates the covariance is I, so that a small change keeps it regular.
+        cholesky: Array = np.asarray(np.linalg.cholesky(self.start.covariance), np.float64)
+        d = len(cholesky)
+        direction = np.random.default_rng(0).standard_normal((d, d + 1))
+        direction[:, 1:] += direction[:, 1:].T.copy()
         rate = 0.0
         for _ in range(_STEPS):
-            direction *= _DEVIATION / np.linalg.norm(direction)
-            direction = self._em_step(optimum + direction) - base
-            rate = float(np.linalg.norm(direction)) / _DEVIATION
+            # Sizes are those in the units of the scaling, in which rounding across exact
+            # relations does not count.
+            moved, size = self._moved(cholesky, direction)
+            factor = min(_DEVIATION / size, _MOST_MOVED / float(np.linalg.norm(direction)))
+            mean, covariance = self.start
+            moved = moved * factor
+            start = MeanCovariance(mean + moved[:, 0], covariance + moved[:, 1:])
+            gain: list[Array] = [
+                new - old for new, old in zip(self._em(start, 1), base, strict=True)
+            ]
+            across = solve_triangular(cholesky, gain[1], lower=True).T
+            gained = np.column_stack((gain[0], across))
+            direction = np.asarray(solve_triangular(cholesky, gained, lower=True), np.float64)
+            rate = self._moved(cholesky, direction)[1] / (factor * size)
             if rate == 0.0:
                 break
         return min(rate, 1.0)
 
-    def _em_step(self, vector: Array) -> Array:
-        return self._model.to_vector(self._em(self._model.from_vector(vector, self.start), 1))
+    def _moved(self, cholesky: Array, direction: Array) -> tuple[Array, float]:
+        """A change of mean and covariance in the units of the scaling, and its size."""
+        mean, covariance = cholesky @ direction[:, 0], cholesky @ direction[:, 1:] @ cholesky.T
+        moved = np.column_stack((mean, covariance))
+        return moved, float(np.linalg.norm(moved))
 
     def _em(self, start: MeanCovariance, max_iter: int) -> MeanCovariance:
         run = run_em(
