@@ -76,9 +76,8 @@ def test_the_objective_never_falls(mixed_table, seed, n, q, sizes, K, tied, powe
     assert (np.diff(objective) >= -1e-9 * (1.0 + np.abs(objective[1:]))).all()
 
 
-@pytest.mark.parametrize(
-    ("K", "covariance"), [(1, "tied"), pytest.param(2, "full", marks=with_kernels)]
-)
+@with_kernels
+@pytest.mark.parametrize(("K", "covariance"), [(1, "tied"), (2, "full")])
 def test_direct_maximization_ends_at_the_same_objective(mixed_table, K, covariance):
     table, kinds = mixed_table(seed=3, n=40, q=2, sizes=(3,))
     model = GeneralLocation(K, covariance, kinds)
