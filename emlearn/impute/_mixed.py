@@ -10,13 +10,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from emlearn.data import column_label
 from emlearn.distributions.gaussian.scaling import summarize_columns
-from emlearn.engine import EMEstimator, EMResult
+from emlearn.engine import EMEstimator, EMResult, RemainingGain
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
 from emlearn.impute.mixed.candidates import (
     PLAN,
+    PLAN_OF_AVERAGE,
+    TOL_OF_AVERAGE,
     Candidate,
     FittedCandidate,
     averaged_candidates,
@@ -76,8 +78,17 @@ class MixedFitting(PublishedModel, EMEstimator):
             return False
         return bool(self.model != "auto" or self._kinds().categorical.any())
 
+    def _averages(self) -> bool:
+        """Whether a mixed table is fitted by several models."""
+        return self.model == "average" or (self.model == "auto" and self.n_components == 1)
+
+    def _convergence(self, dtype: Any) -> Any:
+        if self.tol == "auto" and self._is_mixed() and self._averages():
+            return RemainingGain(TOL_OF_AVERAGE)
+        return super()._convergence(dtype)
+
     def _candidates(self, n_rows: int) -> list[Candidate]:
-        if self.model == "classes" or (self.model == "auto" and self.n_components > 1):
+        if not self._averages():
             if n_rows < self.n_components:
                 raise ValueError(
                     f"n_components={self.n_components}, but there are only {n_rows} rows. Use "
@@ -136,7 +147,9 @@ class MixedFitting(PublishedModel, EMEstimator):
 
     def _run_mixed(self, model: GeneralLocation, data: MixedData, start: Any) -> EMResult:
         advice = "Use fewer components, or set a larger alpha."
-        plan = PLAN.times(self.n_init) if start is None else None
+        plan = None
+        if start is None:
+            plan = (PLAN_OF_AVERAGE if self._averages() else PLAN).times(self.n_init)
         return self._run_em(model, data, start=start, plan=plan, advice=advice).best
 
     def _mixed_starts(self, varying: Index) -> dict[Candidate, MixedParams]:
