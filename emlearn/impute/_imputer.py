@@ -46,16 +46,16 @@ class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
         If given, the covariance is that of a factor analysis with this number of factors. The
         fit then needs no d x d matrix, which suits wide data. Requires ``n_components=1``.
     alpha : "auto" or float, default="auto"
-        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. (For
-        models with classes, "auto" is 0.1, or the number of numeric columns + 2 for covariances
-        of their own, which are drawn to that of the model with one class.) They
+        Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. They
         have the observed variances of the columns and are uncorrelated. If all rows obey an
         exact linear relation, for example if a column is the total of others, the pseudo-rows
         obey it too (not with `n_factors`). 0 is exact maximum likelihood.
         "auto" is the strength between 0.1 and d + 1 with the highest likelihood of each row given
         the others, or 1 if there are so many rows that it has no effect. It is 1 for a factor
         analysis, and for each component of a mixture. Its influence vanishes as rows are added,
-        and no covariance is singular. `multiple_imputation` uses a weaker prior.
+        and no covariance is singular. `multiple_imputation` uses a weaker prior. For several
+        classes it is the number of numeric columns + 2, with the covariance of the model of one
+        class.
     {tol}
     {max_iter}
     {accelerate}
