@@ -490,6 +490,10 @@ default="from_dtype"
                 "'inverse_transform' works only when 'MissingDataImputerEM' is instantiated "
                 f"with 'add_indicator=True'. Got 'add_indicator={self.add_indicator}' instead."
             )
+        if self._schema is not None and has_other_types(self._schema):
+            raise ValueError(
+                "inverse_transform works for tables of numbers only; here are other columns, too."
+            )
         table = np.asarray(X)
         if table.dtype.kind != "f":
             table = table.astype(np.float64)
@@ -498,10 +502,6 @@ default="from_dtype"
             raise ValueError(
                 f"X has shape {table.shape}; {kept.size} columns and {marked.size} indicators "
                 "are expected."
-            )
-        if self._schema is not None and has_other_types(self._schema):
-            raise ValueError(
-                "inverse_transform works for tables of numbers only; here are other columns, too."
             )
         single = isinstance(self.missing_values, numbers.Real)
         mark = self.missing_values if single else np.nan

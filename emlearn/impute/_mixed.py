@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn.data import column_label
-from emlearn.distributions.gaussian.scaling import summarize_columns
+from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
 from emlearn.engine import EMEstimator, EMResult, RemainingGain
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._notice import Notice
@@ -33,6 +33,9 @@ from emlearn.impute.mixed.published import ClassesModel, candidate_table
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Index = NDArray[np.intp]
+
+# Standard deviations whose squares, and products of these, are ordinary numbers.
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
 
 # Rows for each class that a model of an average needs at least.
 _ROWS_OF_CLASS = 5
@@ -119,6 +122,7 @@ class MixedFitting(PublishedModel, EMEstimator):
             keep = ~empty | (self.keep_empty_features & ~kinds.categorical)
             self._kept = np.flatnonzero(keep)
             varying = np.flatnonzero(~columns.constant & ~empty)
+            self._refuse_unsquarable(columns, varying)
             self._publish_indicator(table)
             starts = self._mixed_starts(varying) if self.warm_start else {}
             fits: list[FittedCandidate] = []
@@ -144,6 +148,17 @@ class MixedFitting(PublishedModel, EMEstimator):
         notices += self._mixed_notices(fits)
         notices += self._notices_of_combinations(table, varying)
         return notices + self._notices_of_weight(len(table), total)
+
+    def _refuse_unsquarable(self, columns: ColumnSummary, varying: Index) -> None:
+        scale = columns.scaling.scale[varying]
+        outside = np.flatnonzero((scale < _SMALLEST_SCALE) | (scale > _LARGEST_SCALE))
+        if outside.size:
+            column = int(varying[outside[0]])
+            raise ValueError(
+                f"The values of {column_label(self, column)} spread by about "
+                f"{scale[outside[0]]:.0e}, whose square is out of range for double "
+                "precision: measure it in other units."
+            )
 
     def _run_mixed(self, model: GeneralLocation, data: MixedData, start: Any) -> EMResult:
         advice = "Use fewer components, or set a larger alpha."
@@ -247,14 +262,17 @@ class MixedFitting(PublishedModel, EMEstimator):
     # ---- warnings -----------------------------------------------------------------------
 
     def _mixed_notices(self, fits: list[FittedCandidate]) -> list[Notice]:
-        notices = []
-        for fit in fits:
-            message = self._unconverged(fit.result, "Increase alpha.")
-            if message and len(fits) > 1:
-                message = f"{message} This concerns the model {tuple(fit.candidate)}."
-            if message:
-                notices.append(Notice("convergence", ConvergenceWarning, message))
-        return notices[:1]
+        """One warning of all models that did not converge; it tells about the first of them."""
+        found = [self._unconverged(fit.result, "Increase alpha.") for fit in fits]
+        messages = [message for message in found if message]
+        if not messages:
+            return []
+        which = (
+            f" This concerns {len(messages)} of the {len(fits)} models of the average: see "
+            "candidates_."
+        )
+        message = messages[0] + (which if len(fits) > 1 else "")
+        return [Notice("convergence", ConvergenceWarning, message)]
 
     def _notices_of_combinations(self, table: Array, varying: Index) -> list[Notice]:
         """A warning if rows have too many combinations of missing categories."""

@@ -87,7 +87,9 @@ def test_direct_maximization_ends_at_the_same_objective(mixed_table, K, covarian
 
     # After few steps of EM, so that both climb the same hill.
     start = fit(model, data, max_iter=1 if K == 1 else 8).params
-    found = minimize(loss, model.to_vector(start), method="L-BFGS-B", options={"maxfun": 10**5, "ftol": 1e-13})
+    found = minimize(
+        loss, model.to_vector(start), method="L-BFGS-B", options={"maxfun": 10**5, "ftol": 1e-13}
+    )
     assert loss(model.to_vector(start)) > -result.objective + 1e-3
     assert -found.fun == pytest.approx(result.objective, abs=1e-4)
     assert -found.fun <= result.objective + 1e-7
@@ -264,7 +266,9 @@ def test_without_numbers_it_is_latent_class_analysis(mixed_table, kinds_of):
     rng = np.random.default_rng(0)
     best = race(model, data, plan, rng, convergence=STRICT, max_iter=5000).best
     own = best.objective - model.log_prior(best.params)
-    classes = FiniteMixtureEM(2, family=Categorical(alpha=0.0), tol=1e-12, n_init=10, random_state=0)
+    classes = FiniteMixtureEM(
+        2, family=Categorical(alpha=0.0), tol=1e-12, n_init=10, random_state=0
+    )
     classes.fit(table)
     assert classes.score(table) * len(table) == pytest.approx(own, abs=1e-5)
 
