@@ -398,7 +398,7 @@ def test_codes_beyond_their_category_are_refused(kernels):
 
 
 def test_tables_that_do_not_fit_are_refused(kernels):
-    rows, tables, weight = problem(40, 3, [2, 3, 4], 3, False, 0.4)
+    rows, tables, _ = problem(40, 3, [2, 3, 4], 3, False, 0.4)
     out = [np.empty(40), np.empty((40, 3)), np.empty((40, 9)), np.empty((40, 3)), np.empty((40, 3))]
 
     def refused(message, **changes):
