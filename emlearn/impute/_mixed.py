@@ -41,6 +41,21 @@ _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
 _ROWS_OF_CLASS = 5
 
 
+# Attributes that a single model publishes.
+_PUBLISHED = ("weights_", "means_", "_covariances", "probabilities_", "coefficients_")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two parameters are equal; a copy, as joblib makes, is no change."""
+    if one is other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if one is None or other is None:
+        return False
+    return np.array_equal(one, other)
+
+
 class MixedKnown(NamedTuple):
     """The fitted models, as `transform` uses them.
 
@@ -233,20 +248,14 @@ class MixedFitting(PublishedModel, EMEstimator):
 
     def _known_mixed(self) -> MixedKnown:
         """The models; an error if published parameters were set."""
-        if len(self.models_) == 1:
-            only = self.models_[0]
-            same = {
-                "weights_": self.weights_ is only.weights,
-                "means_": self.means_ is only.means,
-                "covariances_": self._covariances is only.covariances,
-                "probabilities_": self.probabilities_ is only.probabilities,
-                "coefficients_": self.coefficients_ is only.coefficients,
-            }
-            for name, unchanged in same.items():
-                if not unchanged:
-                    raise ValueError(
-                        f"{name} of a model of numbers and categories cannot be set. Fit again."
-                    )
+        only = self.models_[0] if len(self.models_) == 1 else None
+        for name in _PUBLISHED:
+            published = None if only is None else getattr(only, name.strip("_"))
+            if not _same(vars(self).get(name), published):
+                label = name.lstrip("_").rstrip("_") + "_"
+                raise ValueError(
+                    f"{label} of a model of numbers and categories cannot be set. Fit again."
+                )
         return self._mixed
 
     def _mixed_density(self, rows: Array) -> Array:

@@ -15,6 +15,9 @@ Index = NDArray[np.intp]
 
 MISSING = -1
 
+# Standardized numbers are at most this far out, so that products of their squares are finite.
+_FARTHEST = 1e75
+
 
 class TableKinds(NamedTuple):
     """Which columns of a table of numbers and codes are of which kind; others are numbers.
@@ -90,7 +93,7 @@ class MixedColumns(NamedTuple):
         out = np.empty((len(table), len(self.numeric)))
         for i, (column, margin) in enumerate(zip(self.numeric, self.margins, strict=True)):
             out[:, i] = margin.forward(table[:, column])
-        return out
+        return np.clip(out, -_FARTHEST, _FARTHEST, out=out)
 
     def codes(self, table: Array) -> NDArray[np.int32]:
         """Levels within their categories; `MISSING` where missing or without observed rows."""
