@@ -49,6 +49,7 @@ class Filling(MixedFitting):
         mixed = hasattr(self, "_mixed")
         out = self._complete_mixed(table) if mixed else self._complete_numbers(table)
         if schema is None:
+            out = out.astype(table.dtype, copy=False)
             return out if indicators is None else np.hstack((out, indicators.astype(out.dtype)))
         if not (output_is_frame(self) or has_other_types(schema)):
             out = schema.numbers(np.asarray(out, np.float64), self._kept)

@@ -265,7 +265,7 @@ def _condition(rows: LocationRows, tables: LocationTables, own: Index) -> Group:
     parts = [np.arange(offsets[j], offsets[j + 1]) for j in unknown]
     level = np.concatenate([np.empty(0, np.int64), *parts])
     category = np.repeat(np.arange(len(unknown)), sizes)
-    combinations = _combinations(sizes, tables.most) if observed.size and sizes else None
+    combinations = _combinations(sizes, tables.most) if sizes else None
     normals = [_normal(c, tables.effects[level], observed, missing) for c in tables.covariances]
     effect = tables.effects[known].sum(axis=1)
     K, n = len(tables.means), len(own)

@@ -12,7 +12,9 @@ from emlearn.kernels.general_location import LocationRows, LocationTables, draw,
 
 Array = NDArray[np.float64]
 
-# Sweeps between the categories and the numbers; without missing categories one is exact.
+# Classes times combinations of missing categories up to which these are summed out, and sweeps
+# between the categories and the numbers if there are more.
+_MOST_COMPONENTS = 64
 _SWEEPS = 20
 _LARGEST = np.finfo(np.float64).max
 
@@ -22,8 +24,9 @@ def draw_bounded(
 ) -> tuple[Array, NDArray[np.int32]]:
     """Completed rows whose missing numbers are within bounds.
 
-    Gibbs sampling alternates between the missing numbers given the categories, the class summed
-    out, and the missing categories given the numbers.
+    The missing numbers are drawn first, the class and the missing categories summed out, and then
+    the missing categories given the numbers. With many combinations of these, Gibbs sampling
+    alternates between the numbers given the categories and the categories given the numbers.
 
     Parameters
     ----------
@@ -42,12 +45,14 @@ def draw_bounded(
         for column, margin in zip(columns.numeric, columns.margins, strict=True)
     ]
     low, high = np.array(limits).reshape(-1, 2).T
+    few = tables._replace(most=float(max(1, _MOST_COMPONENTS // len(tables.means))))
+    size = np.where(rows.codes < 0, np.diff(tables.offsets), 1).prod(axis=1, dtype=float)
+    summed = size <= few.most
     numbers, codes = draw(rows, tables, rng)
-    unknown = (rows.codes < 0).any()
-    for _ in range(_SWEEPS if unknown else 1):
-        given = LocationRows(rows.numbers, rows.missing, codes)
-        numbers = _numbers(given, tables, low, high, rng)
-        if unknown:
+    for _ in range(1 if summed.all() else _SWEEPS):
+        given = np.where(summed[:, None], rows.codes, codes)
+        numbers = _numbers(LocationRows(rows.numbers, rows.missing, given), few, low, high, rng)
+        if (rows.codes < 0).any():
             complete = LocationRows(numbers, np.zeros_like(rows.missing), rows.codes)
             _, codes = draw(complete, tables, rng)
     return numbers, codes
@@ -56,7 +61,7 @@ def draw_bounded(
 def _numbers(
     rows: LocationRows, tables: LocationTables, low: Array, high: Array, rng: np.random.Generator
 ) -> Array:
-    """Missing numbers within bounds, given the categories."""
+    """Missing numbers within bounds; classes and few missing categories are summed out."""
     numbers = rows.numbers.copy()
     for group in groups(rows, tables):
         missing = group.missing
@@ -67,18 +72,23 @@ def _numbers(
         place = np.searchsorted(missing, last)
         candidates = []
         for k in range(len(tables.means)):
-            precision = np.linalg.inv(group.normal(k).conditional[np.ix_(place, place)])
+            normal = group.normal(k)
+            precision = np.linalg.inv(normal.conditional[np.ix_(place, place)])
             shape = (len(group.rows), last.size, last.size)
-            with np.errstate(divide="ignore"):
-                log_share = np.log(group.share[k])
-            candidates.append(
-                Candidate(
-                    log_share,
-                    group.fill[k][:, last],
-                    np.broadcast_to(precision, shape),
-                    np.broadcast_to(np.linalg.cholesky(precision), shape),
-                )
+            matrices = (
+                np.broadcast_to(precision, shape),
+                np.broadcast_to(np.linalg.cholesky(precision), shape),
             )
+            weights, shifts = group.share[k][:, None], np.zeros((1, missing.size))
+            if group.combinations is not None:
+                weights = group.weights[k]
+                shifts = normal.shift[group.combinations].sum(axis=1)
+            with np.errstate(divide="ignore"):
+                log_weights = np.log(weights)
+            candidates += [
+                Candidate(log_weight, group.fill[k][:, last] + shift[place], *matrices)
+                for log_weight, shift in zip(log_weights.T, shifts, strict=True)
+            ]
         sides = [np.broadcast_to(side[last], (len(group.rows), last.size)) for side in (low, high)]
         drawn = draw_within(candidates, sides[0], sides[1], int(limited.sum()), rng)
         numbers[np.ix_(group.rows, last)] = np.clip(drawn, -_LARGEST, _LARGEST)
