@@ -16,8 +16,10 @@ from emlearn.impute._patterns import (
 )
 from emlearn.impute._pooling import PooledEstimates, pool_estimates
 from emlearn.impute._sensitivity import TippingPoints, delta_adjustment, tipping_points
+from emlearn.impute.mixed.published import ClassesModel
 
 __all__ = [
+    "ClassesModel",
     "DataAugmentation",
     "JointTest",
     "LagFeatures",

@@ -43,7 +43,7 @@ class LagFeatures(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Number of columns in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are text.
 
     See Also
