@@ -26,7 +26,7 @@ from emlearn.impute.mixed.candidates import (
 from emlearn.impute.mixed.columns import TableKinds
 from emlearn.impute.mixed.filling import AveragedModel
 from emlearn.impute.mixed.model import MOST_COMBINATIONS, GeneralLocation, MixedData, MixedParams
-from emlearn.impute.mixed.published import ClassesModel, candidate_table
+from emlearn.impute.mixed.published import candidate_table, publish
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -167,7 +167,7 @@ class MixedFitting(PublishedModel, EMEstimator):
         self._pseudo_rows = None
         keys = self._column_keys()[varying]
         levels = [self._levels_of(int(i)) for i in varying]
-        self.models_ = tuple(ClassesModel.of(fit, keys, levels) for fit in fits)
+        self.models_ = tuple(publish(fit, keys, levels) for fit in fits)
         self.candidates_ = candidate_table(fits)
         strengths = [fit.model.prior_of(fit.params.columns).strength for fit in fits]
         self.alpha_ = float(max(strengths, default=0.0))
