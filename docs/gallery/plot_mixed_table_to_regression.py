@@ -88,8 +88,9 @@ def regress(frame):
 
 
 # %%
-# Twenty tables, twenty regressions, one result. Each table is drawn from one of eight models, fitted
-# to a resample of the birds, so that the spread between the tables has all that is not known.
+# Twenty tables, twenty regressions, one result. Each table is drawn from one of eight models,
+# fitted to a resample of the birds, so that the spread between the tables has all that is not
+# known.
 
 tables = multiple_imputation(imputer, table, n_imputations=20)
 estimates, covariances = zip(*map(regress, tables), strict=True)
