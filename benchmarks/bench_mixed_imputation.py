@@ -286,8 +286,27 @@ def report(records: list[Record], by: list[str]) -> str:
     return "\n\n".join(part for part in [*parts, failures(records)] if part)
 
 
-def no_picture(records: list[Record], plt: Any) -> None:
-    raise NotImplementedError
+def draw(records: list[Record], pyplot: Any) -> Any:
+    """A dot for each problem: the energy score, relative to the best method."""
+    scores = ratios([r for r in records if r.get("draws")], "energy")
+    best: dict[str, float] = {}
+    for (problem, _), value in scores.items():
+        best[problem] = min(value, best.get(problem, np.inf))
+    away: dict[str, list[float]] = {}
+    for (problem, method), value in scores.items():
+        if method != "margins":
+            away.setdefault(method, []).append(value / best[problem])
+    order = sorted(away, key=lambda method: -geometric_mean(away[method]))
+    figure, ax = pyplot.subplots(figsize=(7.0, 0.5 * len(order) + 1.3), layout="constrained")
+    rng = np.random.default_rng(0)
+    for row, method in enumerate(order):
+        values = np.array(away[method])
+        ax.plot(values, row + rng.uniform(-0.25, 0.25, values.size), ".", alpha=0.5)
+        ax.plot([geometric_mean(values)] * 2, [row - 0.35, row + 0.35], color="black")
+    ax.set_yticks(range(len(order)), order)
+    ax.set_xlabel("energy score of draws / best of the problem (bar: geometric mean)")
+    ax.set_xlim(right=min(2.0, ax.get_xlim()[1]))
+    return figure
 
 
 SUBJECT = Subject(
@@ -296,7 +315,7 @@ SUBJECT = Subject(
     tuple(PACKAGES.values()),
     lambda settings: (),
     lambda records: report(records, ["setting", "table"]),
-    no_picture,
+    draw,
     "",
 )
 
@@ -333,6 +352,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--by", nargs="*", default=["setting"], choices=list(GROUPS))
     parser.add_argument("--common", action="store_true", help="only problems that all methods have")
     parser.add_argument("--output", type=Path, help="directory for mixed_imputation.json")
+    parser.add_argument("--picture", type=Path, help="file for a picture of the energy scores")
     return parser.parse_args()
 
 
@@ -379,6 +399,13 @@ def main() -> None:
     if options.common:
         records = common(records, methods)
     print(report(records, options.by))
+    if options.picture:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        draw(records, pyplot).savefig(options.picture, dpi=120)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         command = "python benchmarks/bench_mixed_imputation.py --time --output benchmarks/results"

@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
     DOCS / "getting_started.md",
     DOCS / "gaussian_mixtures.md",
+    DOCS / "imputing_categories.md",
     *sorted((DOCS / "coming_from").glob("*.md")),
     *sorted((DOCS / "recipes").glob("*.md")),
 ]

@@ -64,13 +64,24 @@ class PandasColumn(Column):
 
     def ticks(self) -> tuple[NDArray[np.int64], int]:
         series = self.series
-        if getattr(self.dtype, "tz", None) is not None:
+        if self.zone is not None:
             series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+        if self._is_of_arrow:
+            series = series.astype(self.dtype.numpy_dtype)
         return series.to_numpy().view(np.int64), PER_DAY[self._unit]
 
     @property
+    def zone(self) -> Any:
+        return getattr(self.dtype.pyarrow_dtype, "tz", None) if self._is_of_arrow else super().zone
+
+    @property
+    def _is_of_arrow(self) -> bool:
+        return hasattr(self.dtype, "pyarrow_dtype")
+
+    @property
     def _unit(self) -> str:
-        return str(getattr(self.dtype, "unit", None) or np.datetime_data(self.dtype)[0])
+        own = self.dtype.numpy_dtype if self._is_of_arrow else self.dtype
+        return str(getattr(own, "unit", None) or np.datetime_data(own)[0])
 
     def completed(self, holes: Mask, values: Array, dtype: Any) -> Any:
         if not holes.any():
@@ -117,12 +128,13 @@ class PandasColumn(Column):
         ticks, per_day = self.ticks()
         ticks = filled(to_ticks(days, per_day), holes, ticks)
         if self.nature == "duration":
-            return self._like(pandas.array(ticks.view(f"m8[{self._unit}]")))
-        times = pandas.DatetimeIndex(ticks.view(f"M8[{self._unit}]"))
-        zone = getattr(self.dtype, "tz", None)
-        if zone is not None:
-            times = times.tz_localize("UTC").tz_convert(zone)
-        return self._like(times)
+            times = pandas.array(ticks.view(f"m8[{self._unit}]"))
+        else:
+            times = pandas.DatetimeIndex(ticks.view(f"M8[{self._unit}]"))
+            if self.zone is not None:
+                times = times.tz_localize("UTC").tz_convert(self.zone)
+        completed = self._like(times)
+        return completed.astype(self.dtype) if self._is_of_arrow else completed
 
     def replaced(self, values: Array) -> Any:
         return self._like(values)

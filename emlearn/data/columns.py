@@ -58,6 +58,11 @@ class Column(ABC):
     def ticks(self) -> tuple[NDArray[np.int64], int]:
         """Times as integers, and how many of these units are a day."""
 
+    @property
+    def zone(self) -> Any:
+        """The time zone of times; None if they have none."""
+        return getattr(self.dtype, "tz", None) or getattr(self.dtype, "time_zone", None)
+
     @abstractmethod
     def completed(self, holes: Mask, values: Array, dtype: Any) -> Any:
         """The column with values in its holes, in its own dtype if that can hold them.

@@ -169,7 +169,7 @@ def _refuse_identifiers(own_label: str, n_levels: int, n_rows: int, declared: bo
         return
     advice = (
         ""
-        if declared
+        if declared or n_levels > _MOST_LEVELS
         else (
             " If its values are categories that you want to keep, list it in categorical_features, "
             f"or give it a dtype of categories (at most {_MOST_LEVELS} levels)."
@@ -187,8 +187,7 @@ def _times(column: Column, j: int, names: Any) -> MixedColumn:
     known = ticks[~column.absent()]
     origin = int(known.min() // per_day) if known.size else 0
     whole = bool(known.size and not (known % per_day).any())
-    zone = getattr(column.dtype, "tz", None) or getattr(column.dtype, "time_zone", None)
-    clock = Clock(origin, column.nature == "duration", zone is not None, whole)
+    clock = Clock(origin, column.nature == "duration", column.zone is not None, whole)
     return MixedColumn(
         label(names, j), _key(names, j), "continuous", None, column.dtype, clock=clock
     )

@@ -5,6 +5,13 @@ from emlearn.datasets._loaders import (
     load_cholesterol,
     load_galaxies,
     load_old_faithful,
+    load_penguins,
 )
 
-__all__ = ["load_apple", "load_cholesterol", "load_galaxies", "load_old_faithful"]
+__all__ = [
+    "load_apple",
+    "load_cholesterol",
+    "load_galaxies",
+    "load_old_faithful",
+    "load_penguins",
+]

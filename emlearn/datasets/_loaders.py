@@ -7,6 +7,7 @@ empty field is a missing value.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Literal, overload
 
@@ -111,6 +112,36 @@ A missing value is NaN.
 - Ryan, B. F. and Joiner, B. L. (1994). Minitab Handbook, 3rd edition. Wadsworth, Belmont.
 - Schafer, J. L. (1997). Analysis of Incomplete Multivariate Data, chapter 5. Chapman & Hall,
   London.
+"""
+
+_PENGUINS = """\
+Penguins of the Palmer Archipelago
+----------------------------------
+
+Penguins of three species on three islands near Palmer Station, Antarctica, in 2007 to 2009.
+
+:Number of instances: 344
+:Number of attributes: 4 numeric, 3 categorical, no target
+:Missing values: 19: 11 of sex, 2 of each measurement
+:Attributes:
+    - species: Adelie, Chinstrap or Gentoo
+    - island: Biscoe, Dream or Torgersen
+    - bill_length: length of the bill, in mm
+    - bill_depth: depth of the bill, in mm
+    - flipper_length: length of a flipper, in mm
+    - body_mass: body mass, in g
+    - sex: female or male, by a test of blood
+
+A missing number is NaN, and a missing sex is None (NaN in a DataFrame). These are the data
+`penguins` of the R package palmerpenguins, without the year. They are free of rights (CC0).
+
+.. rubric:: References
+
+- Gorman, K. B., Williams, T. D. and Fraser, W. R. (2014). Ecological sexual dimorphism and
+  environmental variability within a community of Antarctic penguins (genus Pygoscelis).
+  PLoS ONE 9(3), e90081.
+- Horst, A. M., Hill, A. P. and Gorman, K. B. (2020). palmerpenguins: Palmer Archipelago
+  (Antarctica) penguin data. R package, doi:10.5281/zenodo.3960218.
 """
 
 
@@ -394,16 +425,107 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
     return _load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
 
 
-def _load(name: str, descr: str, *, return_X_y: bool, as_frame: bool) -> Any:
-    """Read the file of a data set and return it in the requested form."""
+@overload
+def load_penguins(*, return_X_y: Literal[False] = ..., as_frame: bool = ...) -> Bunch: ...
+@overload
+def load_penguins(*, return_X_y: Literal[True], as_frame: bool = ...) -> tuple[Any, None]: ...
+def load_penguins(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
+    """Load measurements of 344 penguins (numbers and categories, with missing values).
+
+    =================   ================================
+    Samples total                                    344
+    Dimensionality                                     7
+    Features             4 real, positive; 3 categorical
+    Missing values                                    19
+    =================   ================================
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        If True, returns ``(data, target)`` instead of a Bunch object.
+
+    as_frame : bool, default=False
+        If True, the data is a pandas DataFrame, whose categories have the dtype "category".
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : {ndarray of objects, DataFrame} of shape (344, 7)
+            Species, island, length and depth of the bill (mm), length of a flipper (mm), body
+            mass (g) and sex. Missing numbers are NaN, and missing categories None (NaN in a
+            DataFrame).
+        target : None
+            None, since there is no target.
+        feature_names : list
+            ``['species', 'island', 'bill_length', 'bill_depth', 'flipper_length', 'body_mass',
+            'sex']``.
+        frame : DataFrame of shape (344, 7)
+            The data, if `as_frame=True`; otherwise None.
+        DESCR : str
+            The full description of the data set.
+        filename : str
+            The name of the data file.
+        data_module : str
+            The package that the file is in.
+
+    (data, target) : tuple if ``return_X_y`` is True
+        The data as above, and None, since there is no target.
+
+    Notes
+    -----
+    Measured by Gorman, Williams and Fraser [1]_. These are the data ``penguins`` of the R package
+    palmerpenguins [2]_, without the year.
+
+    References
+    ----------
+    .. [1] Gorman, K. B., Williams, T. D. and Fraser, W. R. (2014). Ecological sexual dimorphism
+       and environmental variability within a community of Antarctic penguins (genus
+       Pygoscelis). PLoS ONE 9(3), e90081.
+    .. [2] Horst, A. M., Hill, A. P. and Gorman, K. B. (2020). palmerpenguins: Palmer Archipelago
+       (Antarctica) penguin data. R package, doi:10.5281/zenodo.3960218.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_penguins
+    >>> penguins = load_penguins(as_frame=True).data
+    >>> penguins.isna().sum()[["body_mass", "sex"]].to_dict()
+    {'body_mass': 2, 'sex': 11}
+    >>> penguins.sex.cat.categories.to_list()
+    ['female', 'male']
+    """
+    texts = ("species", "island", "sex")
+    return _load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
+
+
+def _load(
+    name: str,
+    descr: str,
+    texts: Sequence[str] = (),
+    *,
+    return_X_y: bool,
+    as_frame: bool,
+) -> Any:
+    """Read the file of a data set and return it in the requested form.
+
+    Columns in `texts` are categories, all others are numbers.
+    """
     filename = f"{name}.csv"
     with (files(_DATA_MODULE) / filename).open(encoding="utf-8") as file:
         feature_names, *rows = csv.reader(file)
-    data: Any = np.array([[float(field or "nan") for field in row] for row in rows])
+    reads = [(lambda f: f or None) if n in texts else _number for n in feature_names]
+    data: Any = np.array(
+        [[read(field) for read, field in zip(reads, row, strict=True)] for row in rows],
+        dtype=object if texts else np.float64,
+    )
 
     frame = None
     if as_frame:
         frame = _import_pandas(f"load_{name}").DataFrame(data, columns=feature_names)
+        if texts:
+            kinds = {n: "category" if n in texts else "float64" for n in feature_names}
+            frame = frame.astype(kinds)
         data = frame.copy()
 
     if return_X_y:
@@ -417,6 +539,10 @@ def _load(name: str, descr: str, *, return_X_y: bool, as_frame: bool) -> Any:
         filename=filename,
         data_module=_DATA_MODULE,
     )
+
+
+def _number(field: str) -> float:
+    return float(field or "nan")
 
 
 def _import_pandas(caller: str) -> Any:

@@ -16,7 +16,6 @@ from emlearn.data.mixed import MixedTable, read_mixed
 from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
-    ColumnSummary,
     summarize_columns,
 )
 from emlearn.engine import EMResult, History, RacePlan, Status
@@ -30,9 +29,6 @@ from emlearn.impute._prior import PseudoRows
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
-
-# Standard deviations whose squares, and products of these, are ordinary numbers.
-_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
 
 
 class ImputerFitting(MixedFitting):
@@ -50,11 +46,6 @@ class ImputerFitting(MixedFitting):
     ) -> tuple[Any, Any]:
         """Check the hyperparameters, and read the data."""
         found = super()._read(X, sample_weight, any_scale=any_scale)
-        if self.n_factors is not None and self.n_components > 1:
-            raise ValueError(
-                f"n_factors={self.n_factors} needs n_components=1, got "
-                f"n_components={self.n_components}: mixtures have full covariances."
-            )
         self._check_bounds()
         return found
 
@@ -67,6 +58,8 @@ class ImputerFitting(MixedFitting):
 
     def _encode(self, X: Any, *, reset: bool = False) -> MixedTable:
         """Numbers, and codes of categories where the model takes them."""
+        if reset:
+            self._check_combinations()
         check_marker(self.missing_values, type(self).__name__)
         numbers_only = self.model == "gaussian" or self.n_factors is not None
         return read_mixed(
@@ -79,6 +72,21 @@ class ImputerFitting(MixedFitting):
             missing_values=self.missing_values,
             unseen=self.unseen,
         )
+
+    def _check_combinations(self) -> None:
+        """Refuse hyperparameters that contradict each other."""
+        if self.n_factors is not None and self.n_components > 1:
+            raise ValueError(
+                f"n_factors={self.n_factors} needs n_components=1, got "
+                f"n_components={self.n_components}: mixtures have full covariances."
+            )
+        if self.model in ("classes", "average") and self.n_factors is not None:
+            raise ValueError(f"model={self.model!r} has no factors: set n_factors=None.")
+        if self.model == "average" and self.n_components > 1:
+            raise ValueError(
+                f"model='average' has models of 1 to 4 classes, so n_components="
+                f"{self.n_components} says nothing. Set model='classes' for one model."
+            )
 
     def _check_bounds(self) -> None:
         names = getattr(self, "feature_names_in_", None)
@@ -151,17 +159,6 @@ class ImputerFitting(MixedFitting):
         notices = self._notices_of_columns(empty)
         notices += self._notices_of_weight(table.shape[0], total)
         return notices if outcome is None else notices + self._notices(outcome, varying)
-
-    def _refuse_unsquarable(self, columns: ColumnSummary, varying: NDArray[np.intp]) -> None:
-        scale = columns.scaling.scale[varying]
-        outside = np.flatnonzero((scale < _SMALLEST_SCALE) | (scale > _LARGEST_SCALE))
-        if outside.size:
-            column = int(varying[outside[0]])
-            raise ValueError(
-                f"The values of {column_label(self, column)} spread by about "
-                f"{scale[outside[0]]:.0e}, whose square is out of range for double "
-                "precision: measure it in other units."
-            )
 
     def _run(self, total_weight: float, model: Any, data: Any, start: Any) -> EMResult:
         advice = "Use fewer components, or set a larger alpha."

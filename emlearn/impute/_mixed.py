@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn.data import column_label
-from emlearn.distributions.gaussian.scaling import summarize_columns
-from emlearn.engine import EMEstimator, EMResult
+from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
+from emlearn.engine import EMEstimator, EMResult, RemainingGain
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows
 from emlearn.impute._published import PublishedModel
 from emlearn.impute.mixed.candidates import (
     PLAN,
+    PLAN_OF_AVERAGE,
+    TOL_OF_AVERAGE,
     Candidate,
     FittedCandidate,
     averaged_candidates,
@@ -26,11 +28,14 @@ from emlearn.impute.mixed.candidates import (
 from emlearn.impute.mixed.columns import TableKinds
 from emlearn.impute.mixed.filling import AveragedModel
 from emlearn.impute.mixed.model import MOST_COMBINATIONS, GeneralLocation, MixedData, MixedParams
-from emlearn.impute.mixed.published import ClassesModel, candidate_table
+from emlearn.impute.mixed.published import candidate_table, published
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Index = NDArray[np.intp]
+
+# Standard deviations whose squares, and products of these, are ordinary numbers.
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-505, 2.0**505
 
 # Rows for each class that a model of an average needs at least.
 _ROWS_OF_CLASS = 5
@@ -91,8 +96,17 @@ class MixedFitting(PublishedModel, EMEstimator):
             return False
         return bool(self.model != "auto" or self._kinds().categorical.any())
 
+    def _averages(self) -> bool:
+        """Whether a mixed table is fitted by several models."""
+        return self.model == "average" or (self.model == "auto" and self.n_components == 1)
+
+    def _convergence(self, dtype: Any) -> Any:
+        if self.tol == "auto" and self._is_mixed() and self._averages():
+            return RemainingGain(TOL_OF_AVERAGE)
+        return super()._convergence(dtype)
+
     def _candidates(self, n_rows: int) -> list[Candidate]:
-        if self.model == "classes" or (self.model == "auto" and self.n_components > 1):
+        if not self._averages():
             if n_rows < self.n_components:
                 raise ValueError(
                     f"n_components={self.n_components}, but there are only {n_rows} rows. Use "
@@ -150,9 +164,22 @@ class MixedFitting(PublishedModel, EMEstimator):
         notices += self._notices_of_combinations(table, varying)
         return notices + self._notices_of_weight(len(table), total)
 
+    def _refuse_unsquarable(self, columns: ColumnSummary, varying: Index) -> None:
+        scale = columns.scaling.scale[varying]
+        outside = np.flatnonzero((scale < _SMALLEST_SCALE) | (scale > _LARGEST_SCALE))
+        if outside.size:
+            column = int(varying[outside[0]])
+            raise ValueError(
+                f"The values of {column_label(self, column)} spread by about "
+                f"{scale[outside[0]]:.0e}, whose square is out of range for double "
+                "precision: measure it in other units."
+            )
+
     def _run_mixed(self, model: GeneralLocation, data: MixedData, start: Any) -> EMResult:
         advice = "Use fewer components, or set a larger alpha."
-        plan = PLAN.times(self.n_init) if start is None else None
+        plan = None
+        if start is None:
+            plan = (PLAN_OF_AVERAGE if self._averages() else PLAN).times(self.n_init)
         return self._run_em(model, data, start=start, plan=plan, advice=advice).best
 
     def _mixed_starts(self, varying: Index) -> dict[Candidate, MixedParams]:
@@ -183,7 +210,7 @@ class MixedFitting(PublishedModel, EMEstimator):
         self._pseudo_rows = None
         keys = self._column_keys()[varying]
         levels = [self._levels_of(int(i)) for i in varying]
-        self.models_ = tuple(ClassesModel.of(fit, keys, levels) for fit in fits)
+        self.models_ = tuple(published(fit, keys, levels) for fit in fits)
         self.candidates_ = candidate_table(fits)
         strengths = [fit.model.prior_of(fit.params.columns).strength for fit in fits]
         self.alpha_ = float(max(strengths, default=0.0))
@@ -244,14 +271,17 @@ class MixedFitting(PublishedModel, EMEstimator):
     # ---- warnings -----------------------------------------------------------------------
 
     def _mixed_notices(self, fits: list[FittedCandidate]) -> list[Notice]:
-        notices = []
-        for fit in fits:
-            message = self._unconverged(fit.result, "Increase alpha.")
-            if message and len(fits) > 1:
-                message = f"{message} This concerns the model {tuple(fit.candidate)}."
-            if message:
-                notices.append(Notice("convergence", ConvergenceWarning, message))
-        return notices[:1]
+        """One warning of all models that did not converge; it tells about the first of them."""
+        found = [self._unconverged(fit.result, "Increase alpha.") for fit in fits]
+        messages = [message for message in found if message]
+        if not messages:
+            return []
+        which = (
+            f" This concerns {len(messages)} of the {len(fits)} models of the average: see "
+            "candidates_."
+        )
+        message = messages[0] + (which if len(fits) > 1 else "")
+        return [Notice("convergence", ConvergenceWarning, message)]
 
     def _notices_of_combinations(self, table: Array, varying: Index) -> list[Notice]:
         """A warning if rows have too many combinations of missing categories."""

@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from emlearn import datasets
 
-LOADERS = [getattr(datasets, name) for name in datasets.__all__]
+LOADERS = [getattr(datasets, name) for name in datasets.__all__ if name != "load_penguins"]
 
 all_loaders = pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
 
@@ -120,3 +120,26 @@ def test_without_pandas(load, monkeypatch):
 def test_arguments_are_keywords_only(load):
     with pytest.raises(TypeError, match="positional"):
         load(True)
+
+
+def test_penguins_are_numbers_and_categories():
+    # Numbers of rows, and means, of the R package palmerpenguins.
+    frame = datasets.load_penguins(as_frame=True).data
+    assert frame.shape == (344, 7)
+    assert frame.species.value_counts().to_dict() == {"Adelie": 152, "Gentoo": 124, "Chinstrap": 68}
+    assert frame.island.value_counts().to_dict() == {"Biscoe": 168, "Dream": 124, "Torgersen": 52}
+    assert frame.sex.value_counts().to_dict() == {"male": 168, "female": 165}
+    assert frame.isna().sum().to_list() == [0, 0, 2, 2, 2, 2, 11]
+    means = frame.select_dtypes("number").mean().to_list()
+    np.testing.assert_allclose(means, [43.92193, 17.15117, 200.9152, 4201.754], rtol=1e-6)
+    assert (frame.select_dtypes("category").columns == ["species", "island", "sex"]).all()
+
+
+def test_penguins_as_array():
+    bunch = datasets.load_penguins()
+    assert bunch.data.dtype == object
+    frame = datasets.load_penguins(as_frame=True).frame
+    assert [value is None for value in bunch.data[:, 6]] == frame.sex.isna().to_list()
+    assert_array_equal(bunch.data[:, 3].astype(float), frame.bill_depth)
+    for feature in bunch.feature_names:
+        assert f"- {feature}: " in bunch.DESCR

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from emlearn.impute import MissingDataImputerEM, _bootstrap, multiple_imputation
-from emlearn.impute._bootstrap import _resample
+from emlearn.impute.multiple.bootstrap import _resample
 
 nan = np.nan
 

@@ -20,8 +20,12 @@ Array = NDArray[np.float64]
 
 Margins = Literal["raw", "power"]
 
-#: Few starts of different kinds, and short runs: averages forgive what a race misses.
+#: How starts of one model are raced.
 PLAN = ManyStarts(n_candidates=4, first_steps=3, steps=12, n_reserves=1)
+#: The same for each model of an average, and the accuracy of its fit in nats a row. An average
+#: forgives what a race misses: over many tables, more effort imputes no better.
+PLAN_OF_AVERAGE = ManyStarts(n_candidates=2, first_steps=3, steps=8, n_reserves=0)
+TOL_OF_AVERAGE = 1e-4
 
 
 class Candidate(NamedTuple):
@@ -69,21 +73,18 @@ class FittedCandidate(NamedTuple):
 
 
 def averaged_candidates(margins: str) -> list[Candidate]:
-    """The models whose average imputes best in a study of many tables; see the guide."""
+    """The models whose average imputes best over many tables; see the guide."""
     kinds: list[Margins] = ["raw", "power"] if margins == "auto" else [_margins(margins)]
-    sizes: list[tuple[int, Literal["tied", "full"]]] = [
-        (1, "tied"),
-        (2, "full"),
-        (3, "full"),
-        (4, "tied"),
-    ]
-    return [Candidate(n, covariance, kind) for kind in kinds for n, covariance in sizes]
+    return [_candidate(n, kind) for kind in kinds for n in (1, 3, 6, 12)]
 
 
 def single_candidate(n_classes: int, margins: str) -> list[Candidate]:
     """One model; raw margins unless asked for."""
-    covariance: Literal["tied", "full"] = "tied" if n_classes == 1 else "full"
-    return [Candidate(n_classes, covariance, _margins(margins))]
+    return [_candidate(n_classes, _margins(margins))]
+
+
+def _candidate(n_classes: int, margins: Margins) -> Candidate:
+    return Candidate(n_classes, "tied" if n_classes == 1 else "full", margins)
 
 
 def _margins(margins: str) -> Margins:

@@ -65,43 +65,43 @@ class ClassesModel:
     n_iter: int
     converged: bool
 
-    @classmethod
-    def of(
-        cls, fit: FittedCandidate, keys: NDArray[Any], levels: list[tuple[Any, ...] | None]
-    ) -> ClassesModel:
-        """The published form of a fit; `keys` and `levels` are those of its columns."""
-        params, columns = fit.params, fit.params.columns
-        linear = fit.candidate.margins == "raw"
-        center, scale = np.zeros(len(columns.numeric)), np.ones(len(columns.numeric))
-        if linear:
-            center = np.array([margin.center for margin in columns.margins])
-            scale = np.array([margin.scale for margin in columns.margins])
-        effects = columns.design @ params.coefficients * scale
-        categories = [keys[j] for j in columns.categorical]
-        split = np.split(effects, columns.offsets[1:-1]) if categories else []
-        values = []
-        for j, own in zip(columns.categorical, columns.levels, strict=True):
-            given = levels[j]
-            values.append(tuple(own if given is None else (given[i] for i in own)))
-        return cls(
-            fit.candidate.n_classes,
-            fit.candidate.covariance,
-            fit.candidate.margins,
-            tuple(keys[columns.numeric].tolist()),
-            _fixed(params.weights),
-            _fixed(params.means * scale + center),
-            {name: _fixed(part) for name, part in zip(categories, split, strict=True)},
-            {
-                name: _fixed(part)
-                for name, part in zip(categories, columns.parts(params.probabilities), strict=True)
-            },
-            dict(zip(categories, values, strict=True)),
-            _fixed(params.covariances * scale[:, None] * scale),
-            fit.log_likelihood,
-            fit.bic,
-            fit.result.n_iter,
-            fit.result.converged,
-        )
+
+def published(
+    fit: FittedCandidate, keys: NDArray[Any], levels: list[tuple[Any, ...] | None]
+) -> ClassesModel:
+    """The published form of a fit; `keys` and `levels` are those of its columns."""
+    params, columns = fit.params, fit.params.columns
+    linear = fit.candidate.margins == "raw"
+    center, scale = np.zeros(len(columns.numeric)), np.ones(len(columns.numeric))
+    if linear:
+        center = np.array([margin.center for margin in columns.margins])
+        scale = np.array([margin.scale for margin in columns.margins])
+    effects = columns.design @ params.coefficients * scale
+    categories = [keys[j] for j in columns.categorical]
+    split = np.split(effects, columns.offsets[1:-1]) if categories else []
+    values = []
+    for j, own in zip(columns.categorical, columns.levels, strict=True):
+        given = levels[j]
+        values.append(tuple(own if given is None else (given[i] for i in own)))
+    return ClassesModel(
+        fit.candidate.n_classes,
+        fit.candidate.covariance,
+        fit.candidate.margins,
+        tuple(keys[columns.numeric].tolist()),
+        _fixed(params.weights),
+        _fixed(params.means * scale + center),
+        {name: _fixed(part) for name, part in zip(categories, split, strict=True)},
+        {
+            name: _fixed(part)
+            for name, part in zip(categories, columns.parts(params.probabilities), strict=True)
+        },
+        dict(zip(categories, values, strict=True)),
+        _fixed(params.covariances * scale[:, None] * scale),
+        fit.log_likelihood,
+        fit.bic,
+        fit.result.n_iter,
+        fit.result.converged,
+    )
 
 
 def candidate_table(fits: list[FittedCandidate]) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -38,7 +39,8 @@ def _lengths(n_features: int) -> Array:
 def to_triangles(matrices: Array) -> Array:
     """Triangles of symmetric matrices, scaled to the norm of the matrices."""
     n_features = matrices.shape[-1]
-    entries = matrices.reshape(-1, n_features**2).take(_packing(n_features)[0], axis=1)
+    flat = matrices.reshape(math.prod(matrices.shape[:-2]), n_features**2)
+    entries = flat.take(_packing(n_features)[0], axis=1)
     vector: Array = entries * _lengths(n_features)
     return vector.ravel()
 

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone, is_classifier
 
-from emlearn.impute._pooling import PooledEstimates, pool_estimates
+from emlearn.impute.pooling.rubin import PooledEstimates, pool_estimates
 
 Array = NDArray[np.float64]
 

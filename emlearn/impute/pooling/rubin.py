@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from emlearn.data import as_numbers
-from emlearn.impute._estimates import read_estimates, read_variances
-from emlearn.impute._information import information_interval
-from emlearn.impute._joint_tests import JointTest, wald_test
+from emlearn.impute.pooling.estimates import read_estimates, read_variances
+from emlearn.impute.pooling.information import information_interval
+from emlearn.impute.pooling.joint_tests import JointTest, wald_test
 
 Array = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from sklearn.utils import check_random_state
 
 from emlearn._warnings import warn_user
 from emlearn.engine import DegenerateModelError
-from emlearn.impute._bootstrap import Draw, prior_of_draws
-from emlearn.impute._gibbs import GaussianGibbs
 from emlearn.impute._imputer import MissingDataImputerEM
 from emlearn.impute._notice import Notice
+from emlearn.impute.multiple.bootstrap import Draw, prior_of_draws
+from emlearn.impute.multiple.gibbs import GaussianGibbs
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import validate_params
 from emlearn.data import input_names, read_table
-from emlearn.impute._columns import column_position, column_values, is_frame, with_column
+from emlearn.impute.missingness.columns import column_position, column_values, is_frame, with_column
 
 Floats = NDArray[np.floating]
 
@@ -43,7 +43,7 @@ class LagFeatures(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Number of columns in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are text.
 
     See Also

@@ -14,8 +14,8 @@ from sklearn.pipeline import Pipeline
 
 from emlearn._warnings import warn_user
 from emlearn.data.frames import columns_of, eager, is_pandas, is_polars
-from emlearn.impute._augmentation import check_imputer
 from emlearn.impute._imputer import MissingDataImputerEM
+from emlearn.impute.multiple.augmentation import check_imputer
 
 Derived = Mapping[Any, Callable[[Any], Any]]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from emlearn._warnings import warn_user
-from emlearn.impute._around import Derived, Surroundings, as_long
-from emlearn.impute._augmentation import DataAugmentation, check_count, seeded
-from emlearn.impute._bootstrap import Bootstrap, Draw
 from emlearn.impute._notice import Notice
+from emlearn.impute.multiple.around import Derived, Surroundings, as_long
+from emlearn.impute.multiple.augmentation import DataAugmentation, check_count, seeded
+from emlearn.impute.multiple.bootstrap import Bootstrap, Draw
 
 _N_CHAINS = 4
 

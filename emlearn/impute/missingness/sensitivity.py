@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from emlearn._compat import StrOptions, validate_parameter_constraints
 from emlearn.data import as_numbers, input_names
-from emlearn.impute._columns import column_position, column_values, is_frame, with_column
 from emlearn.impute._imputer import MissingDataImputerEM
-from emlearn.impute._pooling import PooledEstimates, pool_estimates
+from emlearn.impute.missingness.columns import column_position, column_values, is_frame, with_column
+from emlearn.impute.pooling.rubin import PooledEstimates, pool_estimates
 
 Array = NDArray[np.float64]
 Analysis = Callable[[Any], tuple[Any, Any]]

@@ -1,0 +1,1 @@
+"""Multiple imputation: resamples or data augmentation, and pipelines around the imputer."""

@@ -1,0 +1,1 @@
+"""From the analyses of several imputations to one answer."""
