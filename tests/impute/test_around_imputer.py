@@ -11,7 +11,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from emlearn.impute import MissingDataImputerEM, _bootstrap, multiple_imputation
+from emlearn.impute import MissingDataImputerEM, multiple_imputation
+from emlearn.impute.multiple import bootstrap
 from emlearn.impute.multiple.bootstrap import _resample
 
 nan = np.nan
@@ -277,6 +278,6 @@ def test_failed_resamples_are_redrawn_and_counted(monkeypatch):
 
 def test_the_number_of_redraws_is_limited(monkeypatch):
     failing(monkeypatch, 1000)
-    times = _bootstrap._REDRAWS + 1
+    times = bootstrap._REDRAWS + 1
     with pytest.raises(ValueError, match=f"{times} resamples of the rows in a row failed: no max"):
         run(MissingDataImputerEM(), positive())

@@ -46,9 +46,13 @@ def test_air_quality_as_naniar():
     assert (result.df, result.n_patterns) == (known["df"], known["n_patterns"])
 
 
-def test_every_row_its_own_pattern_is_refused():
-    with pytest.raises(ValueError, match=r"200 rows have \d+ patterns.*fewer columns"):
-        little_mcar_test(holes(200, 20, 0.3))
+def test_every_row_its_own_pattern_is_warned_of():
+    X = holes(200, 20, 0.3)
+    with pytest.warns(UserWarning, match=r"says nothing.*200 rows have \d+ patterns") as caught:
+        result = little_mcar_test(X)
+    assert caught[0].filename == __file__
+    # What the warning says: the statistic does not depend on the data.
+    assert_allclose(result.statistic, (~np.isnan(X)).sum(), rtol=1e-3)
 
 
 def test_few_rows_for_a_pattern_are_warned_of_at_the_callers_line():

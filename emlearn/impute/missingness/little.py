@@ -31,8 +31,8 @@ _SINGULAR = 1e-10
 # Pseudo-rows with which even a singular fit converges, and an eigenvalue that then shows a
 # dependence.
 _WEAK = 1e-6
-# Degrees of freedom within patterns, relative to those of the statistic, that are needed for a
-# p-value, and for one without a warning.
+# Degrees of freedom within patterns, relative to those of the statistic, with fewer of which the
+# p-value means nothing, or little.
 _TOO_FEW = 0.1
 _FEW = 1.0
 
@@ -92,14 +92,13 @@ def little_mcar_test(
     Raises
     ------
     ValueError
-        If the data are not a numeric table, their maximum-likelihood covariance is singular (for
-        example because columns depend on each other exactly), or nearly every row has its own
-        pattern.
+        If the data are not a numeric table, or their maximum-likelihood covariance is singular (for
+        example because columns depend on each other exactly).
 
     Warns
     -----
     UserWarning
-        If patterns have few rows. See the notes.
+        If patterns have few rows, or nearly every row has its own pattern. See the notes.
 
     Notes
     -----
@@ -107,8 +106,8 @@ def little_mcar_test(
     number of observed entries. So only the rows within patterns let the statistic vary. Let f
     be the sum over patterns of (n_p - 1) times the number of observed columns. The variance of
     the statistic is about f / (f + df) of that of a chi-squared distribution. If f < df, the
-    test rejects too seldom, and a warning says so. If f < df / 10, the p-value would mean almost
-    nothing, and an error is raised. Fewer columns have fewer patterns.
+    test rejects too seldom, and a warning says so. If f < df / 10, it says that the p-value means
+    nothing. Fewer columns have fewer patterns.
 
     References
     ----------
@@ -197,16 +196,17 @@ def _statistic(
 
 
 def _check_rows(sizes: Array, n_observed: NDArray[Any], df: int) -> None:
-    """Raise if patterns have too few rows for a meaningful statistic; warn if they have few."""
+    """Warn if patterns have few rows, or so few that the statistic means nothing."""
     within = float((np.maximum(sizes - 1.0, 0.0) * n_observed).sum())
     found = f"{sizes.sum():.6g} rows have {sizes.size} patterns of missing entries"
     if within < _TOO_FEW * df:
-        raise ValueError(
-            f"Little's test needs patterns with several rows, but {found}: the statistic would "
-            f"always be close to the number of observed entries, {sizes @ n_observed:.6g}. Test "
-            "fewer columns at a time."
+        warn_user(
+            f"Little's test says nothing here: it needs patterns with several rows, but {found}. "
+            "Whatever the data, the statistic is close to the number of observed entries, "
+            f"{sizes @ n_observed:.6g}. Test fewer columns at a time.",
+            UserWarning,
         )
-    if within < _FEW * df:
+    elif within < _FEW * df:
         warn_user(
             f"{found}, with few rows each: Little's test has little power here and its p-value "
             "is too large. Test fewer columns at a time.",
