@@ -141,8 +141,10 @@ def fit_candidates(
         jacobian = float(weight @ data.columns.log_jacobian(table))
         fit = partial(_fit, run, data, jacobian)
         q = len(data.columns.numeric)
-        own = _predictive_strength(data.columns.numbers(table), weight)
-        base = base.with_prior(MixedPrior(np.eye(q), own if strength is None else strength))
+        own = strength
+        if own is None:
+            own = _predictive_strength(data.columns.numbers(table), weight)
+        base = base.with_prior(MixedPrior(np.eye(q), own))
         fitted[one] = fit(one, base, starts.get(one) or base.independent(data.columns))
         reference = fitted[one].params
         for candidate in candidates:
