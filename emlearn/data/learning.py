@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import replace
 from typing import Any
 
@@ -94,7 +95,8 @@ def _is_categorical(column: Column, markers: Markers) -> bool:
     if not types:
         return column.nature == "text"
     if any(issubclass(kind, (str, bytes)) for kind in types):
-        return not _reads_as_numbers(values)
+        # Text among many numbers is more often a marker or a mistake than a level.
+        return not (_has_many_numbers(values) or _reads_as_numbers(values))
     return _are_booleans(types)
 
 
@@ -107,6 +109,11 @@ def _observed(column: Column, markers: Markers) -> Array:
 
 def _are_booleans(types: set[type]) -> bool:
     return bool(types) and all(issubclass(kind, (bool, np.bool_)) for kind in types)
+
+
+def _has_many_numbers(values: Array) -> bool:
+    found = {value for value in values if isinstance(value, numbers.Real)}
+    return len(found) > _MOST_COUNTS
 
 
 def _reads_as_numbers(values: Array) -> bool:

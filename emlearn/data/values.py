@@ -94,7 +94,8 @@ def _first_failure(values: Array, where: str, at: Callable[[int], str]) -> Excep
             return ValueError(
                 f"Text in {at(i)}: {error}. Numbers are needed: leave it out, or encode text "
                 "first, for example with sklearn.preprocessing.OrdinalEncoder as a step before "
-                "this one."
+                "this one. MissingDataImputerEM takes text that marks missing entries "
+                "(missing_values), and columns of categories (categorical_features)."
             )
         except TypeError as error:
             return TypeError(f"Not a number in {at(i)}: {error}.")
