@@ -79,6 +79,11 @@ class MixedColumn:
     inferred: bool = False
 
     @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers, which may be taken for levels because they are few."""
+        return self.clock is None and (self.levels is None or self.inferred)
+
+    @property
     def n_observed_levels(self) -> int:
         """Number of levels that occur: a column of 1 is constant, one of 0 is empty."""
         return sum(count > 0 for count in self.counts)
@@ -199,6 +204,15 @@ class MixedSchema:
             for i, j in enumerate(kept)
         ]
         return source.rebuilt(completed, kept)
+
+    def values(self, table: Floats) -> Floats:
+        """The table of all columns with whole numbers in place of codes that are few of them."""
+        out = np.array(table, np.float64)
+        for j, own in enumerate(self.columns):
+            if own.inferred:
+                seen = ~np.isnan(out[:, j])
+                out[seen, j] = np.asarray(own.levels, np.float64)[out[seen, j].astype(np.intp)]
+        return out
 
     def numbers(self, table: Floats, columns: NDArray[np.intp]) -> Floats:
         """The table with the levels of few whole numbers in place of their codes.

@@ -29,10 +29,7 @@ Floats = NDArray[np.floating]
 
 def has_other_types(schema: MixedSchema) -> bool:
     """Whether a table has columns of categories or times, so that no array of numbers holds it."""
-    return any(
-        own.clock is not None or (own.levels is not None and not own.inferred)
-        for own in schema.columns
-    )
+    return not all(own.is_number for own in schema.columns)
 
 
 class Filling(MixedFitting):

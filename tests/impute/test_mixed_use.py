@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency, ttest_ind
 from sklearn.exceptions import ConvergenceWarning
 
-from emlearn.impute import MissingDataImputerEM
+from emlearn.impute import (
+    MissingDataImputerEM,
+    compare_patterns,
+    delta_adjustment,
+    multiple_imputation,
+)
 
 pd = pytest.importorskip("pandas")
 
@@ -108,3 +114,38 @@ def test_advice_for_identifiers(frame):
     X["id"] = [f"p{i // 3}" for i in range(N)]
     with pytest.raises(ValueError, match="list it in categorical_features"):
         MissingDataImputerEM().fit(X)
+
+
+def test_data_augmentation_of_categories(frame):
+    with pytest.raises(ValueError, match="Use method='bootstrap'"):
+        multiple_imputation(MissingDataImputerEM(), frame, method="da", random_state=0)
+
+
+def test_missingness_and_categories(frame):
+    """Categories by Pearson's chi-squared test, few integers by their values, not their codes."""
+    frame["n"] = pd.array(2 ** (np.arange(N) % 4), "Int64")
+    found = compare_patterns(frame).to_frame().set_index(["missing", "compared"])
+    lacks = frame["x"].isna()
+    shares = found.loc[("x", "c")]
+    expected = chi2_contingency(pd.crosstab(lacks, frame["c"]), correction=False)
+    assert (shares["test"], shares["df"]) == ("chi2", expected.dof)
+    np.testing.assert_allclose(shares["statistic"], expected.statistic)
+    np.testing.assert_allclose(shares["pvalue"], expected.pvalue)
+    assert np.isnan(shares["mean_missing"])
+    for column in ("n", "b"):
+        values = frame[column].astype("Float64")
+        expected = ttest_ind(values[lacks].dropna(), values[~lacks].dropna(), equal_var=False)
+        means = found.loc[("x", column)]
+        np.testing.assert_allclose(means["mean_missing"], values[lacks].mean())
+        np.testing.assert_allclose(means["pvalue"], expected.pvalue)
+
+
+def test_shifts_of_integers_and_categories(frame):
+    frame["n"] = pd.array(2 ** (np.arange(N) % 4), "Int64")
+    frame.loc[:5, "n"] = pd.NA
+    out = MissingDataImputerEM(random_state=0).fit_transform(frame)
+    (shifted,) = delta_adjustment([out], frame, {"n": 1.0}, unit="sd")
+    np.testing.assert_allclose((shifted["n"] - out["n"])[:6], frame["n"].std())
+    for column in ("c", "b"):
+        with pytest.raises(ValueError, match=f"'{column}' holds categories"):
+            delta_adjustment([out], frame, {column: 1.0})

@@ -114,6 +114,16 @@ def test_tables_are_printed_without_pandas(monkeypatch):
     X, _ = air_quality()
     monkeypatch.setitem(sys.modules, "pandas", None)
     lines = str(compare_patterns(X)).splitlines()
-    assert lines[1].split() == ["x0", "x4", "37", "6.351", "116", "7.198", "-0.5979", "0.001236"]
+    assert lines[1].split() == [
+        "x0",
+        "x4",
+        "t",
+        "37",
+        "6.351",
+        "116",
+        "7.198",
+        "-0.5979",
+        "0.001236",
+    ]
     with pytest.raises(ImportError):
         compare_patterns(X).to_frame()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 from scipy.stats import t as student
 
 from emlearn.data import input_names
@@ -76,23 +77,28 @@ class PatternComparison:
         The column whose missing entries divide the rows.
     compared : ndarray of str of shape (n_pairs,)
         The column whose observed values are compared.
+    test : ndarray of str of shape (n_pairs,)
+        "t" for means, or "chi2" for the shares of the levels of a category.
     n_missing, n_observed : ndarray of shape (n_pairs,)
         Number of values compared where `missing` is missing, and where it is observed.
     mean_missing, mean_observed : ndarray of shape (n_pairs,)
-        Their means.
+        Their means: of truth values the shares of true ones, of ordered categories those of the
+        positions of the levels, from 0, and of times those of the days since the first. NaN for
+        other categories.
     difference : ndarray of shape (n_pairs,)
         ``mean_missing - mean_observed`` in standard deviations of all observed values of the
-        column.
+        column; of categories without an order, Cramer's V.
     statistic, df : ndarray of shape (n_pairs,)
-        Welch's t, and its degrees of freedom.
+        Welch's t or Pearson's chi-squared, and the degrees of freedom.
     pvalue : ndarray of shape (n_pairs,)
-        Two-sided p-value of equal means.
+        p-value of equal means (two-sided) or equal shares.
     adjusted_pvalue : ndarray of shape (n_pairs,)
         p-value by Holm's method for all pairs.
     """
 
     missing: Names
     compared: Names
+    test: Names
     n_missing: Array
     n_observed: Array
     mean_missing: Array
@@ -116,13 +122,14 @@ class PatternComparison:
         return pandas.DataFrame(vars(self))
 
     def __str__(self) -> str:
-        """The comparisons as a table, without the t statistics."""
-        head = ["missing", "compared", "n", "mean", "n observed", "mean observed"]
+        """The comparisons as a table, without the statistics."""
+        head = ["missing", "compared", "test", "n", "mean", "n observed", "mean observed"]
         rows = [
-            [str(name), str(other), *(f"{value:.4g}" for value in values)]
-            for name, other, *values in zip(
+            [str(name), str(other), test, *("" if v != v else f"{v:.4g}" for v in values)]
+            for name, other, test, *values in zip(
                 self.missing,
                 self.compared,
+                self.test,
                 self.n_missing,
                 self.mean_missing,
                 self.n_observed,
@@ -166,7 +173,7 @@ def missing_patterns(
     2        +   -   1
     missing  0   2   2
     """
-    table, weight, names = _read(X, sample_weight, missing_values)
+    table, weight, names, _ = _read(X, sample_weight, missing_values)
     patterns = find_patterns(np.isnan(table))
     counts = np.add.reduceat(weight[patterns.order], patterns.edges[:-1])
     order = np.argsort(-counts, kind="stable")
@@ -179,7 +186,8 @@ def compare_patterns(
     """Compare rows in which a column is missing with rows in which it is observed.
 
     For each column with missing entries, the mean of each other column where the first is
-    missing is compared with its mean where the first is observed, by Welch's t test. Differences
+    missing is compared with its mean where the first is observed, by Welch's t test; of categories
+    without an order, the shares of the levels by Pearson's chi-squared test. Differences
     show what the missingness depends on: such entries are not missing completely at random, and
     columns that differ belong in the imputation model. They say nothing about dependence on the
     missing values themselves; see `tipping_points` for that.
@@ -222,51 +230,101 @@ def compare_patterns(
     >>> print(comparison.compared, comparison.adjusted_pvalue < 0.05)
     ['x0' 'x2'] [ True False]
     """
-    table, weight, names = _read(X, sample_weight, missing_values)
-    scaling = summarize_columns(table, weight).scaling
+    table, weight, names, nominal = _read(X, sample_weight, missing_values)
     missing = np.isnan(table)
-    standard = np.where(missing, 0.0, scaling.standardize(np.asarray(table, np.float64)))
-    standard[missing] = 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        where_missing = _moments(weight[:, None] * missing, ~missing, standard)
-        where_observed = _moments(weight[:, None] * ~missing, ~missing, standard)
-        everywhere = _moments(weight[:, None], ~missing, standard)
-        (n1, mean1, var1), (n0, mean0, var0) = where_missing, where_observed
-        error1, error0 = var1 / n1, var0 / n0
-        square = error1 + error0
-        statistic: Array = (mean1 - mean0) / np.sqrt(square)
-        df = square**2 / (error1**2 / (n1 - 1.0) + error0**2 / (n0 - 1.0))
-        difference = (mean1 - mean0) / np.sqrt(everywhere[2])
-    usable = (n1 >= 2.0) & (n0 >= 2.0) & (square > 0.0) & np.isfinite(statistic) & np.isfinite(df)
+    # For each column, rows that lack it, and rows that have it.
+    lacking, having = weight[:, None] * missing, weight[:, None] * ~missing
+    found = _compare_means(table, weight, lacking, having)
+    for column in np.flatnonzero(nominal):
+        own = _compare_shares(table[:, column], lacking, having)
+        for field, values in zip(found, own, strict=True):
+            field[:, column] = values
+    usable = (found.n_missing >= 2.0) & (found.n_observed >= 2.0) & np.isfinite(found.pvalue)
     first, second = np.nonzero(usable)
-    tail = student.sf(np.abs(statistic[first, second]), df[first, second])
-    pvalue = np.asarray(2.0 * tail, dtype=np.float64)
-    order = np.argsort(pvalue, kind="stable")
-    first, second, pvalue = first[order], second[order], pvalue[order]
-    here = (first, second)
+    order = np.argsort(found.pvalue[first, second], kind="stable")
+    here = first[order], second[order]
     return PatternComparison(
-        names[first],
-        names[second],
-        n1[here],
-        n0[here],
-        scaling.center[second] + scaling.scale[second] * mean1[here],
-        scaling.center[second] + scaling.scale[second] * mean0[here],
-        difference[here],
-        statistic[here],
-        df[here],
-        pvalue,
-        _holm(pvalue),
+        names[here[0]],
+        names[here[1]],
+        np.where(nominal, "chi2", "t").astype(object)[here[1]],
+        adjusted_pvalue=_holm(found.pvalue[here]),
+        **{name: field[here] for name, field in found._asdict().items()},
     )
 
 
-def _read(X: Any, sample_weight: Any, missing_values: Any) -> tuple[Any, Array, Names]:
-    """Rows of positive weight, their weights, and the names of the columns."""
+class _Comparisons(NamedTuple):
+    """What `PatternComparison` has, for all pairs of columns; NaN where there is no test."""
+
+    n_missing: Array
+    n_observed: Array
+    mean_missing: Array
+    mean_observed: Array
+    difference: Array
+    statistic: Array
+    df: Array
+    pvalue: Array
+
+
+def _compare_means(table: Array, weight: Array, lacking: Array, having: Array) -> _Comparisons:
+    """Welch's t test."""
+    scaling = summarize_columns(table, weight).scaling
+    observed = ~np.isnan(table)
+    standard = np.where(observed, scaling.standardize(np.asarray(table, np.float64)), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n1, mean1, var1 = _moments(lacking, observed, standard)
+        n0, mean0, var0 = _moments(having, observed, standard)
+        _, _, variance = _moments(weight[:, None], observed, standard)
+        error1, error0 = var1 / n1, var0 / n0
+        square = error1 + error0
+        statistic = (mean1 - mean0) / np.sqrt(square)
+        df = square**2 / (error1**2 / (n1 - 1.0) + error0**2 / (n0 - 1.0))
+        difference = (mean1 - mean0) / np.sqrt(variance)
+    statistic[~((square > 0.0) & np.isfinite(statistic) & np.isfinite(df))] = np.nan
+    return _Comparisons(
+        n1,
+        n0,
+        scaling.center + scaling.scale * mean1,
+        scaling.center + scaling.scale * mean0,
+        difference,
+        statistic,
+        df,
+        np.asarray(2.0 * student.sf(np.abs(statistic), df)),
+    )
+
+
+def _compare_shares(codes: Array, lacking: Array, having: Array) -> _Comparisons:
+    """Pearson's chi-squared test of the levels of one column, for all columns that lack entries."""
+    levels = np.unique(codes[~np.isnan(codes)])
+    of_level = codes[:, None] == levels
+    counts = np.stack((lacking.T @ of_level, having.T @ of_level), axis=1)
+    sizes = counts.sum(axis=2)
+    total = counts.sum(axis=(1, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = sizes[:, :, None] * counts.sum(axis=1)[:, None] / total[:, None, None]
+        statistic = ((counts - expected) ** 2 / expected).sum(axis=(1, 2))
+    none = np.full(len(total), np.nan)
+    df = np.full(len(total), levels.size - 1.0)
+    pvalue = np.asarray(chi2.sf(statistic, df)) if levels.size > 1 else none
+    cramer = np.sqrt(statistic / np.maximum(total, 1.0))
+    return _Comparisons(sizes[:, 0], sizes[:, 1], none, none, cramer, statistic, df, pvalue)
+
+
+def _read(
+    X: Any, sample_weight: Any, missing_values: Any
+) -> tuple[Any, Array, Names, NDArray[np.bool_]]:
+    """Rows of positive weight, their weights, and names of the columns and which are nominal."""
     reader = MissingDataImputerEM(missing_values=missing_values)
     table, weight = reader._read(X, sample_weight)
+    schema = reader._schema
+    nominal = np.zeros(table.shape[1], bool)
+    if schema is not None:
+        table = schema.values(table)
+        truths = [column.levels == (False, True) for column in schema.columns]
+        nominal = schema.categorical & ~schema.ordered & ~np.array(truths)
     if weight is None:
         weight = np.ones(table.shape[0])
     counted = weight > 0.0
-    return table[counted], weight[counted], input_names(reader, None)
+    return table[counted], weight[counted], input_names(reader, None), nominal
 
 
 def _moments(

@@ -255,11 +255,15 @@ def tipping_points(
 
 @dataclass(frozen=True)
 class _Holes:
-    """Where the entries of a table were missing, and the unit of shifts of each column."""
+    """Where the entries of a table were missing, and the unit of shifts of each column.
+
+    Columns that are `fixed` hold categories or times, which cannot be shifted.
+    """
 
     names: NDArray[np.object_]
     mask: NDArray[np.bool_]
     scale: Array
+    fixed: NDArray[np.bool_]
 
     @classmethod
     def of(cls, X: Any, unit: str, missing_values: Any) -> _Holes:
@@ -267,12 +271,17 @@ class _Holes:
         validate_parameter_constraints(constraint, {"unit": unit}, caller_name="delta_adjustment")
         reader = MissingDataImputerEM(missing_values=missing_values)
         table, _ = reader._read(X)
+        schema = reader._schema
+        fixed = np.zeros(table.shape[1], bool)
+        if schema is not None:
+            table = schema.values(table)
+            fixed = np.array([not own.is_number for own in schema.columns])
         mask, scale = np.isnan(table), np.ones(table.shape[1])
         if unit == "sd":
             for j in range(scale.size):
                 values = np.asarray(table[~mask[:, j], j], np.float64)
                 scale[j] = values.std(ddof=1) if values.size > 1 else 0.0
-        return cls(input_names(reader, None), mask, scale)
+        return cls(input_names(reader, None), mask, scale, fixed)
 
     def place(self, column: int, table: Any) -> Any:
         """Name or number of a column in an imputed table."""
@@ -292,7 +301,12 @@ class _Holes:
 
 def _shift_all(imputations: Iterable[Any], holes: _Holes, delta: dict[Any, Any]) -> Iterator[Any]:
     shifts = {column_position(column, holes.names): shift for column, shift in delta.items()}
-    for shift in shifts.values():
+    for column, shift in shifts.items():
+        if holes.fixed[column]:
+            raise ValueError(
+                f"Column {holes.names[column]!r} holds categories or times, which cannot be "
+                "shifted: only numbers can."
+            )
         if not callable(shift) and np.shape(shift) not in ((), holes.mask.shape[:1]):
             raise ValueError(
                 "A shift must be a number, one number for each row or a function; got an array "

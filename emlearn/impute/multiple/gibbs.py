@@ -64,6 +64,11 @@ class GaussianGibbs:
 
     def __init__(self, imputer: MissingDataImputerEM, table: Any, prior: PseudoRows | None):
         self.imputer = imputer
+        if hasattr(imputer, "models_"):
+            raise ValueError(
+                "method='da' is for one Gaussian of numbers, and these columns have categories, or "
+                "model asks for classes. Use method='bootstrap'."
+            )
         known = imputer._known()
         if imputer.n_components > 1 or not isinstance(known.fitted, ConditionalGaussians):
             raise ValueError(
