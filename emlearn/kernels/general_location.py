@@ -344,7 +344,8 @@ def _normal(covariance: Array, effects: Array, observed: Index, missing: Index) 
     half = whitener @ covariance[np.ix_(observed, missing)]
     gain = half.T @ whitener
     conditional = covariance[np.ix_(missing, missing)] - half.T @ half
-    log_det = 2.0 * float(np.log(np.diagonal(cholesky)).sum())
+    # Before numpy 2 the last bit of logarithms of a strided view depends on addresses.
+    log_det = 2.0 * float(np.log(np.diagonal(cholesky).copy()).sum())
     whitened = effects[:, observed] @ whitener.T
     shift = effects[:, missing] - effects[:, observed] @ gain.T
     constant = -0.5 * (log_det + observed.size * _LOG_2PI)

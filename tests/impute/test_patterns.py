@@ -112,8 +112,9 @@ def test_what_cannot_be_compared_is_left_out():
 
 def test_tables_are_printed_without_pandas(monkeypatch):
     X, _ = air_quality()
+    found = compare_patterns(X)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    lines = str(compare_patterns(X)).splitlines()
+    lines = str(found).splitlines()
     assert lines[1].split() == [
         "x0",
         "x4",
@@ -126,4 +127,4 @@ def test_tables_are_printed_without_pandas(monkeypatch):
         "0.001236",
     ]
     with pytest.raises(ImportError):
-        compare_patterns(X).to_frame()
+        found.to_frame()

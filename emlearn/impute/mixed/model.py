@@ -330,7 +330,8 @@ class GeneralLocation(LatentVariableModel[MixedData, MixedParams, LocationSums])
             sign, log_det = np.linalg.slogdet(params.covariances)
             if not (sign > 0.0).all():
                 return -np.inf
-            trace = np.linalg.solve(params.covariances, prior.target).trace(axis1=1, axis2=2)
+            target = np.broadcast_to(prior.target, params.covariances.shape)
+            trace = np.linalg.solve(params.covariances, target).trace(axis1=1, axis2=2)
             value -= 0.5 * prior.strength * (log_det + trace).sum()
         return float(value)
 

@@ -158,7 +158,9 @@ def test_coefficients_solve_the_normal_equations(tied, K, q, p):
         U = np.column_stack([np.tile(np.eye(K)[k], (n, 1)), D]) * np.sqrt(w[k])[:, None]
         left.append(np.kron(U, root))
         right.append((np.sqrt(w[k])[:, None] * X @ root.T).ravel())
-    beta = np.linalg.lstsq(np.concatenate(left), np.concatenate(right))[0].reshape(K + p, q)
+    beta = np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0].reshape(
+        K + p, q
+    )
     assert means.shape == (K, q)
     assert coefficients.shape == (p, q)
     assert_allclose(np.concatenate((means, coefficients)), beta, rtol=1e-9, atol=1e-11)
