@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ttest_ind
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from emlearn.impute import (
     MissingDataImputerEM,
@@ -149,3 +151,40 @@ def test_shifts_of_integers_and_categories(frame):
     for column in ("c", "b"):
         with pytest.raises(ValueError, match=f"'{column}' holds categories"):
             delta_adjustment([out], frame, {column: 1.0})
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("logs", [False, True])
+def test_derived_columns_leave_other_dtypes(frame, library, logs):
+    """Each column of an imputation keeps its dtype beside a derived column and behind a step."""
+    frame["n"] = pd.array(np.arange(N) % 20, "Int64")
+    frame["o"] = pd.Categorical(frame["c"], ["c", "a", "b"], ordered=True)
+    frame.loc[:5, ["n", "o"]] = pd.NA
+    X = frame.assign(double=2.0 * frame["x"])
+    if library == "polars":
+        X = pytest.importorskip("polars").from_pandas(X)
+    imputer = MissingDataImputerEM(random_state=0)
+    same = FunctionTransformer(lambda X: X, lambda X: X, check_inverse=False)
+    (out,) = multiple_imputation(
+        make_pipeline(same, imputer) if logs else imputer,
+        X,
+        n_imputations=1,
+        derived={"double": lambda X: 2.0 * X["x"]},
+    )
+    assert list(out.dtypes) == list(X.dtypes)
+    np.testing.assert_allclose(out["double"], 2.0 * out["x"])
+
+
+def test_columns_named_by_integers(frame):
+    X = frame[["x", "y", "c"]].set_axis([10, 0, 20], axis=1)
+    X[30] = 2.0 * X[10]
+    (out,) = multiple_imputation(
+        MissingDataImputerEM(random_state=0),
+        X,
+        n_imputations=1,
+        derived={30: lambda X: 2.0 * X[10]},
+    )
+    np.testing.assert_allclose(out[30], 2.0 * out[10])
+    (lower,) = delta_adjustment([out], X, {0: -1.0})
+    np.testing.assert_allclose(lower[0] - out[0], np.where(X[0].isna(), -1.0, 0.0))
+    assert lower[10].equals(out[10])

@@ -15,16 +15,17 @@ def is_frame(table: Any) -> bool:
 
 
 def column_position(column: Any, names: NDArray[np.object_]) -> int:
-    """Number of the column with a name or a number.
+    """Number of the column with a name or, if none has this name, a number.
 
     Raises
     ------
     ValueError
         If there is no such column.
     """
-    if isinstance(column, str) and column in names:
-        return int(np.flatnonzero(names == column)[0])
     n = names.size
+    for position, name in enumerate(names):
+        if name == column:
+            return position
     number = isinstance(column, numbers.Integral) and not isinstance(column, bool)
     if number and -n <= int(column) < n:
         return int(column) % n
@@ -43,7 +44,9 @@ def with_column(table: Any, place: Any, values: NDArray[Any]) -> Any:
     if hasattr(table, "with_columns"):  # polars
         return table.with_columns(type(table[place])(place, values))
     if is_frame(table):
-        return table.assign(**{place: values})
+        changed = table.copy()
+        changed[place] = values
+        return changed
     floats = table.dtype.kind in "biuf"
     changed = table.astype(np.result_type(table, np.float32) if floats else object)
     changed[:, place] = values

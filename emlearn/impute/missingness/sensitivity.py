@@ -281,7 +281,10 @@ class _Holes:
             for j in range(scale.size):
                 values = np.asarray(table[~mask[:, j], j], np.float64)
                 scale[j] = values.std(ddof=1) if values.size > 1 else 0.0
-        return cls(input_names(reader, None), mask, scale, fixed)
+        names = input_names(reader, None)
+        if is_frame(X):
+            names = np.array([*X.columns, None], object)[:-1]
+        return cls(names, mask, scale, fixed)
 
     def place(self, column: int, table: Any) -> Any:
         """Name or number of a column in an imputed table."""

@@ -164,10 +164,9 @@ class Surroundings:
             values = _columns(imputed) if _is_frame(imputed) else np.asarray(imputed).T
             pairs = zip(columns, values, self._missing.T, strict=True)
             return np.column_stack([np.where(gone, new, old) for old, new, gone in pairs])
-        for name, old, new, gone in zip(
-            original.columns, _columns(original), _columns(imputed), self._missing.T, strict=True
-        ):
-            original = _with(original, name, np.where(gone, new, old))
+        pairs = zip(_series(original), _series(imputed), self._missing.T, strict=True)
+        for name, (old, new, gone) in zip(original.columns, pairs, strict=True):
+            original = _with(original, name, _filled(old, new, gone))
         return original
 
     def _derive(self, imputed: Any) -> Any:
@@ -175,7 +174,7 @@ class Surroundings:
         frame = _is_frame(self.original)
         known = list(self.original.columns) if frame else list(range(self.original.shape[1]))
         inner = [name for name in known if name not in self.left_out]
-        values = _columns(imputed) if _is_frame(imputed) else list(np.asarray(imputed).T)
+        values = _series(imputed) if _is_frame(imputed) else list(np.asarray(imputed).T)
         if len(values) != len(inner):
             raise ValueError(
                 "Columns without observed values cannot be left out beside derived columns: drop "
@@ -254,6 +253,24 @@ def _columns(frame: Any) -> list[Any]:
     return columns_of(frame)
 
 
+def _series(frame: Any) -> list[Any]:
+    """Columns of a frame in their own dtypes."""
+    if is_polars(frame):
+        return list(frame.get_columns())
+    return [frame.iloc[:, i] for i in range(frame.shape[1])]
+
+
+def _filled(old: Any, new: Any, holes: NDArray[np.bool_]) -> Any:
+    """A column with the entries of another in its holes, in its dtype if both have it."""
+    if old.dtype != new.dtype:
+        return np.where(holes, new, old)
+    if hasattr(old, "zip_with"):
+        return new.zip_with(type(old)(holes), old)
+    filled = old.array.copy()
+    filled[holes] = new.array[holes]
+    return filled
+
+
 def _without(X: Any, names: list[Any]) -> Any:
     """A table without some of its columns."""
     if not names:
@@ -268,7 +285,9 @@ def _with(X: Any, name: Any, values: Any) -> Any:
     if is_polars(X):
         return X.with_columns(sys.modules["polars"].Series(name, values))
     if is_pandas(X):
-        return X.assign(**{name: values})
+        changed = X.copy()
+        changed[name] = getattr(values, "array", values)
+        return changed
     X[:, name] = values
     return X
 
