@@ -162,7 +162,9 @@ def test_derived_columns_leave_other_dtypes(frame, library, logs):
     frame.loc[:5, ["n", "o"]] = pd.NA
     X = frame.assign(double=2.0 * frame["x"])
     if library == "polars":
-        X = pytest.importorskip("polars").from_pandas(X)
+        pl = pytest.importorskip("polars")
+        lists = {name: [None if v is pd.NA or v != v else v for v in X[name]] for name in X}
+        X = pl.DataFrame(lists, schema_overrides={"o": pl.Enum(["c", "a", "b"])})
     imputer = MissingDataImputerEM(random_state=0)
     same = FunctionTransformer(lambda X: X, lambda X: X, check_inverse=False)
     (out,) = multiple_imputation(
