@@ -1,0 +1,1 @@
+"""Item response theory: the latent traits of persons and the parameters of items."""
