@@ -52,7 +52,7 @@ def maximize(
         The maximum, to within a small gain.
     """
     n_slopes = params.slopes.shape[1]
-    has_slope = directions[:, :n_slopes].any(axis=2)
+    has_slope: Mask = np.any(directions[:, :n_slopes], axis=2)
     has_intercept = responses.is_category[:, 1:]
     share = slope_share(responses)
 
@@ -116,7 +116,7 @@ def _step(gradient: Array, information: Array, directions: Array) -> Array:
 
 def _joint_step(gradient: Array, information: Array, directions: Array, n_slopes: int) -> Array:
     """Newton step with the same slopes for all items: the intercepts are eliminated."""
-    free = directions.any(axis=2)
+    free: Mask = np.any(directions, axis=2)
     g, h = np.where(free, gradient, 0.0), information * (free[:, :, None] & free[:, None, :])
     own = _solve(h[:, n_slopes:, n_slopes:], g[:, n_slopes:])
     cross = h[:, n_slopes:, :n_slopes]

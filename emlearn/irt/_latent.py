@@ -114,8 +114,7 @@ class LatentLaw:
         precision = np.linalg.inv(params.covariances)
         squares = np.einsum("gqi,gij,gqj->gq", centered, precision, centered)
         constant = np.linalg.slogdet(params.covariances)[1] + self.n_dims * np.log(2.0 * np.pi)
-        weights: Array = grid.log_volume - 0.5 * (squares + constant[:, None])
-        return weights
+        return np.asarray(grid.log_volume - 0.5 * (squares + constant[:, None]), np.float64)
 
     def m_step(self, moments: LatentMoments, params: LatentParams, grid: Grid) -> LatentParams:
         """Parameters that maximize the expected log-density of the trait."""
@@ -147,8 +146,8 @@ class LatentLaw:
         if not self._has_correlations:
             return np.diag(np.maximum(np.diag(scatter), least))
         values, vectors = np.linalg.eigh(0.5 * (scatter + scatter.T))
-        clipped: Array = (vectors * np.maximum(values, least)) @ vectors.T
-        return clipped
+        clipped = (vectors * np.maximum(values, least)) @ vectors.T
+        return np.asarray(clipped, np.float64)
 
     def to_vector(self, params: LatentParams) -> Array:
         """Free parameters as an unconstrained vector."""

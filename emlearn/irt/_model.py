@@ -79,7 +79,7 @@ class ItemResponseModel(LatentVariableModel[PersonData, IRTParams, IRTStatistics
     """
 
     responses: ResponseModel
-    law: LatentLaw = LatentLaw()
+    law: LatentLaw = field(default_factory=LatentLaw)
     prior: ItemPrior = field(default_factory=ItemPrior)
     n_nodes: int = 61
     loadings: tuple[tuple[bool, ...], ...] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -99,8 +100,8 @@ class Block(NamedTuple):
         Covariates.
     weight : ndarray of shape (n_persons,)
         Weights.
-    index : ndarray of shape (n_persons,)
-        Positions of the persons.
+    positions : ndarray of shape (n_persons,)
+        Where the persons are among all.
     workspace : Workspace
         Scratch memory.
     """
@@ -110,7 +111,7 @@ class Block(NamedTuple):
     group: int
     covariates: Array
     weight: Array
-    index: Index
+    positions: Index
     workspace: Workspace
 
 
@@ -205,4 +206,4 @@ def _members(persons: Persons) -> list[Index]:
         return [np.arange(len(persons.codes))]
     order = np.argsort(persons.groups, kind="stable")
     edges = np.searchsorted(persons.groups[order], np.arange(persons.groups.max(initial=-1) + 2))
-    return [order[start:end] for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    return [order[start:end] for start, end in pairwise(edges)]
