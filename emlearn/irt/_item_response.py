@@ -188,7 +188,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
-        accelerate: str | None = "auto",
+        accelerate: str | None = "quasi-newton",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,

@@ -13,8 +13,9 @@ from emlearn.irt._responses import ItemParams, ResponseModel
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# A step that gains less than this, in nats, is the last one.
-_SMALL_GAIN = 1e-7
+# A step that gains less than this for each item, in nats, is the last one: Newton steps double
+# the number of digits, so it leaves much less.
+_SMALL_GAIN = 1e-3
 _MAX_STEPS = 10
 _MAX_HALVINGS = 20
 # Length of a step in any coordinate. Longer ones come from information that is almost zero.
