@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine.blocks import BlockMapper, Threads
-from emlearn.engine.model import DegenerateModelError, LatentVariableModel
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Coordinates
-
 
 Array = NDArray[np.float64]
 Model = LatentVariableModel[Any, Any, Any]
@@ -117,9 +117,7 @@ def observed_information(
     return Information(score, 0.5 * (matrix + matrix.T), objective.n_e_steps)
 
 
-def empirical_information(
-    model: Model, data: Any, params: Any, around: Coordinates
-) -> Information:
+def empirical_information(model: Model, data: Any, params: Any, around: Coordinates) -> Information:
     """Sum of the squares of the scores of the observations.
 
     An observation of weight w counts as w observations. The prior has no part in it.
@@ -145,9 +143,7 @@ def empirical_information(
     return Information(weighted.sum(axis=0), scores.T @ weighted, 2 * around.n_free)
 
 
-def row_scores(
-    model: Model, data: Any, params: Any, around: Coordinates
-) -> tuple[Array, Array]:
+def row_scores(model: Model, data: Any, params: Any, around: Coordinates) -> tuple[Array, Array]:
     """Gradients of the log-likelihoods of the observations, (n_rows, n_free), and weights."""
     _, weight = model.log_likelihoods(data, params)
     scores = np.empty((len(weight), around.n_free))
@@ -218,9 +214,11 @@ def _both_sides(
     for _ in range(_TRIES):
         try:
             return step, value(step * direction), value(-step * direction)
-        except (DegenerateModelError, ValueError, np.linalg.LinAlgError):
-            step *= 0.1
-    raise DegenerateModelError("the parameters are at the edge of what is possible")
+        except (DegenerateModelError, ValueError, np.linalg.LinAlgError) as error:
+            step, reason = 0.1 * step, error
+    raise DegenerateModelError(
+        f"the parameters are at the edge of what is possible ({reason})"
+    ) from reason
 
 
 def _central(value: Callable[[Array], Array], direction: Array, step: float) -> Array:

@@ -5,28 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.parameters import Entries, ParameterSpace
 from emlearn.engine.trees import leaves, with_leaves
 
-if TYPE_CHECKING:
-    from emlearn.engine.parameters import ParameterSpace
+__all__ = ["DegenerateModelError", "LatentVariableModel", "Penalty"]
 
 DataT = TypeVar("DataT")
 ParamsT = TypeVar("ParamsT")
 StatsT = TypeVar("StatsT")
-
-
-class DegenerateModelError(ArithmeticError):
-    """A model cannot continue, for example because a covariance is singular.
-
-    Models raise it in `initialize`, `precompute`, `e_step`, `m_step` or `from_vector`. The
-    engine ends the run with the status `Status.FAILED` (or rejects the proposal, in
-    `from_vector`); other runs continue.
-    """
 
 
 class Penalty(NamedTuple):
@@ -232,9 +224,7 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return leaves(params)
 
-    def from_public(
-        self, public: Mapping[str, NDArray[np.float64]], like: ParamsT
-    ) -> ParamsT:
+    def from_public(self, public: Mapping[str, NDArray[np.float64]], like: ParamsT) -> ParamsT:
         """Inverse of `public`.
 
         Parameters
@@ -254,13 +244,9 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
 
     def space(self, params: ParamsT) -> ParameterSpace:
         """What the arrays of `public` are; by default, entries that vary separately."""
-        from emlearn.engine.parameters import Entries, ParameterSpace
-
         return ParameterSpace({name: Entries() for name in self.public(params)})
 
-    def score(
-        self, statistics: StatsT, params: ParamsT
-    ) -> dict[str, NDArray[np.float64]]:
+    def score(self, statistics: StatsT, params: ParamsT) -> dict[str, NDArray[np.float64]]:
         """Gradient of the expected complete-data objective with respect to `public`.
 
         At the parameters at which the statistics were taken it is the gradient of the
@@ -322,9 +308,7 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return self.impose(self.m_step(statistics, params), fixed)
 
-    def impose(
-        self, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]
-    ) -> ParamsT:
+    def impose(self, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]) -> ParamsT:
         """Parameters with entries put in; see `constrained_m_step`."""
         public = self.space(params).impose(self.public(params), fixed)
         return self.from_public(public, params)

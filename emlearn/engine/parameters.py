@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.engine.model import DegenerateModelError
+from emlearn.engine.errors import DegenerateModelError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -236,6 +236,12 @@ class Simplex(Part):
         return np.ones(at.shape, bool) if self.exists is None else self.exists
 
 
+def per_probability(counts: Array, probability: Array) -> Array:
+    """Gradient of ``sum(counts * log(probability))``; 0 where a probability is 0."""
+    found = np.zeros(np.shape(counts))
+    return np.divide(counts, probability, out=found, where=np.asarray(probability) > 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Symmetric(Part):
     """Symmetric positive definite matrices along the last two axes.
@@ -297,8 +303,7 @@ class Symmetric(Part):
                 not np.isnan(block).any() and known.size and np.linalg.eigvalsh(block)[0] <= 0.0
             ):
                 raise ValueError(
-                    f"fixed[{name!r}]: matrix {k} has entries that no positive definite "
-                    "matrix has."
+                    f"fixed[{name!r}]: matrix {k} has entries that no positive definite matrix has."
                 )
         return fixed
 
@@ -384,6 +389,110 @@ class Curved(Part):
         if not self.symmetric:
             return np.ones(at.shape, bool)
         return Symmetric().shown(at)
+
+
+@dataclass(frozen=True, eq=False)
+class InParts(Part):
+    """Arrays of a part whose first axis is split in two, such as component and part.
+
+    Parameters
+    ----------
+    part : Part
+        The part, for arrays with a single first axis.
+    shape : tuple of int
+        The two axes.
+    """
+
+    part: Part
+    shape: tuple[int, int]
+
+    @property
+    def axes(self) -> tuple[str, ...]:  # type: ignore[override]  # of each instance
+        """What each axis counts."""
+        return (self.part.axes[0], "part", *self.part.axes[1:])
+
+    @property
+    def lower(self) -> float:  # type: ignore[override]  # of each instance
+        """That of the part."""
+        return self.part.lower
+
+    @property
+    def upper(self) -> float:  # type: ignore[override]  # of each instance
+        """That of the part."""
+        return self.part.upper
+
+    def _flat(self, array: Any) -> Any:
+        return array.reshape(-1, *array.shape[2:])
+
+    def _split(self, array: Any) -> Any:
+        return array.reshape(*self.shape, *array.shape[1:])
+
+    def directions(self, at: Array, fixed: Mask) -> Array:
+        """See `Part`."""
+        return self.part.directions(self._flat(at), self._flat(fixed))
+
+    def move(self, at: Array, directions: Array, step: Array) -> Array:
+        """See `Part`."""
+        moved: Array = self._split(self.part.move(self._flat(at), directions, step))
+        return moved
+
+    def tangent(self, at: Array, directions: Array, step: Array) -> Array:
+        """See `Part`."""
+        return self.part.tangent(self._flat(at), directions, step)
+
+    def impose(self, found: Array, fixed: Array) -> Array:
+        """See `Part`."""
+        imposed: Array = self._split(self.part.impose(self._flat(found), self._flat(fixed)))
+        return imposed
+
+    def check(self, fixed: Array, name: str) -> Array:
+        """See `Part`."""
+        checked: Array = self._split(self.part.check(self._flat(fixed), name))
+        return checked
+
+    def at_boundary(self, at: Array, tolerance: float) -> Mask:
+        """See `Part`."""
+        near: Mask = self._split(self.part.at_boundary(self._flat(at), tolerance))
+        return near
+
+    def shown(self, at: Array) -> Mask:
+        """See `Part`."""
+        shown: Mask = self._split(self.part.shown(self._flat(at)))
+        return shown
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated(Part):
+    """One array that is published once for each component.
+
+    Parameters
+    ----------
+    part : Part
+        The array without the axis of components.
+    """
+
+    part: Part
+
+    @property
+    def axes(self) -> tuple[str, ...]:  # type: ignore[override]  # of each instance
+        """What each axis counts."""
+        return ("component", *self.part.axes)
+
+    def directions(self, at: Array, fixed: Mask) -> Array:
+        """See `Part`."""
+        return np.tile(self.part.directions(at[0], fixed.any(axis=0)), (len(at), 1))
+
+    def check(self, fixed: Array, name: str) -> Array:
+        """See `Part`: the same for all components."""
+        known = np.where(np.isnan(fixed), np.inf, fixed).min(axis=0)
+        one = np.where(np.isinf(known), np.nan, known)
+        if not (np.isnan(fixed) | (fixed == one)).all():
+            raise ValueError(f"fixed[{name!r}] must be the same for all components.")
+        return np.repeat(self.part.check(one, name)[None], len(fixed), axis=0)
+
+    def shown(self, at: Array) -> Mask:
+        """See `Part`."""
+        return np.broadcast_to(self.part.shown(at[0]), at.shape)
 
 
 @dataclass(frozen=True, eq=False)
