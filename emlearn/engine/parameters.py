@@ -480,7 +480,7 @@ class Repeated(Part):
 
     def directions(self, at: Array, fixed: Mask) -> Array:
         """See `Part`."""
-        return np.tile(self.part.directions(at[0], fixed.any(axis=0)), (len(at), 1))
+        return np.tile(self.part.directions(at[0], np.asarray(fixed.any(axis=0))), (len(at), 1))
 
     def check(self, fixed: Array, name: str) -> Array:
         """See `Part`: the same for all components."""
