@@ -9,7 +9,7 @@ A missing entry counts as one more level, which has density 1 and no statistics.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -141,6 +141,10 @@ class Categorical(Family):
     def levels(self, column_spec: CategoricalSpec) -> list[Array | None] | None:
         """See `Family`."""
         return [own.copy() for own in column_spec.levels]
+
+    def declared(self, column_spec: CategoricalSpec) -> Categorical:
+        """See `Family`."""
+        return replace(self, n_levels=column_spec.levels)
 
     def encode(self, X: Array, column_spec: CategoricalSpec) -> Array:
         """Joint levels, (n_rows, n_groups), as positions among the joint levels of all groups."""

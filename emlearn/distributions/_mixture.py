@@ -119,6 +119,10 @@ class Mixture(Family):
         """See `Family`."""
         return self.family.column_spec(X, weight)
 
+    def declared(self, column_spec: Any) -> Mixture:
+        """See `Family`."""
+        return replace(self, family=self.family.declared(column_spec))
+
     def encode(self, X: Any, column_spec: Any) -> Any:
         """See `Family`."""
         return self.family.encode(X, column_spec)

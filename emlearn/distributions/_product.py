@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -299,6 +299,12 @@ class Product(Family):
             for j, values in zip(columns, levels or [None] * len(columns), strict=True):
                 every[j] = values
         return every
+
+    def declared(self, column_spec: tuple[Any, ...]) -> Product:
+        """See `Family`."""
+        families = self._each("declared", column_spec)
+        columns = [own for _, own in self.parts]
+        return replace(self, parts=tuple(zip(families, columns, strict=True)))
 
     @property
     def _width(self) -> int:
