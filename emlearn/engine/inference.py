@@ -192,7 +192,8 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
         found, covariance, flat, notes = _covariance(problem, coordinates, kind)
     distance = 0.0
     if coordinates.n_free:
-        distance = float(np.sqrt(max(found.score @ covariance @ found.score, 0.0)))
+        square = float(found.score @ covariance @ found.score)
+        distance = float(np.sqrt(max(square, 0.0)))
     if distance > _FAR and kind != "empirical":
         warn_user(
             f"The estimates are {distance:.2g} standard errors from the maximum, where standard "
