@@ -45,9 +45,7 @@ def bca_interval(estimate: Array, replicates: Array, acceleration: Array, level:
         scale = np.maximum(1.0 - acceleration * moved, np.finfo(np.float64).tiny)
         with np.errstate(over="ignore"):
             levels = ndtr(shift + moved / scale)
-        ends[:, side] = [
-            np.quantile(own, at) for own, at in zip(replicates.T, levels, strict=True)
-        ]
+        ends[:, side] = [np.quantile(own, at) for own, at in zip(replicates.T, levels, strict=True)]
     return ends
 
 
@@ -58,7 +56,8 @@ def acceleration_of(left_out: Array) -> Array:
     scaled = influence / np.where(largest > 0.0, largest, 1.0)
     square = (scaled**2).sum(axis=0)
     skew = (scaled**3).sum(axis=0)
-    return np.asarray(np.where(square > 0.0, skew / (6.0 * np.maximum(square, 1e-300) ** 1.5), 0.0))
+    # Scaled, the largest influence is 1, so that a sum of squares below 1 is 0.
+    return np.asarray(skew / (6.0 * np.maximum(square, 1.0) ** 1.5))
 
 
 def check_level(level: Any) -> float:

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,9 +116,7 @@ class Refits:
         simulation = None
         if kind == "parametric":
             simulation = Simulation.of(full, own, y, lengths, units)
-        return cls(
-            full, own, y, lengths, units, kind, statistic, estimates, reference, simulation
-        )
+        return cls(full, own, y, lengths, units, kind, statistic, estimates, reference, simulation)
 
     def run(self, task: Task) -> Replicate:
         """Refit to one resample."""
@@ -135,7 +134,9 @@ class Refits:
                     refit = self._fit_copies(_seeded(self.full, seed), drawn)
                 return self._replicate(refit)
             except _FAILURES as error:
-                return Replicate(None, f"{error}".splitlines()[0] if f"{error}" else repr(error), True)
+                return Replicate(
+                    None, f"{error}".splitlines()[0] if f"{error}" else repr(error), True
+                )
 
     def _replicate(self, refit: Any) -> Replicate:
         classes = getattr(self.full, "classes_", None)
@@ -218,7 +219,7 @@ def _replicates(refits: Refits, tasks: list[Task], n_jobs: int | None) -> Iterat
         return
     n_parts = min(len(tasks), _PARTS_OF_WORKER * n_workers)
     edges = np.linspace(0, len(tasks), n_parts + 1).astype(int)
-    parts = [tasks[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [tasks[a:b] for a, b in pairwise(edges)]
     work = Parallel(n_jobs=n_jobs, return_as="generator")
     for part in work(delayed(_run_part)(refits, part) for part in parts):
         yield from part
