@@ -157,9 +157,9 @@ class Inference(Estimates):
     def along_errors(self) -> Iterator[tuple[dict[str, Array], dict[str, Array], float]]:
         """Parameters on both sides of the estimates along independent errors.
 
-        A function f of the parameters has the variance ``sum ((f(above) - f(below)) / (2 step))**2``
-        by the delta method. This needs no matrix, unlike `function`, so that f can have any number
-        of values.
+        By the delta method, a function f of the parameters has the variance
+        ``sum ((f(above) - f(below)) / (2 step))**2``. Unlike `function`, this needs no matrix, so
+        that f can have any number of values.
 
         Yields
         ------

@@ -146,7 +146,7 @@ class ImputerInference(Refitting):
         >>> X[::3, 1] = np.nan
         >>> inference = MissingDataImputerEM(alpha=0).fit(X).inference(X)
         >>> inference.standard_errors["mean"].round(3)
-        array([0.069, 0.835])
+        array([0.069, 0.861])
         >>> inference.moments().names[-1]
         'correlation[0, 1]'
         """
@@ -234,13 +234,13 @@ class ImputerInference(Refitting):
         means = np.repeat(known.constants[None], len(self.weights_), axis=0)
         varying = known.varying
         d = rows.shape[1]
-        own = np.atleast_2d(public.get("means", public.get("mean")))
+        own = np.atleast_2d(public["means" if "means" in public else "mean"])
         place = np.arange(d) if own.shape[1] == d else varying
         means[:, place] = own
         if "loadings" in public:
             other = known_factors(means, public["loadings"], public["noise_variances"])
         else:
-            given = public.get("covariances", public.get("covariance"))
+            given = public["covariances" if "covariances" in public else "covariance"]
             covariances = np.zeros((len(means), d, d))
             covariances[:, place[:, None], place] = given
             weights = public.get("weights", np.ones(1))
