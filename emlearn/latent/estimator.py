@@ -301,7 +301,8 @@ class LabelEstimator(EMEstimator):
     def _prepare_refits(self) -> None:
         """Keep levels that a resample may lose."""
         emissions = self._emissions()
-        self.family_ = self.family = emissions.family.declared(emissions.column_spec)
+        self.family_ = emissions.family.declared(emissions.column_spec)
+        self.set_params(family=self.family_)
 
     @classmethod
     def _of_known(
