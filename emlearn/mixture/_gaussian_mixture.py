@@ -258,9 +258,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(
-            self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors
-        )
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors)
         family.structure.check(rows.shape[1])
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))

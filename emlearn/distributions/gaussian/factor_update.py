@@ -35,16 +35,34 @@ Array = NDArray[Any]
 
 #: Smallest variance of the noise of a column, relative to the variance of the column.
 LEAST_NOISE = 1e-6
-# Newton's method ends after a step that was expected to lower the discrepancy by less. Near the
-# optimum the error is then about the square of this.
-_TOL = 1e-12
 _EPS = float(np.finfo(np.float64).eps)
-_MOST_STEPS = 50
 # The longest step in log psi, and how often a step is cut until it lowers the discrepancy.
 _LONGEST = 2.0
 _CUTS = 12
 # Directions with less curvature than this, relative to the largest, count as having it.
 _FLAT = 1e-7
+
+
+class _Effort(NamedTuple):
+    """When Newton's method ends.
+
+    Attributes
+    ----------
+    tol : float
+        After a step that was expected to lower the discrepancy by less. Near the optimum the
+        error is then about the square of this.
+    steps : int
+        After so many steps.
+    """
+
+    tol: float
+    steps: int
+
+
+_EXACTLY = _Effort(1e-12, 50)
+# Within EM, few steps are enough. (With many, the first M-steps go to far more Heywood cases,
+# and EM ends in poorer optima.)
+_ROUGHLY = _Effort(1e-6, 3)
 
 
 class Factors(NamedTuple):
@@ -70,7 +88,7 @@ class _Point(NamedTuple):
     vectors: Array
 
 
-def fit_factors(covariances: Array, n_factors: int) -> Factors:
+def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) -> Factors:
     """Loadings and noise that fit covariances best.
 
     Parameters
@@ -79,6 +97,8 @@ def fit_factors(covariances: Array, n_factors: int) -> Factors:
         Sample covariances.
     n_factors : int
         Number of factors, less than the number of features.
+    roughly : bool, default=False
+        Whether one start and a coarse tolerance are enough, because EM will improve the result.
 
     Returns
     -------
@@ -95,8 +115,10 @@ def fit_factors(covariances: Array, n_factors: int) -> Factors:
     correlation, deviation = _correlations(covariances)
     low, high = np.full(deviation.shape, np.log(LEAST_NOISE)), np.zeros(deviation.shape)
     best: tuple[Array, _Point] | None = None
-    for start in _starts(correlation, n_factors):
-        x, point = _minimize(correlation, n_factors, np.clip(start, low, high), low, high)
+    effort = _ROUGHLY if roughly else _EXACTLY
+    for start in _starts(correlation, n_factors)[: 1 if roughly else None]:
+        start = np.clip(start, low, high)
+        x, point = _minimize(correlation, n_factors, start, low, high, effort)
         if best is not None:
             worse = ~(point.value < best[1].value - 1e-10)
             x = np.where(worse[:, None], best[0], x)
@@ -138,7 +160,7 @@ def improve_factors(covariances: Array, before: Factors) -> Factors:
         start = np.log(before.noise) - 2.0 * np.log(deviation)
     start = np.clip(start, -700.0, 700.0)
     low, high = np.minimum(start, np.log(LEAST_NOISE)), np.maximum(start, 0.0)
-    x, point = _minimize(correlation, n_factors, start, low, high)
+    x, point = _minimize(correlation, n_factors, start, low, high, _ROUGHLY)
     found = _factors(x, point, n_factors, deviation)
     relative = found.loadings / deviation[:, :, None]
     old = before.loadings / deviation[:, :, None]
@@ -218,23 +240,30 @@ def _direction(gradient: Array, hessian: Array, free: NDArray[np.bool_]) -> Arra
     slope = np.where(free, gradient, 0.0)
     both = free[:, :, None] & free[:, None, :]
     curvature = np.where(both, hessian, np.eye(gradient.shape[1]))
-    values, vectors = np.linalg.eigh(curvature)
-    size = np.abs(values)
-    size = np.maximum(size, _FLAT * size.max(axis=1, keepdims=True))
-    turned = (vectors.transpose(0, 2, 1) @ slope[:, :, None])[:, :, 0] / size
-    step = -(vectors @ turned[:, :, None])[:, :, 0]
+    try:
+        # Cholesky factors exist where the curvature is positive, which is nearly everywhere.
+        pivots = np.diagonal(np.linalg.cholesky(curvature), axis1=1, axis2=2)
+        if not (np.square(pivots).min(axis=1) > _FLAT * np.square(pivots).max(axis=1)).all():
+            raise np.linalg.LinAlgError
+        step = -np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(curvature)
+        size = np.abs(values)
+        size = np.maximum(size, _FLAT * size.max(axis=1, keepdims=True))
+        turned = (vectors.transpose(0, 2, 1) @ slope[:, :, None])[:, :, 0] / size
+        step = -(vectors @ turned[:, :, None])[:, :, 0]
     longest = np.abs(step).max(axis=1, keepdims=True)
     return step * np.minimum(1.0, _LONGEST / np.maximum(longest, _TINY))
 
 
 def _minimize(
-    correlation: Array, n_factors: int, x: Array, low: Array, high: Array
+    correlation: Array, n_factors: int, x: Array, low: Array, high: Array, effort: _Effort
 ) -> tuple[Array, _Point]:
     """Newton's method from x, within bounds."""
     x = x.copy()
     point = _Point(*(part.copy() for part in _evaluate(correlation, x, n_factors)))
     running = np.arange(len(x))
-    for _ in range(_MOST_STEPS):
+    for _ in range(effort.steps):
         here = _Point(*(part[running] for part in point))
         at, lower, upper = x[running], low[running], high[running]
         gradient, hessian = _slopes(here, n_factors)
@@ -242,7 +271,7 @@ def _minimize(
         step = _direction(gradient, hessian, free)
         expected = -np.where(free, gradient * step, 0.0).sum(axis=1)
         moved = _search(correlation, n_factors, x, low, high, point, running, step, expected)
-        running = running[moved & (expected > _TOL)]
+        running = running[moved & (expected > effort.tol)]
         if not running.size:
             break
     return x, point

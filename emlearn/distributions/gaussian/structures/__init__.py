@@ -54,7 +54,6 @@ def find_structure(covariance_type: str, n_factors: int | None = None) -> Covari
     return FactorCovariance(int(n_factors))
 
 
-
 __all__ = [
     "STRUCTURES",
     "CovarianceFactor",

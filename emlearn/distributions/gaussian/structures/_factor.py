@@ -91,11 +91,10 @@ class FactorCovariance(FullCovariance):
     def update(
         self, weight: Array, shift: Array, second: Array, ridge: Array, before: Array
     ) -> Array:
-        factors = _split(before)
+        factors, scatter = _split(before), super().estimate(weight, shift, second, ridge)
         if not factors.loadings.any():
             # Pooled parameters, which know of no relations.
-            return self.estimate(weight, shift, second, ridge)
-        scatter = super().estimate(weight, shift, second, ridge)
+            return _join(fit_factors(scatter, self.n_factors, roughly=True))
         return _join(improve_factors(scatter, factors))
 
     def estimate_nonempty(
