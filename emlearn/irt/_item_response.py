@@ -272,7 +272,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         messages = (
             skipped_categories(self.categories_, names),
             *doubts(model, params, codes[kept], names),
-            reversed_items(params, names),
+            reversed_items(params, codes[kept], names),
         )
         for message in filter(None, messages):
             warn_user(message, UserWarning)

@@ -282,6 +282,8 @@ def _as_correlation(factor: Array) -> Array:
 def _correlation(second: Array, current: Array) -> Array:
     """Correlation matrix that maximizes the normal density of these second moments."""
     size = len(second)
+    if size == 2:
+        return _correlation_of_two(second)
     below = np.tril_indices(size, -1)
 
     def build(free: Array) -> Array:
@@ -298,3 +300,17 @@ def _correlation(second: Array, current: Array) -> Array:
     start = (factor / np.diag(factor)[:, None])[below]
     found = minimize(loss, start, method="BFGS", options={"gtol": 1e-9})
     return build(found.x) if found.fun < loss(start) else current
+
+
+def _correlation_of_two(second: Array) -> Array:
+    """The real root of a cubic at which the density of two dimensions is largest."""
+    both, total = second[0, 1], second[0, 0] + second[1, 1]
+    roots = np.roots([1.0, -both, total - 1.0, -both])
+    real = roots[np.abs(roots.imag) < 1e-9].real
+    # Where there are three, rounding decides which are real; those outside are not correlations.
+    r = np.append(real, both / max(total / 2.0, abs(both), 1e-300)).clip(
+        -_LARGEST_CORRELATION, _LARGEST_CORRELATION
+    )
+    loss = np.log1p(-(r**2)) + (total - 2.0 * r * both) / (1.0 - r**2)
+    best = float(r[loss.argmin()])
+    return np.array([[1.0, best], [best, 1.0]])

@@ -45,7 +45,9 @@ def naive_likelihood():
             np.stack(np.meshgrid(*[weight] * n_dims, indexing="ij"), axis=-1), axis=-1
         ).ravel()
         factor = np.eye(n_dims) if covariance is None else np.linalg.cholesky(covariance)
-        means = np.broadcast_to(np.asarray(mean, float).reshape(-1, n_dims), (len(X), n_dims))
+        given = np.asarray(mean, float)
+        given = given[:, None] if given.ndim == 1 and n_dims == 1 else given
+        means = np.broadcast_to(given, (len(X), n_dims))
         found = np.empty(len(X))
         for value in np.unique(means, axis=0):
             rows = (means == value).all(axis=1)

@@ -76,7 +76,9 @@ def test_newton_terms(name, n_dims):
         def value(at):
             return (counts * model.log_probabilities(at, theta)).sum(axis=(1, 2))
 
-        assert_allclose((value(ahead) - value(back)) / (2 * h), gradient[:, i], rtol=1e-6, atol=1e-7)
+        assert_allclose(
+            (value(ahead) - value(back)) / (2 * h), gradient[:, i], rtol=1e-6, atol=1e-7
+        )
         # At expected counts, the Fisher information is minus the second derivative.
         change = model.newton(ahead, theta, expected)[0] - model.newton(back, theta, expected)[0]
         assert_allclose(-change / (2 * h), information[:, i], rtol=1e-6, atol=1e-7)
@@ -91,7 +93,10 @@ def test_extremes_are_finite(name):
     logs = model.log_probabilities(params, theta)
     assert (logs >= NEVER).all()
     assert (logs <= 1e-15).all()
-    for values in (*model.newton(params, theta, counts), *model.probability_derivatives(params, theta)):
+    for values in (
+        *model.newton(params, theta, counts),
+        *model.probability_derivatives(params, theta),
+    ):
         assert np.isfinite(values).all()
 
 
