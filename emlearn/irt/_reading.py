@@ -27,7 +27,8 @@ def read_codes(table: Array, names: Any) -> Codes:
         If a response is no integer, is negative, or is at least 50.
     """
     present = ~np.isnan(table)
-    values = np.where(present, table, 0.0)
+    complete = bool(present.all())
+    values = table if complete else np.where(present, table, 0.0)
     for wrong, problem in (
         (values < 0.0, "Negative values in data"),
         (values != np.floor(values), "Numbers that are not integers"),
@@ -40,7 +41,10 @@ def read_codes(table: Array, names: Any) -> Codes:
                 "Responses are codes of ordered categories, 0, 1, 2, ...; NaN means that the item "
                 "was not presented."
             )
-    return np.where(present, values, ABSENT).astype(np.int8)
+    codes = values.astype(np.int8)
+    if not complete:
+        codes[~present] = ABSENT
+    return codes
 
 
 def learn_categories(
@@ -99,6 +103,10 @@ def encode(codes: Codes, categories: list[NDArray[np.int64]], names: Any) -> Cod
     ValueError
         If a response is a category that the fit did not see.
     """
+    sizes = np.array([len(seen) for seen in categories])
+    usual = all(seen[0] == 0 and seen[-1] == len(seen) - 1 for seen in categories)
+    if usual and (codes.max(axis=0, initial=ABSENT) < sizes).all():
+        return codes
     found = np.empty_like(codes)
     for j, seen in enumerate(categories):
         table = np.full(MOST_CATEGORIES + 1, ABSENT - 1, dtype=np.int8)

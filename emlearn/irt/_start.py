@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from emlearn.irt._persons import ABSENT, PersonData
 from emlearn.irt._responses import ItemParams, ResponseModel
@@ -75,8 +76,12 @@ def _first_factor(codes: NDArray[np.int8], weight: Array) -> Array:
     deviation = np.sqrt((weight @ values**2) / n_present)
     values /= np.where(deviation > 0.0, deviation, 1.0)
     weighted = values * weight[:, None]
-    both = weight[:, None] * present
-    correlation = (weighted.T @ values) / np.maximum(both.T @ present, 1e-300)
+    if present.all():
+        together: Array = np.full((codes.shape[1],) * 2, weight.sum())
+    else:
+        seen = present.astype(np.float64)
+        together = np.maximum((weight[:, None] * seen).T @ seen, 1e-300)
+    correlation: Array = (weighted.T @ values) / together
     vector = np.full(len(correlation), 1.0 / np.sqrt(len(correlation)))
     for _ in range(_N_POWERS):
         image = correlation @ vector
@@ -90,4 +95,21 @@ def _first_factor(codes: NDArray[np.int8], weight: Array) -> Array:
     # What an item adds to its own component is no correlation with the others.
     own = vector**2
     strength = np.sqrt(max(size - 1.0, 0.0) / max(1.0 - float(own @ own), 1e-3))
-    return (vector * strength).clip(-0.95, 0.95)
+    return (vector * strength / _attenuation(codes, present, weight, deviation)).clip(-0.9, 0.9)
+
+
+def _attenuation(
+    codes: NDArray[np.int8], present: NDArray[np.bool_], weight: Array, deviation: Array
+) -> Array:
+    """How much smaller correlations of categories are than those of the normal number behind them.
+
+    The correlation with a category is that with the number times the sum of the normal density at
+    the thresholds over the standard deviation of the category (biserial, polyserial correlation).
+    """
+    total = np.maximum(weight @ present, 1e-300)
+    density = np.zeros(codes.shape[1])
+    for category in range(1, int(codes.max()) + 1):
+        share = (weight @ (codes >= category)) / total
+        inside = (share > 0.0) & (share < 1.0)
+        density += np.where(inside, norm.pdf(norm.ppf(np.where(inside, share, 0.5))), 0.0)
+    return np.asarray(np.where(density > 0.0, density / np.maximum(deviation, 1e-10), 1.0))
