@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions.gaussian.constrained import estimate_held, put_in
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
@@ -34,7 +35,7 @@ from emlearn.distributions.gaussian.structures import (
     CovarianceStructure,
 )
 from emlearn.engine import DegenerateModelError, Penalty
-from emlearn.engine.parameters import Entries, Part
+from emlearn.engine.parameters import Entries, Part, Symmetric
 from emlearn.engine.workspace import Workspace
 
 
@@ -112,7 +113,22 @@ class Gaussian(Family):
 
     def ranking_penalty(self, statistics: GaussianStatistics, column_spec: GaussianSpec) -> Penalty:
         """Components with too few rows, and the optimism of the others."""
+        return self.constrained_penalty(statistics, {}, column_spec)
+
+    def constrained_penalty(
+        self,
+        statistics: GaussianStatistics,
+        fixed: Mapping[str, Array],
+        column_spec: GaussianSpec,
+    ) -> Penalty:
+        """See `Family`: a component whose covariance is held does not count."""
         rows = self._rows(statistics, column_spec)
+        covariance = fixed.get("covariance")
+        if covariance is not None:
+            if self.structure.is_shared or not np.isnan(covariance).any():
+                return Penalty()
+            held = ~np.isnan(covariance.reshape(len(rows), -1)).any(axis=1)
+            rows = rows[~held]
         optimism = self.structure.optimism(rows, len(column_spec.variance))
         sufficient = np.isfinite(optimism)
         total = float(optimism[sufficient].sum()) / column_spec.rows_per_weight
@@ -252,6 +268,51 @@ class Gaussian(Family):
             self.structure, statistics, params.covariance
         )
         return self._params(params.mean + shift, covariance, column_spec)
+
+    def constrained_m_step(
+        self,
+        statistics: GaussianStatistics,
+        params: GaussianParams,
+        fixed: Mapping[str, Array],
+        column_spec: GaussianSpec,
+    ) -> GaussianParams:
+        """See `Family`, and `emlearn.distributions.gaussian.constrained`."""
+        if not fixed:
+            return self.m_step(statistics, params, column_spec)
+        held = self._scaled(fixed, column_spec)
+        prior = column_spec.prior
+        mean, covariance = estimate_held(self.structure, prior, statistics, params, *held)
+        return self._params(mean, covariance, column_spec)
+
+    def impose(
+        self, params: GaussianParams, fixed: Mapping[str, Array], column_spec: GaussianSpec
+    ) -> GaussianParams:
+        """See `Family`. Other covariances change too where there are none with these entries."""
+        if not fixed:
+            return params
+        mean, covariance = self._scaled(fixed, column_spec)
+        own = params.mean if mean is None else np.where(np.isnan(mean), params.mean, mean)
+        if covariance is None:
+            return params._replace(mean=own)
+        if isinstance(self.structure.part(own.shape), Symmetric):
+            shape = (-1, *covariance.shape[-2:])
+            pairs = zip(params.covariance.reshape(shape), covariance.reshape(shape), strict=True)
+            found = np.stack([put_in(*pair) for pair in pairs]).reshape(covariance.shape)
+        else:
+            found = np.where(np.isnan(covariance), params.covariance, covariance)
+        return self._params(own, found, column_spec)
+
+    def _scaled(
+        self, fixed: Mapping[str, Array], column_spec: GaussianSpec
+    ) -> tuple[Array | None, Array | None]:
+        """Means and covariances that are held, in scaled coordinates; None where all are free."""
+        mean, covariance = fixed.get("mean"), fixed.get("covariance")
+        scaling = column_spec.scaling
+        if mean is not None:
+            mean = scaling.to_scaled(mean)
+        if covariance is not None:
+            covariance = self.structure.rescale(covariance, 1.0 / scaling.scale)
+        return mean, covariance
 
     def log_prior(self, params: GaussianParams, column_spec: GaussianSpec) -> float:
         """See `Family`."""

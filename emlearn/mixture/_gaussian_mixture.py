@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -86,6 +86,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         `numpy.random.Generator`, and `X` holds the rows of positive weight.
     {search}
     {accelerate}
+    {fixed}
     weights_init : array-like of shape (n_components,), default=None
         Starting weights.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -187,6 +188,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
+        fixed: dict[str, Any] | None = None,
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -205,6 +207,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self.init_params = init_params
         self.search = search
         self.accelerate = accelerate
+        self.fixed = fixed
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
@@ -261,7 +264,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
                 dtype=rows.dtype,
                 advice=self._advice(),
             )
-            self._publish(family, fit.params)
+            self._publish(family, fit.params, fit.fixed)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
 
@@ -349,6 +352,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         given = self.weights_init is not None or self.precisions_init is not None
         races = self.init_params == "auto" and not given
         return RacePlan().times(self.n_init) if races else None
+
+    def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
+        return {"weights": "weights", "means": "mean", "covariances": "covariance"}
 
     def _advice(self) -> str:
         if self.reg_covar == 0:
