@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions.gaussian.constrained import estimate_held, put_in
+from emlearn.distributions.gaussian.constrained import estimate_held, is_linear, put_in
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
@@ -30,12 +30,9 @@ from emlearn.distributions.gaussian.spec import (
     spec_of_published,
 )
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
-from emlearn.distributions.gaussian.structures import (
-    STRUCTURES,
-    CovarianceStructure,
-)
+from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
 from emlearn.engine import DegenerateModelError, Penalty
-from emlearn.engine.parameters import Entries, Part, Symmetric
+from emlearn.engine.parameters import Entries, Part
 from emlearn.engine.workspace import Workspace
 
 
@@ -45,10 +42,12 @@ class Gaussian(Family):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV", "factor"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal matrix
-        each, one variance each, or matrices of one volume and shape with orientations of
-        their own. The one matrix of "tied" is published once for each component.
+        each, one variance each, matrices of one volume and shape with orientations of
+        their own, or `n_factors` factors and independent noise each. The one matrix of "tied" is
+        published once for each component. Those of "factor" are published with
+        ``"loadings"``, L, and ``"noise_variance"``, psi: ``L L' + diag(psi)``.
     alpha : float, default=0.0
         Strength of the prior of each covariance, as a number of pseudo-rows that have the
         variances of the columns and are uncorrelated (an inverse Wishart prior). 0 is no prior.
@@ -57,6 +56,9 @@ class Gaussian(Family):
         the data. "auto" is 1e-6 times the variance of each column; gaps between groups of values
         do not count for it. So it is close to maximum likelihood, and keeps a covariance from
         becoming singular. 0, with ``alpha=0``, is maximum likelihood.
+    n_factors : int, default=None
+        Number of factors of each component with ``covariance_type="factor"``, less than the
+        number of columns. None with the other types.
 
     Notes
     -----
@@ -90,21 +92,22 @@ class Gaussian(Family):
     covariance_type: str = "full"
     alpha: float = 0.0
     reg_covar: float | str = "auto"
+    n_factors: int | None = None
 
-    public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
     _simpler: ClassVar[str] = "a simpler covariance_type"
 
     def __post_init__(self) -> None:
-        if self.covariance_type not in STRUCTURES:
-            raise ValueError(
-                f"covariance_type must be one of {sorted(STRUCTURES)}, got "
-                f"{self.covariance_type!r}."
-            )
+        find_structure(self.covariance_type, self.n_factors)
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """See `Family`."""
+        return ("mean", "covariance", *self.structure.part_names)
 
     @property
     def structure(self) -> CovarianceStructure:
         """The structure of the covariances."""
-        return STRUCTURES[self.covariance_type]
+        return find_structure(self.covariance_type, self.n_factors)
 
     @property
     def cluster_shape(self) -> str:
@@ -294,7 +297,7 @@ class Gaussian(Family):
         own = params.mean if mean is None else np.where(np.isnan(mean), params.mean, mean)
         if covariance is None:
             return params._replace(mean=own)
-        if isinstance(self.structure.part(own.shape), Symmetric):
+        if is_linear(self.structure, own.shape):
             shape = (-1, *covariance.shape[-2:])
             pairs = zip(params.covariance.reshape(shape), covariance.reshape(shape), strict=True)
             found = np.stack([put_in(*pair) for pair in pairs]).reshape(covariance.shape)
@@ -311,6 +314,11 @@ class Gaussian(Family):
         if mean is not None:
             mean = scaling.to_scaled(mean)
         if covariance is not None:
+            if self.structure.part_names:
+                raise ValueError(
+                    "fixed cannot hold covariances of factors; hold means or weights, or use "
+                    'covariance_type="full".'
+                )
             covariance = self.structure.rescale(covariance, 1.0 / scaling.scale)
         return mean, covariance
 
@@ -336,10 +344,12 @@ class Gaussian(Family):
 
     def to_public(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
         """See `Family`."""
-        covariance = self.structure.rescale(params.covariance, column_spec.scaling.scale)
+        own = self.structure.rescale(params.covariance, column_spec.scaling.scale)
+        covariance = self.structure.publish(own)
         if self.structure.is_shared:
             covariance = np.repeat(covariance[None], len(params.mean), axis=0)
-        return {"mean": column_spec.scaling.to_units(params.mean), "covariance": covariance}
+        mean = column_spec.scaling.to_units(params.mean)
+        return {"mean": mean, "covariance": covariance, **self.structure.parts(own)}
 
     def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
         """See `Family`: covariances in the layout of the structure."""
@@ -383,8 +393,10 @@ class Gaussian(Family):
         triangular P with precision = P P'). If several are given, they must describe the same
         covariances, and densities are computed from "precision_cholesky".
         """
-        mean, covariance, precision_cholesky = read_published(public, self.structure)
+        mean, published, precision_cholesky, covariance = read_published(public, self.structure)
         scale, structure = column_spec.scaling.scale, self.structure
+        if covariance is None and published is not None:
+            covariance = structure.adopt(published)
         if covariance is not None:
             covariance = structure.rescale(covariance, 1.0 / scale)
         if precision_cholesky is not None:
@@ -398,7 +410,9 @@ class Gaussian(Family):
                 raise ValueError(f"{error} to working precision.") from None
         if covariance is None:
             precision = structure.precision(factor.precision_cholesky)
-            covariance = structure.covariance_from_precision(precision, mean.shape[1])
+            covariance = structure.adopt(
+                structure.covariance_from_precision(precision, mean.shape[1])
+            )
         return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:

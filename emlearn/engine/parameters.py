@@ -278,7 +278,9 @@ class Simplex(Part):
         return near if self.exists is None else near & self.exists
 
     def shown(self, at: Array) -> Mask:
-        """See `Part`."""
+        """See `Part`: not what has to be 1."""
+        if at.shape[-1] == 1:
+            return np.zeros(at.shape, bool)
         return np.ones(at.shape, bool) if self.exists is None else self.exists
 
 
@@ -764,7 +766,7 @@ def read_fixed(
 
 def _only_once(array: Array, shape: tuple[int, ...]) -> Array:
     """An array that all components share, if it is given once for each of them."""
-    if array.ndim == len(shape) + 1 and array.shape[1:] == shape and len(array):
-        if np.array_equal(array, np.broadcast_to(array[0], array.shape), equal_nan=True):
-            return array[0]
+    repeats = array.ndim == len(shape) + 1 and array.shape[1:] == shape and len(array) > 0
+    if repeats and np.array_equal(array, np.broadcast_to(array[0], array.shape), equal_nan=True):
+        return array[0]
     return array

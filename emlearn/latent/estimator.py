@@ -209,7 +209,9 @@ class LabelEstimator(EMEstimator):
     @covariances_.setter
     def covariances_(self, value: ArrayLike) -> None:
         self._gaussian_parameter("covariances_", "covariance")
-        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
+        # Nothing else: loadings that they are made of follow from them.
+        mean = self.component_params_["mean"]
+        self.component_params_ = {"mean": mean, "covariance": np.asarray(value)}
 
     def _gaussian_parameter(self, attribute: str, name: str) -> Array:
         if not isinstance(getattr(self, "family_", None), Gaussian):
@@ -273,7 +275,8 @@ class LabelEstimator(EMEstimator):
         components = family.from_public(public, spec, family.spec_of(public, self._fitted_spec))
         params = LabelParams(law_params, components, spec)
         names = {name: name for name in model.public(params)}
-        return FittedProblem(model, data, params, names, labels=self._axis_labels())
+        fixed = self._fixed(model, params)
+        return FittedProblem(model, data, params, names, fixed, self._axis_labels())
 
     def _publish_components(self, family: Family, fit: Fit) -> None:
         self.family_ = family
@@ -317,7 +320,8 @@ class LabelEstimator(EMEstimator):
     def _prepare_refits(self) -> None:
         """Keep levels that a resample may lose."""
         emissions = self._emissions()
-        self.family_ = self.family = emissions.family.declared(emissions.column_spec)
+        self.family_ = emissions.family.declared(emissions.column_spec)
+        self.set_params(family=self.family_)
 
     @classmethod
     def _of_known(

@@ -81,7 +81,7 @@ def estimate_held(
     if covariance is None:
         return centers, free
     weight, scatter = prior.with_pseudo_rows(structure, about)
-    if not isinstance(structure.part(params.mean.shape), Symmetric):
+    if not is_linear(structure, params.mean.shape):
         return centers, np.where(np.isnan(covariance), free, covariance)
     if structure.is_shared:
         weight, scatter = weight.sum(keepdims=True), scatter[None]
@@ -101,6 +101,11 @@ def estimate_held(
     return centers, found.reshape(covariance.shape)
 
 
+def is_linear(structure: CovarianceStructure, shape: tuple[int, int]) -> bool:
+    """Whether single entries of matrices can be held: "full" and "tied"."""
+    return not structure.part_names and isinstance(structure.part(shape), Symmetric)
+
+
 def _centers(
     structure: CovarianceStructure,
     statistics: GaussianStatistics,
@@ -117,7 +122,7 @@ def _centers(
     if structure.is_diagonal or not mixed.any():
         return found
     root = structure.kernel_cholesky(params.factor, params.mean.shape)
-    separate = isinstance(structure.part(params.mean.shape), Symmetric) and not structure.is_shared
+    separate = is_linear(structure, params.mean.shape) and not structure.is_shared
     for k in np.flatnonzero(mixed):
         precision = root[k] @ root[k].T
         if separate and (covariance is None or np.isnan(covariance[k]).all()):
