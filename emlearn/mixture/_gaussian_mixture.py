@@ -374,7 +374,11 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         return RacePlan().times(self.n_init) if races else None
 
     def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
-        return {own: name for name, own in _PUBLISHED.items()}
+        names = {own: name for name, own in _PUBLISHED.items()}
+        if self._structure.part_names:
+            # Factors determine the covariances, whose entries are no parameters.
+            del names["covariances"]
+        return names
 
     def _advice(self) -> str:
         if self.reg_covar == 0:

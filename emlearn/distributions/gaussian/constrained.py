@@ -39,8 +39,10 @@ from emlearn.engine.parameters import Symmetric
 
 Array = NDArray[np.float64]
 
-# Steps of scoring in one M-step, and relative gain at which they end.
-_STEPS = 20
+# Steps of scoring in one M-step, in others, and relative gain at which they end. An M-step goes on
+# from the covariance before, so a few steps follow the maximum.
+_FEW_STEPS = 3
+_STEPS = 30
 _GAIN = 1e-14
 _HALVINGS = 40
 # A matrix with given entries that needs so little more is singular.
@@ -97,7 +99,7 @@ def estimate_held(
         elif known.any():
             found[k] = put_in(before, held)
             if own_weight > 0.0:
-                found[k] = scoring(own_scatter / own_weight, found[k], ~known)
+                found[k] = scoring(own_scatter / own_weight, found[k], ~known, _FEW_STEPS)
     return centers, found.reshape(covariance.shape)
 
 
@@ -155,7 +157,7 @@ def _about(
     return GaussianStatistics(weight, np.zeros_like(first), second + structure.from_kernel(change))
 
 
-def scoring(target: Array, start: Array, free: NDArray[np.bool_]) -> Array:
+def scoring(target: Array, start: Array, free: NDArray[np.bool_], steps: int = _STEPS) -> Array:
     """The matrix with some entries held that is closest to `target`, by likelihood.
 
     It maximizes ``-log|Sigma| - tr(inv(Sigma) target)``, from `start`, which it never makes worse.
@@ -168,6 +170,8 @@ def scoring(target: Array, start: Array, free: NDArray[np.bool_]) -> Array:
         A positive definite matrix with the held entries.
     free : ndarray of bool, of the same shape
         Entries that are free; symmetric.
+    steps : int, default=30
+        Most steps.
     """
 
     def value(root: Array) -> float:
@@ -177,7 +181,7 @@ def scoring(target: Array, start: Array, free: NDArray[np.bool_]) -> Array:
         inner: Array = precision @ (target - matrix) @ precision
         return inner
 
-    return _climb(start, free, value, gradient)
+    return _climb(start, free, value, gradient, steps)
 
 
 def _climb(
@@ -185,6 +189,7 @@ def _climb(
     free: NDArray[np.bool_],
     value: Callable[[Array], float],
     gradient: Callable[[Array, Array], Array],
+    steps: int = _STEPS,
 ) -> Array:
     """Steps of scoring uphill, with step halving.
 
@@ -198,6 +203,8 @@ def _climb(
         Twice the objective, from the inverse of the Cholesky factor.
     gradient : callable
         Twice its derivatives, from the matrix and its inverse.
+    steps : int, default=30
+        Most steps.
     """
     a, b = np.nonzero(np.triu(free))
     root = _root(matrix)
@@ -205,9 +212,10 @@ def _climb(
         raise DegenerateModelError("a covariance with fixed entries is not positive definite")
     now = value(root)
     half = np.where(a == b, 0.5, 1.0)
-    for _ in range(_STEPS if a.size else 0):
+    for _ in range(steps if a.size else 0):
         K = root.T @ root
-        information = K[np.ix_(a, a)] * K[np.ix_(b, b)] + K[np.ix_(a, b)] * K[np.ix_(b, a)]
+        aa, bb, ab = K[a[:, None], a], K[b[:, None], b], K[a[:, None], b]
+        information = aa * bb + ab * ab.T
         try:
             # Entries of the diagonal count once, others twice.
             step = np.linalg.solve(information * half, gradient(matrix, K)[a, b])
