@@ -279,7 +279,8 @@ def _completed(held: Array, variances: Array) -> Array:
     free = ~known & ~np.eye(len(held), dtype=bool)
     added = float((needed / diagonal).max())
     while _root(matrix) is None:
-        matrix = _climb(matrix + added * wider, free, _log_det, _largest) - added * wider
+        found = _climb(matrix + added * wider, free, _log_det, _largest)
+        matrix = np.where(free, found, matrix)
         for factor in (0.0, 0.1, 0.5, 0.9):
             if _root(matrix + factor * added * wider) is not None:
                 break
