@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
-from emlearn.distributions.gaussian.constrained import estimate_held, is_linear, put_in
+from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all, scaled_entries
 from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.loadings import Loadings
 from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
 from emlearn.distributions.gaussian.rows import (
@@ -126,7 +127,7 @@ class Gaussian(Family):
     ) -> Penalty:
         """See `Family`: a component whose covariance is held does not count."""
         rows = self._rows(statistics, column_spec)
-        covariance = fixed.get("covariance")
+        covariance = fixed.get("noise_variance", fixed.get("covariance"))
         if covariance is not None:
             if self.structure.is_shared or not np.isnan(covariance).any():
                 return Penalty()
@@ -282,7 +283,7 @@ class Gaussian(Family):
         """See `Family`, and `emlearn.distributions.gaussian.constrained`."""
         if not fixed:
             return self.m_step(statistics, params, column_spec)
-        held = self._scaled(fixed, column_spec)
+        held = scaled_entries(self.structure, column_spec.scaling, fixed, params.covariance.shape)
         prior = column_spec.prior
         mean, covariance = estimate_held(self.structure, prior, statistics, params, *held)
         return self._params(mean, covariance, column_spec)
@@ -293,34 +294,13 @@ class Gaussian(Family):
         """See `Family`. Other covariances change too where there are none with these entries."""
         if not fixed:
             return params
-        mean, covariance = self._scaled(fixed, column_spec)
+        shape = params.covariance.shape
+        mean, covariance = scaled_entries(self.structure, column_spec.scaling, fixed, shape)
         own = params.mean if mean is None else np.where(np.isnan(mean), params.mean, mean)
         if covariance is None:
             return params._replace(mean=own)
-        if is_linear(self.structure, own.shape):
-            shape = (-1, *covariance.shape[-2:])
-            pairs = zip(params.covariance.reshape(shape), covariance.reshape(shape), strict=True)
-            found = np.stack([put_in(*pair) for pair in pairs]).reshape(covariance.shape)
-        else:
-            found = np.where(np.isnan(covariance), params.covariance, covariance)
+        found = put_in_all(self.structure, params.covariance, covariance, own.shape)
         return self._params(own, found, column_spec)
-
-    def _scaled(
-        self, fixed: Mapping[str, Array], column_spec: GaussianSpec
-    ) -> tuple[Array | None, Array | None]:
-        """Means and covariances that are held, in scaled coordinates; None where all are free."""
-        mean, covariance = fixed.get("mean"), fixed.get("covariance")
-        scaling = column_spec.scaling
-        if mean is not None:
-            mean = scaling.to_scaled(mean)
-        if covariance is not None:
-            if self.structure.part_names:
-                raise ValueError(
-                    "fixed cannot hold covariances of factors; hold means or weights, or use "
-                    'covariance_type="full".'
-                )
-            covariance = self.structure.rescale(covariance, 1.0 / scaling.scale)
-        return mean, covariance
 
     def log_prior(self, params: GaussianParams, column_spec: GaussianSpec) -> float:
         """See `Family`."""
@@ -352,19 +332,21 @@ class Gaussian(Family):
         return {"mean": mean, "covariance": covariance, **self.structure.parts(own)}
 
     def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
-        """See `Family`: covariances in the layout of the structure."""
+        """See `Family`: covariances in the layout of the structure, or what they are made of."""
         scaling = column_spec.scaling
+        mean = scaling.to_units(params.mean)
         covariance = self.structure.rescale(params.covariance, scaling.scale)
-        return {"mean": scaling.to_units(params.mean), "covariance": covariance}
+        return {"mean": mean, **(self.structure.parts(covariance) or {"covariance": covariance})}
 
     def space(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Part]:
         """See `Family`."""
         scale = column_spec.scaling.scale
         deviation = scale / np.sqrt(params.factor.precision_diagonal)
-        return {
-            "mean": Entries(("component", "feature"), deviation),
-            "covariance": self.structure.part(params.mean.shape),
-        }
+        mean = Entries(("component", "feature"), deviation)
+        if self.structure.part_names:
+            noise = Entries(("component", "feature"), lower=0.0)
+            return {"mean": mean, "loadings": Loadings(deviation), "noise_variance": noise}
+        return {"mean": mean, "covariance": self.structure.part(params.mean.shape)}
 
     def score(
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
@@ -377,6 +359,13 @@ class Gaussian(Family):
         else:
             mean = np.einsum("kij,klj,kl->ki", root, root, statistics.first)
         covariance = column_spec.prior.score(structure, statistics, params.factor)
+        if structure.part_names:
+            loadings = structure.parts(params.covariance)["loadings"]
+            return {
+                "mean": mean / scale,
+                "loadings": 2.0 * (covariance @ loadings) / scale[:, None],
+                "noise_variance": np.diagonal(covariance, axis1=1, axis2=2) / scale**2,
+            }
         return {"mean": mean / scale, "covariance": structure.rescale(covariance, 1.0 / scale)}
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:

@@ -224,13 +224,10 @@ class LabelEstimator(EMEstimator):
 
     def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
         """Names of the law and of the family; Gaussians also have those of `GaussianMixtureEM`."""
-        names, family = {name: name for name in public}, self._given_family()
-        if isinstance(family, Gaussian):
-            if family.structure.part_names:
-                # Factors determine the covariances, whose entries are no parameters.
-                del names["covariance"]
-                return {**names, "means": "mean"}
-            names |= {"means": "mean", "covariances": "covariance"}
+        names = {name: name for name in public}
+        if isinstance(self._given_family(), Gaussian):
+            aliases = {"means": "mean", "covariances": "covariance"}
+            names |= {alias: name for alias, name in aliases.items() if name in public}
         return names
 
     def _n_free(self, law: Law) -> int:

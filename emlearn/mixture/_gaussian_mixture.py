@@ -38,7 +38,13 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 # Names of the attributes by those of the model.
-_PUBLISHED = {"weights": "weights", "mean": "means", "covariance": "covariances"}
+_PUBLISHED = {
+    "weights": "weights",
+    "mean": "means",
+    "covariance": "covariances",
+    "loadings": "loadings",
+    "noise_variance": "noise_variances",
+}
 
 
 class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
@@ -291,7 +297,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self._emissions()  # checks what is published
         rows = self._read_rows(X)
         weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
-        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors)
         model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
         names = getattr(self, "feature_names_in_", None)
         with blas_limited(), named_columns(names):
@@ -374,11 +380,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         return RacePlan().times(self.n_init) if races else None
 
     def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
-        names = {own: name for name, own in _PUBLISHED.items()}
-        if self._structure.part_names:
-            # Factors determine the covariances, whose entries are no parameters.
-            del names["covariances"]
-        return names
+        return {own: name for name, own in _PUBLISHED.items() if name in public}
 
     def _advice(self) -> str:
         if self.reg_covar == 0:

@@ -25,13 +25,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import CovariancePrior
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.distributions.gaussian.structures import CovarianceStructure
 from emlearn.engine.errors import DegenerateModelError
@@ -47,6 +48,62 @@ _GAIN = 1e-14
 _HALVINGS = 40
 # A matrix with given entries that needs so little more is singular.
 _ADDED = 1e-9
+
+
+def scaled_entries(
+    structure: CovarianceStructure,
+    scaling: ColumnScaling,
+    fixed: Mapping[str, Array],
+    shape: tuple[int, ...],
+) -> tuple[Array | None, Array | None]:
+    """Means and covariances that are held, in scaled coordinates; None where all are free.
+
+    Parameters
+    ----------
+    structure : CovarianceStructure
+        Structure of the covariances.
+    scaling : ColumnScaling
+        The units.
+    fixed : mapping of str to ndarray
+        Entries by published name; NaN where free.
+    shape : tuple of int
+        Shape of the covariances in the layout of the structure.
+
+    Raises
+    ------
+    ValueError
+        If loadings are held without the noise, or the other way round.
+    """
+    mean, covariance = fixed.get("mean"), fixed.get("covariance")
+    if set(fixed).intersection(structure.part_names):
+        covariance = _factors(structure, fixed, shape)
+    if mean is not None:
+        mean = scaling.to_scaled(mean)
+    if covariance is not None:
+        covariance = structure.rescale(covariance, 1.0 / scaling.scale)
+    return mean, covariance
+
+
+def _factors(
+    structure: CovarianceStructure, fixed: Mapping[str, Array], shape: tuple[int, ...]
+) -> Array:
+    """Loadings and noise that are held, in the layout of the structure."""
+    n_components, n_features, width = shape
+    nothing = np.full(shape, np.nan)
+    loadings = fixed.get("loadings", nothing[..., : width - 1])
+    noise = fixed.get("noise_variance", nothing[..., 0])
+    known = np.asarray(~np.isnan(noise).any(axis=1))
+    if (np.isnan(loadings).all(axis=(1, 2)) == known).any() or not np.isnan(noise[~known]).all():
+        raise ValueError(
+            "fixed must hold all loadings and noise variances of a component, or none: they are "
+            "estimated together."
+        )
+    parts = {
+        "loadings": np.where(known[:, None, None], loadings, 0.0),
+        "noise_variance": np.where(known[:, None], noise, 1.0),
+    }
+    held = structure.from_parts(parts, (n_components, n_features))
+    return np.where(known[:, None, None], held, np.nan)
 
 
 def estimate_held(
@@ -242,6 +299,17 @@ def _root(matrix: Array) -> Array | None:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(matrix)))
     except np.linalg.LinAlgError:
         return None
+
+
+def put_in_all(
+    structure: CovarianceStructure, covariances: Array, held: Array, shape: tuple[int, int]
+) -> Array:
+    """Covariances with entries put in, in the layout of the structure; see `put_in`."""
+    if not is_linear(structure, shape):
+        return np.where(np.isnan(held), covariances, held)
+    each = (-1, *held.shape[-2:])
+    pairs = zip(covariances.reshape(each), held.reshape(each), strict=True)
+    return np.stack([put_in(*pair) for pair in pairs]).reshape(held.shape)
 
 
 def put_in(matrix: Array, held: Array) -> Array:
