@@ -13,7 +13,10 @@ from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.spec import beyond_range
 from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
-from emlearn.latent import Emissions, LabelParams
+from emlearn.engine.fixed import hold, n_held
+from emlearn.engine.parameters import Public
+from emlearn.latent import Emissions, LabelModel, LabelParams, MixtureLaw, MixtureParams
+from emlearn.latent.starts import STARTS
 from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import read_weights
 
@@ -152,7 +155,7 @@ class PublishedGaussians(BaseEstimator):
             raise AttributeError(f"Set means_ before {name}: it determines the number of features.")
         self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
 
-    def _publish(self, family: Gaussian, params: LabelParams) -> None:
+    def _publish(self, family: Gaussian, params: LabelParams, fixed: Public) -> None:
         spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             cholesky = family.precisions_cholesky(components, spec)
@@ -164,7 +167,7 @@ class PublishedGaussians(BaseEstimator):
             scale = spec.scaling.scale
             raise beyond_range(np.arange(len(scale)), scale, np.float64)
         self.weights_ = params.law.weights
-        self.means_ = spec.scaling.to_units(components.mean)
+        self.means_ = hold({"mean": spec.scaling.to_units(components.mean)}, fixed)["mean"]
         parts = tuple(self._structure.parts(own).values())
         self._matrices_ = frozen(Matrices(covariances, precisions, cholesky, parts))
 
@@ -204,7 +207,12 @@ class PublishedGaussians(BaseEstimator):
             self._matrices_ = frozen(Matrices(*(own[order] for own in matrices)))
 
     def _n_parameters(self) -> int:
-        return len(self.weights_) - 1 + self._emissions().n_parameters()
+        emissions = self._emissions()
+        K = emissions.n_components
+        law, spec = MixtureLaw(K), emissions.column_spec
+        model = LabelModel(law, emissions.family, STARTS["rows"])
+        params = LabelParams(MixtureParams(read_weights(self)), emissions.params, spec)
+        return model.n_parameters(params) - n_held(model, params, self._fixed(model, params))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_") and hasattr(self, "means_") and hasattr(self, "_matrices_")
