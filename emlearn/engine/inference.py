@@ -28,6 +28,8 @@ KINDS: tuple[Kind, ...] = ("observed", "empirical", "sandwich")
 
 # An eigenvalue of the scaled information below this part of the largest is 0.
 _FLAT = 1e-9
+# Below this part it may be 0 at the maximum itself.
+_SUSPECT = 1e-3
 # Part of a flat direction that an estimate may have without being concerned.
 _CONCERNED = 1e-4
 # Distance from the maximum, in standard errors, that is told.
@@ -219,7 +221,8 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
         found, covariance, flat, notes = _covariance(problem, coordinates, kind)
     distance = 0.0
     if coordinates.n_free:
-        distance = float(np.sqrt(max(found.score @ covariance @ found.score, 0.0)))
+        square = float(found.score @ covariance @ found.score)
+        distance = float(np.sqrt(max(square, 0.0)))
     if distance > _FAR and kind != "empirical":
         warn_user(
             f"The estimates are {distance:.2g} standard errors from the maximum, where standard "
@@ -255,17 +258,49 @@ def _covariance(
         covariance, flat, negative = invert(found.matrix)
         return found, covariance, flat, _told(problem, coordinates, flat, negative)
     found = observed_information(*arguments, n_threads=available_threads())
-    covariance, flat, negative = invert(found.matrix)
-    notes = _told(problem, coordinates, flat, negative)
-    if kind == "sandwich":
+    rows, ignored = None, None
+    if kind == "sandwich" or (_is_suspect(found.matrix) and _has_many_rows(problem, coordinates)):
         rows = empirical_information(*arguments)
-        covariance = covariance @ rows.matrix @ covariance
         found = found._replace(n_e_steps=found.n_e_steps + rows.n_e_steps)
+        if _has_many_rows(problem, coordinates):
+            ignored = invert(rows.matrix)[1]
+    covariance, flat, negative = invert(found.matrix, ignored)
+    notes = _told(problem, coordinates, flat, negative)
+    if kind == "sandwich" and rows is not None:
+        covariance = covariance @ rows.matrix @ covariance
     return found, covariance, flat, notes
 
 
-def invert(information: Array) -> tuple[Array, Array, bool]:
+def _is_suspect(information: Array) -> bool:
+    """Whether some direction may have no information.
+
+    Where it has none, the curvature at a point that is only nearly the maximum is not exactly 0.
+    """
+    size = np.sqrt(np.abs(np.diagonal(information)))
+    if not size.size or not size.all():
+        return bool(size.size)
+    values = np.linalg.eigvalsh(information / size[:, None] / size)
+    return bool(values[0] < _SUSPECT * values[-1])
+
+
+def _has_many_rows(problem: FittedProblem, coordinates: Coordinates) -> bool:
+    """Whether the scores of the rows would span all directions if they were identified."""
+    try:
+        weight = problem.model.log_likelihoods(problem.data, problem.params)[1]
+    except NotImplementedError:
+        return False
+    return bool(weight.sum() >= 2.0 * coordinates.n_free)
+
+
+def invert(information: Array, ignored: Array | None = None) -> tuple[Array, Array, bool]:
     """Pseudo-inverse of an information, and the directions about which there is none.
+
+    Parameters
+    ----------
+    information : ndarray of shape (n, n)
+        The information.
+    ignored : ndarray of shape (n, n_ignored), default=None
+        Directions known to have none, whatever the matrix says.
 
     Returns
     -------
@@ -281,12 +316,18 @@ def invert(information: Array) -> tuple[Array, Array, bool]:
         return information, np.zeros((0, 0)), False
     size = np.sqrt(np.abs(np.diagonal(information)))
     size = np.where(size > 0.0, size, 1.0)
-    values, vectors = np.linalg.eigh(information / size[:, None] / size)
-    limit = _FLAT * max(values[-1], 0.0)
+    scaled = information / size[:, None] / size
+    basis, without = np.eye(n), np.zeros((n, 0))
+    if ignored is not None and ignored.size:
+        full = np.linalg.qr(ignored * size[:, None], mode="complete")[0]
+        without, basis = full[:, : ignored.shape[1]], full[:, ignored.shape[1] :]
+    values, vectors = np.linalg.eigh(basis.T @ scaled @ basis)
+    vectors = basis @ vectors
+    limit = _FLAT * max(float(values.max(initial=0.0)), 0.0)
     known = values > limit
-    scaled = vectors[:, known] / size[:, None]
-    covariance = (scaled / values[known]) @ scaled.T
-    flat = vectors[:, ~known] / size[:, None]
+    rest = vectors[:, known] / size[:, None]
+    covariance = (rest / values[known]) @ rest.T
+    flat = np.concatenate([without, vectors[:, ~known]], axis=1) / size[:, None]
     return covariance, flat, bool((values < -1e3 * limit).any())
 
 
@@ -313,8 +354,8 @@ def _told(
     strongest = np.argsort(-part, kind="stable")[:4]
     named = ", ".join(labels[i] for i in sorted(strongest) if part[i] > _CONCERNED)
     message = (
-        f"The objective is flat in {flat.shape[1]} direction(s), along which {named} and others "
-        "change: they are not identified by these rows and have no standard errors. Use fewer "
+        f"These rows say nothing about {flat.shape[1]} direction(s), along which {named} and others "
+        "change: they are not identified and have no standard errors. Use fewer "
         "components, fix some parameters, or add a prior."
     )
     if negative:

@@ -257,7 +257,9 @@ class Simplex(Part):
         return near if self.exists is None else near & self.exists
 
     def shown(self, at: Array) -> Mask:
-        """See `Part`."""
+        """See `Part`: not what has to be 1."""
+        if at.shape[-1] == 1:
+            return np.zeros(at.shape, bool)
         return np.ones(at.shape, bool) if self.exists is None else self.exists
 
 

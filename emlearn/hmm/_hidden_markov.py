@@ -299,7 +299,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         self._warn_of_weights(model, fit.params, row_weight)
         return self._report(fit, STRONGER_PRIOR)
 
-    def inference(
+    def inference(  # type: ignore[override]  # the arguments are those of fit
         self,
         X: ArrayLike,
         y: Any = None,
