@@ -368,7 +368,8 @@ default="from_dtype"
             return np.asarray(out)
         self._fill(self._known(), rows, out, "fill_deviations")
         if inference is not None:
-            out = np.sqrt(out**2 + self._spread_of_means(rows, inference))
+            holes = np.isnan(rows).any(axis=1)
+            out[holes] = np.sqrt(out[holes] ** 2 + self._spread_of_means(rows[holes], inference))
         return np.asarray(out)
 
     def conditional_entropy(self, X: Any) -> Array:

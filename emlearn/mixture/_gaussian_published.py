@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.rotation import rotated_to
 from emlearn.distributions.gaussian.spec import beyond_range
 from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
 from emlearn.engine.fixed import hold, n_held
@@ -21,6 +22,9 @@ from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import read_weights
 
 Array = NDArray[Any]
+
+# Names of attributes by those of the parts of a structure, where these are different.
+_PART_NAMES = {"noise_variance": "noise_variances"}
 
 
 class PublishedGaussians(BaseEstimator):
@@ -192,11 +196,14 @@ class PublishedGaussians(BaseEstimator):
 
     def _published_parameters(self) -> dict[str, Array]:
         """Parameters by name, for resamples (see `emlearn.inference.bootstrap`)."""
-        return {
+        matrices = self._matrices("covariances_")
+        found = {
             "weights": np.asarray(self.weights_),
             "means": np.asarray(self.means_),
-            "covariances": self.covariances_,
+            "covariances": matrices.covariances,
         }
+        names = [_PART_NAMES.get(name, name) for name in self._structure.part_names]
+        return {**found, **dict(zip(names, matrices.parts, strict=True))}
 
     def _permute_labels(self, order: NDArray[np.intp]) -> None:
         """Renumber the components: the new number i is the old number ``order[i]``."""
@@ -204,7 +211,18 @@ class PublishedGaussians(BaseEstimator):
         self.weights_ = np.asarray(self.weights_)[order]
         self.means_ = np.asarray(self.means_)[order]
         if not self._structure.is_shared:
-            self._matrices_ = frozen(Matrices(*(own[order] for own in matrices)))
+            parts = tuple(own[order] for own in matrices.parts)
+            covariances, precisions, cholesky = (own[order] for own in matrices[:3])
+            self._matrices_ = frozen(Matrices(covariances, precisions, cholesky, parts))
+
+    def _rotate_to(self, reference: Self) -> None:
+        """Rotate the factors, which the likelihood leaves free, to those of another fit."""
+        matrices = self.__dict__["_matrices_"]
+        names = self._structure.part_names
+        if "loadings" in names:
+            at, parts = names.index("loadings"), list(matrices.parts)
+            parts[at] = rotated_to(parts[at], reference.__dict__["_matrices_"].parts[at])
+            self._matrices_ = frozen(matrices._replace(parts=tuple(parts)))
 
     def _n_parameters(self) -> int:
         emissions = self._emissions()
