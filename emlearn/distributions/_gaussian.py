@@ -289,7 +289,8 @@ class Gaussian(Family):
         """See `Family`: covariances in the layout of the structure."""
         scaling = column_spec.scaling
         covariance = self.structure.rescale(params.covariance, scaling.scale)
-        return {"mean": scaling.to_units(params.mean), "covariance": covariance}
+        published = self.structure.publish(covariance)
+        return {"mean": scaling.to_units(params.mean), "covariance": published}
 
     def space(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Part]:
         """See `Family`."""
@@ -311,7 +312,8 @@ class Gaussian(Family):
         else:
             mean = np.einsum("kij,klj,kl->ki", root, root, statistics.first)
         covariance = column_spec.prior.score(structure, statistics, params.factor)
-        return {"mean": mean / scale, "covariance": structure.rescale(covariance, 1.0 / scale)}
+        covariance = structure.rescale_published(covariance, 1.0 / scale)
+        return {"mean": mean / scale, "covariance": covariance}
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
         """Factors P with inv(Sigma) = P P', in the units of the data."""
