@@ -69,7 +69,7 @@ class FactorCovariance(FullCovariance):
         if self.n_factors >= n_features:
             raise ValueError(
                 f"n_factors={self.n_factors} must be less than the number of columns, but X has "
-                f'n_features = {n_features}. Use fewer factors, or covariance_type="full".'
+                f"n_features = {n_features}. Use fewer factors, or full covariances."
             )
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
