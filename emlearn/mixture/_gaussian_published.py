@@ -37,6 +37,9 @@ class PublishedGaussians(BaseEstimator):
     def _structure(self) -> CovarianceStructure:
         return find_structure(self.covariance_type, self.n_factors)
 
+    def _family(self, reg_covar: float | str) -> Gaussian:
+        return Gaussian(self.covariance_type, reg_covar=reg_covar, n_factors=self.n_factors)
+
     @classmethod
     def from_parameters(
         cls,
@@ -185,7 +188,7 @@ class PublishedGaussians(BaseEstimator):
         }
 
     def _emissions(self) -> Emissions:
-        family = Gaussian(self.covariance_type, reg_covar=0.0, n_factors=self.n_factors)
+        family = self._family(0.0)
         K, shape = len(read_weights(self)), np.shape(self.means_)
         need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
         if shape != need:
@@ -211,9 +214,7 @@ class PublishedGaussians(BaseEstimator):
         self.weights_ = np.asarray(self.weights_)[order]
         self.means_ = np.asarray(self.means_)[order]
         if not self._structure.is_shared:
-            parts = tuple(own[order] for own in matrices.parts)
-            covariances, precisions, cholesky = (own[order] for own in matrices[:3])
-            self._matrices_ = frozen(Matrices(covariances, precisions, cholesky, parts))
+            self._matrices_ = frozen(matrices.taken(order))
 
     def _rotate_to(self, reference: Self) -> None:
         """Rotate the factors, which the likelihood leaves free, to those of another fit."""
