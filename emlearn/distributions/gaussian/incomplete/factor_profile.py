@@ -172,8 +172,10 @@ def _solve(hessian: Array, plain: Array, free: NDArray[np.bool_]) -> Array:
     for matrix in (hessian, plain * plain):
         block = matrix[np.ix_(free, free)]
         values, vectors = np.linalg.eigh(block)
-        if values[0] > 1e-8 * values[-1]:
+        if values[0] > 1e-8 * values[-1] > 0.0:
             inverse: Array = (vectors / values) @ vectors.T
             return inverse
+    if not values[-1] > 0.0:
+        return np.zeros_like(vectors)
     values = np.maximum(values, 1e-6 * values[-1])
     return np.asarray((vectors / values) @ vectors.T, dtype=np.float64)
