@@ -34,6 +34,7 @@ from emlearn.distributions.gaussian.structures import (
     CovarianceStructure,
 )
 from emlearn.engine import DegenerateModelError, Penalty
+from emlearn.engine.parameters import Entries, Part
 from emlearn.engine.workspace import Workspace
 
 
@@ -278,6 +279,34 @@ class Gaussian(Family):
         if self.structure.is_shared:
             covariance = np.repeat(covariance[None], len(params.mean), axis=0)
         return {"mean": column_spec.scaling.to_units(params.mean), "covariance": covariance}
+
+    def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
+        """See `Family`: covariances in the layout of the structure."""
+        scaling = column_spec.scaling
+        covariance = self.structure.rescale(params.covariance, scaling.scale)
+        return {"mean": scaling.to_units(params.mean), "covariance": covariance}
+
+    def space(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Part]:
+        """See `Family`."""
+        scale = column_spec.scaling.scale
+        deviation = scale / np.sqrt(params.factor.precision_diagonal)
+        return {
+            "mean": Entries(("component", "feature"), deviation),
+            "covariance": self.structure.part(params.mean.shape),
+        }
+
+    def score(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        structure, scale = self.structure, column_spec.scaling.scale
+        root = structure.kernel_cholesky(params.factor, params.mean.shape)
+        if root.ndim == 2:
+            mean = np.square(root) * statistics.first
+        else:
+            mean = np.einsum("kij,klj,kl->ki", root, root, statistics.first)
+        covariance = column_spec.prior.score(structure, statistics, params.factor)
+        return {"mean": mean / scale, "covariance": structure.rescale(covariance, 1.0 / scale)}
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
         """Factors P with inv(Sigma) = P P', in the units of the data."""

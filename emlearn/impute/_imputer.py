@@ -15,16 +15,16 @@ from emlearn.data import input_names, read_weight
 from emlearn.data.markers import read_markers
 from emlearn.data.mixed import MixedTable
 from emlearn.data.tables import with_labels
-from emlearn.impute._base import ImputerFitting
-from emlearn.impute._filling import Filling, has_other_types
+from emlearn.impute._filling import has_other_types
 from emlearn.impute._known import conditioning
 from emlearn.impute._published import NOT_FITTED
+from emlearn.impute._refitting import Refitting
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
-class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
+class MissingDataImputerEM(TransformerMixin, Refitting):
     """Impute missing values given the observed ones, under a model fitted by EM.
 
     The model of a table of numbers is one multivariate normal, a mixture of them, or a factor

@@ -260,6 +260,29 @@ class LabelEstimator(EMEstimator):
         if message:
             warn_user(message, UserWarning)
 
+    # ---- for resamples (see `emlearn.inference.bootstrap`) --------------------------------
+
+    def _published_parameters(self) -> dict[str, Array]:
+        """Parameters by name, without underscores."""
+        laws = [name for name in self._model_attributes if name != "component_params_"]
+        law = {name.rstrip("_"): np.asarray(getattr(self, name)) for name in laws}
+        return law | {name: np.asarray(own) for name, own in self.component_params_.items()}
+
+    def _permute_labels(self, order: NDArray[np.intp]) -> None:
+        """Renumber the components or states: the new number i is the old number ``order[i]``."""
+        for name in self._model_attributes:
+            if name != "component_params_":
+                # All axes of the law of the label are labels.
+                value = np.asarray(getattr(self, name))
+                setattr(self, name, value[np.ix_(*(order,) * value.ndim)])
+        given = self.component_params_
+        self.component_params_ = {name: np.asarray(own)[order] for name, own in given.items()}
+
+    def _prepare_refits(self) -> None:
+        """Keep levels that a resample may lose."""
+        emissions = self._emissions()
+        self.family_ = self.family = emissions.family.declared(emissions.column_spec)
+
     @classmethod
     def _of_known(
         cls,

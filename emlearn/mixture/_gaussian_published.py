@@ -164,6 +164,22 @@ class PublishedGaussians(BaseEstimator):
             )
         return Emissions.at(family, self._public(), None, K)
 
+    def _published_parameters(self) -> dict[str, Array]:
+        """Parameters by name, for resamples (see `emlearn.inference.bootstrap`)."""
+        return {
+            "weights": np.asarray(self.weights_),
+            "means": np.asarray(self.means_),
+            "covariances": self.covariances_,
+        }
+
+    def _permute_labels(self, order: NDArray[np.intp]) -> None:
+        """Renumber the components: the new number i is the old number ``order[i]``."""
+        matrices = self.__dict__["_matrices_"]
+        self.weights_ = np.asarray(self.weights_)[order]
+        self.means_ = np.asarray(self.means_)[order]
+        if not self._structure.is_shared:
+            self._matrices_ = frozen(Matrices(*(own[order] for own in matrices)))
+
     def _n_parameters(self) -> int:
         return len(self.weights_) - 1 + self._emissions().n_parameters()
 

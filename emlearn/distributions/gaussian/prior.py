@@ -108,6 +108,36 @@ class CovariancePrior(NamedTuple):
             weight + self.strength, about, second, np.zeros(first.shape[1])
         )
 
+    def score(
+        self,
+        structure: CovarianceStructure,
+        statistics: GaussianStatistics,
+        factor: CovarianceFactor,
+    ) -> Array:
+        """Gradient of the expected objective with respect to the covariances.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        statistics : GaussianStatistics
+            Statistics about the means.
+        factor : CovarianceFactor
+            The covariances, factorized.
+
+        Returns
+        -------
+        gradient : ndarray
+            In the layout of the structure, as if all entries varied separately.
+        """
+        weight, first, second = statistics
+        scatter = self.scatter
+        if scatter is not None or self.ridge is not None:
+            nothing = np.zeros(first.shape[1])
+            added = self._added(weight, nothing if scatter is None else scatter)
+            second = second + in_layout(structure, added)
+        return structure.score(weight + self.strength, second, factor)
+
     def alone(self, structure: CovarianceStructure, weight: Array) -> Array | None:
         """What the covariances would be if rows had no scatter; None without a prior.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from emlearn.engine.model import DegenerateModelError
+from emlearn.engine.parameters import Curved, Part
 from emlearn.kernels import compiled
 
 Array = NDArray[Any]
@@ -239,6 +240,45 @@ class CovarianceStructure(ABC):
         DegenerateModelError
             If the vector is not finite, or a matrix is not positive definite.
         """
+
+    def part(self, shape: tuple[int, int]) -> Part:
+        """What the array of covariances is, for K components in d dimensions.
+
+        By default, a curved set of symmetric matrices with the coordinates of `to_vector`.
+        """
+        like = np.zeros(self.shape(*shape))
+        return Curved(
+            self.to_vector,
+            lambda vector: self.from_vector(vector, like),
+            self.n_parameters(*shape),
+            ("component", "feature", "feature"),
+            symmetric=True,
+        )
+
+    def score(self, weight: Array, second: Array, factor: CovarianceFactor) -> Array:
+        """Gradient of ``-sum_k (N_k log|Sigma_k| + tr(inv(Sigma_k) S_k)) / 2``.
+
+        By default, for matrices (n_components, n_features, n_features).
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_components,)
+            N.
+        second : ndarray
+            S, in the layout of `scatter`.
+        factor : CovarianceFactor
+            The covariances, factorized.
+
+        Returns
+        -------
+        gradient : ndarray
+            In the layout of the covariances, as if all entries varied separately.
+        """
+        root = factor.precision_cholesky
+        inner = np.swapaxes(root, -1, -2) @ second @ root
+        inner[:, range(root.shape[-1]), range(root.shape[-1])] -= weight[:, None]
+        gradient: Array = 0.5 * root @ inner @ np.swapaxes(root, -1, -2)
+        return gradient
 
     @abstractmethod
     def rescale(self, covariances: Array, scale: Array) -> Array:
