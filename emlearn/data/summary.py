@@ -17,7 +17,7 @@ class Summary(str):
 
 def summary_table(
     names: Sequence[str],
-    columns: Mapping[str, Sequence[Any]],
+    columns: Mapping[str, Any],
     footer: str | Sequence[str] = (),
     *,
     digits: int = 4,

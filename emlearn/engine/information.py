@@ -39,7 +39,7 @@ Model = LatentVariableModel[Any, Any, Any]
 # directions, which are lengths of moderate change of a single row.
 _STEP = 1e-4
 # Step of differences of the objective, in standard errors.
-_ERRORS = 0.1
+_ERRORS = 0.03
 # How often a step that leaves the parameters is made shorter.
 _TRIES = 12
 
@@ -167,7 +167,7 @@ def _by_scores(objective: _Objective, n: int) -> tuple[Array, Array]:
 def _by_values(objective: _Objective, n: int) -> tuple[Array, Array]:
     """Score and information from differences of the objective alone.
 
-    The steps are a tenth of the conditional standard errors, where rounding and higher
+    The steps are a few hundredths of the conditional standard errors, where rounding and higher
     derivatives both are small; one round finds these errors.
     """
     score, matrix = np.empty(n), np.empty((n, n))

@@ -24,6 +24,10 @@ Public = dict[str, Array]
 
 # What rounding may do to fixed entries that must agree with each other.
 _ROUNDING = 1e-8
+# A probability of fewer rows than the first of these is 0. One of fewer rows than the second is at
+# the bound too if the gradient pushes it there: by this part of the gradient of the others, or by
+# this many rows of all.
+_NOTHING, _FEW, _OFF, _PUSHED = 1e-6, 0.5, 0.1, 1e-3
 
 
 class Part(ABC):
@@ -89,13 +93,28 @@ class Part(ABC):
             )
         return fixed
 
-    def at_boundary(self, at: Array, tolerance: float) -> Mask:
-        """Entries at a bound, where there is no Wald interval."""
+    def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
+        """Entries at a bound, where there is no Wald interval.
+
+        Parameters
+        ----------
+        at : ndarray
+            The array.
+        one_row : float
+            The probability that one row of the data has.
+        gradient : ndarray or None
+            Gradient of the objective with respect to the entries, if it is known. EM approaches
+            a bound slowly: an entry that is close to it and still pushed towards it is there.
+        """
         return np.zeros(at.shape, bool)
 
     def shown(self, at: Array) -> Mask:
         """Entries that a table lists; others repeat these."""
         return np.ones(at.shape, bool)
+
+    def bounds(self, at: Array) -> tuple[Array, Array]:
+        """Bounds of each entry."""
+        return np.full(at.shape, self.lower), np.full(at.shape, self.upper)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +158,13 @@ class Entries(Part):
             return np.where(room > 0.0, room, 1.0)
         return np.maximum(np.abs(at), 1e-3)
 
-    def at_boundary(self, at: Array, tolerance: float) -> Mask:
-        """See `Part`."""
-        near = (at - self.lower <= tolerance) | (self.upper - at <= tolerance)
-        if np.isfinite(self.lower) and not np.isfinite(self.upper):
-            # A scale has no unit: only zero itself, or the floor, is a boundary.
-            near = at <= self.lower
+    def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
+        """See `Part`. A scale has no unit, so that only 0 itself, or the floor, is a boundary."""
+        near = (at <= self.lower) | (at >= self.upper)
+        if np.isfinite(self.lower) and np.isfinite(self.upper):
+            push = np.zeros(at.shape) if gradient is None else np.asarray(gradient) * one_row
+            near |= (at - self.lower <= _FEW * one_row) & (push < -_PUSHED)
+            near |= (self.upper - at <= _FEW * one_row) & (push > _PUSHED)
         if self.floor is not None:
             near |= at <= self.floor * (1.0 + _ROUNDING)
         return near
@@ -225,14 +245,21 @@ class Simplex(Part):
         rest = np.maximum(1.0 - total, 0.0)[..., None]
         return np.where(single[..., None] & free, rest, fixed)
 
-    def at_boundary(self, at: Array, tolerance: float) -> Mask:
+    def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
         """See `Part`."""
-        near = at <= tolerance
-        near |= at >= 1.0 - tolerance
+        near = at <= _NOTHING * one_row
+        if gradient is not None:
+            # At a maximum within the bounds, the gradients of all entries equal this sum.
+            total = (gradient * at).sum(axis=-1, keepdims=True)
+            near |= (gradient * at < _FEW) & (gradient < (1.0 - _OFF) * total)
+        # What is left for the last one is then known.
+        near |= (~near).sum(axis=-1, keepdims=True) == 1
         return near if self.exists is None else near & self.exists
 
     def shown(self, at: Array) -> Mask:
-        """See `Part`."""
+        """See `Part`: not what has to be 1."""
+        if at.shape[-1] == 1:
+            return np.zeros(at.shape, bool)
         return np.ones(at.shape, bool) if self.exists is None else self.exists
 
 
@@ -306,6 +333,11 @@ class Symmetric(Part):
                     f"fixed[{name!r}]: matrix {k} has entries that no positive definite matrix has."
                 )
         return fixed
+
+    def bounds(self, at: Array) -> tuple[Array, Array]:
+        """See `Part`: variances are positive."""
+        diagonal = np.broadcast_to(np.eye(at.shape[-1], dtype=bool), at.shape)
+        return np.where(diagonal, 0.0, -np.inf), np.full(at.shape, np.inf)
 
     def shown(self, at: Array) -> Mask:
         """See `Part`: the upper triangle."""
@@ -384,6 +416,10 @@ class Curved(Part):
             )
         return fixed
 
+    def bounds(self, at: Array) -> tuple[Array, Array]:
+        """See `Part`."""
+        return Symmetric().bounds(at) if self.symmetric else super().bounds(at)
+
     def shown(self, at: Array) -> Mask:
         """See `Part`."""
         if not self.symmetric:
@@ -450,15 +486,21 @@ class InParts(Part):
         checked: Array = self._split(self.part.check(self._flat(fixed), name))
         return checked
 
-    def at_boundary(self, at: Array, tolerance: float) -> Mask:
+    def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
         """See `Part`."""
-        near: Mask = self._split(self.part.at_boundary(self._flat(at), tolerance))
+        flat = None if gradient is None else self._flat(gradient)
+        near: Mask = self._split(self.part.at_boundary(self._flat(at), one_row, flat))
         return near
 
     def shown(self, at: Array) -> Mask:
         """See `Part`."""
         shown: Mask = self._split(self.part.shown(self._flat(at)))
         return shown
+
+    def bounds(self, at: Array) -> tuple[Array, Array]:
+        """See `Part`."""
+        low, high = self.part.bounds(self._flat(at))
+        return self._split(low), self._split(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -490,9 +532,16 @@ class Repeated(Part):
             raise ValueError(f"fixed[{name!r}] must be the same for all components.")
         return np.repeat(self.part.check(one, name)[None], len(fixed), axis=0)
 
-    def shown(self, at: Array) -> Mask:
+    def bounds(self, at: Array) -> tuple[Array, Array]:
         """See `Part`."""
-        return np.broadcast_to(self.part.shown(at[0]), at.shape)
+        low, high = self.part.bounds(at[0])
+        return np.broadcast_to(low, at.shape), np.broadcast_to(high, at.shape)
+
+    def shown(self, at: Array) -> Mask:
+        """See `Part`: the first of the components."""
+        shown = np.zeros(at.shape, bool)
+        shown[0] = self.part.shown(at[0])
+        return shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -522,7 +571,9 @@ class ParameterSpace:
         self,
         public: Mapping[str, Array],
         fixed: Mapping[str, Array] | None = None,
-        tolerance: float = -1.0,
+        *,
+        one_row: float = 0.0,
+        gradient: Mapping[str, Array] | None = None,
     ) -> Coordinates:
         """Free coordinates around published parameters.
 
@@ -532,9 +583,11 @@ class ParameterSpace:
             The published parameters.
         fixed : mapping of str to ndarray, default=None
             Entries that are held; NaN where free.
-        tolerance : float, default=-1
-            A probability within this of 0 or 1 is at the boundary, and is then held too.
-            A negative number means that nothing is.
+        one_row : float, default=0
+            The probability that one row of the data has. If it is positive, entries at a boundary
+            are held too.
+        gradient : mapping of str to ndarray, default=None
+            Gradient of the objective, which tells more about what is at a boundary.
         """
         fixed = fixed or {}
         at = {name: np.asarray(public[name], np.float64) for name in self.parts}
@@ -543,8 +596,9 @@ class ParameterSpace:
             value = at[name]
             own = ~np.isnan(fixed[name]) if name in fixed else np.zeros(value.shape, bool)
             near = np.zeros(value.shape, bool)
-            if tolerance >= 0.0:
-                near = part.at_boundary(value, tolerance) & ~own
+            if one_row > 0.0:
+                push = None if gradient is None else np.asarray(gradient[name])
+                near = part.at_boundary(value, one_row, push) & ~own
             held[name], boundary[name] = own, near
             directions[name] = part.directions(value, own | near)
         return Coordinates(self.parts, at, held, boundary, directions)

@@ -45,9 +45,7 @@ def bca_interval(estimate: Array, replicates: Array, acceleration: Array, level:
         scale = np.maximum(1.0 - acceleration * moved, np.finfo(np.float64).tiny)
         with np.errstate(over="ignore"):
             levels = ndtr(shift + moved / scale)
-        ends[:, side] = [
-            np.quantile(own, at) for own, at in zip(replicates.T, levels, strict=True)
-        ]
+        ends[:, side] = [np.quantile(own, at) for own, at in zip(replicates.T, levels, strict=True)]
     return ends
 
 

@@ -64,9 +64,7 @@ def published_parameters(estimator: Any) -> dict[str, Array]:
     return found
 
 
-def named_values(
-    estimator: Any, statistic: Callable[[Any], Any] | None
-) -> dict[str, Array]:
+def named_values(estimator: Any, statistic: Callable[[Any], Any] | None) -> dict[str, Array]:
     """The published parameters, or what a statistic of the estimator returns.
 
     Raises

@@ -115,9 +115,7 @@ class Refits:
         simulation = None
         if kind == "parametric":
             simulation = Simulation.of(full, own, y, lengths, units)
-        return cls(
-            full, own, y, lengths, units, kind, statistic, estimates, reference, simulation
-        )
+        return cls(full, own, y, lengths, units, kind, statistic, estimates, reference, simulation)
 
     def run(self, task: Task) -> Replicate:
         """Refit to one resample."""
@@ -135,7 +133,9 @@ class Refits:
                     refit = self._fit_copies(_seeded(self.full, seed), drawn)
                 return self._replicate(refit)
             except _FAILURES as error:
-                return Replicate(None, f"{error}".splitlines()[0] if f"{error}" else repr(error), True)
+                return Replicate(
+                    None, f"{error}".splitlines()[0] if f"{error}" else repr(error), True
+                )
 
     def _replicate(self, refit: Any) -> Replicate:
         classes = getattr(self.full, "classes_", None)

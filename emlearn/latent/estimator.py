@@ -16,7 +16,12 @@ from emlearn._warnings import warn_user
 from emlearn.data import outweighed, read_labels
 from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
+from emlearn.distributions._domain import named_columns
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.engine.inference import FittedProblem
+from emlearn.engine.threads import blas_limited
+from emlearn.latent.data import Observations
+from emlearn.latent.law import Law
 from emlearn.latent.model import LabelModel, LabelParams
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, Initializer, start_of
@@ -238,6 +243,21 @@ class LabelEstimator(EMEstimator):
         last_spec = family.spec_of(public, self._fitted_spec)
         components = family.from_public(public, column_spec, last_spec)
         return LabelParams(self._law_params(), components, column_spec)
+
+    def _problem_of(
+        self, law: Law, law_params: Any, observed: Observations, weight: Array | None
+    ) -> FittedProblem:
+        """The model at the published parameters, with these rows."""
+        self._emissions()  # checks what is published
+        family = self.family_
+        model = LabelModel(law, family, STARTS["rows"])
+        with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
+            data = model.prepare(observed, weight)
+        spec, public = data.column_spec, self.component_params_
+        components = family.from_public(public, spec, family.spec_of(public, self._fitted_spec))
+        params = LabelParams(law_params, components, spec)
+        names = {name: name for name in model.public(params)}
+        return FittedProblem(model, data, params, names, labels=self._axis_labels())
 
     def _publish_components(self, family: Family, params: LabelParams) -> None:
         self.family_ = family

@@ -8,13 +8,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
-from emlearn.data import as_numbers, read_table
+from emlearn.data import as_numbers, read_table, read_weight
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.engine.inference import FittedProblem
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -34,6 +36,9 @@ from emlearn.mixture._scoring import (
 )
 
 Array = NDArray[Any]
+
+# Names of the attributes by those of the model.
+_PUBLISHED = {"weights": "weights", "mean": "means", "covariance": "covariances"}
 
 
 class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
@@ -259,6 +264,21 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             self._publish(family, fit.params)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        _, sample_weight = arguments
+        check_is_fitted(self)
+        self._emissions()  # checks what is published
+        rows = self._read_rows(X)
+        weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
+        model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
+        names = getattr(self, "feature_names_in_", None)
+        with blas_limited(), named_columns(names):
+            data = model.prepare(Observations(rows), weight)
+        components = family.from_public(self._public(), data.column_spec)
+        params = LabelParams(MixtureParams(read_weights(self)), components, data.column_spec)
+        return FittedProblem(model, data, params, _PUBLISHED, labels=self._axis_labels())
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)
