@@ -153,6 +153,6 @@ def _compress(
     upper = np.zeros((0, d))
     for index in chunks:
         part = standardized(index) - np.sqrt(weight[index])[:, None] * mean
-        upper = np.linalg.qr(np.concatenate((upper, part)), mode="r")
+        upper = np.asarray(np.linalg.qr(np.concatenate((upper, part)), mode="r"), np.float64)
     few[1 : 1 + len(upper)] = upper
     return few, total

@@ -296,9 +296,15 @@ def infer_factors(
     """
     params = precomputed.params
     n, k = rows.shape[0], params.loadings.shape[1]
-    information = np.ascontiguousarray((seen @ precomputed.products).T).reshape(k, k, n)
-    information[range(k), range(k)] += 1.0
-    covariance, log_det = invert(information)
+    if seen.all():
+        information = (precomputed.scaled.T @ params.loadings)[:, :, None]
+        information[range(k), range(k)] += 1.0
+        common, log_det = invert(information)
+        covariance = np.broadcast_to(common, (k, k, n))
+    else:
+        information = np.ascontiguousarray((seen @ precomputed.products).T).reshape(k, k, n)
+        information[range(k), range(k)] += 1.0
+        covariance, log_det = invert(information)
     mean = np.einsum("ijb,jb->bi", covariance, np.ascontiguousarray((rows @ precomputed.scaled).T))
     # The distance as a sum of squares: no digits are lost where the noise is small.
     rest = (rows - mean @ params.loadings.T) * seen
