@@ -124,12 +124,12 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
     >>> analysis = FactorAnalysisEM(3, rotation="oblimin").fit(X)
     >>> analysis.components_.round(1) + 0.0
     array([[ 0.2,  0.1, -0.1,  1. ,  1.1,  0.9,  0. ,  0. ,  0. ],
-           [ 0. , -0.1,  0. ,  0. ,  0. ,  0. ,  0.8,  0.7,  0.5],
-           [ 0.7,  0.6,  0.8,  0. , -0.1,  0.1, -0.2,  0.1,  0.4]])
+           [ 0.7,  0.6,  0.8,  0. , -0.1,  0.1, -0.2,  0.1,  0.4],
+           [ 0. , -0.1,  0. ,  0. ,  0. ,  0. ,  0.8,  0.7,  0.5]])
     >>> analysis.factor_correlation_.round(1)
-    array([[1. , 0.2, 0.3],
-           [0.2, 1. , 0.3],
-           [0.3, 0.3, 1. ]])
+    array([[1. , 0.3, 0.2],
+           [0.3, 1. , 0.3],
+           [0.2, 0.3, 1. ]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -200,7 +200,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         summary = summarize_columns(rows, weight, by_column=self.noise == "diag")
         self._check_rows(rows, weight, summary)
         with blas_limited():
-            model = self._model(rows, weight, summary)
+            model: Any = self._model(rows, weight, summary)
             data = model.prepare(rows, weight, summary.scaling)
             start = self._last_params(rows.shape[1], summary)
             if start is None:
@@ -211,7 +211,9 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         return self._report(fit)
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
-        rows: Array = read_table(self, X, reset=reset, dtype=(np.float64,), min_rows=2 if reset else 1)
+        rows: Array = read_table(
+            self, X, reset=reset, dtype=(np.float64,), min_rows=2 if reset else 1
+        )
         return rows
 
     def _check_rows(self, rows: Array, weight: Array | None, summary: ColumnSummary) -> None:

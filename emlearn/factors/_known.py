@@ -109,7 +109,7 @@ def read_known(estimator: Any) -> Known:
     if not (unit and np.allclose(correlation, correlation.T, atol=1e-8)):
         raise ValueError("factor_correlation_ must be symmetric with ones on its diagonal.")
     try:
-        root = np.linalg.cholesky(correlation)
+        root = np.asarray(np.linalg.cholesky(correlation), np.float64)
     except np.linalg.LinAlgError:
         raise ValueError("factor_correlation_ must be positive definite.") from None
     return Known(mean, components.T, noise, root)

@@ -140,8 +140,7 @@ def _eigenvalues(rows: Array, kind: str) -> Array:
         inverse = np.linalg.pinv(correlation, hermitian=True)
         left = 1.0 / np.maximum(np.diagonal(inverse), 1.0)
         correlation = correlation - np.diag(left)
-    values: Array = np.linalg.eigvalsh(correlation)[::-1]
-    return values
+    return np.asarray(np.linalg.eigvalsh(correlation)[::-1], np.float64)
 
 
 @dataclass(frozen=True)
@@ -185,11 +184,10 @@ class FactorSelection:
         """The table, one line for each number of factors."""
         lines = ["factors  log-likelihood       aic       bic  chi-square  dof  p value"]
         for i, k in enumerate(self.n_components):
-            test = f"{self.statistic[i]:10.2f} {self.dof[i]:4d} {self.p_value[i]:8.2g}"
-            lines.append(
-                f"{k:7d} {self.log_likelihood[i]:15.2f} {self.aic[i]:9.1f} {self.bic[i]:9.1f}  "
-                f"{test if self.dof[i] else ''}{'  Heywood case' if self.heywood[i] else ''}".rstrip()
-            )
+            line = f"{k:7d} {self.log_likelihood[i]:15.2f} {self.aic[i]:9.1f} {self.bic[i]:9.1f}"
+            if self.dof[i]:
+                line += f"  {self.statistic[i]:10.2f} {self.dof[i]:4d} {self.p_value[i]:8.2g}"
+            lines.append(line + "  Heywood case" * bool(self.heywood[i]))
         return "\n".join(lines)
 
 
@@ -229,6 +227,11 @@ def select_n_factors(
     >>> from emlearn.datasets import load_holzinger_swineford
     >>> from emlearn.factors import select_n_factors
     >>> print(select_n_factors(load_holzinger_swineford().data, range(1, 5)))
+    factors  log-likelihood       aic       bic  chi-square  dof  p value
+          1        -3851.22    7756.4    7856.5      306.56   27  3.6e-49
+          2        -3760.25    7590.5    7720.2      127.64   19  4.1e-18
+          3        -3706.54    7497.1    7652.8       22.38   12    0.034
+          4        -3697.68    7491.4    7669.3        5.05    6     0.54  Heywood case
     """
     rows = _read(X)
     weight = read_weight(sample_weight, len(rows))
