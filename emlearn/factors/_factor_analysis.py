@@ -7,16 +7,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
-from emlearn.data import as_numbers, column_label, read_table
+from emlearn.data import as_numbers, column_label, read_table, read_weight
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
 from emlearn.distributions.gaussian.incomplete.factor_moments import FEW_COLUMNS, FactorCovariance
 from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
 from emlearn.engine import EMEstimator
+from emlearn.engine.inference import FittedProblem, Inference, Kind
 from emlearn.engine.threads import blas_limited
+from emlearn.factors._inference import factor_inference, factor_problem
 from emlearn.factors._known import read_known
 from emlearn.factors._rotation import ROTATIONS, Rotated, rotate, signs
 from emlearn.factors._scoring import FactorScoring
@@ -202,9 +205,11 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         with blas_limited():
             model: Any = self._model(rows, weight, summary)
             data = model.prepare(rows, weight, summary.scaling)
-            start = self._last_params(rows.shape[1], summary)
-            if start is None:
+            last = self._last_params(rows.shape[1], summary)
+            if last is None:
                 start = model.initialize(data, np.random.default_rng(0))
+            else:
+                start = model.continue_from(data, last)
             fit = self._run_em(model, data, start=start, advice="Use fewer factors.")
             self._publish(fit.params, summary)
         self._warn_of_heywood(fit.params, model.floor)
@@ -288,6 +293,85 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         self.factor_correlation_ = found.factor_correlation
         self.rotation_matrix_ = found.rotation_matrix
         self.uniquenesses_ = noise / deviation**2
+
+    def inference(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        information: Kind = "observed",
+    ) -> Inference:
+        """Standard errors, intervals and tests of the published parameters.
+
+        Loadings are identified only up to a rotation. So the information is that of loadings of
+        which as many are held at 0 as a rotation can make 0; the standard errors of the published
+        ones follow by the delta method, through the rotation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows of the fit.
+        y : Ignored
+            Present for compatibility.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        information : {"observed", "empirical", "sandwich"}, default="observed"
+            Where standard errors come from; see `emlearn.inference.Inference`.
+
+        Returns
+        -------
+        inference : Inference
+            The parameters "mean", "components", "noise_variance" and, if the rotation is oblique,
+            "factor_correlation", with standard errors, covariance, intervals, tests and a table.
+
+        Raises
+        ------
+        ValueError
+            If `information` is unknown, or the rows are invalid.
+
+        References
+        ----------
+        R. I. Jennrich (1973). "Standard errors for obliquely rotated factor loadings".
+        Psychometrika 38(4), 593-604.
+        """
+        problem = self._fitted_problem(X, y, sample_weight)
+        return factor_inference(problem, information, self)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        _, sample_weight = arguments
+        known = self._known()
+        rows = self._read_rows(X)
+        weight = read_weight(sample_weight, len(rows))
+        with blas_limited():
+            return factor_problem(rows, weight, known, self)
+
+    def _rotate_to(self, full: Any) -> None:
+        """Put the factors in the order, and give them the signs, of those of another fit."""
+        unit = [
+            np.asarray(own.components_) / np.sqrt(read_known(own).variance) for own in (full, self)
+        ]
+        if unit[0].shape != unit[1].shape:
+            return
+        product = unit[0] @ unit[1].T
+        order = linear_sum_assignment(np.abs(product), maximize=True)[1]
+        sign = np.where(product[np.arange(len(order)), order] < 0.0, -1.0, 1.0)
+        self.components_ = self.components_[order] * sign[:, None]
+        self.factor_correlation_ = self.factor_correlation_[np.ix_(order, order)] * np.outer(
+            sign, sign
+        )
+        self.rotation_matrix_ = self.rotation_matrix_[:, order] * sign
+
+    def _published_parameters(self) -> dict[str, Array]:
+        """What the bootstrap finds standard errors of."""
+        found = {
+            "mean": self.mean_,
+            "components": self.components_,
+            "noise_variance": self.noise_variance_,
+        }
+        if self.rotation not in (None, "varimax"):
+            found["factor_correlation"] = self.factor_correlation_
+        return found
 
     def _warn_of_heywood(self, params: FactorParams, floor: Array | None) -> None:
         if floor is None:

@@ -21,11 +21,11 @@ Criterion = Callable[[Array], tuple[float, Array]]
 #: Names of the rotations.
 ROTATIONS = ("varimax", "promax", "oblimin", "quartimin")
 
-# Gradients at which a search from one of the starts and the final search end, the most steps,
-# and how many random starts there are besides the given loadings.
-_ROUGH, _FINE, _STEPS, _STARTS = 1e-4, 1e-11, 2000, 8
-# What rounding may do to a criterion.
-_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+# Gradient at which a search ends, the most steps, and how many random starts there are besides
+# the given loadings.
+_GRADIENT, _STEPS, _STARTS = 1e-4, 2000, 8
+# Newton's method at the end: most steps, and step of differences of gradients.
+_NEWTON, _DIFFERENCE = 8, 1e-5
 _POWER = 4
 
 
@@ -143,7 +143,14 @@ def signs(loadings: Array) -> Array:
     return np.where(np.where(decisive, total, largest) < 0.0, -1.0, 1.0)
 
 
-def _find(loadings: Array, rotation: str, kaiser: bool | None, gamma: float) -> Array:
+def rotation_near(loadings: Array, rotation: str, near: Array) -> Array:
+    """The rotation matrix of nearly the same loadings: the local minimum next to another one."""
+    return _find(loadings, rotation, None, 0.0, near)
+
+
+def _find(
+    loadings: Array, rotation: str, kaiser: bool | None, gamma: float, near: Array | None = None
+) -> Array:
     d, k = loadings.shape
     if k == 1:
         return np.eye(1)
@@ -153,11 +160,15 @@ def _find(loadings: Array, rotation: str, kaiser: bool | None, gamma: float) -> 
         scaled = loadings / np.where(length > 0.0, length, 1.0)
     else:
         scaled = loadings
-    # Criteria are of fourth degree: a common unit makes the limits below relative.
+    # Criteria are of fourth degree: a common unit makes the limits of the search relative.
     size = np.sqrt(np.square(scaled).sum() / d)
     scaled = scaled / size if size > 0.0 else scaled
+    start = None
+    if near is not None:
+        left, _, right = np.linalg.svd(near)
+        start = left @ right if orthogonal else np.asarray(np.linalg.inv(near).T, np.float64)
     if orthogonal:
-        turned = _best(scaled, _varimax, _turn_orthogonal, k)
+        turned = _best(scaled, _varimax, _Orthogonal, k, start)
         return _promax(loadings, turned) if rotation == "promax" else turned
     weight = np.eye(d) - gamma / d if gamma else None
 
@@ -168,7 +179,8 @@ def _find(loadings: Array, rotation: str, kaiser: bool | None, gamma: float) -> 
             others = weight @ others
         return 0.25 * float((squares * others).sum()), candidate * others
 
-    return _best(scaled, criterion, _turn_oblique, k)
+    turn = _best(scaled, criterion, _Oblique, k, start)
+    return np.asarray(np.linalg.inv(turn).T, np.float64)
 
 
 def _varimax(loadings: Array) -> tuple[float, Array]:
@@ -195,94 +207,130 @@ def _promax(loadings: Array, turned: Array) -> Array:
 def _best(
     loadings: Array,
     criterion: Criterion,
-    search: Callable[[Array, Criterion, Array, float], tuple[float, Array]],
+    on: type[_Turns],
     k: int,
+    start: Array | None,
 ) -> Array:
-    rng = np.random.default_rng(0)
-    found, best = search(loadings, criterion, np.eye(k), _ROUGH)
-    for _ in range(_STARTS):
-        start = np.linalg.qr(rng.standard_normal((k, k)))[0]
-        value, turn = search(loadings, criterion, start, _ROUGH)
-        # Equal minima, up to order and signs, differ by what the search leaves.
-        if value < found - 1e-6 * max(1.0, abs(found)):
-            found, best = value, turn
-    turn = search(loadings, criterion, best, _FINE)[1]
-    return turn if search is _turn_orthogonal else np.asarray(np.linalg.inv(turn).T, np.float64)
+    """The best of the minima from several starts, or that next to a given one."""
+    turns = on(loadings, criterion)
+    if start is None:
+        rng = np.random.default_rng(0)
+        found, start = turns.descend(np.eye(k))
+        for _ in range(_STARTS):
+            random = np.linalg.qr(rng.standard_normal((k, k)))[0]
+            value, turn = turns.descend(np.asarray(random, np.float64))
+            # Equal minima, up to order and signs, differ by what the search leaves.
+            if value < found - 1e-6 * max(1.0, abs(found)):
+                found, start = value, turn
+    else:
+        start = turns.descend(start)[1]
+    return turns.polish(start)
 
 
-def _turn_orthogonal(
-    loadings: Array, criterion: Criterion, start: Array, limit: float
-) -> tuple[float, Array]:
-    def evaluate(turn: Array) -> tuple[float, Array]:
-        value, slope = criterion(loadings @ turn)
-        return value, loadings.T @ slope
+class _Turns:
+    """A set of matrices T, and a criterion of the loadings that T makes."""
 
-    def project(turn: Array, gradient: Array) -> Array:
+    def __init__(self, loadings: Array, criterion: Criterion):
+        self.loadings, self.criterion = loadings, criterion
+
+    def evaluate(self, turn: Array) -> tuple[float, Array]:
+        """Criterion, and its derivatives within the set."""
+        raise NotImplementedError
+
+    def retract(self, turn: Array) -> Array | None:
+        """The closest matrix of the set; None if there is no sensible one."""
+        raise NotImplementedError
+
+    def basis(self, turn: Array) -> Array:
+        """Orthonormal directions within the set, (n_directions, k, k)."""
+        raise NotImplementedError
+
+    def descend(self, turn: Array) -> tuple[float, Array]:
+        """Gradient projection with step lengths that are doubled and halved."""
+        value, tangent = self.evaluate(turn)
+        length = 1.0
+        for _ in range(_STEPS):
+            slope = float(np.square(tangent).sum())
+            if np.sqrt(slope) <= _GRADIENT * max(1.0, abs(value)):
+                break
+            length *= 2.0
+            for _ in range(30):
+                candidate = self.retract(turn - length * tangent)
+                if candidate is not None:
+                    new_value, new_tangent = self.evaluate(candidate)
+                    if new_value <= value - 0.5 * slope * length:
+                        break
+                length *= 0.5
+            else:
+                break
+            turn, value, tangent = candidate, new_value, new_tangent
+        return value, turn
+
+    def polish(self, turn: Array) -> Array:
+        """Newton's method for a gradient of 0, as long as the gradient shrinks."""
+        tangent = self.evaluate(turn)[1]
+        for _ in range(_NEWTON):
+            directions = self.basis(turn)
+            hessian = np.empty((len(directions), len(directions)))
+            for j, direction in enumerate(directions):
+                sides = [self.retract(turn + h * direction) for h in (_DIFFERENCE, -_DIFFERENCE)]
+                if sides[0] is None or sides[1] is None:
+                    return turn
+                change = self.evaluate(sides[0])[1] - self.evaluate(sides[1])[1]
+                hessian[:, j] = np.tensordot(directions, change, 2) / (2.0 * _DIFFERENCE)
+            gradient = np.tensordot(directions, tangent, 2)
+            # Directions without curvature are none along which loadings change.
+            step = np.linalg.lstsq(0.5 * (hessian + hessian.T), gradient, rcond=1e-8)[0]
+            candidate = self.retract(turn - np.tensordot(step, directions, 1))
+            if candidate is None:
+                return turn
+            new_tangent = self.evaluate(candidate)[1]
+            if not np.square(new_tangent).sum() < 0.25 * np.square(tangent).sum():
+                return turn
+            turn, tangent = candidate, new_tangent
+        return turn
+
+
+class _Orthogonal(_Turns):
+    """Orthogonal matrices; the loadings are ``A @ T``."""
+
+    def evaluate(self, turn: Array) -> tuple[float, Array]:
+        value, slope = self.criterion(self.loadings @ turn)
+        gradient = self.loadings.T @ slope
         product = turn.T @ gradient
-        tangent: Array = gradient - turn @ (0.5 * (product + product.T))
-        return tangent
+        return value, gradient - turn @ (0.5 * (product + product.T))
 
-    def retract(turn: Array) -> Array | None:
+    def retract(self, turn: Array) -> Array | None:
         left, _, right = np.linalg.svd(turn)
-        nearest: Array = left @ right
-        return nearest
+        return np.asarray(left @ right, np.float64)
 
-    return _descend(evaluate, project, retract, start, limit)
+    def basis(self, turn: Array) -> Array:
+        k = len(turn)
+        found = np.zeros((k * (k - 1) // 2, k, k))
+        for place, (a, b) in enumerate(zip(*np.triu_indices(k, 1), strict=True)):
+            found[place, a, b], found[place, b, a] = np.sqrt(0.5), -np.sqrt(0.5)
+        return np.asarray(turn @ found, np.float64)
 
 
-def _turn_oblique(
-    loadings: Array, criterion: Criterion, start: Array, limit: float
-) -> tuple[float, Array]:
-    """Over matrices T with columns of length 1; the loadings are ``A @ inv(T)'``."""
+class _Oblique(_Turns):
+    """Matrices with columns of length 1; the loadings are ``A @ inv(T)'``."""
 
-    def evaluate(turn: Array) -> tuple[float, Array]:
+    def evaluate(self, turn: Array) -> tuple[float, Array]:
         inverse = np.linalg.inv(turn)
-        rotated = loadings @ inverse.T
-        value, slope = criterion(rotated)
-        return value, -(rotated.T @ slope @ inverse).T
+        rotated = self.loadings @ inverse.T
+        value, slope = self.criterion(rotated)
+        gradient = -(rotated.T @ slope @ inverse).T
+        return value, gradient - turn * (turn * gradient).sum(axis=0)
 
-    def project(turn: Array, gradient: Array) -> Array:
-        tangent: Array = gradient - turn * (turn * gradient).sum(axis=0)
-        return tangent
-
-    def retract(turn: Array) -> Array | None:
+    def retract(self, turn: Array) -> Array | None:
         unit = turn / np.sqrt(np.square(turn).sum(axis=0))
         # Factors that coincide have no loadings.
         return unit if np.linalg.svd(unit, compute_uv=False)[-1] > 1e-6 else None
 
-    return _descend(evaluate, project, retract, start, limit)
-
-
-def _descend(
-    evaluate: Callable[[Array], tuple[float, Array]],
-    project: Callable[[Array, Array], Array],
-    retract: Callable[[Array], Array | None],
-    turn: Array,
-    limit: float,
-) -> tuple[float, Array]:
-    """Gradient projection with step lengths that are doubled and halved."""
-    value, gradient = evaluate(turn)
-    tangent = project(turn, gradient)
-    length = 1.0
-    for _ in range(_STEPS):
-        slope = float(np.square(tangent).sum())
-        size = max(1.0, abs(value))
-        if np.sqrt(slope) <= limit * size:
-            break
-        length *= 2.0
-        for _ in range(30):
-            candidate = retract(turn - length * tangent)
-            if candidate is not None:
-                new_value, gradient = evaluate(candidate)
-                new_tangent = project(candidate, gradient)
-                if new_value <= value - 0.5 * slope * length:
-                    break
-                # Where rounding hides what a step gains, the gradient has to shrink.
-                hidden = new_value <= value + _ROUNDING * size
-                if hidden and np.square(new_tangent).sum() <= 0.9 * slope:
-                    break
-            length *= 0.5
-        else:
-            break
-        turn, value, tangent = candidate, new_value, new_tangent
-    return value, turn
+    def basis(self, turn: Array) -> Array:
+        k = len(turn)
+        found = np.zeros((k * (k - 1), k, k))
+        for j in range(k):
+            across = np.linalg.svd(turn[:, j : j + 1])[0][:, 1:]
+            found[j * (k - 1) : (j + 1) * (k - 1), :, j] = across.T
+        return found

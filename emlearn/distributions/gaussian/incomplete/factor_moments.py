@@ -92,6 +92,10 @@ class FactorCovariance(LatentVariableModel[CompressedData, FactorParams, Moments
         start = OneGaussian().initialize(data, rng)
         return FactorParams(start.mean, *self._solve(start.covariance, None))
 
+    def continue_from(self, data: CompressedData, params: FactorParams) -> FactorParams:
+        """Where to start if these parameters are those of similar rows."""
+        return params
+
     def precompute(self, params: FactorParams) -> Component:
         """See `LatentVariableModel`."""
         return make_component(

@@ -25,8 +25,19 @@ _NUDGE = 0.01
 _PASSES, _EXTRA = 8, 10
 
 
+def solves_at_once(data: FactorData) -> bool:
+    """Whether the start is the maximum: complete rows of few columns."""
+    complete = all(isinstance(block, CompleteBlock) for block in data.blocks)
+    return complete and data.scaling.center.size <= LARGEST_SQUARE
+
+
 def start_solution(
-    data: FactorData, n_factors: int, isotropic: bool, floor: Array, rng: np.random.Generator
+    data: FactorData,
+    n_factors: int,
+    isotropic: bool,
+    floor: Array,
+    rng: np.random.Generator,
+    noise: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Mean, loadings and variances of the noise to start from.
 
@@ -45,6 +56,8 @@ def start_solution(
         Least variances of the noise.
     rng : Generator
         Source of randomness.
+    noise : ndarray of shape (n_features,), default=None
+        Variances of the noise near which to look for the maximum.
     """
     seen, square = data.moments()
     d = seen.size
@@ -68,7 +81,8 @@ def start_solution(
         if isotropic:
             loadings, noise = principal_solution(*leading(matrix, n_factors), total, d)
         elif complete:
-            loadings, noise = profile_maximum(matrix, n_factors, smallest)
+            begin = None if noise is None else noise / unit**2
+            loadings, noise = profile_maximum(matrix, n_factors, smallest, begin)
         else:
             noise = first_noise(matrix, n_factors, smallest)
             loadings, noise = _conditional(matrix, noise, n_factors, 0.1)

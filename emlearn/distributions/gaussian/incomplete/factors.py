@@ -23,7 +23,7 @@ from emlearn.distributions.gaussian.incomplete.factor_rows import (
     complete_blocks,
     cut_rows,
 )
-from emlearn.distributions.gaussian.incomplete.factor_starts import start_solution
+from emlearn.distributions.gaussian.incomplete.factor_starts import solves_at_once, start_solution
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
@@ -159,8 +159,20 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
 
     def initialize(self, data: FactorData, rng: np.random.Generator) -> FactorParams:
         """Start at the eigen-solution; weak factors are turned at random a little."""
+        return self._start(data, rng, None)
+
+    def continue_from(self, data: FactorData, params: FactorParams) -> FactorParams:
+        """Where to start if these parameters are those of similar rows."""
+        if not solves_at_once(data):
+            return params
+        return self._start(data, np.random.default_rng(0), params.noise)
+
+    def _start(
+        self, data: FactorData, rng: np.random.Generator, noise: Array | None
+    ) -> FactorParams:
         floor = np.zeros(data.scaling.center.size) if self.floor is None else self.floor
-        return FactorParams(*start_solution(data, self.n_factors, self.isotropic, floor, rng))
+        found = start_solution(data, self.n_factors, self.isotropic, floor, rng, noise)
+        return FactorParams(*found)
 
     def precompute(self, params: FactorParams) -> FactorPrecomputed:
         """See `LatentVariableModel`."""
