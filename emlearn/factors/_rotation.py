@@ -23,7 +23,7 @@ ROTATIONS = ("varimax", "promax", "oblimin", "quartimin")
 
 # Gradient at which a search ends, the most steps, and how many random starts there are besides
 # the given loadings.
-_GRADIENT, _STEPS, _STARTS = 1e-4, 2000, 8
+_GRADIENT, _STEPS, _STARTS = 1e-3, 300, 8
 # Newton's method at the end: most steps, and step of differences of gradients.
 _NEWTON, _DIFFERENCE = 8, 1e-5
 _POWER = 4
@@ -268,7 +268,7 @@ class _Turns:
 
     def polish(self, turn: Array) -> Array:
         """Newton's method for a gradient of 0, as long as the gradient shrinks."""
-        tangent = self.evaluate(turn)[1]
+        value, tangent = self.evaluate(turn)
         for _ in range(_NEWTON):
             directions = self.basis(turn)
             hessian = np.empty((len(directions), len(directions)))
@@ -284,10 +284,11 @@ class _Turns:
             candidate = self.retract(turn - np.tensordot(step, directions, 1))
             if candidate is None:
                 return turn
-            new_tangent = self.evaluate(candidate)[1]
-            if not np.square(new_tangent).sum() < 0.25 * np.square(tangent).sum():
+            new_value, new_tangent = self.evaluate(candidate)
+            higher = new_value > value + 1e-12 * max(1.0, abs(value))
+            if higher or not np.square(new_tangent).sum() < 0.25 * np.square(tangent).sum():
                 return turn
-            turn, tangent = candidate, new_tangent
+            turn, value, tangent = candidate, new_value, new_tangent
         return turn
 
 

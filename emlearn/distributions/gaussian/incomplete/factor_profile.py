@@ -25,10 +25,12 @@ def leading(matrix: Array, n: int) -> tuple[Array, Array]:
 
 def principal_solution(values: Array, vectors: Array, total: float, d: int) -> tuple[Array, Array]:
     """Closed form of Tipping and Bishop: what the leading eigenvalues leave is noise."""
-    left = max(total - float(values.sum()), 0.0)
-    noise = max(left / max(1, d - values.size), 1e-12 * total / d)
+    least = 1e-12 * total / d
     if values.size == d:
-        noise = min(noise, 0.5 * float(max(values.min(), 1e-12 * total / d)))
+        # As many factors as columns: all values up to the smallest are equally likely.
+        noise = max(0.5 * float(values.min()), least)
+    else:
+        noise = max((total - float(values.sum())) / (d - values.size), least)
     loadings = vectors * np.sqrt(np.maximum(values - noise, 0.0))
     return loadings, np.full(d, noise)
 
