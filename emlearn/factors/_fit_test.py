@@ -24,17 +24,17 @@ class FitTest(NamedTuple):
     ----------
     statistic : float
         Likelihood ratio, with Bartlett's correction.
-    dof : int
+    df : int
         Degrees of freedom.
-    p_value : float
+    pvalue : float
         Probability of a larger statistic if the factor analysis is true.
     criterion : float
         Twice the difference of the mean log-likelihoods of a row.
     """
 
     statistic: float
-    dof: int
-    p_value: float
+    df: int
+    pvalue: float
     criterion: float
 
 
@@ -54,8 +54,8 @@ def compare_with_unrestricted(
         If the covariance is not more general, or its estimate is singular.
     """
     d = rows.shape[1]
-    dof = d * (d + 3) // 2 - n_parameters
-    if dof < 1:
+    df = d * (d + 3) // 2 - n_parameters
+    if df < 1:
         raise ValueError(
             f"A factor analysis of {d} columns with {n_components} factors has as many parameters "
             "as an unrestricted covariance: there is nothing to test. Use fewer factors."
@@ -71,7 +71,7 @@ def compare_with_unrestricted(
             f"{total:g} rows are too few for a test with {d} columns and {n_components} factors."
         )
     statistic = factor * criterion
-    return FitTest(statistic, dof, float(chi2.sf(statistic, dof)), criterion)
+    return FitTest(statistic, df, float(chi2.sf(statistic, df)), criterion)
 
 
 def _unrestricted(rows: Array, weight: Array | None) -> float:

@@ -155,10 +155,10 @@ class FactorSelection:
         Log-likelihood and criteria; lower criteria are better.
     n_parameters : ndarray of shape (n_fits,)
         Numbers of free parameters.
-    statistic, dof, p_value : ndarray of shape (n_fits,)
+    statistic, df, pvalue : ndarray of shape (n_fits,)
         Chi-square test against an unrestricted covariance, see
-        `FactorAnalysisEM.chi_square_test`. Where it cannot be made, `dof` is 0, `statistic` 0
-        and `p_value` 1.
+        `FactorAnalysisEM.chi_square_test`. Where it cannot be made, `df` is 0, `statistic` 0
+        and `pvalue` 1.
     heywood : ndarray of shape (n_fits,), dtype bool
         Whether the noise of a column vanished, or the fit did not converge.
     best_bic : int
@@ -171,8 +171,8 @@ class FactorSelection:
     aic: Array
     bic: Array
     statistic: Array
-    dof: NDArray[np.intp]
-    p_value: Array
+    df: NDArray[np.intp]
+    pvalue: Array
     heywood: NDArray[np.bool_]
 
     @property
@@ -182,11 +182,11 @@ class FactorSelection:
 
     def __str__(self) -> str:
         """The table, one line for each number of factors."""
-        lines = ["factors  log-likelihood       aic       bic  chi-square  dof  p value"]
+        lines = ["factors  log-likelihood       aic       bic  chi-square   df  p value"]
         for i, k in enumerate(self.n_components):
             line = f"{k:7d} {self.log_likelihood[i]:15.2f} {self.aic[i]:9.1f} {self.bic[i]:9.1f}"
-            if self.dof[i]:
-                line += f"  {self.statistic[i]:10.2f} {self.dof[i]:4d} {self.p_value[i]:8.2g}"
+            if self.df[i]:
+                line += f"  {self.statistic[i]:10.2f} {self.df[i]:4d} {self.pvalue[i]:8.2g}"
             lines.append(line + "  Heywood case" * bool(self.heywood[i]))
         return "\n".join(lines)
 
@@ -227,7 +227,7 @@ def select_n_factors(
     >>> from emlearn.datasets import load_holzinger_swineford
     >>> from emlearn.factors import select_n_factors
     >>> print(select_n_factors(load_holzinger_swineford().data, range(1, 5)))
-    factors  log-likelihood       aic       bic  chi-square  dof  p value
+    factors  log-likelihood       aic       bic  chi-square   df  p value
           1        -3851.22    7756.4    7856.5      306.56   27  3.6e-49
           2        -3760.25    7590.5    7720.2      127.64   19  4.1e-18
           3        -3706.54    7497.1    7652.8       22.38   12    0.034
@@ -255,7 +255,7 @@ def _fit(X: Any, weight: Array | None, k: int, hyperparameters: dict[str, Any]) 
         analysis.fit(X, sample_weight=weight)
     try:
         test = analysis.chi_square_test(X, sample_weight=weight)
-        tested = (test.statistic, test.dof, test.p_value)
+        tested = (test.statistic, test.df, test.pvalue)
     except ValueError:
         tested = (0.0, 0, 1.0)
     return (

@@ -114,7 +114,7 @@ def test_units_kinds_and_functions():
     assert_allclose(common.estimate, (fit.components_**2).sum(), rtol=1e-7)
     assert common.standard_error[0] > 0
     test = found.wald_test("factor_correlation[0, 1]")
-    assert test.p_value < 0.01
+    assert test.pvalue < 0.01
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

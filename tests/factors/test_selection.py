@@ -39,7 +39,7 @@ def test_table(scores):
         fit = FactorAnalysisEM(k).fit(scores)
         assert_allclose(table.log_likelihood[i], fit.log_likelihood_)
         assert_allclose(table.bic[i], fit.bic(scores))
-        assert_allclose(table.p_value[i], fit.chi_square_test(scores).p_value)
+        assert_allclose(table.pvalue[i], fit.chi_square_test(scores).pvalue)
     assert str(table).count("\n") == 3
     weighted = select_n_factors(scores, [1], sample_weight=np.full(301, 2.0))
     assert_allclose(weighted.log_likelihood, 2 * table.log_likelihood[:1])
@@ -52,7 +52,7 @@ def test_default_numbers_are_testable(scores):
     assert "Heywood" in str(table)
     small = select_n_factors(scores[:, :3])
     assert small.n_components.tolist() == [1]
-    assert small.dof.tolist() == [0]
+    assert small.df.tolist() == [0]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_ability_tests_as_in_r(k, ability, reference):
     assert_allclose(test.statistic, values["stat"], rtol=1e-6)
     assert_allclose(test.criterion, values["criterion"], rtol=1e-6)
     assert test.criterion <= values["criterion"] + 1e-12
-    assert test.dof == values["dof"]
+    assert test.df == values["dof"]
 
 
 def test_holzinger_and_swineford_as_in_r(scores, reference):

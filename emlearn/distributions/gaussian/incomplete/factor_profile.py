@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 
 # Largest number of steps, relative gain at which they end, and largest step.
 _NEWTON, _GAIN, _LONGEST = 50, 1e-14, 2.0
+# Noise below this part of the variance may be on its way to 0.
+_SMALL = 1e-2
 
 
 def leading(matrix: Array, n: int) -> tuple[Array, Array]:
@@ -111,7 +113,18 @@ def profile_maximum(
         point = after
         if gain <= _GAIN * max(1.0, abs(point.loss)):
             break
+    point = _at_bounds(point, matrix, low)
     return point.loadings, np.exp(point.log_noise)
+
+
+def _at_bounds(point: _Profile, matrix: Array, low: Array) -> _Profile:
+    """With noise that vanishes at its least value, where its last steps would gain nothing."""
+    small = (point.log_noise > low) & (point.log_noise < np.log(_SMALL * np.diagonal(matrix)))
+    small &= point.gradient() >= 0.0
+    if not small.any():
+        return point
+    trial = _Profile.at(matrix, np.where(small, low, point.log_noise), point.k)
+    return trial if trial.loss <= point.loss else point
 
 
 class _Profile:
@@ -149,11 +162,17 @@ class _Profile:
         left: Array = np.diagonal(matrix) - np.square(self.loadings).sum(axis=1)
         return left
 
+    def gradient(self) -> Array:
+        """Derivatives of the loss with respect to the logarithms of the noise."""
+        vectors = self.vectors[:, self.n_common :]
+        gradient: Array = (vectors * vectors) @ (1.0 - self.values[self.n_common :])
+        return gradient
+
     def newton_step(self, low: Array) -> Array:
         """Step in the logarithms of the noise; those held at their least value do not move."""
         n = self.n_common
         rest, vectors = self.values[n:], self.vectors[:, n:]
-        gradient = (vectors * vectors) @ (1.0 - rest)
+        gradient = self.gradient()
         plain = vectors @ vectors.T
         hessian = plain * (vectors * rest @ vectors.T)
         for value, vector in zip(self.values[:n], self.vectors[:, :n].T, strict=True):
