@@ -59,11 +59,11 @@ def test_heywood_case_names_the_columns(missing):
     ):
         fit = FactorAnalysisEM(1, min_uniqueness=0.005).fit(X)
     assert fit.converged_
-    assert_allclose(fit.uniquenesses_.min(), 0.005, rtol=1e-2)
+    assert_allclose(fit.uniquenesses_.min(), 0.005, rtol=5e-2)
     assert np.isfinite(fit.transform(X)).all()
     with pytest.warns(ConvergenceWarning):
         smaller = FactorAnalysisEM(1).fit(X)
-    assert_allclose(smaller.uniquenesses_.min(), 1e-6, rtol=1e-2)
+    assert_allclose(smaller.uniquenesses_.min(), 1e-6, rtol=5e-2)
     assert smaller.log_likelihood_ > fit.log_likelihood_
 
 
