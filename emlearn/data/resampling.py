@@ -56,7 +56,7 @@ def resampled_copies(n_rows: int, weight: Array | None, rng: np.random.Generator
         return np.bincount(rng.integers(n_rows, size=n_rows), minlength=n_rows).astype(np.float64)
     total = float(weight.sum())
     size = max(1, round(total))
-    return rng.multinomial(size, weight / total) * (total / size)
+    return np.asarray(rng.multinomial(size, weight / total) * (total / size), np.float64)
 
 
 def dirichlet_copies(n_rows: int, weight: Array | None, rng: np.random.Generator) -> Array:

@@ -465,7 +465,7 @@ class Family(ABC):
         return None
 
     def declared(self, column_spec: Any) -> Family:
-        """This family with the levels of a fit declared; by default itself, without levels.
+        """The same family with the levels of a fit declared; by default itself, without levels.
 
         A fit to a resample in which a level does not occur then has the same parameters.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -156,13 +156,40 @@ class Inference(Estimates):
         remarks = tuple("not identified" if flat else "" for flat in unknown)
         return Estimates(tuple(names), middle, covariance, -none, none, remarks)
 
+    def along_errors(self) -> Iterator[tuple[dict[str, Array], dict[str, Array], float]]:
+        """Parameters on both sides of the estimates along independent errors.
+
+        By the delta method, a function f of the parameters has the variance
+        ``sum ((f(above) - f(below)) / (2 step))**2``. Unlike `function`, this needs no matrix, so
+        that f can have any number of values.
+
+        Yields
+        ------
+        above, below : dict of str to ndarray
+            The published parameters at a step in each direction of the errors.
+        step : float
+            Length of the step, in standard errors.
+        """
+        coordinates = self._coordinates
+        assert coordinates is not None
+        size = np.sqrt(np.maximum(np.diagonal(self._free), 0.0))
+        scale = np.where(size > 0.0, size, 1.0)
+        values, vectors = np.linalg.eigh(self._free / scale[:, None] / scale)
+        for value, vector in zip(values, vectors.T, strict=True):
+            if value > _FLAT * values[-1]:
+                error = scale * vector * np.sqrt(value)
+                step = _STEP / max(np.abs(error).max(), 1.0)
+                above, below = (coordinates.move(side * step * error) for side in (1.0, -1.0))
+                yield self._named(above), self._named(below), step
+
+    def _named(self, public: Mapping[str, Array]) -> dict[str, Array]:
+        return {self._public_names.get(own, own): value for own, value in public.items()}
+
     def _evaluate(
         self, function: Callable[[dict[str, Array]], Any], name: str, step: Array
     ) -> tuple[list[str], Array]:
         assert self._coordinates is not None
-        public = self._coordinates.move(step)
-        named = {self._public_names.get(own, own): value for own, value in public.items()}
-        return flatten_estimates(function(named), name)
+        return flatten_estimates(function(self._named(self._coordinates.move(step))), name)
 
 
 def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:

@@ -28,7 +28,7 @@ class Refitting(Filling, ImputerFitting):
     def _refit(self, table: Floats, y: Any = None, sample_weight: Any = None) -> None:
         """Fit to such a table; the prior stays that of the last fit, also if it was chosen."""
         weight = read_weight(sample_weight, table.shape[0])
-        self._fit_table(table, weight, self._pseudo_rows)
+        self._fit_table(table, weight, getattr(self, "_pseudo_rows", None))
 
     def _draw_rows(self, n_rows: int, seed: int) -> Floats:
         """Rows drawn from the model, as numbers and codes; NaN in columns that it has not."""

@@ -56,7 +56,8 @@ def acceleration_of(left_out: Array) -> Array:
     scaled = influence / np.where(largest > 0.0, largest, 1.0)
     square = (scaled**2).sum(axis=0)
     skew = (scaled**3).sum(axis=0)
-    return np.asarray(np.where(square > 0.0, skew / (6.0 * np.maximum(square, 1e-300) ** 1.5), 0.0))
+    # Scaled, the largest influence is 1, so that a sum of squares below 1 is 0.
+    return np.asarray(skew / (6.0 * np.maximum(square, 1.0) ** 1.5))
 
 
 def check_level(level: Any) -> float:

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,7 +219,7 @@ def _replicates(refits: Refits, tasks: list[Task], n_jobs: int | None) -> Iterat
         return
     n_parts = min(len(tasks), _PARTS_OF_WORKER * n_workers)
     edges = np.linspace(0, len(tasks), n_parts + 1).astype(int)
-    parts = [tasks[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [tasks[a:b] for a, b in pairwise(edges)]
     work = Parallel(n_jobs=n_jobs, return_as="generator")
     for part in work(delayed(_run_part)(refits, part) for part in parts):
         yield from part

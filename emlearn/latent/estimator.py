@@ -208,7 +208,9 @@ class LabelEstimator(EMEstimator):
     @covariances_.setter
     def covariances_(self, value: ArrayLike) -> None:
         self._gaussian_parameter("covariances_", "covariance")
-        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
+        # Nothing else: loadings that they are made of follow from them.
+        mean = self.component_params_["mean"]
+        self.component_params_ = {"mean": mean, "covariance": np.asarray(value)}
 
     def _gaussian_parameter(self, attribute: str, name: str) -> Array:
         if not isinstance(getattr(self, "family_", None), Gaussian):
@@ -301,7 +303,8 @@ class LabelEstimator(EMEstimator):
     def _prepare_refits(self) -> None:
         """Keep levels that a resample may lose."""
         emissions = self._emissions()
-        self.family_ = self.family = emissions.family.declared(emissions.column_spec)
+        self.family_ = emissions.family.declared(emissions.column_spec)
+        self.set_params(family=self.family_)
 
     @classmethod
     def _of_known(

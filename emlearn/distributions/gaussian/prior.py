@@ -97,15 +97,15 @@ class CovariancePrior(NamedTuple):
         if scatter is None:
             ridge = np.zeros(first.shape[1]) if self.ridge is None else self.ridge
             if all_filled:
-                return shift, structure.estimate(weight, shift, second, ridge)
+                return shift, structure.update(weight, shift, second, ridge, before)
             if not filled.any():
                 return shift, before
             return shift, structure.estimate_nonempty(filled, weight, shift, second, ridge, before)
         # The pseudo-rows are about the new means already, and without a ridge.
         about = shift * np.sqrt(weight / (weight + self.strength))[:, None]
         second = second + in_layout(structure, self._added(weight, scatter))
-        return shift, structure.estimate(
-            weight + self.strength, about, second, np.zeros(first.shape[1])
+        return shift, structure.update(
+            weight + self.strength, about, second, np.zeros(first.shape[1]), before
         )
 
     def score(

@@ -7,6 +7,7 @@ the array is one feature and every operation runs along contiguous memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,10 +53,19 @@ class CovarianceStructure(ABC):
     is_diagonal: bool = False
     #: Whether all components have the same covariance, which the array holds only once.
     is_shared: bool = False
+    #: Whether `update` only improves on the covariances before, because the maximum is not in
+    #: closed form.
+    only_improves: bool = False
+    #: Names of what covariances are made of, where this is published besides them.
+    part_names: tuple[str, ...] = ()
+
+    def check(self, n_features: int) -> None:
+        """Raise ValueError if the structure does not exist for so many features."""
+        return None
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Shape of the array of covariances (and of precisions)."""
+        """Shape of the array of covariances, and of precisions, that is published."""
 
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
@@ -124,6 +134,17 @@ class CovarianceStructure(ABC):
             Variance added to each feature.
         """
 
+    def update(
+        self, weight: Array, shift: Array, second: Array, ridge: Array, before: Array
+    ) -> Array:
+        """The M-step within EM: as `estimate`, but the covariances `before` are known.
+
+        A structure whose maximum is not in closed form can start from them. Then the expected
+        objective need only be as high as theirs (a generalized EM algorithm), and
+        `only_improves` is true.
+        """
+        return self.estimate(weight, shift, second, ridge)
+
     def estimate_nonempty(
         self,
         nonempty: Array,
@@ -133,7 +154,7 @@ class CovarianceStructure(ABC):
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, but components that are not `nonempty` keep the covariance `before`."""
+        """As `update`, but components that are not `nonempty` keep the covariance `before`."""
         covariances = before.copy()
         covariances[nonempty] = self.estimate(
             weight[nonempty], shift[nonempty], second[nonempty], ridge
@@ -311,6 +332,38 @@ class CovarianceStructure(ABC):
         ValueError
             If a precision is not symmetric and positive definite.
         """
+
+    def publish(self, covariances: Array) -> Array:
+        """Covariances as they are published; a structure can hold them in another form."""
+        return covariances
+
+    def adopt(self, published: Array) -> Array:
+        """Covariances from their published form.
+
+        Raises
+        ------
+        ValueError
+            If this structure does not allow them.
+        """
+        return published
+
+    def published_matrix(self, published: Array, k: int, n_features: int) -> Array:
+        """As `matrix`, from covariances or precisions in the published form."""
+        return self.matrix(published, k, n_features)
+
+    def parts(self, covariances: Array) -> dict[str, Array]:
+        """What is published besides the covariances; see `part_names`."""
+        return {}
+
+    def from_parts(self, parts: Mapping[str, Any], shape: tuple[int, int]) -> Array:
+        """Covariances of `shape` (n_components, n_features) from their parts.
+
+        Raises
+        ------
+        ValueError
+            If a part is missing or invalid, or if there is a "covariance" that is not theirs.
+        """
+        raise ValueError(f"covariance_type={self.name!r} has no parts.")
 
     @abstractmethod
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:
