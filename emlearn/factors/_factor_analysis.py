@@ -15,7 +15,10 @@ from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import as_numbers, column_label, read_table, read_weight
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
-from emlearn.distributions.gaussian.incomplete.factor_moments import FEW_COLUMNS, FactorCovariance
+from emlearn.distributions.gaussian.incomplete.factor_moments import (
+    FEW_COLUMNS,
+    MomentFactorAnalysis,
+)
 from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
 from emlearn.engine import EMEstimator
 from emlearn.engine.inference import FittedProblem, Inference, Kind
@@ -251,7 +254,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
 
     def _model(
         self, rows: Array, weight: Array | None, summary: ColumnSummary
-    ) -> FactorAnalysis | FactorCovariance:
+    ) -> FactorAnalysis | MomentFactorAnalysis:
         isotropic = self.noise == "isotropic"
         variance = summary.variance
         if isotropic:
@@ -262,7 +265,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             missing = missing[weight > 0.0]
         missing = missing[~missing.all(axis=1)]
         if rows.shape[1] <= FEW_COLUMNS and missing.any():
-            return FactorCovariance(self.n_components, isotropic=isotropic, floor=floor)
+            return MomentFactorAnalysis(self.n_components, isotropic=isotropic, floor=floor)
         return FactorAnalysis(self.n_components, isotropic=isotropic, floor=floor)
 
     def _last_params(self, n_features: int, summary: ColumnSummary) -> FactorParams | None:

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emlearn import FactorAnalysisEM
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis
-from emlearn.distributions.gaussian.incomplete.factor_moments import FactorCovariance
+from emlearn.distributions.gaussian.incomplete.factor_moments import MomentFactorAnalysis
 from emlearn.testing import check_latent_variable_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
     [
         FactorAnalysis(2),
         FactorAnalysis(2, isotropic=True),
-        FactorCovariance(2),
-        FactorCovariance(2, isotropic=True),
+        MomentFactorAnalysis(2),
+        MomentFactorAnalysis(2, isotropic=True),
     ],
     ids=["rows", "rows, isotropic", "moments", "moments, isotropic"],
 )

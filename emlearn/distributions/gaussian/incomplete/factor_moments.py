@@ -45,7 +45,7 @@ _STEPS = 3
 
 
 @dataclass(frozen=True)
-class FactorCovariance(LatentVariableModel[CompressedData, FactorParams, Moments]):
+class MomentFactorAnalysis(LatentVariableModel[CompressedData, FactorParams, Moments]):
     """Maximum likelihood of a factor analysis from incomplete rows of few columns.
 
     Parameters
