@@ -4,6 +4,7 @@ from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
     load_galaxies,
+    load_holzinger_swineford,
     load_old_faithful,
     load_penguins,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "load_apple",
     "load_cholesterol",
     "load_galaxies",
+    "load_holzinger_swineford",
     "load_old_faithful",
     "load_penguins",
 ]
