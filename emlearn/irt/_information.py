@@ -54,7 +54,7 @@ def item_information(estimator: Any, theta: Any) -> Floats:
     array([0, 2, 4])
     """
     curves = read_fitted(estimator, "item_information").curves
-    return curves.information(_read_points(theta)).T
+    return curves.information(read_points(theta)).T
 
 
 def expected_score(estimator: Any, theta: Any) -> Floats:
@@ -91,11 +91,12 @@ def expected_score(estimator: Any, theta: Any) -> Floats:
     array([1.6, 3.4])
     """
     curves = read_fitted(estimator, "expected_score").curves
-    mean, _ = curves.expected_scores(curves.probabilities(_read_points(theta)))
+    mean, _ = curves.expected_scores(curves.probabilities(read_points(theta)))
     return mean.T
 
 
-def _read_points(theta: Any) -> Floats:
+def read_points(theta: Any) -> Floats:
+    """Values of the trait as a list of finite numbers."""
     points: Floats = check_array(
         theta, ensure_2d=False, dtype=np.float64, input_name="theta", ensure_min_samples=1
     )
