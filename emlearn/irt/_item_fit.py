@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, false_discovery_control
 
 from emlearn._compat import Interval, StrOptions, validate_parameter_constraints
-from emlearn.data import read_weight
 from emlearn.irt._curves import ItemCurves
-from emlearn.irt._fitted import FittedItems, read_fitted
-from emlearn.irt._scoring import score_codes
+from emlearn.irt._fitted import Answers, read_fitted
+from emlearn.irt._scoring import score_answers
 from emlearn.irt._summed import rest_scores
 
 Floats = NDArray[np.float64]
@@ -65,6 +64,7 @@ def item_fit(
     min_expected: float = 1.0,
     method: str = "wle",
     groups: Any = None,
+    covariates: Any = None,
 ) -> ItemFit:
     """Fit of each item: S-X2 of Orlando and Thissen, infit and outfit.
 
@@ -84,6 +84,8 @@ def item_fit(
         Scores at which the residuals of infit and outfit are taken.
     groups : array-like of shape (n_persons,), default=None
         Groups of the persons, if the estimator was fitted with groups.
+    covariates : array-like of shape (n_persons, n_covariates), default=None
+        Covariates of the persons, if the estimator was fitted with covariates.
 
     Returns
     -------
@@ -145,24 +147,22 @@ def item_fit(
         caller_name="item_fit",
     )
     fitted = read_fitted(estimator, "item_fit")
-    codes = fitted.codes(X)
-    weight = read_weight(sample_weight, codes.shape[0])
-    weight = np.ones(codes.shape[0]) if weight is None else np.asarray(weight, np.float64)
-    if codes.shape[1] < 3:
+    curves = fitted.curves
+    answers = fitted.read(X, groups, covariates, sample_weight)
+    if curves.n_items < 3:
         raise ValueError(
             f"S-X2 compares items with the sum of the others and needs three or more items; got "
-            f"{codes.shape[1]}."
+            f"{curves.n_items}."
         )
-    complete = np.all(codes >= 0, axis=1) & (weight > 0.0)
-    if not np.any(complete):
+    complete = answers.take(np.all(answers.codes >= 0, axis=1) & (answers.weight > 0.0))
+    if len(complete.codes) == 0:
         raise ValueError(
             "Nobody answered all items, so there are no summed scores to compare. Give columns "
             "that some persons answered completely to an estimator of these columns."
         )
-    n_persons = float(weight[complete].sum())
-    observed = _observed(codes[complete], weight[complete], fitted.curves)
-    grid, density = fitted.density(codes.shape[0], groups, weight)
-    expected = _expected_shares(fitted.curves, grid, density)
+    n_persons = float(complete.weight.sum())
+    observed = _observed(complete.codes, complete.weight, curves)
+    expected = _expected_shares(curves, *fitted.density(complete))
     statistic, df = np.zeros(len(observed)), np.zeros(len(observed), dtype=np.intp)
     for item, (table, shares) in enumerate(zip(observed, expected, strict=True)):
         statistic[item], cells = _collapsed(table, shares, min_expected)
@@ -171,7 +171,7 @@ def item_fit(
     p_value = np.where(testable, chi2.sf(statistic, np.maximum(df, 1)), 1.0)
     excess = np.maximum(statistic - df, 0.0)
     scale = np.maximum(df, 1) * max(n_persons - 1.0, 1.0)
-    outfit, infit = _residual_fit(fitted, codes, weight, method, groups)
+    outfit, infit = _residual_fit(curves, answers, method)
     return ItemFit(
         statistic,
         df,
@@ -272,16 +272,11 @@ def _join_categories(observed: Floats, expected: Floats, least: float) -> tuple[
     return np.array(seen), np.array(wanted)
 
 
-def _residual_fit(
-    fitted: FittedItems, codes: Codes, weight: Floats, method: str, groups: Any
-) -> tuple[Floats, Floats]:
+def _residual_fit(curves: ItemCurves, answers: Answers, method: str) -> tuple[Floats, Floats]:
     """Outfit and infit of the items over the persons who answered them."""
-    curves = fitted.curves
-    some = np.any(codes >= 0, axis=1)
-    prior = method in ("eap", "map")
-    of_some = np.asarray(groups)[some] if groups is not None and prior else None
-    codes, weight = codes[some], weight[some]
-    theta = score_codes(fitted, codes, method, (-6.0, 6.0), of_some).score
+    answers = answers.take(np.any(answers.codes >= 0, axis=1))
+    codes, weight = answers.codes, answers.weight
+    theta = score_answers(curves, answers, method, (-6.0, 6.0)).score
     sums = np.zeros((4, curves.n_items))
     for block in curves.blocks(len(codes)):
         given, present = codes[block], codes[block] >= 0

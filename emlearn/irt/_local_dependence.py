@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, false_discovery_control
 
 from emlearn._compat import StrOptions, validate_parameter_constraints
-from emlearn.data import read_weight
 from emlearn.irt._fitted import read_fitted
-from emlearn.irt._scoring import score_codes
+from emlearn.irt._scoring import score_answers
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -55,6 +54,7 @@ def local_dependence(
     sample_weight: Any = None,
     method: str = "eap",
     groups: Any = None,
+    covariates: Any = None,
 ) -> LocalDependence:
     """Dependence of pairs of items given the trait: Q3 and X2.
 
@@ -71,6 +71,8 @@ def local_dependence(
         Scores at which the residuals of Q3 are taken.
     groups : array-like of shape (n_persons,), default=None
         Groups of the persons, if the estimator was fitted with groups.
+    covariates : array-like of shape (n_persons, n_covariates), default=None
+        Covariates of the persons, if the estimator was fitted with covariates.
 
     Returns
     -------
@@ -120,20 +122,19 @@ def local_dependence(
         caller_name="local_dependence",
     )
     fitted = read_fitted(estimator, "local_dependence")
-    codes = fitted.codes(X)
-    weight = read_weight(sample_weight, codes.shape[0])
-    weight = np.ones(codes.shape[0]) if weight is None else np.asarray(weight, np.float64)
-    some = np.any(codes >= 0, axis=1)
-    codes, weight = codes[some], weight[some]
-    of_some = None if groups is None else np.asarray(groups)[some]
-    theta = score_codes(fitted, codes, method, (-6.0, 6.0), of_some).score
+    curves = fitted.curves
+    answers = fitted.read(X, groups, covariates, sample_weight)
+    answers = answers.take(np.any(answers.codes >= 0, axis=1))
+    codes = answers.codes
+    theta = score_answers(curves, answers, method, (-6.0, 6.0)).score
     residual = np.empty(codes.shape)
-    for block in fitted.curves.blocks(len(codes)):
-        mean, _ = fitted.curves.expected_scores(fitted.curves.probabilities(theta[block]))
+    for block in curves.blocks(len(codes)):
+        mean, _ = curves.expected_scores(curves.probabilities(theta[block]))
         residual[block] = codes[block] - mean.T
-    grid, density = fitted.density(len(codes), of_some, weight)
-    expected = fitted.curves.probabilities(grid)
-    return _pairs(codes, weight, residual, expected, density, fitted.curves.top)
+    grid, density = fitted.density(answers)
+    return _pairs(
+        codes, answers.weight, residual, curves.probabilities(grid), density, curves.top
+    )
 
 
 def _pairs(

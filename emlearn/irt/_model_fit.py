@@ -11,7 +11,6 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
 from emlearn._compat import StrOptions, validate_parameter_constraints
-from emlearn.data import read_weight
 from emlearn.irt._fitted import FittedItems, read_fitted
 from emlearn.irt._moments import (
     Functions,
@@ -148,10 +147,9 @@ def model_fit(
     )
     fitted = read_fitted(estimator, "model_fit")
     fitted.require_one_population("model_fit")
-    codes = fitted.codes(X)
+    answers = fitted.read(X, sample_weight=sample_weight)
+    codes, weight = answers.codes, answers.weight
     _require_complete(codes)
-    weight = read_weight(sample_weight, codes.shape[0])
-    weight = np.ones(codes.shape[0]) if weight is None else np.asarray(weight, np.float64)
     curves = fitted.curves
     functions = (
         category_functions(curves.is_category)
@@ -166,7 +164,7 @@ def model_fit(
         )
     n = float(weight.sum())
     observed = observed_moments(codes, weight, functions)
-    grid, density = fitted.density(codes.shape[0], None, weight)
+    grid, density = fitted.density(answers)
     p = curves.probabilities(grid)
     implied = implied_moments(p, density, functions)
     delta = _derivatives(fitted, grid, density, functions)

@@ -12,7 +12,7 @@ from scipy.special import xlogy
 from emlearn._compat import StrOptions, validate_parameter_constraints
 from emlearn.irt._curves import TINY, ItemCurves, of_answers
 from emlearn.irt._fitted import read_fitted
-from emlearn.irt._scoring import score_codes
+from emlearn.irt._scoring import score_answers
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -50,6 +50,7 @@ def person_fit(
     method: str = "wle",
     limits: tuple[float, float] = (-6.0, 6.0),
     groups: Any = None,
+    covariates: Any = None,
 ) -> PersonFit:
     """Fit of the answers of each person: l_z, l_z*, infit and outfit.
 
@@ -66,6 +67,8 @@ def person_fit(
         Smallest and largest score, as in `person_scores`.
     groups : array-like of shape (n_persons,), default=None
         Groups of the persons, for "map", as in `person_scores`.
+    covariates : array-like of shape (n_persons, n_covariates), default=None
+        Covariates of the persons, for "map", as in `person_scores`.
 
     Returns
     -------
@@ -125,19 +128,18 @@ def person_fit(
         caller_name="person_fit",
     )
     fitted = read_fitted(estimator, "person_fit")
-    codes = fitted.codes(X)
-    scores = score_codes(fitted, codes, method, limits, groups)
-    mean, deviation = fitted.prior(codes.shape[0], groups)
-    result = np.zeros((4, codes.shape[0]))
-    for block in fitted.curves.blocks(codes.shape[0]):
+    answers = fitted.read(X, groups, covariates, needs_prior=method == "map")
+    scores = score_answers(fitted.curves, answers, method, limits)
+    result = np.zeros((4, len(answers.codes)))
+    for block in fitted.curves.blocks(len(answers.codes)):
         theta = scores.score[block]
-        pull = (mean[block] - theta) / deviation[block] ** 2 if method == "map" else None
-        result[:, block] = _statistics(fitted.curves, codes[block], theta, method, pull)
+        pull = (answers.mean[block] - theta) / answers.deviation[block] ** 2
+        result[:, block] = _statistics(fitted.curves, answers.codes[block], theta, method, pull)
     return PersonFit(*result, scores.score)
 
 
 def _statistics(
-    curves: ItemCurves, codes: Codes, theta: Floats, method: str, pull: Floats | None
+    curves: ItemCurves, codes: Codes, theta: Floats, method: str, pull: Floats
 ) -> Floats:
     present = (codes >= 0).T
     p, first, second = curves.derivatives(theta)

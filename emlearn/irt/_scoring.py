@@ -16,7 +16,7 @@ from emlearn.irt._curves import (
     log_likelihood_on_grid,
     of_answers,
 )
-from emlearn.irt._fitted import FittedItems, read_fitted
+from emlearn.irt._fitted import Answers, read_fitted
 from emlearn.irt._root import root_between
 
 Floats = NDArray[np.float64]
@@ -61,6 +61,7 @@ def person_scores(
     method: str = "eap",
     limits: tuple[float, float] = (-6.0, 6.0),
     groups: Any = None,
+    covariates: Any = None,
 ) -> PersonScores:
     """Scores of persons, who need not be those of the fit, with standard errors.
 
@@ -81,8 +82,10 @@ def person_scores(
     limits : tuple of two floats, default=(-6, 6)
         Smallest and largest score of "ml" and "wle".
     groups : array-like of shape (n_persons,), default=None
-        Group of each person, if the estimator was fitted with groups: chooses the prior of
-        "eap" and "map". None takes the first group.
+        Group of each person. Required for "eap" and "map" if the estimator was fitted with
+        groups.
+    covariates : array-like of shape (n_persons, n_covariates), default=None
+        Covariates. Required for "eap" and "map" if the estimator was fitted with covariates.
 
     Returns
     -------
@@ -131,23 +134,23 @@ def person_scores(
         caller_name="person_scores",
     )
     fitted = read_fitted(estimator, "person_scores")
-    return score_codes(fitted, fitted.codes(X), method, limits, groups)
+    needs_prior = method in ("eap", "map")
+    answers = fitted.read(X, groups, covariates, needs_prior=needs_prior)
+    return score_answers(fitted.curves, answers, method, limits)
 
 
-def score_codes(
-    fitted: FittedItems, codes: Codes, method: str, limits: Any, groups: Any = None
-) -> PersonScores:
+def score_answers(curves: ItemCurves, answers: Answers, method: str, limits: Any) -> PersonScores:
     """Scores of persons whose answers are read already; see `person_scores`."""
     lower, upper = _read_limits(limits)
+    codes = answers.codes
     answered = np.sum(codes >= 0, axis=1)
     if method in ("ml", "wle"):
         _require_answers(answered, method)
-        return _score_bounded(fitted.curves, codes, method, lower, upper)
-    mean, deviation = fitted.prior(codes.shape[0], groups)
+        return _score_bounded(curves, codes, method, lower, upper)
     if method == "eap":
-        score, error = posterior_moments(fitted.curves, codes, mean, deviation)
+        score, error = posterior_moments(curves, codes, answers.mean, answers.deviation)
     else:
-        score, error = _modes(fitted.curves, codes, mean, deviation)
+        score, error = _modes(curves, codes, answers.mean, answers.deviation)
     return PersonScores(score, error, np.zeros(len(score), dtype=bool), answered, method)
 
 
