@@ -8,12 +8,14 @@ from emlearn._version import __version__
 if TYPE_CHECKING:
     from emlearn.hmm import HiddenMarkovEM
     from emlearn.impute import MissingDataImputerEM
+    from emlearn.irt import ItemResponseEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
     "FiniteMixtureEM",
     "GaussianMixtureEM",
     "HiddenMarkovEM",
+    "ItemResponseEM",
     "MissingDataImputerEM",
     "__version__",
 ]
@@ -23,6 +25,7 @@ _ROOMS = {
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",
+    "ItemResponseEM": "emlearn.irt",
     "MissingDataImputerEM": "emlearn.impute",
 }
 

@@ -110,7 +110,7 @@ class LatentLaw:
 
     def log_weights(self, params: LatentParams, grid: Grid) -> Array:
         """Log-weights of the nodes, of shape (n_groups, n_nodes), for covariates of 0."""
-        centered = grid.nodes - params.means[:, None, :]
+        centered: Array = np.subtract(grid.nodes, params.means[:, None, :])
         precision = np.linalg.inv(params.covariances)
         squares = np.einsum("gqi,gij,gqj->gq", centered, precision, centered)
         constant = np.linalg.slogdet(params.covariances)[1] + self.n_dims * np.log(2.0 * np.pi)
@@ -120,9 +120,9 @@ class LatentLaw:
         """Parameters that maximize the expected log-density of the trait."""
         if self.is_fixed:
             return params
-        coefficients = params.coefficients
+        coefficients: Array = params.coefficients
         if self.n_covariates:
-            coefficients = np.linalg.solve(moments.gram, moments.cross)
+            coefficients = np.asarray(np.linalg.solve(moments.gram, moments.cross))
         means, covariances = params.means.copy(), params.covariances.copy()
         for group in range(self.n_groups):
             weight = moments.weight[group]
