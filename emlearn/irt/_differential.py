@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, false_discovery_control
 from sklearn.base import clone
 
-from emlearn.data import read_weight
-from emlearn.irt._fitted import answers_of, groups_of, own_parameters
+from emlearn.data import read_table, read_weight
+from emlearn.irt._fitted import read_fitted
+from emlearn.irt._reading import read_groups
 
 Floats = NDArray[np.float64]
-Table = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
@@ -123,62 +123,128 @@ def differential_functioning(
     >>> import numpy as np
     >>> from emlearn import ItemResponseEM
     >>> from emlearn.irt import differential_functioning
-    >>> rng = np.random.default_rng(0)
+    >>> rng = np.random.default_rng(1)
     >>> group = np.repeat(["a", "b"], 500)
     >>> trait = rng.normal(size=1000) - 0.5 * (group == "b")
-    >>> difficulty = np.tile(np.linspace(-1.5, 1.5, 6), (1000, 1))
+    >>> difficulty = np.tile(np.linspace(-1.5, 1.5, 8), (1000, 1))
     >>> difficulty[group == "b", 2] += 1.0
-    >>> X = (rng.logistic(size=(1000, 6)) < trait[:, None] - difficulty).astype(float)
+    >>> X = (rng.logistic(size=(1000, 8)) < trait[:, None] - difficulty).astype(float)
     >>> result = differential_functioning(ItemResponseEM("1pl"), X, group)
     >>> np.flatnonzero(result.p_adjusted < 0.01).tolist()
     [2]
     """
-    table = answers_of(estimator, X)
+    base = clone(estimator)
+    table = np.asarray(read_table(base, X, reset=True, allow_nan=True), dtype=np.float64)
     n_persons, n_items = table.shape
-    names, which = groups_of(groups, n_persons)
+    groups_, which = np.unique(read_groups(groups, n_persons), return_inverse=True)
+    which = np.asarray(which).ravel()
+    if len(groups_) < 2:
+        raise ValueError(
+            f"groups has only {groups_.tolist()}; differences need two groups or more."
+        )
     weight = read_weight(sample_weight, n_persons)
     held = None if anchors is None else _positions(anchors, n_items, "anchors")
     tested = _tested(items, held, n_items)
-    for item in tested if held is None else np.setdiff1d(np.arange(n_items), held):
-        _require_categories(table[:, item], which, names, int(item))
-    base = clone(estimator)
+    split = tested if held is None else np.setdiff1d(np.arange(n_items), held)
+    for item in split:
+        _require_categories(table[:, item], which, groups_, int(item))
 
-    def fit(split: Indices) -> Any:
-        columns = _split(table, which, len(names), split)
+    def fit(own: Indices) -> Any:
+        """Fit with items that have parameters of their own in each group."""
+        columns = _split(table, which, len(groups_), own)
         return clone(base).fit(columns, groups=which, sample_weight=weight)
 
-    def without(item: int) -> Indices:
-        if held is None:
-            return np.array([], dtype=np.intp)
-        return np.setdiff1d(np.arange(n_items), [*held, item])
-
-    run = Parallel(n_jobs=n_jobs)
+    run = Parallel(n_jobs=n_jobs, prefer="threads")
     if held is None:
-        null = fit(without(0))
-        free = run(delayed(fit)(np.array([item])) for item in tested)
-        nulls, places = [null] * len(tested), [_places(n_items, [i], i) for i in tested]
+        null = fit(np.array([], dtype=np.intp))
+        nulls = [null] * len(tested)
+        owned = [np.array([item]) for item in tested]
+        full = run(delayed(fit)(own) for own in owned)
     else:
-        others = np.setdiff1d(np.arange(n_items), held)
-        nulls = run(delayed(fit)(without(item)) for item in tested)
-        free = [fit(others)] * len(tested)
-        places = [_places(n_items, others, i) for i in tested]
+        full = [fit(split)] * len(tested)
+        owned = [split] * len(tested)
+        nulls = run(delayed(fit)(np.setdiff1d(split, [item])) for item in tested)
     gain = [
-        2.0 * (full.log_likelihood_ - less.log_likelihood_)
-        for full, less in zip(free, nulls, strict=True)
+        2.0 * (alternative.log_likelihood_ - null.log_likelihood_)
+        for alternative, null in zip(full, nulls, strict=True)
     ]
+    places = [
+        _places(n_items, len(groups_), own, int(item))
+        for own, item in zip(owned, tested, strict=True)
+    ]
+    per_group = read_fitted(full[0], "differential_functioning").n_parameters_of_item
+    df = (len(groups_) - 1) * per_group[tested]
     statistic = np.maximum(gain, 0.0)
-    counts = own_parameters(nulls[0])
-    n_split = len(names)
-    df = np.array([_df(full, place) for full, place in zip(free, places, strict=True)])
-    del counts, n_split
-    p_value = chi2.sf(statistic, df)
+    p_value = np.asarray(chi2.sf(statistic, df))
     return DifferentialFunctioning(
         tested,
         statistic,
         df,
         p_value,
         np.asarray(false_discovery_control(p_value)),
-        np.array([m.difficulty_[p] for m, p in zip(free, places, strict=True)]),
-        np.array([m.discrimination_[p] for m, p in zip(free, places, strict=True)]),
-        names,
+        np.array([m.difficulty_[place] for m, place in zip(full, places, strict=True)]),
+        np.array([m.discrimination_[place] for m, place in zip(full, places, strict=True)]),
+        groups_,
     )
+
+
+def _split(table: Floats, which: Indices, n_groups: int, own: Indices) -> Floats:
+    """The table with a column for each group of each item of `own`.
+
+    The column of the first group takes the place of the item; those of the others follow at
+    the end, item by item. Persons of other groups were not presented a column.
+    """
+    columns = table.copy()
+    columns[np.ix_(which != 0, own)] = np.nan
+    added = [
+        np.where(which == group, table[:, item], np.nan)
+        for item in own
+        for group in range(1, n_groups)
+    ]
+    return np.column_stack([columns, *added]) if added else columns
+
+
+def _places(n_items: int, n_groups: int, own: Indices, item: int) -> Indices:
+    """Positions of the columns of an item, one for each group."""
+    rank = int(np.flatnonzero(own == item)[0])
+    start = n_items + rank * (n_groups - 1)
+    return np.concatenate([[item], np.arange(start, start + n_groups - 1)])
+
+
+def _tested(items: Any, held: Indices | None, n_items: int) -> Indices:
+    chosen = np.arange(n_items) if items is None else _positions(items, n_items, "items")
+    if held is None:
+        if n_items < 2:
+            raise ValueError("Differences of an item need another item as anchor; X has one.")
+        return chosen
+    if items is None:
+        chosen = np.setdiff1d(chosen, held)
+    both = np.intersect1d(chosen, held)
+    if both.size:
+        raise ValueError(f"Item {both[0]} is among items and among anchors; it can only be one.")
+    if chosen.size == 0:
+        raise ValueError("All items are anchors, and none is left to test.")
+    return chosen
+
+
+def _positions(values: Any, n_items: int, name: str) -> Indices:
+    found = np.asarray(values)
+    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be a list of positions of items; got {values!r}.")
+    if found.min() < 0 or found.max() >= n_items:
+        raise ValueError(f"{name} must be between 0 and {n_items - 1}; got {found.tolist()}.")
+    return np.unique(found).astype(np.intp)
+
+
+def _require_categories(answers: Floats, which: Indices, groups: NDArray[Any], item: int) -> None:
+    """Raise an error if a group did not give an answer that another gave."""
+    seen = np.unique(answers[~np.isnan(answers)])
+    for group, name in enumerate(groups):
+        own = answers[which == group]
+        missing = np.setdiff1d(seen, own)
+        if missing.size:
+            raise ValueError(
+                f"Item {item}: group {name} never gave the answer {missing[0]:g}, so the item "
+                "cannot be fitted in this group alone. Join the category with its neighbor, or "
+                "leave the item out of items."
+            )

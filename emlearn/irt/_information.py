@@ -26,9 +26,9 @@ def item_information(estimator: Any, theta: Any) -> Floats:
     Returns
     -------
     information : ndarray of shape (n_points, n_items)
-        The information :math:`\\sum_k P_k'(\\theta)^2 / P_k(\\theta)` of each item. The sum over
-        the items that a person answers is the information of the test, and one over its square
-        root the standard error of the maximum-likelihood score.
+        The information of each item: the sum over its categories of P'(theta)^2 / P(theta). The
+        sum over the items that a person answers is the information of the test, and one over
+        its square root the standard error of the maximum-likelihood score.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def expected_score(estimator: Any, theta: Any) -> Floats:
     >>> X = (rng.logistic(size=(500, 5)) < trait - difficulty).astype(float)
     >>> model = ItemResponseEM("1pl").fit(X)
     >>> expected_score(model, [-1, 1]).sum(axis=1).round(1)
-    array([1.6, 3.4])
+    array([1.7, 3.2])
     """
     curves = read_fitted(estimator, "expected_score").curves
     mean, _ = curves.expected_scores(curves.probabilities(read_points(theta)))

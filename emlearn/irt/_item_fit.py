@@ -100,12 +100,11 @@ def item_fit(
 
     Notes
     -----
-    Persons are grouped by their summed score :math:`s`. The model expects the share
-    :math:`E_{jk}(s) = \\int P_{jk} f_{-j}(s - k) \\phi \\, d\\theta / \\int f(s) \\phi \\,
-    d\\theta` of them in category :math:`k` of item :math:`j`, where :math:`f_{-j}` is the
-    distribution of the sum of the other items given the trait (Lord and Wingersky 1984), and
-
-    .. math:: S\\text{-}X^2_j = \\sum_s N_s \\sum_k (O_{jk}(s) - E_{jk}(s))^2 / E_{jk}(s).
+    Persons are grouped by their summed score s. Of those, the model expects in category k of an
+    item the share ``E_k(s) = int P_k(theta) f(s - k | theta) phi(theta) / sum of these over k``,
+    where f is the distribution of the sum of the other items given the trait (Lord and
+    Wingersky 1984) and phi that of the trait. With the number N(s) of persons and their shares
+    O_k(s), S-X2 is the sum over s and k of ``N(s) (O_k(s) - E_k(s))^2 / E_k(s)``.
 
     The degrees of freedom are the number of cells minus the number of groups of scores and that
     of the parameters which only this item has. Groups of scores are joined from both ends to the
@@ -125,7 +124,7 @@ def item_fit(
 
     Examples
     --------
-    An item that only the middle of the persons solves:
+    An item that the best persons do not solve:
 
     >>> import numpy as np
     >>> from emlearn import ItemResponseEM
@@ -133,7 +132,7 @@ def item_fit(
     >>> rng = np.random.default_rng(0)
     >>> trait, difficulty = rng.normal(size=(1000, 1)), np.linspace(-1, 1, 8)
     >>> X = (rng.logistic(size=(1000, 8)) < trait - difficulty).astype(float)
-    >>> X[:, 3] = np.abs(trait[:, 0]) < 0.7
+    >>> X[:, 3] = np.abs(trait[:, 0] - 0.4) < 0.9
     >>> fit = item_fit(ItemResponseEM("2pl").fit(X), X)
     >>> np.flatnonzero(fit.p_adjusted < 0.01).tolist()
     [3]
@@ -193,7 +192,8 @@ def _observed(codes: Codes, weight: Floats, curves: ItemCurves) -> Floats:
         np.bincount(total * width + codes[:, item], weights=weight, minlength=n_scores * width)
         for item in range(codes.shape[1])
     ]
-    return np.array(counts).reshape(codes.shape[1], n_scores, width)
+    table = np.array(counts, dtype=np.float64)
+    return table.reshape(codes.shape[1], n_scores, width)
 
 
 def _expected_shares(curves: ItemCurves, grid: Floats, density: Floats) -> Floats:

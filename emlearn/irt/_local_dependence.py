@@ -86,11 +86,11 @@ def local_dependence(
 
     Notes
     -----
-    Q3 (Yen 1984) is the correlation of the residuals :math:`x - E(x \\mid \\hat\\theta)`. If the
-    model holds, its mean is about :math:`-1 / (J - 1)` for J items, because each item is part
-    of the score; compare it with the mean of all pairs. The other statistic (Chen and Thissen
-    1997) compares the table of two items with the one that the model implies; it is referred to
-    chi-squared with :math:`(K_i - 1)(K_j - 1)` degrees of freedom, which is approximate and
+    Q3 (Yen 1984) is the correlation of the residuals ``x - E(x | theta)`` at the scores theta. If
+    the model holds, its mean is about ``-1 / (J - 1)`` for J items, because each item is part of
+    the score; compare it with the mean of all pairs. The other statistic (Chen and Thissen 1997)
+    compares the table of two items with the one that the model implies. It is referred to
+    chi-squared with the degrees of freedom of a test of independence, which is approximate and
     tends to be conservative. Pairs of items that share a text or a trick stand out.
 
     References
@@ -132,9 +132,7 @@ def local_dependence(
         mean, _ = curves.expected_scores(curves.probabilities(theta[block]))
         residual[block] = codes[block] - mean.T
     grid, density = fitted.density(answers)
-    return _pairs(
-        codes, answers.weight, residual, curves.probabilities(grid), density, curves.top
-    )
+    return _pairs(codes, answers.weight, residual, curves.probabilities(grid), density, curves.top)
 
 
 def _pairs(
@@ -177,9 +175,7 @@ def _pairs(
     return LocalDependence(q3, statistic, df, p_value, adjusted, sign * size)
 
 
-def _pairwise_correlations(
-    residual: Floats, present: NDArray[np.bool_], weight: Floats
-) -> Floats:
+def _pairwise_correlations(residual: Floats, present: NDArray[np.bool_], weight: Floats) -> Floats:
     """Correlations of columns over the rows that have both."""
     there = present.astype(np.float64)
     value = np.where(present, residual, 0.0)

@@ -100,12 +100,9 @@ def model_fit(
 
     Notes
     -----
-    With the difference :math:`e` between observed moments and those of the model, their
-    covariance :math:`\\Xi` for one person, and the derivatives :math:`\\Delta` of the moments,
-
-    .. math:: M_2 = N e' (\\Xi^{-1} - \\Xi^{-1} \\Delta (\\Delta' \\Xi^{-1} \\Delta)^{-1}
-        \\Delta' \\Xi^{-1}) e
-
+    With the difference e between observed moments and those of the model, their covariance Xi
+    for one person, and the derivatives D of the moments with respect to the parameters, the
+    statistic ``N e' (inv(Xi) - inv(Xi) D inv(D' inv(Xi) D) D' inv(Xi)) e`` of N persons
     tends to chi-squared with as many degrees of freedom as there are more moments than
     parameters. Unlike a test of all patterns of answers it does not need many persons for each
     pattern. It holds for maximum likelihood; with a prior of the items that is not weak, it is
@@ -203,7 +200,8 @@ def _derivatives(
     p = fitted.curves.probabilities(grid)
     score, _ = fitted.curves.expected_scores(p)
     change, is_free = fitted.probability_changes(grid)
-    columns, common = [], 0.0
+    columns: list[Floats] = []
+    common = np.zeros((len(functions.item) + len(score) * (len(score) - 1) // 2, 1))
     for item in range(fitted.curves.n_items):
         found = derivatives_of_item(item, change[item], score, density, functions)
         if fitted.curves.model.has_common_slope:
@@ -212,7 +210,7 @@ def _derivatives(
         else:
             columns.append(found[:, is_free[item]])
     if fitted.curves.model.has_common_slope:
-        columns.append(np.asarray(common))
+        columns.append(common)
     return np.concatenate(columns, axis=1)
 
 
@@ -243,10 +241,7 @@ def _independence(
     """The same test of independent items with the observed shares."""
     n_items, width = is_category.shape
     shares = np.stack(
-        [
-            np.bincount(codes[:, item], weights=weight, minlength=width)
-            for item in range(n_items)
-        ]
+        [np.bincount(codes[:, item], weights=weight, minlength=width) for item in range(n_items)]
     )
     p = (shares / weight.sum())[:, :, None]
     implied = implied_moments(p, np.ones(1), functions)
@@ -296,6 +291,6 @@ def _correlations(codes: Codes, weight: Floats) -> Floats:
     share = weight / weight.sum()
     centered = codes - share @ codes
     spread = centered.T @ (share[:, None] * centered)
-    deviation = np.sqrt(np.diag(spread))
+    deviation = np.sqrt(np.maximum(np.diag(spread), 1e-300))
     result: Floats = spread / np.outer(deviation, deviation)
     return result

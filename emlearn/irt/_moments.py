@@ -45,9 +45,7 @@ def category_functions(is_category: NDArray[np.bool_]) -> Functions:
 def observed_moments(codes: Indices, weight: Floats, functions: Functions) -> Floats:
     """Means of the functions, then of the products of the scores of two items."""
     share = weight / weight.sum()
-    first = [
-        share @ value[codes[:, item]] for item, value in zip(*functions, strict=True)
-    ]
+    first = [share @ value[codes[:, item]] for item, value in zip(*functions, strict=True)]
     scores = codes.astype(np.float64)
     products = scores.T @ (share[:, None] * scores)
     return np.concatenate([first, products[np.triu_indices(codes.shape[1], 1)]])
@@ -93,9 +91,7 @@ def implied_moments(probabilities: Floats, density: Floats, functions: Functions
     covariance = (given * density) @ given.T
     n_first = len(of_function)
     for item in range(n_items):
-        _same_item(
-            covariance, item, probabilities[item], density, functions, score, square[item]
-        )
+        _same_item(covariance, item, probabilities[item], density, functions, score, square[item])
     pair = n_first + np.arange(len(left))
     covariance[pair, pair] = (square[left] * square[right]) @ density
     covariance -= np.outer(mean, mean)
@@ -103,7 +99,7 @@ def implied_moments(probabilities: Floats, density: Floats, functions: Functions
     second[np.diag_indices(n_items)] = square @ density
     center = score @ density
     spread = second - np.outer(center, center)
-    deviation = np.sqrt(np.diag(spread))
+    deviation = np.sqrt(np.maximum(np.diag(spread), 1e-300))
     return Moments(mean, covariance, spread / np.outer(deviation, deviation))
 
 

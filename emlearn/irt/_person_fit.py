@@ -85,13 +85,13 @@ def person_fit(
 
     Notes
     -----
-    With the log-likelihood :math:`l` of the answers, :math:`l_z = (l - E l) / \\sqrt{V l}`, both
-    moments at the estimated trait (Drasgow, Levine and Williams 1985). An estimated trait makes
-    the variance smaller than that. Snijders (2001), for any number of categories Sinharay
-    (2016), subtract from :math:`\\log P` its regression :math:`c` on the score function, and
-    replace the score function of the answers by :math:`-r_0`, what the method adds to it in its
-    estimating equation: 0 for "ml", :math:`J / (2 I)` for "wle", the slope of the prior for
-    "map". They hold where the score is not at a limit.
+    With the log-likelihood l of the answers, ``l_z = (l - E l) / sqrt(V l)``, both moments at the
+    estimated trait (Drasgow, Levine and Williams 1985). That the trait is estimated from the same
+    answers makes the variance smaller than V l. Snijders (2001), and for more than two categories
+    Sinharay (2016), subtract from log P its regression on the score function, and put what the
+    method adds to the score function in its estimating equation in the place of the score
+    function: 0 for "ml", J / (2 I) for "wle" (see `person_scores`), the slope of the log prior
+    for "map". The correction holds where the score is not at a limit.
 
     References
     ----------
@@ -135,7 +135,8 @@ def person_fit(
         theta = scores.score[block]
         pull = (answers.mean[block] - theta) / answers.deviation[block] ** 2
         result[:, block] = _statistics(fitted.curves, answers.codes[block], theta, method, pull)
-    return PersonFit(*result, scores.score)
+    lz, lz_star, outfit, infit = result
+    return PersonFit(lz, lz_star, outfit, infit, scores.score)
 
 
 def _statistics(

@@ -24,7 +24,7 @@ Codes = NDArray[np.intp]
 
 # Step of the grid on which the highest maximum is found, and its nodes that a block holds.
 _STEP = 0.2
-_PRIOR_WIDTH = 6.0
+_PRIOR_WIDTH = 8.0
 _NODES_OF_BLOCK = 1 << 21
 
 
@@ -100,12 +100,12 @@ def person_scores(
 
     Notes
     -----
-    With the score function :math:`l'`, the information :math:`I = \\sum_j \\sum_k P_{jk}'^2 /
-    P_{jk}` and :math:`J = \\sum_j \\sum_k P_{jk}' P_{jk}'' / P_{jk}`, "ml" solves :math:`l' =
-    0`, "map" :math:`l' = (\\theta - \\mu) / \\sigma^2` and "wle" :math:`l' + J / (2 I) = 0`.
-    Where there are several solutions, as there can be with guessing, the one with the highest
-    objective is returned; the objective of "wle" is :math:`l + \\int J / (2 I)`. Standard
-    errors are :math:`I^{-1/2}`, for "map" :math:`(I + 1 / \\sigma^2)^{-1/2}`.
+    Let l' be the derivative of the log-likelihood of the answers, I the sum over items and
+    categories of P'^2 / P (the information) and J that of P' P'' / P. Then "ml" solves
+    ``l' = 0``, "map" ``l' = (theta - mean) / variance`` with those of the prior, and "wle"
+    ``l' + J / (2 I) = 0``. Where there are several solutions, as there can be with guessing, the
+    one with the highest objective is returned; that of "wle" is l plus the integral of
+    J / (2 I). Standard errors are ``1 / sqrt(I)``, for "map" ``1 / sqrt(I + 1 / variance)``.
 
     References
     ----------
@@ -162,9 +162,7 @@ def _read_limits(limits: Any) -> tuple[float, float]:
             f"limits must be two numbers, the smallest and the largest score; got {limits!r}."
         ) from None
     if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
-        raise ValueError(
-            f"limits must be finite, and the first below the second; got {limits!r}."
-        )
+        raise ValueError(f"limits must be finite, and the first below the second; got {limits!r}.")
     return lower, upper
 
 
@@ -181,9 +179,7 @@ def _require_answers(answered: NDArray[np.intp], method: str) -> None:
 # ---- the score function -----------------------------------------------------------------
 
 
-def score_parts(
-    curves: ItemCurves, codes: Codes, theta: Floats
-) -> tuple[Floats, Floats, Floats]:
+def score_parts(curves: ItemCurves, codes: Codes, theta: Floats) -> tuple[Floats, Floats, Floats]:
     """Derivative of the log-likelihood, information, and Warm's J of each person."""
     result = np.zeros((3, theta.size))
     for block in curves.blocks(theta.size):

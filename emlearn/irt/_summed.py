@@ -48,4 +48,3 @@ def _recursion(probabilities: Floats, top: Counts, enters: NDArray[np.bool_]) ->
             after[:, k:] += before[:, : reached + 1 - k] * probabilities[item, k]
         current[sets, : reached + 1] = after
     return current
-

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from emlearn.irt._curves import ItemCurves
-from emlearn.irt._fitted import FittedItems
-from emlearn.irt._responses import RESPONSE_MODELS, ItemParams
+from emlearn import ItemResponseEM
 
 # How many of 392 persons gave each answer to Comfort, Work, Future, Benefit (Science of ltm).
 SCIENCE = """
@@ -17,15 +15,15 @@ SCIENCE = """
 """
 
 
-def make_bank(kind, slopes, intercepts, guessing=0.0, n_categories=None):
+def make_bank(kind, slopes, intercepts, guessing=None, n_categories=None):
     """Items with known parameters and a standard normal trait."""
     slopes = np.asarray(slopes, float)
     intercepts = np.asarray(intercepts, float).reshape(len(slopes), -1)
-    if n_categories is None:
-        n_categories = [intercepts.shape[1] + 1] * len(slopes)
-    model = RESPONSE_MODELS[kind](tuple(n_categories))
-    lower = np.broadcast_to(np.asarray(guessing, float), slopes.shape).copy()
-    return FittedItems.of_bank(ItemCurves(model, ItemParams(slopes[:, None], intercepts, lower)))
+    if n_categories is not None:
+        beyond = np.arange(intercepts.shape[1]) >= np.asarray(n_categories)[:, None] - 1
+        intercepts = np.where(beyond, np.nan, intercepts)
+    difficulty = -intercepts / np.where(slopes == 0.0, 1.0, slopes)[:, None]
+    return ItemResponseEM.from_parameters(slopes, difficulty, guessing=guessing, model=kind)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,12 @@ import numpy as np
 import pytest
 
 from emlearn.irt import expected_score, item_information
+from emlearn.irt._fitted import read_fitted
+
+
+def curves_of(fitted):
+    return read_fitted(fitted, "test").curves
+
 
 POINTS = np.array([-1.0, 0.0, 1.5])
 
@@ -30,7 +36,7 @@ def test_information_is_the_expected_curvature(bank, kind):
     else:
         fitted = bank(kind, [0.8, 1.7], [[1.0, -0.5], [0.4, 0.0]], n_categories=[3, 2])
     step = 1e-3
-    table = [fitted.curves.table(POINTS + d) for d in (-step, 0.0, step)]
+    table = [curves_of(fitted).table(POINTS + d) for d in (-step, 0.0, step)]
     curvature = (table[0] - 2 * table[1] + table[2]) / step**2
     expected = -np.sum(np.exp(table[1]) * curvature, axis=1).T
     np.testing.assert_allclose(item_information(fitted, POINTS), expected, rtol=1e-4)

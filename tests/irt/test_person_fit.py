@@ -2,6 +2,11 @@ import numpy as np
 import pytest
 
 from emlearn.irt import person_fit
+from emlearn.irt._fitted import read_fitted
+
+
+def curves_of(fitted):
+    return read_fitted(fitted, "test").curves
 
 
 def test_lsat_like_mirt(lsat):
@@ -22,7 +27,7 @@ def test_graded_items_like_mirt(science):
 
 
 def simulate(fitted, theta, rng):
-    p = fitted.curves.probabilities(theta)
+    p = curves_of(fitted).probabilities(theta)
     u = rng.random((p.shape[0], 1, p.shape[2]))
     return np.sum(np.cumsum(p, axis=1) < u, axis=1).T.astype(float)
 
@@ -43,8 +48,9 @@ def binary_formulas(slopes, intercepts, row, theta, offset):
         ("map", lambda theta, a, p: -theta),
         (
             "wle",
-            lambda theta, a, p: np.sum(a**3 * p * (1 - p) * (1 - 2 * p))
-            / (2 * np.sum(a**2 * p * (1 - p))),
+            lambda theta, a, p: (
+                np.sum(a**3 * p * (1 - p) * (1 - 2 * p)) / (2 * np.sum(a**2 * p * (1 - p)))
+            ),
         ),
     ],
 )
