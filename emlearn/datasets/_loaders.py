@@ -154,7 +154,11 @@ Responses of persons to five items of section 6 of the Law School Admission Test
 :Number of attributes: 5 binary, no target
 :Missing values: none
 :Attributes:
-    - item_1 to item_5: 1 if the item was solved, else 0
+    - item_1: 1 if item 1 was solved, else 0
+    - item_2: 1 if item 2 was solved, else 0
+    - item_3: 1 if item 3 was solved, else 0
+    - item_4: 1 if item 4 was solved, else 0
+    - item_5: 1 if item 5 was solved, else 0
 
 The rows are in the order of the 32 patterns of responses. Two of the patterns do not occur.
 

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from emlearn.data import input_names
 from emlearn.display._columns import read_numbers
 from emlearn.distributions import Family, Gaussian, Product
-from emlearn.distributions.gaussian.structures import STRUCTURES
+from emlearn.distributions.gaussian.structures import (
+    STRUCTURES,
+    CovarianceStructure,
+    find_structure,
+)
 from emlearn.latent import Emissions
 
 Array = NDArray[Any]
@@ -107,20 +111,24 @@ def _gaussian_parts(
             yield from _gaussian_parts(part, parameters, [columns[j] for j in own])
     if isinstance(family, Gaussian):
         # What is shared is published once for each component.
-        layout = "full" if family.structure.is_shared else family.covariance_type
+        structure = STRUCTURES["full"] if family.structure.is_shared else family.structure
         mean = np.asarray(public["mean"])
-        yield columns, mean, _matrices(layout, np.asarray(public["covariance"]), *mean.shape)
+        yield columns, mean, _matrices(structure, np.asarray(public["covariance"]), *mean.shape)
 
 
 def _of_mixture(estimator: Any) -> Components:
     means = estimator.means_
-    covariances = _matrices(estimator.covariance_type, estimator.covariances_, *means.shape)
+    structure = find_structure(estimator.covariance_type, getattr(estimator, "n_factors", None))
+    covariances = _matrices(structure, estimator.covariances_, *means.shape)
     return Components(means, covariances, np.ones(means.shape[1], bool))
 
 
-def _matrices(layout: str, covariances: Array, n_components: int, n_features: int) -> Array:
-    structure = STRUCTURES[layout]
-    return np.stack([structure.matrix(covariances, k, n_features) for k in range(n_components)])
+def _matrices(
+    structure: CovarianceStructure, covariances: Array, n_components: int, n_features: int
+) -> Array:
+    return np.stack(
+        [structure.published_matrix(covariances, k, n_features) for k in range(n_components)]
+    )
 
 
 def _of_imputer(estimator: Any) -> Components:

@@ -27,6 +27,8 @@ class Bernoulli(ExponentialFamily):
     """
 
     name: ClassVar[str] = "probability"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
     is_discrete: ClassVar[bool] = True
 
     def check(self, X: Array) -> None:

@@ -9,7 +9,7 @@ A missing entry counts as one more level, which has density 1 and no statistics.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from emlearn.distributions._levels import (
     require_declared,
 )
 from emlearn.distributions._published import read_probabilities, require_entries
+from emlearn.engine.parameters import Part, Simplex, per_probability
 from emlearn.kernels import compiled
 
 # Probability of a level that is new to the parameters of another fit, relative to an even one.
@@ -141,6 +142,10 @@ class Categorical(Family):
         """See `Family`."""
         return [own.copy() for own in column_spec.levels]
 
+    def declared(self, column_spec: CategoricalSpec) -> Categorical:
+        """See `Family`."""
+        return replace(self, n_levels=column_spec.levels)
+
     def encode(self, X: Array, column_spec: CategoricalSpec) -> Array:
         """Joint levels, (n_rows, n_groups), as positions among the joint levels of all groups."""
         require_counts(X, _WHAT)
@@ -205,6 +210,16 @@ class Categorical(Family):
         self, statistics: Array, params: CategoricalParams, column_spec: CategoricalSpec
     ) -> CategoricalParams:
         """See `Family`."""
+        counts = self._counts(statistics, params, column_spec)
+        total = counts.sum(axis=2, keepdims=True)
+        known = total > 0.0
+        probability = np.where(known, counts / np.where(known, total, 1.0), params.probability)
+        return CategoricalParams(probability)
+
+    def _counts(
+        self, statistics: Array, params: CategoricalParams, column_spec: CategoricalSpec
+    ) -> Array:
+        """Expected counts and pseudo-counts of the levels, in the shape of the probabilities."""
         counts = np.zeros(params.probability.shape)
         for g, (start, stop) in enumerate(column_spec.groups):
             shape = [column_spec.n_levels[j] + 1 for j in range(stop - 1, start - 1, -1)]
@@ -217,10 +232,19 @@ class Categorical(Family):
                 n_levels = column_spec.n_levels[j]
                 counts[:, j, :n_levels] = joint.sum(axis=others)[:, :n_levels]
         counts += self.alpha * _within(column_spec)
-        total = counts.sum(axis=2, keepdims=True)
-        known = total > 0.0
-        probability = np.where(known, counts / np.where(known, total, 1.0), params.probability)
-        return CategoricalParams(probability)
+        return counts
+
+    def space(self, params: CategoricalParams, column_spec: CategoricalSpec) -> dict[str, Part]:
+        """See `Family`: the probabilities of the levels of a column sum to one."""
+        exists = np.broadcast_to(_within(column_spec), params.probability.shape)
+        return {"probability": Simplex(("component", "feature", "level"), exists)}
+
+    def score(
+        self, statistics: Array, params: CategoricalParams, column_spec: CategoricalSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        counts = self._counts(statistics, params, column_spec)
+        return {"probability": per_probability(counts, params.probability)}
 
     def log_prior(self, params: CategoricalParams, column_spec: CategoricalSpec) -> float:
         """See `Family`."""

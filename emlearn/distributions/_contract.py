@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emlearn.distributions._points import points_of
 from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.model import Penalty
+from emlearn.engine.parameters import Entries, Part
 from emlearn.engine.workspace import Workspace
 from emlearn.kernels.softmax import to_responsibilities
 
@@ -361,6 +362,48 @@ class Family(ABC):
     def public_names(self) -> tuple[str, ...]:
         """Names of the parameters that `to_public` returns."""
 
+    # ---- for standard errors and fixed entries ------------------------------------------
+
+    def parameters(self, params: Any, column_spec: Any) -> dict[str, Array]:
+        """Published parameters, with what all components share only once.
+
+        `from_public` reads them too. By default they are those of `to_public`.
+        """
+        return self.to_public(params, column_spec)
+
+    def space(self, params: Any, column_spec: Any) -> dict[str, Part]:
+        """What the arrays of `parameters` are; by default, entries that vary separately."""
+        return {
+            name: Entries(("component", "feature")[: np.ndim(value)])
+            for name, value in self.parameters(params, column_spec).items()
+        }
+
+    def score(self, statistics: Any, params: Any, column_spec: Any) -> dict[str, Array]:
+        """Gradient of the expected log-density plus the log prior.
+
+        Optional: without it, standard errors are found from differences of the likelihood.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics of all blocks.
+        params : object
+            Parameters at which the statistics were taken, and at which the gradient is.
+        column_spec : object
+            From `column_spec`.
+
+        Returns
+        -------
+        gradient : dict of str to ndarray
+            For each array of `parameters`, derivatives as if its entries varied separately.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no score.")
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the family defines `score`."""
+        return type(self).score is not Family.score
+
     def shape_of(self, public: Mapping[str, Any]) -> tuple[int, int]:
         """Numbers of components and of features that published parameters describe.
 
@@ -420,6 +463,13 @@ class Family(ABC):
         families without levels.
         """
         return None
+
+    def declared(self, column_spec: Any) -> Family:
+        """The same family with the levels of a fit declared; by default itself, without levels.
+
+        A fit to a resample in which a level does not occur then has the same parameters.
+        """
+        return self
 
     @abstractmethod
     def sample(

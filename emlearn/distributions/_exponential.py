@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._published import read_parameter, require_entries
 from emlearn.engine import DegenerateModelError
+from emlearn.engine.parameters import Entries, Part
 
 _TINY = float(np.finfo(np.float64).tiny)
 
@@ -108,6 +109,10 @@ class ExponentialFamily(Family):
 
     #: Name of the published parameter.
     name: ClassVar[str]
+
+    #: Bounds of the published parameter.
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
 
     # ---- what a subclass defines  -----------------------------------------------------
 
@@ -243,6 +248,30 @@ class ExponentialFamily(Family):
     def public_names(self) -> tuple[str, ...]:
         """See `Family`."""
         return (self.name,)
+
+    def space(self, params: ItemParams, column_spec: ItemSpec) -> dict[str, Part]:
+        """See `Family`: entries within the bounds."""
+        axes = ("component", "feature")
+        return {self.name: Entries(axes, lower=self.lower, upper=self.upper)}
+
+    def score(
+        self, statistics: ItemStatistics, params: ItemParams, column_spec: ItemSpec
+    ) -> dict[str, Array]:
+        """See `Family`. Entries are separate, so all are differentiated numerically at once."""
+        rows, mean = self.prior(column_spec)
+        weight, total = statistics.weight + rows, statistics.total + rows * mean
+        at = self.parameter(params.mean)
+        room = np.minimum(at - self.lower, self.upper - at)
+        size = np.where(np.isfinite(room), room, np.maximum(np.abs(at), 1e-3))
+        step = 1e-3 * np.where(size > 0.0, size, 1.0)
+
+        def objective(parameter: Array) -> Array:
+            natural, normalizer = self.natural(self.mean_of(parameter))
+            return natural * total - normalizer * weight
+
+        near = objective(at + step) - objective(at - step)
+        wide = objective(at + 2.0 * step) - objective(at - 2.0 * step)
+        return {self.name: (8.0 * near - wide) / (12.0 * step)}
 
     def from_public(
         self, public: Mapping[str, ArrayLike], column_spec: ItemSpec, fitted: Any = None

@@ -29,11 +29,9 @@ from emlearn.distributions.gaussian.spec import (
     spec_of_published,
 )
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
-from emlearn.distributions.gaussian.structures import (
-    STRUCTURES,
-    CovarianceStructure,
-)
+from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
 from emlearn.engine import DegenerateModelError, Penalty
+from emlearn.engine.parameters import Entries, Part
 from emlearn.engine.workspace import Workspace
 
 
@@ -43,10 +41,12 @@ class Gaussian(Family):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV", "factor"}, default="full"
         Structure of the covariances: a matrix each, one matrix for all, a diagonal matrix
-        each, one variance each, or matrices of one volume and shape with orientations of
-        their own. The one matrix of "tied" is published once for each component.
+        each, one variance each, matrices of one volume and shape with orientations of
+        their own, or `n_factors` factors and independent noise each. The one matrix of "tied" is
+        published once for each component. Those of "factor" are published with
+        ``"loadings"``, L, and ``"noise_variance"``, psi: ``L L' + diag(psi)``.
     alpha : float, default=0.0
         Strength of the prior of each covariance, as a number of pseudo-rows that have the
         variances of the columns and are uncorrelated (an inverse Wishart prior). 0 is no prior.
@@ -55,6 +55,9 @@ class Gaussian(Family):
         the data. "auto" is 1e-6 times the variance of each column; gaps between groups of values
         do not count for it. So it is close to maximum likelihood, and keeps a covariance from
         becoming singular. 0, with ``alpha=0``, is maximum likelihood.
+    n_factors : int, default=None
+        Number of factors of each component with ``covariance_type="factor"``, less than the
+        number of columns. None with the other types.
 
     Notes
     -----
@@ -88,21 +91,22 @@ class Gaussian(Family):
     covariance_type: str = "full"
     alpha: float = 0.0
     reg_covar: float | str = "auto"
+    n_factors: int | None = None
 
-    public_names: ClassVar[tuple[str, ...]] = ("mean", "covariance")
     _simpler: ClassVar[str] = "a simpler covariance_type"
 
     def __post_init__(self) -> None:
-        if self.covariance_type not in STRUCTURES:
-            raise ValueError(
-                f"covariance_type must be one of {sorted(STRUCTURES)}, got "
-                f"{self.covariance_type!r}."
-            )
+        find_structure(self.covariance_type, self.n_factors)
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """See `Family`."""
+        return ("mean", "covariance", *self.structure.part_names)
 
     @property
     def structure(self) -> CovarianceStructure:
         """The structure of the covariances."""
-        return STRUCTURES[self.covariance_type]
+        return find_structure(self.covariance_type, self.n_factors)
 
     @property
     def cluster_shape(self) -> str:
@@ -274,10 +278,40 @@ class Gaussian(Family):
 
     def to_public(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
         """See `Family`."""
-        covariance = self.structure.rescale(params.covariance, column_spec.scaling.scale)
+        own = self.structure.rescale(params.covariance, column_spec.scaling.scale)
+        covariance = self.structure.publish(own)
         if self.structure.is_shared:
             covariance = np.repeat(covariance[None], len(params.mean), axis=0)
-        return {"mean": column_spec.scaling.to_units(params.mean), "covariance": covariance}
+        mean = column_spec.scaling.to_units(params.mean)
+        return {"mean": mean, "covariance": covariance, **self.structure.parts(own)}
+
+    def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
+        """See `Family`: covariances in the layout of the structure."""
+        scaling = column_spec.scaling
+        covariance = self.structure.rescale(params.covariance, scaling.scale)
+        return {"mean": scaling.to_units(params.mean), "covariance": covariance}
+
+    def space(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Part]:
+        """See `Family`."""
+        scale = column_spec.scaling.scale
+        deviation = scale / np.sqrt(params.factor.precision_diagonal)
+        return {
+            "mean": Entries(("component", "feature"), deviation),
+            "covariance": self.structure.part(params.mean.shape),
+        }
+
+    def score(
+        self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        structure, scale = self.structure, column_spec.scaling.scale
+        root = structure.kernel_cholesky(params.factor, params.mean.shape)
+        if root.ndim == 2:
+            mean = np.square(root) * statistics.first
+        else:
+            mean = np.einsum("kij,klj,kl->ki", root, root, statistics.first)
+        covariance = column_spec.prior.score(structure, statistics, params.factor)
+        return {"mean": mean / scale, "covariance": structure.rescale(covariance, 1.0 / scale)}
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
         """Factors P with inv(Sigma) = P P', in the units of the data."""
@@ -293,8 +327,10 @@ class Gaussian(Family):
         triangular P with precision = P P'). If several are given, they must describe the same
         covariances, and densities are computed from "precision_cholesky".
         """
-        mean, covariance, precision_cholesky = read_published(public, self.structure)
+        mean, published, precision_cholesky, covariance = read_published(public, self.structure)
         scale, structure = column_spec.scaling.scale, self.structure
+        if covariance is None and published is not None:
+            covariance = structure.adopt(published)
         if covariance is not None:
             covariance = structure.rescale(covariance, 1.0 / scale)
         if precision_cholesky is not None:
@@ -308,7 +344,9 @@ class Gaussian(Family):
                 raise ValueError(f"{error} to working precision.") from None
         if covariance is None:
             precision = structure.precision(factor.precision_cholesky)
-            covariance = structure.covariance_from_precision(precision, mean.shape[1])
+            covariance = structure.adopt(
+                structure.covariance_from_precision(precision, mean.shape[1])
+            )
         return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:

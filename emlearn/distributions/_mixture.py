@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._published import ParameterError, read_probabilities, require_names
+from emlearn.engine.parameters import InParts, Part, Repeated, Simplex, per_probability
 
 
 class MixtureParams(NamedTuple):
@@ -117,6 +118,10 @@ class Mixture(Family):
     def column_spec(self, X: Any, weight: Array | None = None) -> Any:
         """See `Family`."""
         return self.family.column_spec(X, weight)
+
+    def declared(self, column_spec: Any) -> Mixture:
+        """See `Family`."""
+        return replace(self, family=self.family.declared(column_spec))
 
     def encode(self, X: Any, column_spec: Any) -> Any:
         """See `Family`."""
@@ -230,6 +235,39 @@ class Mixture(Family):
         parts = self.family.to_public(params.parts, column_spec)
         named = {name: value.reshape(*shape, *value.shape[1:]) for name, value in parts.items()}
         return {"weight": params.weight, **named}
+
+    def space(self, params: MixtureParams, column_spec: Any) -> dict[str, Part]:
+        """See `Family`."""
+        parts = self.family.space(params.parts, column_spec)
+        each = {
+            name: part if part.axes[:1] == ("component",) else Repeated(part)
+            for name, part in parts.items()
+        }
+        shape = params.weight.shape
+        return {
+            "weight": Simplex(("component", "part")),
+            **{name: InParts(part, shape) for name, part in each.items()},
+        }
+
+    def score(
+        self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        shape = params.weight.shape
+        parts = self.family.score(statistics.parts, params.parts, column_spec)
+        for name, part in self.family.space(params.parts, column_spec).items():
+            if part.axes[:1] != ("component",):
+                # The parts that share an array have equal shares of its gradient.
+                each = np.repeat(parts[name][None], params.weight.size, axis=0)
+                parts[name] = each / params.weight.size
+        named = {name: value.reshape(*shape, *value.shape[1:]) for name, value in parts.items()}
+        counts = statistics.weight + self.alpha
+        return {"weight": per_probability(counts, params.weight), **named}
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the family of the parts has one."""
+        return self.family.has_score
 
     @property
     def public_names(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from emlearn.distributions._domain import (
 )
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._published import read_probabilities
+from emlearn.engine.parameters import Part, Simplex, per_probability
 
 _TINY = float(np.finfo(np.float64).tiny)
 _WHAT = "counts, which are integers >= 0 (or NaN where missing)"
@@ -224,6 +225,16 @@ class Multinomial(Family):
         known = total > 0.0
         probability = np.where(known, counts / np.where(known, total, 1.0), params.probability)
         return MultinomialParams(probability)
+
+    def space(self, params: MultinomialParams, column_spec: MultinomialSpec) -> dict[str, Part]:
+        """See `Family`: the probabilities of the words of a component sum to one."""
+        return {"probability": Simplex(("component", "feature"))}
+
+    def score(
+        self, statistics: Array, params: MultinomialParams, column_spec: MultinomialSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        return {"probability": per_probability(statistics + self.alpha, params.probability)}
 
     def log_prior(self, params: MultinomialParams, column_spec: MultinomialSpec) -> float:
         """See `Family`."""

@@ -27,6 +27,7 @@ class Poisson(ExponentialFamily):
     """
 
     name: ClassVar[str] = "rate"
+    lower: ClassVar[float] = 0.0
     is_discrete: ClassVar[bool] = True
 
     def check(self, X: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -17,6 +17,7 @@ from emlearn.distributions._domain import ColumnError, named_columns
 from emlearn.distributions._points import side_by_side
 from emlearn.distributions._published import ParameterError, require_names
 from emlearn.engine.model import Penalty
+from emlearn.engine.parameters import Part
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,34 @@ class Product(Family):
             for name, new in names.items()
         }
 
+    def _named(self, parts: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+        """The entries of all parts, by their published names."""
+        return {
+            new: part[name]
+            for part, names in zip(parts, self._names(), strict=True)
+            for name, new in names.items()
+            if name in part
+        }
+
+    def parameters(self, params: tuple[Any, ...], column_spec: tuple[Any, ...]) -> dict[str, Array]:
+        """See `Family`."""
+        return self._named(self._each("parameters", params, column_spec))
+
+    def space(self, params: tuple[Any, ...], column_spec: tuple[Any, ...]) -> dict[str, Part]:
+        """See `Family`."""
+        return self._named(self._each("space", params, column_spec))
+
+    def score(
+        self, statistics: tuple[Any, ...], params: tuple[Any, ...], column_spec: tuple[Any, ...]
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        return self._named(self._each("score", statistics, params, column_spec))
+
+    @property
+    def has_score(self) -> bool:
+        """Whether all parts have one."""
+        return all(family.has_score for family, _ in self.parts)
+
     def _names(self) -> list[dict[str, str]]:
         """Published names of the parameters of each part, by the names in the part."""
         return _number([family.public_names for family, _ in self.parts])
@@ -270,6 +299,12 @@ class Product(Family):
             for j, values in zip(columns, levels or [None] * len(columns), strict=True):
                 every[j] = values
         return every
+
+    def declared(self, column_spec: tuple[Any, ...]) -> Product:
+        """See `Family`."""
+        families = self._each("declared", column_spec)
+        columns = [own for _, own in self.parts]
+        return replace(self, parts=tuple(zip(families, columns, strict=True)))
 
     @property
     def _width(self) -> int:

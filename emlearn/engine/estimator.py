@@ -26,6 +26,7 @@ from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.exploration import PLANS, SearchPlan
+from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.loop import continued
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
@@ -346,6 +347,56 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             f"EM did not converge: max_iter={max_iter} iterations were not enough{left}. Increase "
             "max_iter, or increase tol if that accuracy is not needed."
         )
+
+    # ---- standard errors --------------------------------------------------------------------
+
+    def inference(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        information: Kind = "observed",
+    ) -> Inference:
+        """Standard errors, intervals and tests of the published parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        information : {"observed", "empirical", "sandwich"}, default="observed"
+            Where standard errors come from. "observed": minus the second derivatives of the
+            objective (log-likelihood plus log prior). "empirical": the sum of squares of the
+            scores of the rows (without the prior). "sandwich": from both, valid also if the
+            model is wrong.
+
+        Returns
+        -------
+        inference : Inference
+            The parameters with standard errors, covariance, intervals, tests and a table.
+
+        Raises
+        ------
+        ValueError
+            If `information` is unknown, or the rows are invalid.
+        """
+        return infer(self._fitted_problem(X, y, sample_weight), information)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        """The model at the published parameters, with the rows of the fit."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what its model is; define _fitted_problem, or "
+            "call emlearn.inference.infer."
+        )
+
+    def _axis_labels(self) -> dict[str, Any]:
+        """Labels of the axes of the published parameters."""
+        names = getattr(self, "feature_names_in_", None)
+        return {} if names is None else {"feature": names}
 
     # ---- what they are made of ----------------------------------------------------------
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.parameters import Entries, ParameterSpace
+from emlearn.engine.trees import leaves, with_leaves
+
+__all__ = ["DegenerateModelError", "LatentVariableModel", "Penalty"]
+
 DataT = TypeVar("DataT")
 ParamsT = TypeVar("ParamsT")
 StatsT = TypeVar("StatsT")
-
-
-class DegenerateModelError(ArithmeticError):
-    """A model cannot continue, for example because a covariance is singular.
-
-    Models raise it in `initialize`, `precompute`, `e_step`, `m_step` or `from_vector`. The
-    engine ends the run with the status `Status.FAILED` (or rejects the proposal, in
-    `from_vector`); other runs continue.
-    """
 
 
 class Penalty(NamedTuple):
@@ -217,3 +214,101 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             f"{type(self).__name__} has no vector form, so it cannot be accelerated; "
             "define to_vector and from_vector."
         )
+
+    # ---- the published parameters: for standard errors and fixed entries ----------------
+
+    def public(self, params: ParamsT) -> dict[str, NDArray[np.float64]]:
+        """Parameters as arrays by name, in the units of the data.
+
+        By default they are the leaves of the tree of parameters.
+        """
+        return leaves(params)
+
+    def from_public(self, public: Mapping[str, NDArray[np.float64]], like: ParamsT) -> ParamsT:
+        """Inverse of `public`.
+
+        Parameters
+        ----------
+        public : mapping of str to ndarray
+            Parameters by name, as from `public`.
+        like : object
+            Parameters of the same shapes, from a fit to the same data.
+
+        Raises
+        ------
+        DegenerateModelError, ValueError
+            If there are no such parameters.
+        """
+        found: ParamsT = with_leaves(like, public)
+        return found
+
+    def space(self, params: ParamsT) -> ParameterSpace:
+        """What the arrays of `public` are; by default, entries that vary separately."""
+        return ParameterSpace({name: Entries() for name in self.public(params)})
+
+    def score(self, statistics: StatsT, params: ParamsT) -> dict[str, NDArray[np.float64]]:
+        """Gradient of the expected complete-data objective with respect to `public`.
+
+        At the parameters at which the statistics were taken it is the gradient of the
+        objective itself, log-likelihood plus log prior (Fisher's identity). Optional: without
+        it, information is found from differences of the objective, at a greater cost.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics over all blocks.
+        params : object
+            The parameters at which they were taken.
+
+        Returns
+        -------
+        gradient : dict of str to ndarray
+            For each array of `public`, derivatives as if its entries varied separately.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no score.")
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the model defines `score`."""
+        return type(self).score is not LatentVariableModel.score
+
+    def log_likelihoods(
+        self, data: DataT, params: ParamsT
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Log-likelihoods of the independent observations, and their weights.
+
+        Optional: empirical information and sandwich covariances need it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no log-likelihoods of single observations; define "
+            "log_likelihoods, or use information='observed'."
+        )
+
+    def constrained_m_step(
+        self,
+        statistics: StatsT,
+        params: ParamsT,
+        fixed: Mapping[str, NDArray[np.float64]],
+    ) -> ParamsT:
+        """As `m_step`, with some entries of the published parameters held.
+
+        By default the entries are put into the result of `m_step`. That is the maximum where
+        the entries that depend on each other only have to sum to a constant. A model in which
+        the best values of free entries depend on the held ones overrides it. The expected
+        objective must not become lower.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics over all blocks.
+        params : object
+            The parameters at which the statistics were taken; they have the held entries.
+        fixed : mapping of str to ndarray
+            Entries to hold, by the names of `public`; NaN where free.
+        """
+        return self.impose(self.m_step(statistics, params), fixed)
+
+    def impose(self, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]) -> ParamsT:
+        """Parameters with entries put in; see `constrained_m_step`."""
+        public = self.space(params).impose(self.public(params), fixed)
+        return self.from_public(public, params)

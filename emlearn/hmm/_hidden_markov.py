@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import (
@@ -22,6 +24,7 @@ from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import ManyStarts, SearchPlan
+from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._reading import chain_probabilities
@@ -295,6 +298,59 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         row_weight = None if weight is None else weight.repeat(sequences.lengths)
         self._warn_of_weights(model, fit.params, row_weight)
         return self._report(fit, STRONGER_PRIOR)
+
+    def inference(  # type: ignore[override]  # the arguments are those of fit
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        information: Kind = "observed",
+    ) -> Inference:
+        """Standard errors, intervals and tests of the published parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        lengths : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        information : {"observed", "empirical", "sandwich"}, default="observed"
+            Where standard errors come from. "observed": minus the second derivatives of the
+            objective (log-likelihood plus log prior). "empirical": the sum of squares of the
+            scores of the sequences, which should be many. "sandwich": from both, valid also if
+            the model is wrong.
+
+        Returns
+        -------
+        inference : Inference
+            The parameters with standard errors, covariance, intervals, tests and a table.
+
+        Raises
+        ------
+        ValueError
+            If `information` is unknown, the rows are invalid, or there are fewer sequences than
+            parameters for "empirical" and "sandwich".
+        """
+        problem = self._fitted_problem(X, y, lengths, sample_weight)
+        return infer(problem, information)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        y, lengths, sample_weight = arguments
+        check_is_fitted(self)
+        rows = self._read_rows(X)
+        n_rows = rows.shape[0]
+        sequences = Sequences.of_lengths(read_lengths(lengths, n_rows))
+        weight = read_weight(sample_weight, len(sequences), "sequence")
+        check_one_for_each_row(y, n_rows, sequences=True)
+        labels = copy(self)._encode_target(y, n_rows, self.n_components)
+        law, params = self._law(len(self.startprob_)), self._law_params()
+        return self._problem_of(law, params, Observations(rows, labels, sequences), weight)
 
     def _law(self, n: int) -> ChainLaw:
         return ChainLaw(

@@ -134,9 +134,7 @@ def fit_model(
     start: Conditional | None = None,
 ) -> Outcome:
     """Fit the model that the settings ask for, from `start` if there is one."""
-    kind = _one_gaussian if settings.n_components == 1 else _mixture
-    kind = kind if settings.n_factors is None else _factor_analysis
-    problem = kind(X, sample_weight, scaling, settings)
+    problem = problem_of(X, sample_weight, scaling, settings)
     if start is not None:
         begin = problem.enter(start)
     else:
@@ -158,6 +156,15 @@ def fit_model(
         unsound,
         problem.relations,
     )
+
+
+def problem_of(
+    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
+) -> Problem:
+    """The model that the settings ask for, and its data."""
+    kind = _one_gaussian if settings.n_components == 1 else _mixture
+    kind = kind if settings.n_factors is None else _factor_analysis
+    return kind(X, sample_weight, scaling, settings)
 
 
 def _one_gaussian(

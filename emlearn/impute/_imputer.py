@@ -15,8 +15,8 @@ from emlearn.data import input_names, read_weight
 from emlearn.data.markers import read_markers
 from emlearn.data.mixed import MixedTable
 from emlearn.data.tables import with_labels
-from emlearn.impute._base import ImputerFitting
-from emlearn.impute._filling import Filling, has_other_types
+from emlearn.impute._filling import has_other_types
+from emlearn.impute._inference import ImputerInference
 from emlearn.impute._known import conditioning
 from emlearn.impute._published import NOT_FITTED
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
-class MissingDataImputerEM(TransformerMixin, Filling, ImputerFitting):
+class MissingDataImputerEM(TransformerMixin, ImputerInference):
     """Impute missing values given the observed ones, under a model fitted by EM.
 
     The model of a table of numbers is one multivariate normal, a mixture of them, or a factor
@@ -325,30 +325,50 @@ default="from_dtype"
         check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._encode(X), X)
 
-    def conditional_std(self, X: Any) -> Array:
+    def conditional_std(self, X: Any, *, inference: Any = None) -> Array:
         """Standard deviation of each missing number given the observed entries of its row.
 
-        It measures the uncertainty of an imputed value under the fitted model, not that of the
-        model itself; for both, see `multiple_imputation`. Bounds are ignored.
+        It measures the uncertainty of an imputed value. By default it is a plug-in: that of the
+        fitted model, as if its parameters were known. An interval of two of these deviations then
+        covers the missing value less often than it should, the more so the fewer rows there were
+        in the fit. With `inference` it includes the uncertainty of the parameters. Bounds are
+        ignored.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows with missing entries.
+            Rows with missing entries; not necessarily those of the fit.
+        inference : MomentInference or BootstrapResult, default=None
+            What tells the uncertainty of the parameters: the result of `inference` or of
+            `emlearn.inference.bootstrap`, for the rows of the fit. The variance of the conditional
+            mean, by the delta method or over the resamples, is then added to the conditional
+            variance. None means that the parameters count as known.
 
         Returns
         -------
         std : ndarray of shape (n_samples, n_features_out)
             Standard deviations; 0 for observed entries, and for categories, for which
             `conditional_entropy` measures the uncertainty.
+
+        Raises
+        ------
+        ValueError
+            If `inference` is given for a table with categories.
         """
         check_is_fitted(self, msg=NOT_FITTED)
         rows = self._keep(self._read_rows(X))
         out = np.zeros(rows.shape)
         if hasattr(self, "_mixed"):
+            if inference is not None:
+                raise ValueError(
+                    "A table with categories has no standard errors of its parameters: use "
+                    "emlearn.impute.multiple_imputation, and leave inference out."
+                )
             self._put_mixed("deviations", rows, out)
-        else:
-            self._fill(self._known(), rows, out, "fill_deviations")
+            return np.asarray(out)
+        self._fill(self._known(), rows, out, "fill_deviations")
+        if inference is not None:
+            out = np.sqrt(out**2 + self._spread_of_means(rows, inference))
         return np.asarray(out)
 
     def conditional_entropy(self, X: Any) -> Array:

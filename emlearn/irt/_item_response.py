@@ -11,7 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
+from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
+from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.irt._latent import LatentLaw
 from emlearn.irt._model import IRTParams, ItemResponseModel
 from emlearn.irt._persons import ABSENT, Codes, Persons
@@ -188,7 +190,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
-        accelerate: str | None = "auto",
+        accelerate: str | None = "quasi-newton",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -270,7 +272,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         messages = (
             skipped_categories(self.categories_, names),
             *doubts(model, params, codes[kept], names),
-            reversed_items(params, names),
+            reversed_items(params, codes[kept], names),
         )
         for message in filter(None, messages):
             warn_user(message, UserWarning)
@@ -411,6 +413,60 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         for name, values in item_attributes(model.responses, params.items).items():
             setattr(self, name, values)
         self.latent_mean_, self.latent_covariance_, self.coefficients_ = params.latent
+
+    def inference(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        covariates: ArrayLike | None = None,
+        information: Kind = "observed",
+    ) -> Inference:
+        """Standard errors, intervals and tests of the published parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_persons, n_items)
+            The responses of the fit.
+        y : object, default=None
+            Ignored.
+        sample_weight : array-like of shape (n_persons,), default=None
+            As for `fit`.
+        groups : array-like of shape (n_persons,), default=None
+            As for `fit`.
+        covariates : array-like of shape (n_persons, n_covariates), default=None
+            As for `fit`.
+        information : {"observed", "empirical", "sandwich"}, default="observed"
+            Where standard errors come from: second derivatives of the log-likelihood (plus log
+            prior), squares of the scores of the persons, or both, which is valid also if the model
+            is wrong.
+
+        Returns
+        -------
+        inference : Inference
+            Discriminations, difficulties (with several dimensions, intercepts), guessing, and what
+            is estimated of the trait, with standard errors, covariance, intervals and tests.
+
+        Raises
+        ------
+        ValueError
+            If `information` is unknown, or the responses are invalid.
+        """
+        problem = self._fitted_problem(X, sample_weight, groups, covariates)
+        return infer(problem, information)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        sample_weight, groups, covariates = arguments
+        params = self._params()
+        persons = self._persons(X, groups, covariates)
+        weight = read_weight(sample_weight, len(persons.codes))
+        data = self._model.prepare(persons, weight)
+        labels = self._axis_labels()
+        if self.groups_ is not None:
+            labels["group"] = [str(group) for group in self.groups_]
+        return FittedProblem(self._model, data, params, labels=labels)
 
     def _params(self) -> IRTParams:
         """The published parameters."""

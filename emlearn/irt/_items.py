@@ -13,8 +13,9 @@ from emlearn.irt._responses import ItemParams, ResponseModel
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# A step that gains less than this, in nats, is the last one.
-_SMALL_GAIN = 1e-7
+# A step that gains less than this for each item, in nats, is the last one: Newton steps double
+# the number of digits, so it leaves much less.
+_SMALL_GAIN = 1e-3
 _MAX_STEPS = 10
 _MAX_HALVINGS = 20
 # Length of a step in any coordinate. Longer ones come from information that is almost zero.
@@ -28,6 +29,7 @@ def maximize(
     theta: Array,
     counts: Array,
     directions: Array,
+    has_slope: Mask,
 ) -> ItemParams:
     """Parameters that maximize the expected log-likelihood of each item plus its log prior.
 
@@ -45,6 +47,8 @@ def maximize(
         Expected counts.
     directions : ndarray of shape (n_items, n_coordinates, n_coordinates)
         Steps are combinations of the columns; columns of zeros mean coordinates that are fixed.
+    has_slope : ndarray of bool, of shape (n_items, n_dims)
+        Which items have a slope on which dimension.
 
     Returns
     -------
@@ -52,7 +56,6 @@ def maximize(
         The maximum, to within a small gain.
     """
     n_slopes = params.slopes.shape[1]
-    has_slope: Mask = np.any(directions[:, :n_slopes], axis=2)
     has_intercept = responses.is_category[:, 1:]
     share = slope_share(responses)
 
@@ -116,8 +119,9 @@ def _step(gradient: Array, information: Array, directions: Array) -> Array:
 
 def _joint_step(gradient: Array, information: Array, directions: Array, n_slopes: int) -> Array:
     """Newton step with the same slopes for all items: the intercepts are eliminated."""
-    free: Mask = np.any(directions, axis=2)
-    g, h = np.where(free, gradient, 0.0), information * (free[:, :, None] & free[:, None, :])
+    across = directions.transpose(0, 2, 1)
+    g = (across @ gradient[:, :, None])[:, :, 0]
+    h = across @ information @ directions
     own = _solve(h[:, n_slopes:, n_slopes:], g[:, n_slopes:])
     cross = h[:, n_slopes:, :n_slopes]
     response = np.stack(
@@ -126,9 +130,10 @@ def _joint_step(gradient: Array, information: Array, directions: Array, n_slopes
     matrix = (h[:, :n_slopes, :n_slopes] - cross.transpose(0, 2, 1) @ response).sum(axis=0)
     right = (g[:, :n_slopes] - (cross * own[:, :, None]).sum(axis=1)).sum(axis=0)
     slopes = _solve(matrix[None], right[None])[0]
-    step = np.empty_like(gradient)
-    step[:, :n_slopes] = slopes * free[:, :n_slopes]
-    step[:, n_slopes:] = own - response @ slopes
+    coordinates = np.empty_like(gradient)
+    coordinates[:, :n_slopes] = slopes
+    coordinates[:, n_slopes:] = own - response @ slopes
+    step: Array = (directions @ coordinates[:, :, None])[:, :, 0]
     longest = np.abs(step).max(initial=0.0)
     return step * min(1.0, _LONGEST / longest) if longest > 0.0 else step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,17 +88,23 @@ class LatentLaw:
     def is_fixed(self) -> bool:
         """Whether nothing is estimated."""
         return not (
-            self.n_covariates or self.n_groups > 1 or self.free_first or self._has_correlations
+            self.n_covariates or self.n_groups > 1 or self.free_first or self.has_correlations
         )
 
     @property
-    def _has_correlations(self) -> bool:
+    def has_correlations(self) -> bool:
+        """Whether there are correlations of dimensions to estimate."""
         return self.correlated and self.n_dims > 1
 
     @property
     def moves(self) -> bool:
         """Whether persons differ in their means, so that the nodes have to reach further."""
         return bool(self.n_covariates) or self.n_groups > 1 or self.free_first
+
+    @property
+    def estimates_covariances(self) -> bool:
+        """Whether any variance or correlation is estimated."""
+        return self.has_correlations or self.n_groups > 1 or self.free_first
 
     def start(self) -> LatentParams:
         """Means of 0 and variances of 1."""
@@ -116,34 +123,53 @@ class LatentLaw:
         constant = np.linalg.slogdet(params.covariances)[1] + self.n_dims * np.log(2.0 * np.pi)
         return np.asarray(grid.log_volume - 0.5 * (squares + constant[:, None]), np.float64)
 
-    def m_step(self, moments: LatentMoments, params: LatentParams, grid: Grid) -> LatentParams:
-        """Parameters that maximize the expected log-density of the trait."""
+    def m_step(
+        self,
+        moments: LatentMoments,
+        params: LatentParams,
+        grid: Grid,
+        fixed: Mapping[str, Array] | None = None,
+    ) -> LatentParams:
+        """Parameters that maximize the expected log-density of the trait.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments at `params`.
+        params : LatentParams
+            Current parameters.
+        grid : Grid
+            The nodes.
+        fixed : mapping of str to ndarray, default=None
+            Entries of "latent_mean" and "coefficients" that are held; NaN where free.
+        """
         if self.is_fixed:
             return params
-        coefficients: Array = params.coefficients
+        fixed = fixed or {}
+        coefficients = params.coefficients
         if self.n_covariates:
-            coefficients = np.asarray(np.linalg.solve(moments.gram, moments.cross))
+            coefficients = _regression(moments, fixed.get("coefficients"))
         means, covariances = params.means.copy(), params.covariances.copy()
         for group in range(self.n_groups):
             weight = moments.weight[group]
-            if weight <= 0.0:
-                continue
-            second = moments.second[group] / weight
-            if group or self.free_first:
+            if weight > 0.0 and (group or self.free_first):
                 means[group] = moments.first[group] / weight
-                scatter = second - np.outer(means[group], means[group])
-                covariances[group] = self._covariance(scatter, grid)
-            elif self._has_correlations:
-                if self.n_covariates:
-                    fitted = moments.cross.T @ coefficients / weight
-                    second = second - fitted
-                covariances[group] = _correlation(second, covariances[group])
+        if "latent_mean" in fixed:
+            held = fixed["latent_mean"]
+            means = np.where(np.isnan(held), means, held)
+        scatter = residual_scatter(moments, LatentParams(means, covariances, coefficients))
+        for group in range(self.n_groups):
+            weight = moments.weight[group]
+            if weight > 0.0 and (group or self.free_first):
+                covariances[group] = self._covariance(scatter[group] / weight, grid)
+            elif weight > 0.0 and self.has_correlations:
+                covariances[group] = _correlation(scatter[group] / weight, covariances[group])
         return LatentParams(means, covariances, coefficients)
 
     def _covariance(self, scatter: Array, grid: Grid) -> Array:
         """Covariance of a group, whose standard deviations are at least the spacing."""
         least = grid.spacing**2
-        if not self._has_correlations:
+        if not self.has_correlations:
             return np.diag(np.maximum(np.diag(scatter), least))
         values, vectors = np.linalg.eigh(0.5 * (scatter + scatter.T))
         clipped = (vectors * np.maximum(values, least)) @ vectors.T
@@ -151,33 +177,51 @@ class LatentLaw:
 
     def to_vector(self, params: LatentParams) -> Array:
         """Free parameters as an unconstrained vector."""
-        parts = [params.coefficients.ravel()]
-        for group in range(self.n_groups):
-            covariance = params.covariances[group]
-            if group or self.free_first:
-                parts.append(params.means[group])
-                factor = np.linalg.cholesky(covariance)
-                parts.append(np.log(np.diag(factor)))
-                if self._has_correlations:
-                    parts.append(factor[np.tril_indices(self.n_dims, -1)])
-            elif self._has_correlations:
-                # Rows of a Cholesky factor with unit diagonal determine a correlation.
-                factor = np.linalg.cholesky(covariance)
-                parts.append((factor / np.diag(factor)[:, None])[np.tril_indices(self.n_dims, -1)])
-        return np.concatenate(parts)
+        means = params.means if self.free_first else params.means[1:]
+        return np.concatenate(
+            [
+                params.coefficients.ravel(),
+                means.ravel(),
+                self.covariances_to_vector(params.covariances),
+            ]
+        )
 
     def from_vector(self, vector: Array, like: LatentParams, grid: Grid) -> LatentParams:
         """Inverse of `to_vector`."""
-        size, at = self.n_dims, like.coefficients.size
-        coefficients = vector[:at].reshape(like.coefficients.shape)
-        means, covariances = like.means.copy(), like.covariances.copy()
-        n_below = size * (size - 1) // 2 if self._has_correlations else 0
+        first = 0 if self.free_first else 1
+        at = like.coefficients.size
+        end = at + like.means[first:].size
+        means = like.means.copy()
+        means[first:] = vector[at:end].reshape(-1, self.n_dims).clip(-1e3, 1e3)
+        return LatentParams(
+            means,
+            self.covariances_from_vector(vector[end:], like.covariances, grid),
+            vector[:at].reshape(like.coefficients.shape),
+        )
+
+    def covariances_to_vector(self, covariances: Array) -> Array:
+        """Free entries of the covariances: of Cholesky factors, the diagonal as logarithms."""
+        below = np.tril_indices(self.n_dims, -1)
+        parts = [np.empty(0)]
+        for group, covariance in enumerate(covariances):
+            factor = np.linalg.cholesky(covariance)
+            if group or self.free_first:
+                parts.append(np.log(np.diag(factor)))
+                if self.has_correlations:
+                    parts.append(factor[below])
+            elif self.has_correlations:
+                # Rows of a Cholesky factor with unit diagonal determine a correlation.
+                parts.append((factor / np.diag(factor)[:, None])[below])
+        return np.concatenate(parts)
+
+    def covariances_from_vector(self, vector: Array, like: Array, grid: Grid) -> Array:
+        """Inverse of `covariances_to_vector`."""
+        size, at, covariances = self.n_dims, 0, like.copy()
         below = np.tril_indices(size, -1)
+        n_below = len(below[0]) if self.has_correlations else 0
         for group in range(self.n_groups):
             factor = np.eye(size)
             if group or self.free_first:
-                means[group] = vector[at : at + size].clip(-1e3, 1e3)
-                at += size
                 np.fill_diagonal(factor, np.exp(vector[at : at + size].clip(-20.0, 20.0)))
                 at += size
                 factor[below] = vector[at : at + n_below] if n_below else 0.0
@@ -187,7 +231,7 @@ class LatentLaw:
                 factor[below] = vector[at : at + n_below].clip(-1e3, 1e3)
                 at += n_below
                 covariances[group] = _as_correlation(factor)
-        return LatentParams(means, covariances, coefficients)
+        return covariances
 
     def turned(self, params: LatentParams, sign: Array) -> LatentParams:
         """Parameters of the trait with the signs of its dimensions changed."""
@@ -196,6 +240,35 @@ class LatentLaw:
             params.covariances * sign[:, None] * sign,
             params.coefficients * sign,
         )
+
+
+def residual_scatter(moments: LatentMoments, params: LatentParams) -> Array:
+    """Sum of squares and products about the means, of shape (n_groups, n_dims, n_dims)."""
+    mean, first = params.means, moments.first
+    both = first[:, :, None] * mean[:, None, :]
+    scatter: Array = (
+        moments.second
+        - both
+        - both.transpose(0, 2, 1)
+        + moments.weight[:, None, None] * mean[:, :, None] * mean[:, None, :]
+    )
+    if len(params.coefficients):
+        fitted = moments.cross.T @ params.coefficients
+        explained = params.coefficients.T @ moments.gram @ params.coefficients
+        scatter = scatter - fitted - fitted.T + explained
+    return scatter
+
+
+def _regression(moments: LatentMoments, fixed: Array | None) -> Array:
+    """Coefficients of least squares of the expected trait, some of which may be held."""
+    if fixed is None:
+        return np.asarray(np.linalg.solve(moments.gram, moments.cross), np.float64)
+    found = fixed.copy()
+    for dim in range(fixed.shape[1]):
+        free = np.isnan(fixed[:, dim])
+        right = moments.cross[:, dim] - moments.gram[:, ~free] @ fixed[~free, dim]
+        found[free, dim] = np.linalg.solve(moments.gram[np.ix_(free, free)], right[free])
+    return found
 
 
 def _as_correlation(factor: Array) -> Array:
@@ -209,6 +282,8 @@ def _as_correlation(factor: Array) -> Array:
 def _correlation(second: Array, current: Array) -> Array:
     """Correlation matrix that maximizes the normal density of these second moments."""
     size = len(second)
+    if size == 2:
+        return _correlation_of_two(second)
     below = np.tril_indices(size, -1)
 
     def build(free: Array) -> Array:
@@ -225,3 +300,17 @@ def _correlation(second: Array, current: Array) -> Array:
     start = (factor / np.diag(factor)[:, None])[below]
     found = minimize(loss, start, method="BFGS", options={"gtol": 1e-9})
     return build(found.x) if found.fun < loss(start) else current
+
+
+def _correlation_of_two(second: Array) -> Array:
+    """The real root of a cubic at which the density of two dimensions is largest."""
+    both, total = second[0, 1], second[0, 0] + second[1, 1]
+    roots = np.roots([1.0, -both, total - 1.0, -both])
+    real = roots[np.abs(roots.imag) < 1e-9].real
+    # Where there are three, rounding decides which are real; those outside are not correlations.
+    r = np.append(real, both / max(total / 2.0, abs(both), 1e-300)).clip(
+        -_LARGEST_CORRELATION, _LARGEST_CORRELATION
+    )
+    loss = np.log1p(-(r**2)) + (total - 2.0 * r * both) / (1.0 - r**2)
+    best = float(r[loss.argmin()])
+    return np.array([[1.0, best], [best, 1.0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel
+from emlearn.engine.parameters import ParameterSpace
 from emlearn.irt._items import maximize, slope_share
 from emlearn.irt._latent import LatentLaw, LatentMoments, LatentParams
 from emlearn.irt._persons import Block, PersonData, Persons, prepare
 from emlearn.irt._prior import ItemPrior
+from emlearn.irt._public import Shape, directions_of, publish, read_public, score_of, space_of
 from emlearn.irt._quadrature import Grid, equally_spaced
 from emlearn.irt._responses import (
     LARGEST_INTERCEPT,
@@ -182,22 +185,28 @@ class ItemResponseModel(LatentVariableModel[PersonData, IRTParams, IRTStatistics
 
     def m_step(self, statistics: IRTStatistics, params: IRTParams) -> IRTParams:
         """Newton steps of each item, and moments of the trait."""
+        return self._maximize(statistics, params, {})
+
+    def constrained_m_step(
+        self, statistics: IRTStatistics, params: IRTParams, fixed: Mapping[str, Array]
+    ) -> IRTParams:
+        """See `LatentVariableModel`: each item moves only in the directions that are left."""
+        return self.impose(self._maximize(statistics, params, fixed), fixed)
+
+    def _maximize(
+        self, statistics: IRTStatistics, params: IRTParams, fixed: Mapping[str, Array]
+    ) -> IRTParams:
         items = maximize(
             self.responses,
             self.prior,
             params.items,
             self.grid.nodes,
             statistics.counts,
-            self._directions(),
+            directions_of(self._shape, fixed),
+            self.loads,
         )
-        return IRTParams(items, self.law.m_step(statistics.moments, params.latent, self.grid))
-
-    def _directions(self) -> Array:
-        """Which coordinates of each item are free, as a diagonal matrix."""
-        loads, exists = self.loads, self.responses.is_category[:, 1:]
-        guesses = np.ones((len(loads), int(self.responses.has_guessing)), dtype=bool)
-        free = np.hstack([loads, exists, guesses])
-        return free[:, :, None] * np.eye(free.shape[1])
+        latent = self.law.m_step(statistics.moments, params.latent, self.grid, fixed)
+        return IRTParams(items, latent)
 
     def log_prior(self, params: IRTParams) -> float:
         """Log prior density of the items, up to a constant."""
@@ -255,3 +264,40 @@ class ItemResponseModel(LatentVariableModel[PersonData, IRTParams, IRTStatistics
         sign = np.where(params.items.slopes.sum(axis=0) < 0.0, -1.0, 1.0)
         items = params.items._replace(slopes=params.items.slopes * sign)
         return IRTParams(items, self.law.turned(params.latent, sign))
+
+    # ---- the published parameters -------------------------------------------------------
+
+    @property
+    def _shape(self) -> Shape:
+        return Shape(self.responses, self.law, self.loads, self.grid)
+
+    def public(self, params: IRTParams) -> dict[str, Array]:
+        """Discriminations, difficulties (several dimensions: intercepts), guessing, the trait."""
+        return publish(self._shape, params.items, params.latent)
+
+    def from_public(self, public: Mapping[str, Array], like: IRTParams) -> IRTParams:
+        """See `LatentVariableModel.from_public`."""
+        params = IRTParams(*read_public(self._shape, public, like.latent))
+        if not self.responses.is_valid(params.items).all():
+            raise DegenerateModelError("thresholds of an item are not in order")
+        return params
+
+    def space(self, params: IRTParams) -> ParameterSpace:
+        """See `LatentVariableModel.space`."""
+        return space_of(self._shape, params.latent)
+
+    def score(self, statistics: IRTStatistics, params: IRTParams) -> dict[str, Array]:
+        """See `LatentVariableModel.score`."""
+        gradient, information = self.responses.newton(
+            params.items, self.grid.nodes, statistics.counts
+        )
+        self.prior.add_to(gradient, information, params.items, slope_share(self.responses))
+        return score_of(self._shape, params.items, params.latent, gradient, statistics.moments)
+
+    def log_likelihoods(self, data: PersonData, params: IRTParams) -> tuple[Array, Array]:
+        """Log-likelihoods of the distinct persons, and their weights."""
+        working = self.precompute(params)
+        values = np.empty(len(data.weight))
+        for block in data.blocks:
+            values[block.positions] = self.log_likelihoods_of(block, working)
+        return values, data.weight

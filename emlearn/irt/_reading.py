@@ -160,7 +160,7 @@ def index_groups(labels: NDArray[Any], known: NDArray[Any]) -> NDArray[np.intp]:
     wrong = np.flatnonzero(known[index] != labels)
     if wrong.size:
         raise ValueError(
-            f"Row {wrong[0]} is of the group {labels[wrong[0]]!r}, which the fit did not have: its "
+            f"Row {wrong[0]} is of the group {labels[wrong[:1]].tolist()[0]!r}, which the fit did not have: its "
             f"groups are {known.tolist()}."
         )
     return index

@@ -41,7 +41,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import logsumexp
 
 Array = NDArray[np.float64]
 
@@ -245,7 +245,8 @@ class TwoParameter(ResponseModel):
     def log_probabilities(self, params: ItemParams, theta: Array) -> Array:
         """See `ResponseModel.log_probabilities`."""
         u = self.predictors(params, theta)
-        return np.concatenate([log_expit(-u), log_expit(u)], axis=1)
+        solved = log_expit(u)
+        return np.concatenate([solved - u, solved], axis=1)
 
     def probability_derivatives(self, params: ItemParams, theta: Array) -> ProbabilityDerivatives:
         """See `ResponseModel.probability_derivatives`."""
@@ -424,6 +425,18 @@ class PartialCredit(ResponseModel):
 RESPONSE_MODELS: dict[str, type[ResponseModel]] = {
     kind.name: kind for kind in (OneParameter, TwoParameter, ThreeParameter, Graded, PartialCredit)
 }
+
+
+def expit(u: Array) -> Array:
+    """Logistic function. Predictors are bounded, so the exponential does not overflow."""
+    result: Array = 1.0 / (1.0 + np.exp(-u.clip(-700.0, 700.0)))
+    return result
+
+
+def log_expit(u: Array) -> Array:
+    """Logarithm of the logistic function; several times as fast as that of scipy."""
+    result: Array = np.minimum(u, 0.0) - np.log1p(np.exp(-np.abs(u)))
+    return result
 
 
 def as_nodes(theta: Array) -> Array:

@@ -15,7 +15,7 @@ _LOGISTIC = 1.7
 _STEEPEST, _FLATTEST = 2.5, 0.2
 _N_POWERS = 50
 # Persons that correlations are taken from; more hardly change them.
-_MAX_PERSONS = 20_000
+_MAX_PERSONS = 4_000
 
 
 def start(
@@ -35,10 +35,11 @@ def start(
         Moves the slopes a little, so that several starts differ.
     """
     codes, weight = data.persons.codes, data.weight
+    chosen = slice(None, None, -(-len(codes) // _MAX_PERSONS))
     slopes = np.zeros(loads.shape)
     for dim in range(loads.shape[1]):
         items = np.flatnonzero(loads[:, dim])
-        loading = _first_factor(codes[:_MAX_PERSONS, items], weight[:_MAX_PERSONS])
+        loading = _first_factor(codes[chosen][:, items], weight[chosen])
         steepness = _LOGISTIC * np.abs(loading) / np.sqrt(1.0 - loading**2)
         slopes[items, dim] = np.where(loading < 0.0, -1.0, 1.0) * steepness.clip(
             _FLATTEST, _STEEPEST

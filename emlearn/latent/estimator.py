@@ -16,7 +16,12 @@ from emlearn._warnings import warn_user
 from emlearn.data import outweighed, read_labels
 from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
+from emlearn.distributions._domain import named_columns
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.engine.inference import FittedProblem
+from emlearn.engine.threads import blas_limited
+from emlearn.latent.data import Observations
+from emlearn.latent.law import Law
 from emlearn.latent.model import LabelModel, LabelParams
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, Initializer, start_of
@@ -203,7 +208,9 @@ class LabelEstimator(EMEstimator):
     @covariances_.setter
     def covariances_(self, value: ArrayLike) -> None:
         self._gaussian_parameter("covariances_", "covariance")
-        self.component_params_ = {**self.component_params_, "covariance": np.asarray(value)}
+        # Nothing else: loadings that they are made of follow from them.
+        mean = self.component_params_["mean"]
+        self.component_params_ = {"mean": mean, "covariance": np.asarray(value)}
 
     def _gaussian_parameter(self, attribute: str, name: str) -> Array:
         if not isinstance(getattr(self, "family_", None), Gaussian):
@@ -239,6 +246,21 @@ class LabelEstimator(EMEstimator):
         components = family.from_public(public, column_spec, last_spec)
         return LabelParams(self._law_params(), components, column_spec)
 
+    def _problem_of(
+        self, law: Law, law_params: Any, observed: Observations, weight: Array | None
+    ) -> FittedProblem:
+        """The model at the published parameters, with these rows."""
+        self._emissions()  # checks what is published
+        family = self.family_
+        model = LabelModel(law, family, STARTS["rows"])
+        with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
+            data = model.prepare(observed, weight)
+        spec, public = data.column_spec, self.component_params_
+        components = family.from_public(public, spec, family.spec_of(public, self._fitted_spec))
+        params = LabelParams(law_params, components, spec)
+        names = {name: name for name in model.public(params)}
+        return FittedProblem(model, data, params, names, labels=self._axis_labels())
+
     def _publish_components(self, family: Family, params: LabelParams) -> None:
         self.family_ = family
         self._fitted_spec = params.column_spec
@@ -259,6 +281,30 @@ class LabelEstimator(EMEstimator):
         )
         if message:
             warn_user(message, UserWarning)
+
+    # ---- for resamples (see `emlearn.inference.bootstrap`) --------------------------------
+
+    def _published_parameters(self) -> dict[str, Array]:
+        """Parameters by name, without underscores."""
+        laws = [name for name in self._model_attributes if name != "component_params_"]
+        law = {name.rstrip("_"): np.asarray(getattr(self, name)) for name in laws}
+        return law | {name: np.asarray(own) for name, own in self.component_params_.items()}
+
+    def _permute_labels(self, order: NDArray[np.intp]) -> None:
+        """Renumber the components or states: the new number i is the old number ``order[i]``."""
+        for name in self._model_attributes:
+            if name != "component_params_":
+                # All axes of the law of the label are labels.
+                value = np.asarray(getattr(self, name))
+                setattr(self, name, value[np.ix_(*(order,) * value.ndim)])
+        given = self.component_params_
+        self.component_params_ = {name: np.asarray(own)[order] for name, own in given.items()}
+
+    def _prepare_refits(self) -> None:
+        """Keep levels that a resample may lose."""
+        emissions = self._emissions()
+        self.family_ = emissions.family.declared(emissions.column_spec)
+        self.set_params(family=self.family_)
 
     @classmethod
     def _of_known(

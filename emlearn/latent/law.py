@@ -7,6 +7,7 @@ previous row. Both share everything else: data, known labels, starts, perturbati
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from emlearn.distributions import Family
 from emlearn.distributions._contract import mean_width
 from emlearn.engine import DegenerateModelError
-from emlearn.kernels.softmax import to_responsibilities
+from emlearn.engine.parameters import Part, Simplex, per_probability
+from emlearn.kernels.softmax import row_log_density, to_responsibilities
 from emlearn.latent.data import (
     LabelBlock,
     LabelData,
@@ -108,6 +110,26 @@ class Law(ABC):
     @abstractmethod
     def m_step(self, statistics: Any, params: Any) -> Any:
         """Mode given the expected counts."""
+
+    @abstractmethod
+    def log_likelihoods(self, joint: Array, block: LabelBlock, precomputed: Any) -> Array:
+        """Log-likelihoods of the rows, or sequences, of a block; `joint` as in `posterior`."""
+
+    @abstractmethod
+    def public(self, params: Any) -> dict[str, Array]:
+        """Parameters by name."""
+
+    @abstractmethod
+    def from_public(self, public: Mapping[str, Array]) -> Any:
+        """Inverse of `public`, for any mapping that has these names."""
+
+    @abstractmethod
+    def space(self, params: Any) -> dict[str, Part]:
+        """What the arrays of `public` are."""
+
+    @abstractmethod
+    def score(self, statistics: Any, params: Any) -> dict[str, Array]:
+        """Gradient of the expected log-probability of the labels plus the log prior."""
 
     @abstractmethod
     def log_prior(self, params: Any) -> float:
@@ -224,6 +246,27 @@ class MixtureLaw(Law):
         filled = statistics > EMPTY * total
         weight = np.where(filled, statistics, 0.0) + self.alpha
         return MixtureParams(weight / weight.sum())
+
+    def log_likelihoods(self, joint: Array, block: LabelBlock, precomputed: Array) -> Array:
+        """See `Law`."""
+        joint += precomputed[:, None]
+        return row_log_density(joint)
+
+    def public(self, params: MixtureParams) -> dict[str, Array]:
+        """See `Law`."""
+        return {"weights": params.weights}
+
+    def from_public(self, public: Mapping[str, Array]) -> MixtureParams:
+        """See `Law`."""
+        return MixtureParams(np.asarray(public["weights"], np.float64))
+
+    def space(self, params: MixtureParams) -> dict[str, Part]:
+        """See `Law`."""
+        return {"weights": Simplex(("component",))}
+
+    def score(self, statistics: Array, params: MixtureParams) -> dict[str, Array]:
+        """See `Law`."""
+        return {"weights": per_probability(statistics + self.alpha, params.weights)}
 
     def log_prior(self, params: MixtureParams) -> float:
         """Log density of the Dirichlet prior."""

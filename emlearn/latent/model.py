@@ -11,7 +11,7 @@ weighted by row or by sequence. The sum is over the z that agree with the known 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from emlearn.distributions import Family
 from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, Threads, add_statistics
+from emlearn.engine.parameters import ParameterSpace
 from emlearn.engine.threads import available_threads
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
@@ -295,3 +296,48 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         law, rest = self.law.from_vector(vector, like.law)
         components = self.family.from_vector(rest, like.components, like.column_spec)
         return LabelParams(law, components, like.column_spec)
+
+    # ---- for standard errors and fixed entries --------------------------------------------
+
+    def public(self, params: LabelParams) -> dict[str, Array]:
+        """Parameters of the law, and those of the family."""
+        own = self.family.parameters(params.components, params.column_spec)
+        return {**self.law.public(params.law), **own}
+
+    def from_public(self, public: Mapping[str, Array], like: LabelParams) -> LabelParams:
+        """See `LatentVariableModel`."""
+        own = self.law.public(like.law)
+        components = {name: value for name, value in public.items() if name not in own}
+        spec = like.column_spec
+        return LabelParams(
+            self.law.from_public(public), self.family.from_public(components, spec), spec
+        )
+
+    def space(self, params: LabelParams) -> ParameterSpace:
+        """See `LatentVariableModel`."""
+        own = self.family.space(params.components, params.column_spec)
+        return ParameterSpace({**self.law.space(params.law), **own})
+
+    def score(self, statistics: LabelStatistics, params: LabelParams) -> dict[str, Array]:
+        """See `LatentVariableModel`."""
+        spec = params.column_spec
+        own = self.family.score(statistics.components, params.components, spec)
+        return {**self.law.score(statistics.law, params.law), **own}
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the family has one."""
+        return self.family.has_score
+
+    def log_likelihoods(self, data: LabelData, params: LabelParams) -> tuple[Array, Array]:
+        """Log-likelihoods of rows, or of sequences, in the order of the blocks."""
+        precomputed = self.precompute(params)
+        values, weights = [], []
+        for block in data.blocks:
+            joint = self.emission_log_density(block, precomputed)
+            if block.known is not None:
+                block.known.impose(joint)
+            found = self.law.log_likelihoods(joint, block, precomputed.law)
+            values.append(np.array(found))
+            weights.append(np.ones(len(found)) if block.weight is None else block.weight)
+        return np.concatenate(values), np.concatenate(weights)

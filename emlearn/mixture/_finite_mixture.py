@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval
 from emlearn.data import (
     classes_of,
     read_table,
+    read_weight,
 )
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
 from emlearn.engine import ManyStarts, RacePlan, SearchPlan
+from emlearn.engine.inference import FittedProblem
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -264,6 +268,15 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         self._publish_components(family, fit.params)
         self._warn_of_weights(model, fit.params, weight)
         return self._report(fit, STRONGER_PRIOR)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        y, sample_weight = arguments
+        check_is_fitted(self)
+        rows = self._read_rows(X)
+        weight = read_weight(sample_weight, rows.shape[0])
+        labels = copy(self)._encode_target(y, rows.shape[0])
+        law = MixtureLaw(len(self.weights_), self.weights_alpha, self.unlabelled_weight)
+        return self._problem_of(law, self._law_params(), Observations(rows, labels), weight)
 
     def _race(self) -> RacePlan:
         if self._given_family().cluster_shape:

@@ -8,13 +8,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
-from emlearn.data import as_numbers, read_table
+from emlearn.data import as_numbers, read_table, read_weight
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
-from emlearn.distributions.gaussian.structures import STRUCTURES
+from emlearn.distributions.gaussian.structures import STRUCTURES, FactorCovariance
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.engine.inference import FittedProblem
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -35,6 +37,9 @@ from emlearn.mixture._scoring import (
 
 Array = NDArray[Any]
 
+# Names of the attributes by those of the model.
+_PUBLISHED = {"weights": "weights", "mean": "means", "covariance": "covariances"}
+
 
 class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     """Gaussian mixture fitted by expectation-maximization.
@@ -47,11 +52,16 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV", "factor"}, default="full"
         Structure of the covariances: a matrix for each component, one matrix for all, a
-        diagonal matrix for each, a single variance for each, or "EEV" (the name in mclust):
-        ellipsoids of equal volume and shape, each with its own orientation. With "spherical"
-        and "EEV" the units of the columns matter.
+        diagonal matrix for each, a single variance for each, "EEV" (the name in mclust):
+        ellipsoids of equal volume and shape, each with its own orientation, or "factor": for
+        each component `n_factors` factors, and independent noise (a mixture of factor
+        analyzers), for more columns than full matrices can be estimated for. With
+        "spherical" and "EEV" the units of the columns matter.
+    n_factors : int, default=None
+        Number of factors of each component with ``covariance_type="factor"``, less than the
+        number of columns. BIC or cross-validation can choose it. None with the other types.
     {tol}
     reg_covar : float or "auto", default="auto"
         Ridge added to the diagonal of the covariances. A float is a variance in squared
@@ -101,7 +111,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     means_ : ndarray of shape (n_components, n_features)
         Means.
     covariances_ : ndarray
-        Covariances: (n_components, n_features, n_features) if "full" or "EEV",
+        Covariances: (n_components, n_features, n_features) if "full", "EEV" or "factor",
         (n_features, n_features) if "tied", (n_components, n_features) if "diag",
         (n_components,) if "spherical".
     precisions_ : ndarray
@@ -109,6 +119,11 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     precisions_cholesky_ : ndarray
         Upper triangular P with precision = P P'; 1 / standard deviation if "diag" or
         "spherical".
+    loadings_ : ndarray of shape (n_components, n_features, n_factors)
+        Loadings L of the factors. The covariances are ``L L' + diag(noise_variances_)``. Only
+        with ``covariance_type="factor"``.
+    noise_variances_ : ndarray of shape (n_components, n_features)
+        Variances of the noise. Only with ``covariance_type="factor"``.
     {converged_}
     {n_iter_}
     {log_likelihood_}
@@ -143,7 +158,10 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     incomplete data via the EM algorithm". Journal of the Royal Statistical Society B
     39(1), 1-38.
 
-    G. J. McLachlan and D. Peel (2000). "Finite Mixture Models", chapters 2 and 3. Wiley.
+    G. J. McLachlan and D. Peel (2000). "Finite Mixture Models", chapters 2, 3 and 8. Wiley.
+
+    Z. Ghahramani and G. E. Hinton (1996). "The EM algorithm for mixtures of factor analyzers".
+    Technical report CRG-TR-96-1, University of Toronto.
 
     Examples
     --------
@@ -162,7 +180,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     _likelihood_of_published: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(set(STRUCTURES))],
+        "covariance_type": [StrOptions({*STRUCTURES, FactorCovariance.name})],
+        "n_factors": [Interval(Integral, 1, None, closed="left"), None],
         "reg_covar": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
         "init_params": [StrOptions({"auto", "search", *POINT_STARTS}), callable, "array-like"],
         "weights_init": ["array-like", None],
@@ -175,6 +194,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        n_factors: int | None = None,
         tol: float | str = "auto",
         reg_covar: float | str = "auto",
         max_iter: int = 1000,
@@ -193,6 +213,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
@@ -242,7 +263,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors)
+        family.structure.check(rows.shape[1])
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)
@@ -259,6 +281,21 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             self._publish(family, fit.params)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        _, sample_weight = arguments
+        check_is_fitted(self)
+        self._emissions()  # checks what is published
+        rows = self._read_rows(X)
+        weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
+        model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
+        names = getattr(self, "feature_names_in_", None)
+        with blas_limited(), named_columns(names):
+            data = model.prepare(Observations(rows), weight)
+        components = family.from_public(self._public(), data.column_spec)
+        params = LabelParams(MixtureParams(read_weights(self)), components, data.column_spec)
+        return FittedProblem(model, data, params, _PUBLISHED, labels=self._axis_labels())
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)
@@ -308,12 +345,14 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         if not self._resumes():
             return None
         K, d = int(self.n_components), self.n_features_in_
-        shapes = (self.means_.shape, self.covariances_.shape)
-        if shapes != ((K, d), self._structure.shape(K, d)):
+        parts = tuple(part.shape[-1] for part in self._matrices("covariances_").parts)
+        need = () if self.n_factors is None else (self.n_factors, d)
+        shapes = (self.means_.shape, self.covariances_.shape, parts)
+        if shapes != ((K, d), self._structure.shape(K, d), need):
             raise ValueError(
                 "With warm_start=True the fit continues the last one, which had a different "
-                "n_components, covariance_type or number of features. Set warm_start=False to "
-                "start afresh."
+                "n_components, covariance_type, n_factors or number of features. Set "
+                "warm_start=False to start afresh."
             )
         components = family.from_public(self._public(), column_spec)
         return LabelParams(MixtureParams(read_weights(self)), components, column_spec)

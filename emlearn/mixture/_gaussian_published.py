@@ -12,7 +12,7 @@ from emlearn._compat import validate_params
 from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.spec import beyond_range
-from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceStructure
+from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
 from emlearn.latent import Emissions, LabelParams
 from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import read_weights
@@ -28,7 +28,7 @@ class PublishedGaussians(BaseEstimator):
 
     @property
     def _structure(self) -> CovarianceStructure:
-        return STRUCTURES[self.covariance_type]
+        return find_structure(self.covariance_type, self.n_factors)
 
     @classmethod
     def from_parameters(
@@ -51,7 +51,8 @@ class PublishedGaussians(BaseEstimator):
         covariances : array-like
             Covariances, in the shape of `covariances_`.
         covariance_type : str, default="full"
-            Structure of the covariances.
+            Structure of the covariances. "factor" needs ``n_factors=...`` too, and covariances
+            that have so many factors.
         **hyperparameters : object
             Other hyperparameters of the estimator.
 
@@ -120,6 +121,24 @@ class PublishedGaussians(BaseEstimator):
     def precisions_cholesky_(self, value: ArrayLike) -> None:
         self._set_matrices("precisions_cholesky_", value)
 
+    @property
+    def loadings_(self) -> Array:
+        """Loadings (n_components, n_features, n_factors) of ``covariance_type="factor"``."""
+        return self._part("loadings_", 0)
+
+    @property
+    def noise_variances_(self) -> Array:
+        """Variances of the noise (n_components, n_features) of ``covariance_type="factor"``."""
+        return self._part("noise_variances_", 1)
+
+    def _part(self, name: str, position: int) -> Array:
+        parts = self._matrices(name).parts
+        if not parts:
+            raise AttributeError(
+                f'{type(self).__name__} has {name} only with covariance_type="factor".'
+            )
+        return parts[position]
+
     def _matrices(self, name: str) -> Matrices:
         if "_matrices_" not in self.__dict__:
             raise AttributeError(
@@ -138,24 +157,28 @@ class PublishedGaussians(BaseEstimator):
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             cholesky = family.precisions_cholesky(components, spec)
             precisions = self._structure.precision(cholesky)
-            covariances = self._structure.rescale(components.covariance, spec.scaling.scale)
+            own = self._structure.rescale(components.covariance, spec.scaling.scale)
+            covariances = self._structure.publish(own)
         # Where a variance underflows to 0, its inverse overflows.
         if not (np.isfinite(covariances).all() and np.isfinite(precisions).all()):
             scale = spec.scaling.scale
             raise beyond_range(np.arange(len(scale)), scale, np.float64)
         self.weights_ = params.law.weights
         self.means_ = spec.scaling.to_units(components.mean)
-        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky))
+        parts = tuple(self._structure.parts(own).values())
+        self._matrices_ = frozen(Matrices(covariances, precisions, cholesky, parts))
 
     def _public(self) -> dict[str, Array]:
+        matrices = self._matrices("covariances_")
         return {
             "mean": self.means_,
-            "covariance": self.covariances_,
-            "precision_cholesky": self.precisions_cholesky_,
+            "covariance": matrices.covariances,
+            "precision_cholesky": matrices.precisions_cholesky,
+            **dict(zip(self._structure.part_names, matrices.parts, strict=True)),
         }
 
     def _emissions(self) -> Emissions:
-        family = Gaussian(self.covariance_type, reg_covar=0.0)
+        family = Gaussian(self.covariance_type, reg_covar=0.0, n_factors=self.n_factors)
         K, shape = len(read_weights(self)), np.shape(self.means_)
         need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
         if shape != need:
@@ -163,6 +186,22 @@ class PublishedGaussians(BaseEstimator):
                 f"means_ must have shape {need}, one row for each weight, got {shape}."
             )
         return Emissions.at(family, self._public(), None, K)
+
+    def _published_parameters(self) -> dict[str, Array]:
+        """Parameters by name, for resamples (see `emlearn.inference.bootstrap`)."""
+        return {
+            "weights": np.asarray(self.weights_),
+            "means": np.asarray(self.means_),
+            "covariances": self.covariances_,
+        }
+
+    def _permute_labels(self, order: NDArray[np.intp]) -> None:
+        """Renumber the components: the new number i is the old number ``order[i]``."""
+        matrices = self.__dict__["_matrices_"]
+        self.weights_ = np.asarray(self.weights_)[order]
+        self.means_ = np.asarray(self.means_)[order]
+        if not self._structure.is_shared:
+            self._matrices_ = frozen(Matrices(*(own[order] for own in matrices)))
 
     def _n_parameters(self) -> int:
         return len(self.weights_) - 1 + self._emissions().n_parameters()

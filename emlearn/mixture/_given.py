@@ -41,6 +41,7 @@ class GivenParameters:
             drawn = self.others(model, data, rng)
             weights = drawn.law.weights if weights is None else weights
             public = family.to_public(drawn.components, spec)
+            public = {name: public[name] for name in ("mean", "covariance")}
         if means is not None:
             if unreached.size:
                 means = means.copy()

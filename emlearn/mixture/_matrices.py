@@ -21,16 +21,25 @@ _FORMS = {
 
 
 class Matrices(NamedTuple):
-    """Three forms of the covariances, in one layout."""
+    """Three forms of the covariances, in one layout, and what they are made of.
+
+    Attributes
+    ----------
+    covariances, precisions, precisions_cholesky : ndarray
+        The forms.
+    parts : tuple of ndarray, default=()
+        The parts that the structure publishes; see `CovarianceStructure.part_names`.
+    """
 
     covariances: Array
     precisions: Array
     precisions_cholesky: Array
+    parts: tuple[Array, ...] = ()
 
 
 def frozen(matrices: Matrices) -> Matrices:
     """Make the arrays read-only: a change in one would not reach the others."""
-    for array in matrices:
+    for array in (*matrices[:3], *matrices.parts):
         array.flags.writeable = False
     return matrices
 
@@ -66,11 +75,13 @@ def complete_matrices(
             covariances = structure.covariance_from_precision(precisions, n_features)
         except ValueError as error:
             raise ValueError(str(error).replace("precisions_init", name)) from None
+    own = structure.adopt(covariances)
     if name != "precisions_cholesky_":
         try:
-            cholesky = structure.factor(covariances, n_features, 0.0).precision_cholesky
+            cholesky = structure.factor(own, n_features, 0.0).precision_cholesky
         except DegenerateModelError:
             raise ValueError(f"{name} must be positive definite.") from None
     if name == "covariances_":
         precisions = structure.precision(cholesky)
-    return frozen(Matrices(covariances, precisions, cholesky))
+    parts = tuple(structure.parts(own).values())
+    return frozen(Matrices(covariances, precisions, cholesky, parts))

@@ -29,7 +29,9 @@ def check_covariance_structure(
     - the M-step maximizes the expected log-likelihood: neither a small step in the vector
       form nor other covariances of the set give a higher one;
     - the M-step from rows with covariances in the set returns exactly these covariances;
+    - within EM, no M-step lowers the expected log-likelihood;
     - components without rows do not affect the others;
+    - what is published determines the covariances;
     - `rescale` stays in the set and commutes with the M-step (each column may have its own
       units unless ``scales_by_column`` is false);
     - `from_vector` undoes `to_vector`, and the vector moves covariances in as many

@@ -96,6 +96,13 @@ class StructureCase:
         n = self.n_components if n_components is None else n_components
         return np.array([self.structure.matrix(covariances, k, self.n_features) for k in range(n)])
 
+    def published_matrices(self, published: Array) -> Array:
+        """Covariances or precisions in the published form as full matrices."""
+        d = self.n_features
+        return np.array(
+            [self.structure.published_matrix(published, k, d) for k in range(self.n_components)]
+        )
+
     def factor(self, covariances: Array) -> Any:
         """The factor of the structure; DegenerateModelError if singular."""
         return self.structure.factor(covariances, self.n_features, 0.0)

@@ -19,11 +19,12 @@ def check_layout(case: StructureCase) -> None:
     """Covariances have the right shape and are symmetric and positive definite."""
     structure, shape = case.structure, case.structure.shape(*case.size)
     for covariances in case.points:
-        if covariances.shape != shape or covariances.dtype != np.float64:
+        published = structure.publish(covariances)
+        if published.shape != shape or covariances.dtype != np.float64:
             case.fail(
-                f"estimate returned {covariances.dtype} of shape {covariances.shape}, not "
-                f"float64 of {shape}",
-                "shape and estimate",
+                f"estimate returned {covariances.dtype} that is published with shape "
+                f"{published.shape}, not float64 of shape {shape}",
+                "shape, publish and estimate",
             )
         matrices = case.matrices(covariances)
         if not np.isfinite(matrices).all():
@@ -93,9 +94,11 @@ def check_factor(case: StructureCase) -> None:
         )
         if np.tril(cholesky, -1).any():
             case.fail("the factors are not upper triangular", "factor and kernel_cholesky")
-        case.require_same(case.matrices(published), precisions, "precision", "precision")
+        found = case.published_matrices(published)
+        case.require_same(found, precisions, "precision", "precision")
         back = structure.covariance_from_precision(published, d)
-        case.require_same(back, covariances, "the inverse", "covariance_from_precision")
+        expected = structure.publish(covariances)
+        case.require_same(back, expected, "the inverse", "covariance_from_precision")
         for k in range(n):
             own = structure.covariance_cholesky(factor.precision_cholesky, k, d)
             case.require_same(
@@ -150,7 +153,7 @@ def check_rescale(case: StructureCase) -> None:
             rescaled, "rescaled covariances", "rescale, or set scales_by_column to False"
         )
         cholesky = structure.rescale_cholesky(case.factor(covariances).precision_cholesky, scale)
-        precisions = case.matrices(structure.precision(cholesky))
+        precisions = case.published_matrices(structure.precision(cholesky))
         case.require_same(
             precisions @ expected,
             np.broadcast_to(np.eye(d), (n, d, d)),
@@ -165,8 +168,28 @@ def check_rescale(case: StructureCase) -> None:
         zero = np.zeros((n, d))
         found = structure.estimate(moments.weight, zero, other, zero[0])
         case.require_same(
-            found, rescaled, "the M-step in other units", "scales_by_column and estimate"
+            case.matrices(found),
+            case.matrices(rescaled),
+            "the M-step in other units",
+            "scales_by_column and estimate",
         )
+
+
+def check_published_form(case: StructureCase) -> None:
+    """What is published determines the covariances."""
+    structure = case.structure
+    for covariances in case.points:
+        matrices, published = case.matrices(covariances), structure.publish(covariances)
+        found = case.published_matrices(published)
+        case.require_same(found, matrices, "published_matrix", "publish and published_matrix")
+        back = case.matrices(structure.adopt(published))
+        case.require_same(back, matrices, "adopt of publish", "publish and adopt")
+        parts = structure.parts(covariances)
+        if tuple(parts) != tuple(structure.part_names):
+            case.fail(f"parts are {sorted(parts)}, not {structure.part_names}", "part_names")
+        if parts:
+            again = structure.from_parts(parts, case.size)
+            case.require_same(again, covariances, "from_parts of parts", "parts and from_parts")
 
 
 def check_m_step_stays(case: StructureCase) -> None:
@@ -229,6 +252,35 @@ def _require_worse(
         )
 
 
+def check_update(case: StructureCase) -> None:
+    """Within EM, no M-step lowers the expected log-likelihood of the covariances before."""
+    structure = case.structure
+    for moments, best in zip(case.problems, case.points, strict=True):
+        for before in case.points:
+            found = structure.update(*moments[:4], before)
+            if structure.only_improves:
+                _require_better(case, found, before, moments, "update")
+            else:
+                case.require_same(found, best, "update", "update and only_improves")
+
+
+def _require_better(
+    case: StructureCase, found: Array, before: Array, moments: Moments, what: str
+) -> None:
+    """Fail if covariances have a lower expected log-likelihood than those before."""
+    last, value = (
+        expected_log_likelihood(case.matrices(covariances), moments.weight, moments.scatter)
+        for covariances in (before, found)
+    )
+    allowed = 1e-10 * max(abs(last), float(moments.weight.sum()))
+    if not value >= last - allowed:
+        case.fail(
+            f"{what} lowers the expected log-likelihood by {last - value:.3g}; {allowed:.1g} is "
+            "allowed",
+            what,
+        )
+
+
 def _size(vector: Array) -> float:
     return float(np.sqrt(np.mean(np.square(vector))))
 
@@ -239,12 +291,15 @@ def check_empty_components(case: StructureCase) -> None:
     moments, before = case.problems[0], case.points[1]
     nonempty = np.ones(case.n_components, dtype=bool)
     found = structure.estimate_nonempty(nonempty, *moments[:4], before)
-    case.require_same(
-        found,
-        case.points[0],
-        "estimate_nonempty of components that all have rows",
-        "estimate_nonempty",
-    )
+    if structure.only_improves:
+        _require_better(case, found, before, moments, "estimate_nonempty")
+    else:
+        case.require_same(
+            found,
+            case.points[0],
+            "estimate_nonempty of components that all have rows",
+            "estimate_nonempty",
+        )
     if case.n_components == 1:
         return
     nonempty[case.n_components // 2] = False
@@ -259,7 +314,9 @@ def check_empty_components(case: StructureCase) -> None:
         structure.scatter(np.linalg.cholesky(dense), np.ones(case.n_features), k, second)
     found = structure.estimate_nonempty(nonempty, weight, shift, second, own.ridge, before)
     matrices = case.matrices(found)
-    expected = case.matrices(structure.estimate(*own[:4]), int(nonempty.sum()))
+    some = structure.update(*own[:4], before[nonempty]) if structure.only_improves else None
+    some = structure.estimate(*own[:4]) if some is None else some
+    expected = case.matrices(some, int(nonempty.sum()))
     case.require_same(
         matrices[nonempty],
         expected,
@@ -346,7 +403,10 @@ def check_nothing_is_changed(case: StructureCase) -> None:
     vector = structure.to_vector(covariances)
     calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("estimate", moments[:4]),
+        ("update", (*moments[:4], covariances)),
         ("estimate_nonempty", (nonempty, *moments[:4], covariances)),
+        ("publish", (covariances,)),
+        ("adopt", (structure.publish(covariances),)),
         ("with_average", (covariances, 0, weights)),
         ("factor", (covariances, d, 0.0)),
         ("to_vector", (covariances,)),
@@ -382,7 +442,9 @@ STRUCTURE_CHECKS: tuple[Callable[[StructureCase], None], ...] = (
     check_m_step_maximizes,
     check_m_step_stays,
     check_empty_components,
+    check_update,
     check_rescale,
+    check_published_form,
     check_vector_round_trip,
     check_wild_vectors,
     check_no_step_improves,

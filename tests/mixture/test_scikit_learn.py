@@ -23,6 +23,7 @@ CONFIGURATIONS = [
     GaussianMixtureEM(2, covariance_type="diag", init_params="k-means++", reg_covar=1e-6),
     GaussianMixtureEM(2, covariance_type="spherical", init_params="random", max_iter=50),
     GaussianMixtureEM(1, reg_covar=1e-3, init_params="random_from_data", warm_start=True),
+    GaussianMixtureEM(2, covariance_type="factor", n_factors=1, random_state=0),
 ]
 
 #: Checks that scikit-learn runs on its own estimators but leaves out of
@@ -109,6 +110,7 @@ def test_every_attribute_is_documented(groups):
     mixture = GaussianMixtureEM(2, random_state=0).fit(groups)
     attributes = {name for name in vars(mixture) if name.endswith("_") and name[0] != "_"}
     attributes |= {"covariances_", "precisions_", "precisions_cholesky_"}
+    attributes |= {"loadings_", "noise_variances_"}
     section = GaussianMixtureEM.__doc__.split("Attributes\n")[1].split("See Also")[0]
     documented = {
         name.strip() for line in section.splitlines() if " : " in line and line[4:5] != " "

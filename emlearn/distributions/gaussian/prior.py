@@ -97,16 +97,46 @@ class CovariancePrior(NamedTuple):
         if scatter is None:
             ridge = np.zeros(first.shape[1]) if self.ridge is None else self.ridge
             if all_filled:
-                return shift, structure.estimate(weight, shift, second, ridge)
+                return shift, structure.update(weight, shift, second, ridge, before)
             if not filled.any():
                 return shift, before
             return shift, structure.estimate_nonempty(filled, weight, shift, second, ridge, before)
         # The pseudo-rows are about the new means already, and without a ridge.
         about = shift * np.sqrt(weight / (weight + self.strength))[:, None]
         second = second + in_layout(structure, self._added(weight, scatter))
-        return shift, structure.estimate(
-            weight + self.strength, about, second, np.zeros(first.shape[1])
+        return shift, structure.update(
+            weight + self.strength, about, second, np.zeros(first.shape[1]), before
         )
+
+    def score(
+        self,
+        structure: CovarianceStructure,
+        statistics: GaussianStatistics,
+        factor: CovarianceFactor,
+    ) -> Array:
+        """Gradient of the expected objective with respect to the covariances.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        statistics : GaussianStatistics
+            Statistics about the means.
+        factor : CovarianceFactor
+            The covariances, factorized.
+
+        Returns
+        -------
+        gradient : ndarray
+            In the layout of the structure, as if all entries varied separately.
+        """
+        weight, first, second = statistics
+        scatter = self.scatter
+        if scatter is not None or self.ridge is not None:
+            nothing = np.zeros(first.shape[1])
+            added = self._added(weight, nothing if scatter is None else scatter)
+            second = second + in_layout(structure, added)
+        return structure.score(weight + self.strength, second, factor)
 
     def alone(self, structure: CovarianceStructure, weight: Array) -> Array | None:
         """What the covariances would be if rows had no scatter; None without a prior.

@@ -30,11 +30,14 @@ class Published(NamedTuple):
         Covariances in the layout of the structure.
     precision_cholesky : ndarray or None
         Upper triangular P with ``inv(covariance) = P P'``; where both are there, this rules.
+    own : ndarray or None
+        Covariances in the form in which the structure holds them, from its parts.
     """
 
     mean: Array
     covariance: Array | None
     precision_cholesky: Array | None
+    own: Array | None = None
 
 
 def read_published(public: Mapping[str, ArrayLike], structure: CovarianceStructure) -> Published:
@@ -47,6 +50,10 @@ def read_published(public: Mapping[str, ArrayLike], structure: CovarianceStructu
         positive definite; names the parameter and the component.
     """
     mean = read_parameter(public, "mean", ("n_components", "n_features"))
+    own = None
+    if any(name in public for name in structure.part_names):
+        own = structure.from_parts(public, (mean.shape[0], mean.shape[1]))
+        public = {"covariance": structure.publish(own), **public}
     given = [form for form in _FORMS if form in public]
     if not given:
         raise ValueError(
@@ -59,7 +66,7 @@ def read_published(public: Mapping[str, ArrayLike], structure: CovarianceStructu
     covariance = found.get("covariance")
     if rules == "precision":
         covariance = structure.covariance_from_precision(found[rules], mean.shape[1])
-    return Published(mean, covariance, found.get("precision_cholesky"))
+    return Published(mean, covariance, found.get("precision_cholesky"), own)
 
 
 def read_matrices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     make_component,
     whiten,
 )
+from emlearn.distributions.gaussian.incomplete.filling import ConditionalGaussians
 from emlearn.distributions.gaussian.incomplete.monotone import monotone_estimate
 from emlearn.distributions.gaussian.incomplete.patterns import (
     RowBlock,
@@ -35,6 +36,7 @@ from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceFactor
 from emlearn.engine import DegenerateModelError, LatentVariableModel
+from emlearn.engine.parameters import Entries, ParameterSpace, Symmetric
 
 Array = NDArray[np.float64]
 
@@ -69,12 +71,16 @@ class CompressedData(NamedTuple):
         All rows with something observed and weight above 0, or fewer with the same moments.
     weight : float
         Sum of their weights.
+    X, row_weight : ndarray
+        All rows of positive weight, and these weights (or None).
     """
 
     scaling: ColumnScaling
     available: AvailableMoments
     blocks: tuple[RowBlock, ...]
     weight: float
+    X: NDArray[Any]
+    row_weight: NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,9 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
     ----------
     prior : CovariancePrior, default=CovariancePrior()
         Prior of the covariance, without a ridge; the default is maximum likelihood.
+    units : ColumnScaling, default=None
+        Units of published parameters, relative to those of prepared rows: the scaling of
+        these rows for the units of the data. None means those of prepared rows.
 
     References
     ----------
@@ -98,6 +107,7 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
     """
 
     prior: CovariancePrior = field(default=CovariancePrior())
+    units: ColumnScaling | None = None
 
     def prepare(
         self,
@@ -120,7 +130,7 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         used = patterns.order
         total = float(used.size if sample_weight is None else sample_weight[used].sum())
         available = available_moments(blocks, X.shape[1])
-        return CompressedData(scaling, available, tuple(blocks), total)
+        return CompressedData(scaling, available, tuple(blocks), total, X, sample_weight)
 
     def blocks(self, data: CompressedData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""
@@ -158,10 +168,7 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         """See `LatentVariableModel`."""
         if self.prior.scatter is None:
             return 0.0
-        whitener, log_det = whiten(params.covariance)
-        diagonal = np.square(whitener).sum(axis=1)[None]
-        factor = CovarianceFactor(whitener[None], np.array([log_det]), diagonal)
-        return self.prior.log_density(_FULL, factor, (1, len(whitener)))
+        return self.prior.log_density(_FULL, _factor(params), (1, params.mean.size))
 
     def to_vector(self, params: MeanCovariance) -> Array:
         """Mean, and the coordinates of a full covariance."""
@@ -173,3 +180,60 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         if not np.isfinite(mean).all():
             raise DegenerateModelError("the mean is not finite")
         return MeanCovariance(mean, _FULL.from_vector(coordinates, like.covariance[None])[0])
+
+    # ---- for standard errors and fixed entries --------------------------------------------
+
+    def public(self, params: MeanCovariance) -> dict[str, Array]:
+        """Mean and covariance in the units of `units`."""
+        mean, covariance = params
+        if self.units is None:
+            return {"mean": mean, "covariance": covariance}
+        scale = self.units.scale
+        return {
+            "mean": self.units.to_units(mean),
+            "covariance": covariance * scale[:, None] * scale,
+        }
+
+    def from_public(self, public: Mapping[str, Array], like: MeanCovariance) -> MeanCovariance:
+        """See `LatentVariableModel`."""
+        mean, covariance = public["mean"], public["covariance"]
+        if self.units is None:
+            return MeanCovariance(mean, covariance)
+        scale = self.units.scale
+        return MeanCovariance(self.units.to_scaled(mean), covariance / scale[:, None] / scale)
+
+    def space(self, params: MeanCovariance) -> ParameterSpace:
+        """See `LatentVariableModel`."""
+        whitener, _ = whiten(params.covariance)
+        deviation = 1.0 / np.sqrt(np.square(whitener).sum(axis=1))
+        if self.units is not None:
+            deviation = deviation * self.units.scale
+        mean, covariance = Entries(("feature",), deviation), Symmetric(("feature", "feature"))
+        return ParameterSpace({"mean": mean, "covariance": covariance})
+
+    def score(self, statistics: Moments, params: MeanCovariance) -> dict[str, Array]:
+        """See `LatentVariableModel`."""
+        weight, first, second = complete_moments(statistics, params.covariance)
+        factor = _factor(params)
+        (whitener,) = factor.precision_cholesky
+        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        mean, covariance = whitener @ (whitener.T @ first), self.prior.score(_FULL, sums, factor)[0]
+        if self.units is None:
+            return {"mean": mean, "covariance": covariance}
+        scale = self.units.scale
+        return {"mean": mean / scale, "covariance": covariance / scale[:, None] / scale}
+
+    def log_likelihoods(self, data: CompressedData, params: MeanCovariance) -> tuple[Array, Array]:
+        """Log-densities of the rows of positive weight, in the units of the data."""
+        one, mean, covariance = np.ones(1), params.mean[None], params.covariance[None]
+        at = ConditionalGaussians.at(one, mean, covariance, data.scaling)
+        density = at.log_density(data.X)
+        if data.row_weight is None:
+            return density, np.ones(len(density))
+        return density, np.asarray(data.row_weight, np.float64)
+
+
+def _factor(params: MeanCovariance) -> CovarianceFactor:
+    whitener, log_det = whiten(params.covariance)
+    diagonal = np.square(whitener).sum(axis=1)[None]
+    return CovarianceFactor(whitener[None], np.array([log_det]), diagonal)

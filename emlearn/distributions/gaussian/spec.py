@@ -72,6 +72,7 @@ def spec_of_columns(
     reg_covar: float | str,
 ) -> GaussianSpec:
     """See `Gaussian.column_spec`; the rows are floats."""
+    structure.check(X.shape[1])
     by_column = structure.scales_by_column
     summary = summarize_columns(X, weight, by_column=by_column)
     total, _, variance, scaling = summary
@@ -118,14 +119,15 @@ def spec_of_published(
     public: Mapping[str, ArrayLike], structure: CovarianceStructure
 ) -> GaussianSpec:
     """Coordinates in which the published parameters have moderate size, without a ridge."""
-    mean, covariance, precision_cholesky = read_published(public, structure)
+    mean, covariance, precision_cholesky, _ = read_published(public, structure)
     if precision_cholesky is not None:
         # Squares of precisions may be beyond the range of float64 before they are scaled.
         width = structure.conditional_deviation(precision_cholesky, mean.shape)
     else:
         assert covariance is not None
         matrices = [
-            np.diagonal(structure.matrix(covariance, k, mean.shape[1])) for k in range(len(mean))
+            np.diagonal(structure.published_matrix(covariance, k, mean.shape[1]))
+            for k in range(len(mean))
         ]
         width = np.sqrt(np.maximum(np.stack(matrices), 0.0))
     center = (mean / len(mean)).sum(axis=0)  # a sum of means may be beyond float64

@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from emlearn.data.resampling import check_copies, resampled_copies
 from emlearn.impute._imputer import MissingDataImputerEM
 from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows, next_to_none
@@ -22,8 +23,6 @@ Draw = tuple[Any, list[Notice]]
 _RESAMPLES = 100
 # How often a resample is drawn again if the fit to it fails.
 _REDRAWS = 20
-# Copies for each row, on average, below which weights can be no copies.
-_FEWEST_COPIES = 0.5
 # With a smaller eigenvalue of the correlations, a fit has no meaningful optimum.
 _SINGULAR = 1e-10
 
@@ -143,27 +142,13 @@ def _nearly_singular(imputer: MissingDataImputerEM) -> bool:
 
 
 def _resample(missing: NDArray[np.bool_], copies: Array | None, rng: np.random.Generator) -> Array:
-    """How often each row is drawn; each column keeps at least one observed value.
-
-    With copies, as many are drawn as there are in all, each row with a chance in proportion to
-    its own: the same as for a table in which rows are repeated.
-    """
+    """How often each row is drawn; each column keeps at least one observed value."""
     n_rows = missing.shape[0]
     rows = np.ones(n_rows, bool) if copies is None else copies > 0.0
     empty = missing[rows].all(axis=0)
-    total = 0.0 if copies is None else float(copies.sum())
-    if copies is not None and total < _FEWEST_COPIES * rows.sum():
-        raise ValueError(
-            f"sample_weight sums to {total:.3g} for {rows.sum()} rows, but weights are numbers of "
-            "copies: multiply them so that they sum to the number of rows."
-        )
+    check_copies(copies)
     for _ in range(_RESAMPLES):
-        if copies is None:
-            drawn = rng.integers(n_rows, size=n_rows)
-            weight = np.bincount(drawn, minlength=n_rows).astype(float)
-        else:
-            size = max(1, round(total))
-            weight = rng.multinomial(size, copies / total) * (total / size)
+        weight = resampled_copies(n_rows, copies, rng)
         if (empty | ((weight > 0.0) @ ~missing > 0)).all():
             return weight
     raise ValueError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from emlearn.data import as_numbers
+from emlearn.data.summary import Summary, summary_table
 from emlearn.impute.pooling.estimates import read_estimates, read_variances
 from emlearn.impute.pooling.information import information_interval
 from emlearn.impute.pooling.joint_tests import JointTest, wald_test
@@ -28,15 +29,6 @@ _COLUMNS = {
     "high": "high",
     "fraction_missing_information": "fmi",
 }
-
-
-class Summary(str):
-    """Text that a console shows as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True)
@@ -177,18 +169,9 @@ class PooledEstimates:
             A table with one row for each estimate.
         """
         names = self.names or [str(i) for i in range(self.estimate.size)]
-        table = [
-            [title, *(f"{value:.4g}" for value in self._column(name))]
-            for name, title in _COLUMNS.items()
-        ]
-        table.insert(0, ["", *names])
-        widths = [max(map(len, column)) for column in table]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in zip(*table, strict=True)
-        ]
-        lines.append(f"{self.n_imputations} imputations, {100 * self.confidence:g} % intervals")
-        return Summary("\n".join(lines))
+        columns = {title: self._column(name) for name, title in _COLUMNS.items()}
+        footer = f"{self.n_imputations} imputations, {100 * self.confidence:g} % intervals"
+        return summary_table(names, columns, footer)
 
     def __str__(self) -> str:
         return str(self.summary())

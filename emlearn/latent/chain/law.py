@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from emlearn.distributions import Family
 from emlearn.engine import DegenerateModelError
+from emlearn.engine.parameters import Part, Simplex, per_probability
 from emlearn.latent.chain.recursions import forward_backward
 from emlearn.latent.chain.sequences import Sequences
 from emlearn.latent.data import (
@@ -232,6 +234,37 @@ class ChainLaw(Law):
             self.startprob.m_step(statistics.start, params.startprob),
             self.transmat.m_step(np.where(visited, transition, 0.0), params.transmat),
         )
+
+    def log_likelihoods(self, joint: Array, block: LabelBlock, precomputed: ChainParams) -> Array:
+        """See `Law`."""
+        assert block.sequences is not None
+        return forward_backward(joint, block.sequences, *precomputed).log_likelihood
+
+    def public(self, params: ChainParams) -> dict[str, Array]:
+        """See `Law`."""
+        return {"startprob": params.startprob, "transmat": params.transmat}
+
+    def from_public(self, public: Mapping[str, Array]) -> ChainParams:
+        """See `Law`."""
+        return ChainParams(
+            np.asarray(public["startprob"], np.float64), np.asarray(public["transmat"], np.float64)
+        )
+
+    def space(self, params: ChainParams) -> dict[str, Part]:
+        """See `Law`; zeros that the user set are no parameters."""
+        return {
+            "startprob": Simplex(("state",), self.startprob.allowed()),
+            "transmat": Simplex(("state", "state"), self.transmat.allowed()),
+        }
+
+    def score(self, statistics: ChainStatistics, params: ChainParams) -> dict[str, Array]:
+        """See `Law`."""
+        start = statistics.start + self.startprob.pseudocounts
+        transition = statistics.transition + self.transmat.pseudocounts
+        return {
+            "startprob": per_probability(start, params.startprob),
+            "transmat": per_probability(transition, params.transmat),
+        }
 
     def log_prior(self, params: ChainParams) -> float:
         """Log density of the Dirichlet priors."""

@@ -92,14 +92,19 @@ class ConditionalGaussians(NamedTuple):
 
     def log_density(self, X: Floats) -> Array:
         """Log-density of the observed entries of each row, in the units of the data."""
-        density = np.zeros(X.shape[0])
+        density: Array = np.logaddexp.reduce(self.log_joint(X))
+        return density
+
+    def log_joint(self, X: Floats) -> Array:
+        """Log-densities plus log-weights of the components, (n_components, n_rows)."""
+        out = np.repeat(self.log_weights[:, None], X.shape[0], axis=1)
 
         def evaluate(block: RowBlock) -> None:
             joint = [log_densities(block, part, condition(block, part)) for part in self.components]
-            density[block.order] = np.logaddexp.reduce(np.array(joint) + self.log_weights[:, None])
+            out[:, block.order] += np.array(joint)
 
         _for_each_block(evaluate, _blocks(X, self.scaling))
-        return density
+        return out
 
     def fill_means(self, X: Floats, out: Floats) -> None:
         """Put the conditional means into the missing entries of `out`, a copy of `X`."""

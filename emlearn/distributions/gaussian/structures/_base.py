@@ -7,6 +7,7 @@ the array is one feature and every operation runs along contiguous memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from emlearn.engine.model import DegenerateModelError
+from emlearn.engine.parameters import Curved, Part
 from emlearn.kernels import compiled
 
 Array = NDArray[Any]
@@ -51,10 +53,19 @@ class CovarianceStructure(ABC):
     is_diagonal: bool = False
     #: Whether all components have the same covariance, which the array holds only once.
     is_shared: bool = False
+    #: Whether `update` only improves on the covariances before, because the maximum is not in
+    #: closed form.
+    only_improves: bool = False
+    #: Names of what covariances are made of, where this is published besides them.
+    part_names: tuple[str, ...] = ()
+
+    def check(self, n_features: int) -> None:
+        """Raise ValueError if the structure does not exist for so many features."""
+        return None
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Shape of the array of covariances (and of precisions)."""
+        """Shape of the array of covariances, and of precisions, that is published."""
 
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
@@ -123,6 +134,17 @@ class CovarianceStructure(ABC):
             Variance added to each feature.
         """
 
+    def update(
+        self, weight: Array, shift: Array, second: Array, ridge: Array, before: Array
+    ) -> Array:
+        """The M-step within EM: as `estimate`, but the covariances `before` are known.
+
+        A structure whose maximum is not in closed form can start from them. Then the expected
+        objective need only be as high as theirs (a generalized EM algorithm), and
+        `only_improves` is true.
+        """
+        return self.estimate(weight, shift, second, ridge)
+
     def estimate_nonempty(
         self,
         nonempty: Array,
@@ -132,7 +154,7 @@ class CovarianceStructure(ABC):
         ridge: Array,
         before: Array,
     ) -> Array:
-        """As `estimate`, but components that are not `nonempty` keep the covariance `before`."""
+        """As `update`, but components that are not `nonempty` keep the covariance `before`."""
         covariances = before.copy()
         covariances[nonempty] = self.estimate(
             weight[nonempty], shift[nonempty], second[nonempty], ridge
@@ -240,6 +262,45 @@ class CovarianceStructure(ABC):
             If the vector is not finite, or a matrix is not positive definite.
         """
 
+    def part(self, shape: tuple[int, int]) -> Part:
+        """What the array of covariances is, for K components in d dimensions.
+
+        By default, a curved set of symmetric matrices with the coordinates of `to_vector`.
+        """
+        like = np.zeros(self.shape(*shape))
+        return Curved(
+            self.to_vector,
+            lambda vector: self.from_vector(vector, like),
+            self.n_parameters(*shape),
+            ("component", "feature", "feature"),
+            symmetric=True,
+        )
+
+    def score(self, weight: Array, second: Array, factor: CovarianceFactor) -> Array:
+        """Gradient of ``-sum_k (N_k log|Sigma_k| + tr(inv(Sigma_k) S_k)) / 2``.
+
+        By default, for matrices (n_components, n_features, n_features).
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_components,)
+            N.
+        second : ndarray
+            S, in the layout of `scatter`.
+        factor : CovarianceFactor
+            The covariances, factorized.
+
+        Returns
+        -------
+        gradient : ndarray
+            In the layout of the covariances, as if all entries varied separately.
+        """
+        root = factor.precision_cholesky
+        inner = np.swapaxes(root, -1, -2) @ second @ root
+        inner[:, range(root.shape[-1]), range(root.shape[-1])] -= weight[:, None]
+        gradient: Array = 0.5 * root @ inner @ np.swapaxes(root, -1, -2)
+        return gradient
+
     @abstractmethod
     def rescale(self, covariances: Array, scale: Array) -> Array:
         """Covariances of data multiplied by `scale` (n_features,)."""
@@ -271,6 +332,38 @@ class CovarianceStructure(ABC):
         ValueError
             If a precision is not symmetric and positive definite.
         """
+
+    def publish(self, covariances: Array) -> Array:
+        """Covariances as they are published; a structure can hold them in another form."""
+        return covariances
+
+    def adopt(self, published: Array) -> Array:
+        """Covariances from their published form.
+
+        Raises
+        ------
+        ValueError
+            If this structure does not allow them.
+        """
+        return published
+
+    def published_matrix(self, published: Array, k: int, n_features: int) -> Array:
+        """As `matrix`, from covariances or precisions in the published form."""
+        return self.matrix(published, k, n_features)
+
+    def parts(self, covariances: Array) -> dict[str, Array]:
+        """What is published besides the covariances; see `part_names`."""
+        return {}
+
+    def from_parts(self, parts: Mapping[str, Any], shape: tuple[int, int]) -> Array:
+        """Covariances of `shape` (n_components, n_features) from their parts.
+
+        Raises
+        ------
+        ValueError
+            If a part is missing or invalid, or if there is a "covariance" that is not theirs.
+        """
+        raise ValueError(f"covariance_type={self.name!r} has no parts.")
 
     @abstractmethod
     def matrix(self, covariances: Array, k: int, n_features: int) -> Array:

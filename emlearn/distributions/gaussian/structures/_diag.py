@@ -12,6 +12,7 @@ from emlearn.distributions.gaussian.structures._base import (
     finite,
     singular,
 )
+from emlearn.engine.parameters import Entries, Part
 
 
 class DiagonalCovariance(CovarianceStructure):
@@ -82,6 +83,14 @@ class DiagonalCovariance(CovarianceStructure):
         covariances = finite(vector).reshape(like.shape).copy()
         self.factor(covariances, like.shape[1], 0.0)
         return covariances
+
+    def part(self, shape: tuple[int, int]) -> Part:
+        return Entries(("component", "feature"), lower=0.0)
+
+    def score(self, weight: Array, second: Array, factor: CovarianceFactor) -> Array:
+        precision = factor.precision_diagonal
+        gradient: Array = 0.5 * precision * (precision * second - weight[:, None])
+        return gradient
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale * scale

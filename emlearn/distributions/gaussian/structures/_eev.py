@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.structures._base import (
     Array,
+    CovarianceStructure,
     finite,
     inverse_of_precisions,
     sufficient_in_common,
@@ -80,6 +81,9 @@ class RotatedCovariance(FullCovariance):
         """As for any structure; all components get the mean of the volumes and shapes."""
         values, vectors = np.linalg.eigh(super().with_average(covariances, k, weights))
         return _compose(vectors, values.mean(axis=0))
+
+    # Not entry by entry, as for the full structure: the matrices share their eigenvalues.
+    part = CovarianceStructure.part
 
     def to_vector(self, covariances: Array) -> Array:
         values, vectors = np.linalg.eigh(covariances)

@@ -17,6 +17,7 @@ from emlearn.distributions.gaussian.structures._base import (
     finite,
     inverse_of_precisions,
 )
+from emlearn.engine.parameters import Part, Symmetric
 
 
 @cache
@@ -136,6 +137,9 @@ class FullCovariance(CovarianceStructure):
         covariances = from_triangles(vector, like.shape[-1])
         self.factor(covariances, like.shape[-1], 0.0)
         return covariances
+
+    def part(self, shape: tuple[int, int]) -> Part:
+        return Symmetric(("component", "feature", "feature"))
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale

@@ -12,6 +12,7 @@ from emlearn.distributions.gaussian.structures._base import (
     finite,
     singular,
 )
+from emlearn.engine.parameters import Entries, Part
 
 
 class SphericalCovariance(CovarianceStructure):
@@ -88,6 +89,15 @@ class SphericalCovariance(CovarianceStructure):
         covariances = finite(vector).copy()
         self.factor(covariances, 1, 0.0)
         return covariances
+
+    def part(self, shape: tuple[int, int]) -> Part:
+        return Entries(("component",), lower=0.0)
+
+    def score(self, weight: Array, second: Array, factor: CovarianceFactor) -> Array:
+        precision = factor.precision_diagonal[:, 0]
+        n_features = factor.precision_diagonal.shape[1]
+        gradient: Array = 0.5 * precision * (precision * second - n_features * weight)
+        return gradient
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[0] * scale[0]

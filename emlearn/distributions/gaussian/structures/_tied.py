@@ -20,6 +20,7 @@ from emlearn.distributions.gaussian.structures._full import (
     to_triangles,
     whitened_norm,
 )
+from emlearn.engine.parameters import Part, Symmetric
 
 
 class TiedCovariance(CovarianceStructure):
@@ -107,6 +108,15 @@ class TiedCovariance(CovarianceStructure):
         covariance: Array = from_triangles(vector, len(like))[0]
         self.factor(covariance, len(like), 0.0)
         return covariance
+
+    def part(self, shape: tuple[int, int]) -> Part:
+        return Symmetric(("feature", "feature"))
+
+    def score(self, weight: Array, second: Array, factor: CovarianceFactor) -> Array:
+        root = factor.precision_cholesky
+        inner = root.T @ second @ root - weight.sum() * np.eye(len(root))
+        gradient: Array = 0.5 * root @ inner @ root.T
+        return gradient
 
     def rescale(self, covariances: Array, scale: Array) -> Array:
         return covariances * scale[:, None] * scale

@@ -1,0 +1,222 @@
+"""What an Inference offers: tables, intervals, tests, functions, remarks, warnings."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, norm
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
+from emlearn.datasets import load_old_faithful
+from emlearn.distributions import Bernoulli, Categorical
+from emlearn.engine.inference import concerned, invert
+
+FAITHFUL = load_old_faithful().data
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    return GaussianMixtureEM(2, tol=1e-10, random_state=0).fit(FAITHFUL)
+
+
+@pytest.fixture(scope="module")
+def inference(mixture):
+    return mixture.inference(FAITHFUL)
+
+
+def test_arrays_have_the_shapes_of_the_attributes(mixture, inference):
+    for name in ("weights", "means", "covariances"):
+        value = getattr(mixture, f"{name}_")
+        np.testing.assert_allclose(inference.estimates[name], value, rtol=1e-12)
+        assert inference.standard_errors[name].shape == value.shape
+    assert len(inference.names) == 2 + 4 + 2 * 3
+    errors = inference.standard_errors
+    np.testing.assert_allclose(
+        inference.standard_error,
+        np.concatenate(
+            [
+                errors["weights"],
+                errors["means"].ravel(),
+                errors["covariances"][:, [0, 0, 1], [0, 1, 1]].ravel(),
+            ]
+        ),
+    )
+
+
+def test_dependent_entries_have_dependent_errors(inference):
+    errors, covariance = inference.standard_errors, inference.covariance
+    np.testing.assert_allclose(errors["weights"][0], errors["weights"][1], rtol=1e-9)
+    np.testing.assert_allclose(covariance[0, 1], -covariance[0, 0], rtol=1e-9)
+    matrix = errors["covariances"]
+    np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1))
+
+
+def test_intervals_stay_within_the_bounds(inference):
+    natural = inference.confidence_interval(0.9, scale="natural")
+    z = norm.ppf(0.95)
+    np.testing.assert_allclose(natural[:, 1], inference.estimate + z * inference.standard_error)
+    wide = inference.confidence_interval(1 - 1e-12)
+    assert (wide[:2] > 0).all()
+    assert (wide[:2] < 1).all()
+    variances = [i for i, name in enumerate(inference.names) if name.endswith(("0, 0]", "1, 1]"))]
+    variances = [i for i in variances if inference.names[i].startswith("cov")]
+    assert (wide[variances] > 0).all()
+    j = inference.names.index("covariances[0, 0, 0]")
+    at, error = inference.estimate[j], inference.standard_error[j]
+    np.testing.assert_allclose(
+        inference.confidence_interval()[j], at * np.exp(norm.ppf([0.025, 0.975]) * error / at)
+    )
+
+
+def test_wald_tests(inference):
+    j = inference.names.index("means[1, 0]")
+    test = inference.wald_test("means[1, 0]", 4.3)
+    z = (inference.estimate[j] - 4.3) / inference.standard_error[j]
+    np.testing.assert_allclose(test.statistic, z**2)
+    np.testing.assert_allclose(test.pvalue, 2 * norm.sf(abs(z)))
+    names = ["means[0, 0]", "means[0, 1]", "means[1, 0]"]
+    own = [inference.names.index(name) for name in names]
+    d = inference.estimate[own] - [2.0, 54.0, 4.3]
+    expected = d @ np.linalg.solve(inference.covariance[np.ix_(own, own)], d)
+    joint = inference.wald_test(names, [2.0, 54.0, 4.3])
+    np.testing.assert_allclose(joint.statistic, expected)
+    assert joint.df == 3
+    np.testing.assert_allclose(joint.pvalue, chi2.sf(expected, 3))
+    row = np.zeros(len(inference.names))
+    row[own[0]], row[own[2]] = 1.0, -1.0
+    by_matrix = inference.wald_test(row[None], -2.25)
+    by_function = inference.function(lambda p: p["means"][0, 0] - p["means"][1, 0])
+    np.testing.assert_allclose(by_matrix.statistic, by_function.wald_test(value=-2.25).statistic)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ("means", "No estimate is named 'means'"),
+        (np.ones((1, 3)), "must have 12 columns"),
+        (["weights[0]", "weights[1]"], "linearly dependent"),
+        (np.zeros((1, 12)), "without any parameter"),
+    ],
+)
+def test_impossible_tests(inference, constraints, message):
+    with pytest.raises(ValueError, match=message):
+        inference.wald_test(constraints)
+
+
+def test_functions_by_the_delta_method(inference):
+    found = inference.function(
+        lambda p: {"ratio": p["means"][0, 0] / p["means"][1, 0], "log": np.log(p["weights"])}
+    )
+    assert found.names == ("ratio", "log[0]", "log[1]")
+    own = [inference.names.index(name) for name in ("means[0, 0]", "means[1, 0]")]
+    a, b = inference.estimate[own]
+    gradient = np.array([1 / b, -a / b**2])
+    covariance = inference.covariance[np.ix_(own, own)]
+    np.testing.assert_allclose(
+        found.standard_error[0], np.sqrt(gradient @ covariance @ gradient), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        found.standard_error[1], inference.standard_error[0] / inference.estimate[0], rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        inference.function(lambda p: np.nan)
+    with pytest.raises(ValueError, match="changes its shape"):
+        inference.function(lambda p: np.zeros(1 + (p["weights"][0] > inference.estimate[0])))
+
+
+def test_tables(mixture, inference):
+    text = str(inference.summary())
+    assert "means[0, 0]" in text
+    assert "95 % intervals" in text
+    assert "observed information, 23 E-steps" in text
+    pandas = pytest.importorskip("pandas")
+    frame = inference.to_frame(0.9)
+    assert list(frame.index) == list(inference.names)
+    np.testing.assert_allclose(frame["high"], inference.confidence_interval(0.9)[:, 1])
+    named = pandas.DataFrame(FAITHFUL, columns=["time", "wait"])
+    again = GaussianMixtureEM(2, random_state=0).fit(named).inference(named)
+    assert "covariances[0, time, wait]" in again.names
+
+
+def test_what_is_at_a_bound_has_no_interval():
+    rng = np.random.default_rng(0)
+    z = rng.random(200) < 0.5
+    X = np.where(rng.random((200, 4)) < np.where(z[:, None], 0.8, 0.3), 1, 0)
+    X[z, 0], X[~z, 0] = 1, 0
+    model = FiniteMixtureEM(2, family=Categorical(alpha=0), tol=1e-10, random_state=0).fit(X)
+    inference = model.inference(X)
+    bound = [i for i, remark in enumerate(inference.remarks) if remark == "at a bound"]
+    assert {inference.names[i] for i in bound} >= {"probability[0, 0, 0]", "probability[0, 0, 1]"}
+    assert np.isnan(inference.standard_error[bound]).all()
+    assert np.isnan(inference.confidence_interval()[bound]).all()
+    assert np.isfinite(np.delete(inference.standard_error, bound)).all()
+    assert "at a bound" in str(inference)
+    assert "nan" not in str(inference)
+    with pytest.raises(ValueError, match="at a bound"):
+        inference.wald_test(inference.names[bound[0]])
+
+
+def test_flat_directions_are_named():
+    rng = np.random.default_rng(0)
+    X = (rng.random((300, 2)) < 0.5).astype(float)
+    # Two classes of two binary items have five parameters, the table has three frequencies.
+    model = FiniteMixtureEM(2, family=Bernoulli(alpha=0), random_state=0).fit(X)
+    with pytest.warns(ConvergenceWarning, match=r"nothing about 2 direction.*probability\["):
+        inference = model.inference(X)
+    assert "not identified" in inference.remarks
+    assert np.isnan(inference.standard_error).any()
+    assert "not identified" in str(inference)
+
+
+def test_rows_of_another_fit_are_told(mixture):
+    with pytest.warns(ConvergenceWarning, match="from the maximum"):
+        mixture.inference(FAITHFUL[:150])
+
+
+def test_a_tight_fit_is_not_warned_of(mixture):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mixture.inference(FAITHFUL).distance < 1e-3
+        GaussianMixtureEM(2, random_state=0).fit(FAITHFUL).inference(FAITHFUL)
+
+
+def test_bad_arguments(mixture, inference):
+    with pytest.raises(ValueError, match="observed, empirical, sandwich; got 'fisher'"):
+        mixture.inference(FAITHFUL, information="fisher")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        inference.confidence_interval(95)
+    with pytest.raises(ValueError, match="'auto' or 'natural'"):
+        inference.confidence_interval(scale="log")
+    with pytest.raises(NotFittedError):
+        GaussianMixtureEM().inference(FAITHFUL)
+    with pytest.raises(NotFittedError):
+        HiddenMarkovEM().inference(FAITHFUL)
+    with pytest.raises(ValueError, match="features"):
+        mixture.inference(FAITHFUL[:, :1])
+
+
+def test_too_few_sequences_for_scores_of_sequences():
+    model = HiddenMarkovEM(2, random_state=0).fit(FAITHFUL)
+    with pytest.warns(ConvergenceWarning, match="nothing about"):
+        model.inference(FAITHFUL, information="empirical")
+
+
+def test_inference_does_not_change_the_estimator(mixture):
+    before = dict(vars(mixture))
+    mixture.inference(FAITHFUL)
+    assert vars(mixture).keys() == before.keys()
+    assert all(vars(mixture)[name] is value for name, value in before.items())
+
+
+def test_inverse_of_an_information_with_a_flat_direction():
+    information = np.array([[2.0, 2.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 4.0]])
+    covariance, flat, negative = invert(information)
+    assert flat.shape == (3, 1)
+    assert not negative
+    assert concerned(np.eye(3), flat).tolist() == [True, True, False]
+    assert concerned(np.array([[1.0, 1.0, 0.0]]), flat).tolist() == [False]
+    np.testing.assert_allclose(covariance[2, 2], 0.25)
+    sum_of_both = np.array([1.0, 1.0, 0.0])
+    np.testing.assert_allclose(sum_of_both @ covariance @ sum_of_both, 0.5)
+    assert invert(np.diag([1.0, -1.0]))[2]
