@@ -158,7 +158,7 @@ def _pairs(
     expected = implied * number[:, :, None, None]
     possible = expected > 1e-10
     cells = (tables - expected) ** 2 / np.where(possible, expected, 1.0)
-    statistic = np.sum(np.where(possible, cells, 0.0), axis=(2, 3))
+    statistic = _symmetric(np.sum(np.where(possible, cells, 0.0), axis=(2, 3)))
     df = np.multiply.outer(top, top)
     smaller = np.minimum.outer(top, top)
     score = np.arange(width, dtype=np.float64)
@@ -192,7 +192,13 @@ def _pairwise_correlations(residual: Floats, present: NDArray[np.bool_], weight:
     enough = (scale > 1e-12) & (n_both > 2.0)
     result = np.where(enough, (product - mean * mean.T) / np.where(enough, scale, 1.0), 0.0)
     np.fill_diagonal(result, 1.0)
-    return np.clip(result, -1.0, 1.0)
+    return np.clip(_symmetric(result), -1.0, 1.0)
+
+
+def _symmetric(matrix: Floats) -> Floats:
+    """Without the rounding by which the two halves differ."""
+    result: Floats = 0.5 * (matrix + matrix.T)
+    return result
 
 
 def _correlation(tables: Floats, score: Floats) -> Floats:
