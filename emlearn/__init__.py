@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 from emlearn._version import __version__
 
 if TYPE_CHECKING:
+    from emlearn.factors import FactorAnalysisEM
     from emlearn.hmm import HiddenMarkovEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
+    "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
     "HiddenMarkovEM",
@@ -22,6 +24,7 @@ __all__ = [
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",

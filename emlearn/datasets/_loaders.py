@@ -144,62 +144,6 @@ A missing number is NaN, and a missing sex is None (NaN in a DataFrame). These a
   (Antarctica) penguin data. R package, doi:10.5281/zenodo.3960218.
 """
 
-_LSAT6 = """\
-Law School Admission Test, section 6
-------------------------------------
-
-Responses of persons to five items of section 6 of the Law School Admission Test.
-
-:Number of instances: 1000
-:Number of attributes: 5 binary, no target
-:Missing values: none
-:Attributes:
-    - item_1: 1 if item 1 was solved, else 0
-    - item_2: 1 if item 2 was solved, else 0
-    - item_3: 1 if item 3 was solved, else 0
-    - item_4: 1 if item 4 was solved, else 0
-    - item_5: 1 if item 5 was solved, else 0
-
-The rows are in the order of the 32 patterns of responses. Two of the patterns do not occur.
-
-.. rubric:: References
-
-- Bock, R. D. and Lieberman, M. (1970). Fitting a response model for n dichotomously scored
-  items. Psychometrika 35(2), 179-197.
-- Bock, R. D. and Aitkin, M. (1981). Marginal maximum likelihood estimation of item parameters:
-  application of an EM algorithm. Psychometrika 46(4), 443-459.
-"""
-
-_SCIENCE = """\
-Attitudes to science and technology
------------------------------------
-
-Answers of persons in Great Britain to seven statements about science and technology, of the
-Eurobarometer of 1992.
-
-:Number of instances: 392
-:Number of attributes: 7 ordered categories, no target
-:Missing values: none
-:Attributes:
-    - comfort: science and technology make our lives healthier, easier and more comfortable
-    - environment: research cannot play an important role in protecting the environment
-    - work: the application of science and new technology makes work more interesting
-    - future: thanks to science and technology, future generations have more opportunities
-    - technology: new technology does not depend on basic scientific research
-    - industry: research does not play an important role in industrial development
-    - benefit: the benefits of science are greater than any harmful effects
-
-Answers are 0 (strongly disagree), 1 (disagree), 2 (agree) and 3 (strongly agree). These are the
-data `Science` of the R package ltm, with codes from 0 on.
-
-.. rubric:: References
-
-- Karlheinz, R. and Melich, A. (1992). Euro-Barometer 38.1: Consumer Protection and Perceptions
-  of Science and Technology. INRA (Europe), Brussels.
-- Bartholomew, D., Steele, F., Moustaki, I. and Galbraith, J. (2002). The Analysis and
-  Interpretation of Multivariate Data for Social Scientists. Chapman & Hall, London.
-"""
-
 
 @overload
 def load_old_faithful(*, return_X_y: Literal[False] = ..., as_frame: bool = ...) -> Bunch: ...
@@ -267,7 +211,7 @@ def load_old_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> An
     >>> print(X.mean().round(2).to_dict())
     {'eruptions': 3.49, 'waiting': 70.9}
     """
-    return _load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -338,7 +282,7 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> print(galaxies.data.min(), galaxies.data.max())
     9.172 34.279
     """
-    return _load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
+    return load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -408,7 +352,7 @@ def load_apple(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> np.isnan(apple.data).sum(axis=0).tolist()
     [0, 6]
     """
-    return _load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
+    return load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -478,7 +422,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
     >>> np.isnan(cholesterol.data).sum(axis=0).tolist()
     [0, 0, 9]
     """
-    return _load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -552,141 +496,10 @@ def load_penguins(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     ['female', 'male']
     """
     texts = ("species", "island", "sex")
-    return _load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
+    return load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
 
 
-@overload
-def load_lsat6(*, return_X_y: Literal[False] = ..., as_frame: bool = ...) -> Bunch: ...
-@overload
-def load_lsat6(*, return_X_y: Literal[True], as_frame: bool = ...) -> tuple[Any, None]: ...
-def load_lsat6(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
-    """Load the responses of 1000 persons to five items of an admission test.
-
-    =================   ==================
-    Samples total                     1000
-    Dimensionality                       5
-    Features                        0 or 1
-    Missing values                    none
-    =================   ==================
-
-    Parameters
-    ----------
-    return_X_y : bool, default=False
-        If True, returns ``(data, target)`` instead of a Bunch object.
-
-    as_frame : bool, default=False
-        If True, the data is a pandas DataFrame.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
-
-        data : {ndarray, DataFrame} of shape (1000, 5)
-            1 where the item was solved, else 0.
-        target : None
-            None, since there is no target.
-        feature_names : list
-            ``['item_1', ..., 'item_5']``.
-        frame : DataFrame of shape (1000, 5)
-            The data, if `as_frame=True`; otherwise None.
-        DESCR : str
-            The full description of the data set.
-        filename : str
-            The name of the data file.
-        data_module : str
-            The package that the file is in.
-
-    (data, target) : tuple if ``return_X_y`` is True
-        The data as above, and None, since there is no target.
-
-    Notes
-    -----
-    The responses of Bock and Lieberman [1]_, which articles on item response models use [2]_.
-
-    References
-    ----------
-    .. [1] Bock, R. D. and Lieberman, M. (1970). Fitting a response model for n dichotomously
-       scored items. Psychometrika 35(2), 179-197.
-    .. [2] Bock, R. D. and Aitkin, M. (1981). Marginal maximum likelihood estimation of item
-       parameters: application of an EM algorithm. Psychometrika 46(4), 443-459.
-
-    Examples
-    --------
-    >>> from emlearn.datasets import load_lsat6
-    >>> load_lsat6().data.mean(axis=0)
-    array([0.924, 0.709, 0.553, 0.763, 0.87 ])
-    """
-    return _load("lsat6", _LSAT6, return_X_y=return_X_y, as_frame=as_frame)
-
-
-@overload
-def load_science(*, return_X_y: Literal[False] = ..., as_frame: bool = ...) -> Bunch: ...
-@overload
-def load_science(*, return_X_y: Literal[True], as_frame: bool = ...) -> tuple[Any, None]: ...
-def load_science(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
-    """Load the attitudes of 392 persons to science and technology.
-
-    =================   ==================
-    Samples total                      392
-    Dimensionality                       7
-    Features                  0, 1, 2 or 3
-    Missing values                    none
-    =================   ==================
-
-    Parameters
-    ----------
-    return_X_y : bool, default=False
-        If True, returns ``(data, target)`` instead of a Bunch object.
-
-    as_frame : bool, default=False
-        If True, the data is a pandas DataFrame.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
-
-        data : {ndarray, DataFrame} of shape (392, 7)
-            Answers from 0 (strongly disagree) to 3 (strongly agree).
-        target : None
-            None, since there is no target.
-        feature_names : list
-            ``['comfort', 'environment', 'work', 'future', 'technology', 'industry', 'benefit']``.
-        frame : DataFrame of shape (392, 7)
-            The data, if `as_frame=True`; otherwise None.
-        DESCR : str
-            The full description of the data set.
-        filename : str
-            The name of the data file.
-        data_module : str
-            The package that the file is in.
-
-    (data, target) : tuple if ``return_X_y`` is True
-        The data as above, and None, since there is no target.
-
-    Notes
-    -----
-    A part of the Eurobarometer of 1992 [1]_, as in ``Science`` of the R package ltm.
-
-    References
-    ----------
-    .. [1] Karlheinz, R. and Melich, A. (1992). Euro-Barometer 38.1: Consumer Protection and
-       Perceptions of Science and Technology. INRA (Europe), Brussels.
-
-    Examples
-    --------
-    >>> from emlearn.datasets import load_science
-    >>> science = load_science()
-    >>> science.data.shape
-    (392, 7)
-    >>> science.data[:2].tolist()
-    [[3.0, 3.0, 3.0, 2.0, 3.0, 2.0, 1.0], [2.0, 3.0, 2.0, 2.0, 2.0, 2.0, 2.0]]
-    """
-    return _load("science", _SCIENCE, return_X_y=return_X_y, as_frame=as_frame)
-
-
-def _load(
+def load(
     name: str,
     descr: str,
     texts: Sequence[str] = (),

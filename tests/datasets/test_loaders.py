@@ -25,6 +25,21 @@ def name_of(load):
         (datasets.load_galaxies, (82, 1), [20.82817]),
         (datasets.load_apple, (18, 2), [14.72222, 45.0]),
         (datasets.load_cholesterol, (28, 3), [253.9286, 230.6429, 221.4737]),
+        (
+            datasets.load_holzinger_swineford,
+            (301, 9),
+            [
+                4.935770,
+                6.088040,
+                2.250415,
+                3.060908,
+                4.340532,
+                2.185572,
+                4.185902,
+                5.527076,
+                5.374123,
+            ],
+        ),
         (datasets.load_lsat6, (1000, 5), [0.924, 0.709, 0.553, 0.763, 0.87]),
         (
             datasets.load_science,
