@@ -120,6 +120,6 @@ display = ItemCurvesDisplay.from_estimator(screened, items=[*good, bad], ax=axes
 for line in display.lines_[:3]:
     line.set(color="0.6", label="")
 display.lines_[3].set_label(f"question {wrong_key[-1]}: wrong key")
-axes[2].legend()
-axes[2].set(title="Three informative questions, and a wrong key", xlabel="ability")
+axes[2].legend(loc="center left")
+axes[2].set(title="Good questions (gray), and a wrong key", xlabel="ability")
 plt.show()
