@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.engine import EMEstimator
+from emlearn.engine.parameters import Public
 from emlearn.irt._judging import FitCriteria
 from emlearn.irt._latent import LatentLaw
-from emlearn.irt._learning import check_size, learn_persons
+from emlearn.irt._learning import check_latent_is_identified, check_size, learn_persons
 from emlearn.irt._model import IRTParams, ItemResponseModel
 from emlearn.irt._persons import ABSENT, Persons
 from emlearn.irt._prior import ItemPrior
@@ -67,10 +68,15 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         items, whose posteriors are narrower), 31 in two and 15 in three.
     reference_group : object, default=None
         The group whose trait has mean 0 and variance 1. None means the first in sorted order.
+    estimate_latent : bool, default=False
+        Whether the mean and the variance of the trait are estimated in the reference group, too.
+        This takes items that are held by `fixed`: a discrimination for the variance, and a
+        difficulty or threshold for the mean.
     {tol}
     {max_iter}
     {n_init}
     {accelerate}
+    {fixed}
     {random_state}
     {warm_start}
     {verbose}
@@ -172,6 +178,7 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         "prior": [StrOptions({"auto"}), ItemPrior, None],
         "n_quadrature": [Interval(Integral, 5, None, closed="left"), StrOptions({"auto"})],
         "reference_group": "no_validation",
+        "estimate_latent": ["boolean"],
     }
 
     def __init__(
@@ -183,10 +190,12 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         prior: str | ItemPrior | None = "auto",
         n_quadrature: int | str = "auto",
         reference_group: Any = None,
-        tol: float | str = "auto",
+        estimate_latent: bool = False,
+        tol: float | str = 1e-8,
         max_iter: int = 1000,
         n_init: int = 1,
         accelerate: str | None = "quasi-newton",
+        fixed: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -199,10 +208,12 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         self.prior = prior
         self.n_quadrature = n_quadrature
         self.reference_group = reference_group
+        self.estimate_latent = estimate_latent
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
         self.accelerate = accelerate
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -264,8 +275,9 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         if self._resumes() and self._fits_published(model, persons):
             start = published_params(self, model.responses)
         fit = self._run_em(model, model.prepare(persons, weight), start=start)
-        params = model.oriented(fit.params)
-        self._publish(model, params)
+        # Entries that are held also hold the direction of the trait.
+        params = fit.params if fit.fixed else model.oriented(fit.params)
+        self._publish(model, params, fit.fixed)
         messages = (
             skipped_categories(self.categories_, names),
             *doubts(model, params, codes[kept], names),
@@ -348,7 +360,10 @@ class ItemResponseEM(FitCriteria, EMEstimator):
             n_groups=1 if self.groups_ is None else len(self.groups_),
             n_covariates=0 if persons.covariates is None else persons.covariates.shape[1],
             correlated=bool(self.latent_correlation),
+            free_first=bool(self.estimate_latent),
         )
+        if law.free_first:
+            check_latent_is_identified(self.fixed, law)
         prior = self.prior if isinstance(self.prior, ItemPrior) else ItemPrior()
         if self.prior == "auto" and self.model == "3pl":
             prior = ItemPrior(guessing=GUESSING)
@@ -369,11 +384,17 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         law, last = model.law, self._model
         return bool(last.responses == model.responses and last.law == law)
 
-    def _publish(self, model: ItemResponseModel, params: IRTParams) -> None:
-        self._model = model
+    def _publish(
+        self, model: ItemResponseModel, params: IRTParams, fixed: Public | None = None
+    ) -> None:
+        self._model, self._held = model, fixed or {}
         for name, values in item_attributes(model.responses, params.items).items():
             setattr(self, name, values)
         self.latent_mean_, self.latent_covariance_, self.coefficients_ = params.latent
+        for name, values in self._held.items():
+            # Exactly what was given, which the arithmetic of intercepts rounds.
+            found = getattr(self, f"{name}_")
+            setattr(self, f"{name}_", np.where(np.isnan(values), found, values))
 
     def _params(self) -> IRTParams:
         """The published parameters."""

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emlearn.data import read_weight
+from emlearn.engine.fixed import n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
+from emlearn.engine.parameters import Public
 from emlearn.irt._predicting import TraitEstimates
 
 
@@ -17,6 +19,7 @@ class FitCriteria(TraitEstimates):
     """How well the parameters are known, and how well they fit."""
 
     _axis_labels: Callable[[], dict[str, Any]]
+    _held: Public
 
     def inference(
         self,
@@ -70,7 +73,7 @@ class FitCriteria(TraitEstimates):
         labels = self._axis_labels()
         if self.groups_ is not None:
             labels["group"] = [str(group) for group in self.groups_]
-        return FittedProblem(self._model, data, params, labels=labels)
+        return FittedProblem(self._model, data, params, fixed=self._held, labels=labels)
 
     def aic(
         self,
@@ -131,7 +134,8 @@ class FitCriteria(TraitEstimates):
         return -2.0 * total + float(np.log(weight)) * self._n_parameters()
 
     def _n_parameters(self) -> int:
-        return self._model.n_parameters(self._params())
+        params = self._params()
+        return self._model.n_parameters(params) - n_held(self._model, params, self._held)
 
     def _total(
         self, X: Any, sample_weight: Any, groups: Any, covariates: Any

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.irt._latent import LatentLaw
 from emlearn.irt._persons import Codes, Persons
 from emlearn.irt._reading import check_covariates, index_groups, read_covariates, read_groups
 
@@ -88,3 +89,29 @@ def check_size(codes: Codes) -> None:
             "X has n_features = 1, 1 feature(s): one item tells nothing of a discrimination. "
             "Pass the responses to at least two items."
         )
+
+
+def check_latent_is_identified(fixed: Any, law: LatentLaw) -> None:
+    """Raise ValueError if nothing that is held fixes the origin and the unit of the trait."""
+    if law.n_covariates:
+        raise ValueError(
+            "estimate_latent=True does not go with covariates, whose trait has mean 0 and variance "
+            "1 about the regression. Leave one of them out."
+        )
+    held = {
+        name
+        for name, values in (fixed or {}).items()
+        if not np.isnan(np.asarray(values, dtype=np.float64)).all()
+    }
+    location = {"difficulty", "thresholds", "intercept", "latent_mean"}
+    unit = {"discrimination", "latent_covariance"}
+    for names, what, example in (
+        (location, "mean", "difficulty"),
+        (unit, "variance", "discrimination"),
+    ):
+        if not held & names:
+            raise ValueError(
+                f"estimate_latent=True: nothing is held that the {what} of the trait could be told "
+                f"from. Hold entries of {sorted(names)}, for example fixed={{{example!r}: ...}} "
+                "with the values of known items."
+            )
