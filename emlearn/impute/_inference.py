@@ -18,7 +18,12 @@ from emlearn.engine.estimates import Estimates
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._fitting import Settings, problem_of
-from emlearn.impute._known import conditioning, known_factors, known_gaussian
+from emlearn.impute._known import (
+    conditioning,
+    known_factor_mixture,
+    known_factors,
+    known_gaussian,
+)
 from emlearn.impute._published import NOT_FITTED
 from emlearn.impute._refitting import Refitting
 
@@ -249,7 +254,12 @@ class ImputerInference(Refitting):
         place = np.arange(d) if own.shape[1] == d else varying
         means[:, place] = own
         if "loadings" in public:
-            other = known_factors(means, public["loadings"], public["noise_variances"])
+            loadings, noise = public["loadings"], public["noise_variances"]
+            if np.ndim(loadings) == 3:
+                weights = public.get("weights", np.ones(1))
+                other = known_factor_mixture(weights, means, loadings, noise)
+            else:
+                other = known_factors(means, loadings, noise)
         else:
             given = public["covariances" if "covariances" in public else "covariance"]
             covariances = np.zeros((len(means), d, d))

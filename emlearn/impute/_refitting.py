@@ -78,7 +78,9 @@ class Refitting(Filling, ImputerFitting):
     def _permute_labels(self, order: NDArray[np.intp]) -> None:
         """Renumber the components: the new number i is the old number ``order[i]``."""
         self.weights_, self.means_ = self.weights_[order], self.means_[order]
-        self._covariances = self._covariances[order]
+        for name in ("_covariances", "loadings_", "noise_variances_"):
+            if hasattr(self, name):
+                setattr(self, name, getattr(self, name)[order])
 
     def _rotate_to(self, reference: Refitting) -> None:
         """Rotate the factors, which likelihood leaves free, to those of another fit."""
