@@ -456,6 +456,29 @@ def test_poisson_rates():
     assert fit.component_params_["rate"][1, 0] == 2.5
     assert fit._n_parameters() == 2
 
+    # Standard errors given what is held, from the second derivatives of the likelihood.
+    def share_and_rate(v):
+        return loss([np.log(v[0] / (1 - v[0])), np.log(v[1])])
+
+    at, h = np.array([fit.weights_[0], fit.component_params_["rate"][0, 0]]), 1e-3
+    steps = h * np.eye(2)
+    hessian = [
+        [
+            share_and_rate(at + a + b)
+            - share_and_rate(at + a - b)
+            - share_and_rate(at - a + b)
+            + share_and_rate(at - a - b)
+            for a in steps
+        ]
+        for b in steps
+    ]
+    errors = np.sqrt(np.diag(np.linalg.inv(np.array(hessian) / (4 * h * h))))
+    inference = fit.inference(COUNTS, sample_weight=DAYS)
+    np.testing.assert_allclose(inference.standard_errors["weights"], errors[0], rtol=1e-3)
+    assert inference.standard_errors["rate"][0, 0] == pytest.approx(errors[1], rel=1e-3)
+    assert np.isnan(inference.standard_errors["rate"][1, 0])
+    assert inference.remarks[-1] == "fixed"
+
 
 def test_probabilities_of_items():
     rng = np.random.default_rng(0)
