@@ -17,6 +17,7 @@ from emlearn.data import outweighed, read_labels
 from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.distributions._domain import named_columns
+from emlearn.distributions.gaussian.rotation import rotated_to
 from emlearn.engine import EMEstimator, Fit, RacePlan, SearchPlan, find_plan
 from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.inference import FittedProblem
@@ -317,6 +318,14 @@ class LabelEstimator(EMEstimator):
                 setattr(self, name, value[np.ix_(*(order,) * value.ndim)])
         given = self.component_params_
         self.component_params_ = {name: np.asarray(own)[order] for name, own in given.items()}
+
+    def _rotate_to(self, reference: Self) -> None:
+        """Rotate the factors, which the likelihood leaves free, to those of another fit."""
+        given, other = self.component_params_, reference.component_params_
+        for name, own in given.items():
+            if name.partition("_")[0] == "loadings":
+                self.component_params_ = {**given, name: rotated_to(own, other[name])}
+                given = self.component_params_
 
     def _prepare_refits(self) -> None:
         """Keep levels that a resample may lose."""

@@ -272,7 +272,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         rows, weight = self._read(X, sample_weight, any_scale=True)
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
-        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors)
+        family = self._family(self.reg_covar)
         family.structure.check(rows.shape[1])
         plan = self._plan()
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
@@ -297,7 +297,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self._emissions()  # checks what is published
         rows = self._read_rows(X)
         weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
-        family = Gaussian(self.covariance_type, reg_covar=self.reg_covar, n_factors=self.n_factors)
+        family = self._family(self.reg_covar)
         model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
         names = getattr(self, "feature_names_in_", None)
         with blas_limited(), named_columns(names):

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.rotation import rotated_to
 from emlearn.distributions.gaussian.spec import beyond_range
 from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
 from emlearn.engine.fixed import hold, n_held
@@ -22,6 +23,9 @@ from emlearn.mixture._scoring import read_weights
 
 Array = NDArray[Any]
 
+# Names of attributes by those of the parts of a structure, where these are different.
+_PART_NAMES = {"noise_variance": "noise_variances"}
+
 
 class PublishedGaussians(BaseEstimator):
     """`weights_`, `means_` and the covariances, of which one form determines the others."""
@@ -32,6 +36,9 @@ class PublishedGaussians(BaseEstimator):
     @property
     def _structure(self) -> CovarianceStructure:
         return find_structure(self.covariance_type, self.n_factors)
+
+    def _family(self, reg_covar: float | str) -> Gaussian:
+        return Gaussian(self.covariance_type, reg_covar=reg_covar, n_factors=self.n_factors)
 
     @classmethod
     def from_parameters(
@@ -181,7 +188,7 @@ class PublishedGaussians(BaseEstimator):
         }
 
     def _emissions(self) -> Emissions:
-        family = Gaussian(self.covariance_type, reg_covar=0.0, n_factors=self.n_factors)
+        family = self._family(0.0)
         K, shape = len(read_weights(self)), np.shape(self.means_)
         need = (K, getattr(self, "n_features_in_", shape[-1] if shape else 1))
         if shape != need:
@@ -192,11 +199,14 @@ class PublishedGaussians(BaseEstimator):
 
     def _published_parameters(self) -> dict[str, Array]:
         """Parameters by name, for resamples (see `emlearn.inference.bootstrap`)."""
-        return {
+        matrices = self._matrices("covariances_")
+        found = {
             "weights": np.asarray(self.weights_),
             "means": np.asarray(self.means_),
-            "covariances": self.covariances_,
+            "covariances": matrices.covariances,
         }
+        names = [_PART_NAMES.get(name, name) for name in self._structure.part_names]
+        return {**found, **dict(zip(names, matrices.parts, strict=True))}
 
     def _permute_labels(self, order: NDArray[np.intp]) -> None:
         """Renumber the components: the new number i is the old number ``order[i]``."""
@@ -204,7 +214,16 @@ class PublishedGaussians(BaseEstimator):
         self.weights_ = np.asarray(self.weights_)[order]
         self.means_ = np.asarray(self.means_)[order]
         if not self._structure.is_shared:
-            self._matrices_ = frozen(Matrices(*(own[order] for own in matrices)))
+            self._matrices_ = frozen(matrices.taken(order))
+
+    def _rotate_to(self, reference: Self) -> None:
+        """Rotate the factors, which the likelihood leaves free, to those of another fit."""
+        matrices = self.__dict__["_matrices_"]
+        names = self._structure.part_names
+        if "loadings" in names:
+            at, parts = names.index("loadings"), list(matrices.parts)
+            parts[at] = rotated_to(parts[at], reference.__dict__["_matrices_"].parts[at])
+            self._matrices_ = frozen(matrices._replace(parts=tuple(parts)))
 
     def _n_parameters(self) -> int:
         emissions = self._emissions()
