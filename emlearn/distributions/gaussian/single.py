@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions.gaussian.constrained import estimate_held, put_in, scaled_entries
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.incomplete.available import (
     AvailableMoments,
@@ -34,6 +35,7 @@ from emlearn.distributions.gaussian.incomplete.patterns import (
 )
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceFactor
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.engine.parameters import Entries, ParameterSpace, Symmetric
@@ -163,6 +165,34 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         sums = GaussianStatistics(np.array([weight]), first[None], second[None])
         shift, covariance = self.prior.estimate(_FULL, sums, params.covariance[None])
         return MeanCovariance(params.mean + shift[0], covariance[0])
+
+    def constrained_m_step(
+        self, statistics: Moments, params: MeanCovariance, fixed: Mapping[str, Array]
+    ) -> MeanCovariance:
+        """See `LatentVariableModel`, and `emlearn.distributions.gaussian.constrained`."""
+        weight, first, second = complete_moments(statistics, params.covariance)
+        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        before = GaussianParams(params.mean[None], params.covariance[None], _factor(params))
+        held = self._scaled(fixed)
+        mean, covariance = estimate_held(_FULL, self.prior, sums, before, *held)
+        return MeanCovariance(mean[0], covariance[0])
+
+    def impose(self, params: MeanCovariance, fixed: Mapping[str, Array]) -> MeanCovariance:
+        """See `LatentVariableModel`."""
+        mean, covariance = self._scaled(fixed)
+        own, matrix = params
+        if mean is not None:
+            own = np.where(np.isnan(mean[0]), own, mean[0])
+        if covariance is not None:
+            matrix = put_in(matrix, covariance[0])
+        return MeanCovariance(own, matrix)
+
+    def _scaled(self, fixed: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        """Entries that are held, of one component, in the units of prepared rows."""
+        d = max(own.shape[-1] for own in fixed.values()) if fixed else 1
+        units = self.units or ColumnScaling(np.zeros(d), np.ones(d))
+        one = {name: own[None] for name, own in fixed.items()}
+        return scaled_entries(_FULL, units, one, (1, d, d))
 
     def log_prior(self, params: MeanCovariance) -> float:
         """See `LatentVariableModel`."""
