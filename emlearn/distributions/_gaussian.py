@@ -347,10 +347,7 @@ class Gaussian(Family):
                 factor = structure.factor_published(published, shape[1])
             except DegenerateModelError as error:
                 raise ValueError(f"{error} to working precision.") from None
-        if own is None:
-            covariance = structure.adopt(published)
-        else:
-            covariance = structure.rescale(own, inverse)
+        covariance = structure.adopt(published) if own is None else structure.rescale(own, inverse)
         return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:

@@ -20,9 +20,7 @@ from emlearn.distributions import Gaussian
 
 def factor_mixture(n_components=1, n_factors=1, **options):
     options = {"random_state": 0, **options}
-    return GaussianMixtureEM(
-        n_components, covariance_type="factor", n_factors=n_factors, **options
-    )
+    return GaussianMixtureEM(n_components, covariance_type="factor", n_factors=n_factors, **options)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +49,12 @@ def log_likelihood(X, weights, means, covariances):
 # ---- against others --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2])
 def test_one_component_is_factor_analysis(wine, k):
     fit = factor_mixture(1, k, reg_covar=0, tol=1e-12).fit(wine)
-    assert fit.noise_variances_.min() > 1e-3 or k == 3
-    other = FactorAnalysis(k, tol=1e-12, max_iter=20_000).fit(wine)
-    if k < 3:
-        assert_allclose(fit.score(wine), other.score(wine), atol=1e-6)
-        assert_allclose(fit.covariances_[0], other.get_covariance(), atol=1e-3)
-    assert fit.score(wine) > other.score(wine) - 1e-6
+    other = FactorAnalysis(k, tol=1e-10, max_iter=5000).fit(wine)
+    assert_allclose(fit.score(wine), other.score(wine), atol=1e-6)
+    assert_allclose(fit.covariances_[0], other.get_covariance(), atol=1e-3)
 
 
 def test_maximum_of_the_likelihood_is_that_of_a_general_optimizer():

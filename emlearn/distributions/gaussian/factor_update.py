@@ -103,7 +103,7 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
     Returns
     -------
     factors : Factors
-        The best of the optima that three starts lead to. Columns of the loadings are orthogonal
+        The best of the optima that four starts lead to. Columns of the loadings are orthogonal
         in the metric of the noise, those that explain most come first, and the largest
         coefficient of each is positive.
 
@@ -185,7 +185,7 @@ _TINY = float(np.finfo(np.float64).tiny) ** 0.5
 
 
 def _starts(correlation: Array, n_factors: int) -> tuple[Array, ...]:
-    """Logarithms of variances: from regressions of the columns, from components, and halves."""
+    """Logarithms of variances: from regressions of the columns, from components, and equal."""
     n_features = correlation.shape[-1]
     values, vectors = np.linalg.eigh(correlation)
     floored = np.maximum(values, 1e-6 * values[:, -1:])
@@ -194,8 +194,9 @@ def _starts(correlation: Array, n_factors: int) -> tuple[Array, ...]:
     regressions = (1.0 - 0.5 * n_factors / n_features) * alone
     some = slice(n_features - n_factors, None)
     rest = 1.0 - np.einsum("kim,km->ki", squares[:, :, some], values[:, some])
-    half = np.full(rest.shape, np.log(0.5))
-    return np.log(regressions), np.log(np.maximum(rest, 0.05)), half
+    # Where columns of a sample have almost no noise, there are several optima.
+    levels = (np.full(rest.shape, np.log(level)) for level in (0.5, 0.9))
+    return np.log(regressions), np.log(np.maximum(rest, 0.05)), *levels
 
 
 def _evaluate(correlation: Array, x: Array, n_factors: int) -> _Point:

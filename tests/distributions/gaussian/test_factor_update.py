@@ -49,11 +49,11 @@ def samples(seed, d, n=3, rows=200, k=2, noise=1.0):
 
 
 @pytest.mark.parametrize(("n_components", "n_features", "n_factors"), [
-    (3, 4, 1), (3, 4, 2), (1, 3, 1), (2, 5, 2), (4, 2, 1), (2, 6, 5), (3, 7, 3),
+    (3, 4, 1), (1, 3, 1), (2, 5, 2), (4, 2, 1), (2, 6, 5), (3, 7, 3),
 ])  # fmt: skip
 def test_structure_keeps_its_contract(n_components, n_features, n_factors):
-    # The rows of the kit have no factors, so that the noise of some columns is at its least. There
-    # the likelihood is flat: a Newton step that gains nothing moves the covariance by 1e-5.
+    # The rows of the kit have no factors, so the noise of some columns is at its least. The
+    # likelihood is flat there: a Newton step that gains nothing moves the covariance by 1e-5.
     check_covariance_structure(
         FactorCovariance(n_factors),
         n_components=n_components,

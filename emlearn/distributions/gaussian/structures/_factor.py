@@ -37,7 +37,7 @@ class FactorCovariance(FullCovariance):
     the columns are related only by few factors. The covariances are held as (n_components,
     n_features, n_factors + 1): the loadings L, and in the last column the noise psi.
 
-    The M-step is not in closed form. `estimate` runs Newton's method for the noise from three
+    The M-step is not in closed form. `estimate` runs Newton's method for the noise from four
     starts, with the best loadings for each noise (see
     `emlearn.distributions.gaussian.factor_update`). Within EM, `update` runs it from the
     covariances before: it never lowers the expected objective, and takes one or two steps once
