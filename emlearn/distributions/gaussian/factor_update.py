@@ -114,6 +114,8 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
     """
     correlation, deviation = _correlations(covariances)
     low, high = np.full(deviation.shape, np.log(LEAST_NOISE)), np.zeros(deviation.shape)
+    # No other optimum can be better than an exact fit.
+    ideal = np.linalg.slogdet(correlation)[1] + deviation.shape[1] + 3e-9
     best: tuple[Array, _Point] | None = None
     effort = _ROUGHLY if roughly else _EXACTLY
     for start in _starts(correlation, n_factors)[: 1 if roughly else None]:
@@ -128,6 +130,8 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
                 np.where(worse[:, None, None], best[1].vectors, point.vectors),
             )
         best = x, point
+        if (point.value <= ideal).all():
+            break
     assert best is not None
     return _factors(*best, n_factors, deviation)
 

@@ -49,7 +49,7 @@ def samples(seed, d, n=3, rows=200, k=2, noise=1.0):
 
 
 @pytest.mark.parametrize(("n_components", "n_features", "n_factors"), [
-    (3, 4, 1), (1, 3, 1), (2, 5, 2), (4, 2, 1), (2, 6, 5), (3, 7, 3),
+    (2, 4, 1), (4, 2, 1), (2, 6, 5), (1, 7, 3),
 ])  # fmt: skip
 def test_structure_keeps_its_contract(n_components, n_features, n_factors):
     # The rows of the kit have no factors, so the noise of some columns is at its least. The
@@ -182,5 +182,5 @@ def test_structures_are_found_by_name_and_number():
         find_structure("full", 2)
     with pytest.raises(ValueError, match="n_factors must be an int >= 1, got 0"):
         find_structure("factor", 0)
-    with pytest.raises(ValueError, match="covariance_type must be one of .*'factor'"):
+    with pytest.raises(ValueError, match=r"covariance_type must be one of .*'factor'"):
         find_structure("factors", 1)
