@@ -32,7 +32,7 @@ EQUAL = 1e-8
 FACTANAL = """
 X <- matrix(readBin(file("{rows}", "rb"), "double", {n} * {d}), {n}, {d}, byrow = TRUE)
 begin <- proc.time()[["elapsed"]]
-fit <- factanal(X, {k}, rotation = "none", control = list(nstart = 1))
+fit <- factanal(X, {k}, rotation = "none", control = list(opt = list(maxit = 10000)))
 took <- proc.time()[["elapsed"]] - begin
 cat(took, format(fit$criteria[["objective"]], digits = 15), "\\n")
 """
