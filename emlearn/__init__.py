@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from emlearn.factors import FactorAnalysisEM
     from emlearn.hmm import HiddenMarkovEM
     from emlearn.impute import MissingDataImputerEM
+    from emlearn.irt import ItemResponseEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FiniteMixtureEM",
     "GaussianMixtureEM",
     "HiddenMarkovEM",
+    "ItemResponseEM",
     "MissingDataImputerEM",
     "__version__",
 ]
@@ -26,6 +28,7 @@ _ROOMS = {
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",
+    "ItemResponseEM": "emlearn.irt",
     "MissingDataImputerEM": "emlearn.impute",
 }
 

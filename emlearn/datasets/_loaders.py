@@ -114,40 +114,6 @@ A missing value is NaN.
   London.
 """
 
-_HOLZINGER_SWINEFORD = """\
-Abilities of children
----------------------
-
-Scores of children of the seventh and eighth grade in nine tests of mental abilities.
-
-:Number of instances: 301
-:Number of attributes: 9 numeric, no target
-:Missing values: none
-:Attributes:
-    - visual: visual perception
-    - cubes: turned cubes
-    - lozenges: lozenges that form a pattern
-    - paragraph: paragraph comprehension
-    - sentence: sentence completion
-    - word_meaning: word meaning
-    - addition: addition, timed
-    - counting: counting of dots, timed
-    - letters: straight and curved capital letters, timed
-
-The first three were made to measure how children see space, the next three what they understand
-of language, and the last three how fast they work. The children are of two schools, Pasteur
-(the first 156) and Grant-White. The scores are rescaled to similar variances. These are the
-columns x1 to x9 of `HolzingerSwineford1939` of the R package lavaan, a part of the 26 tests of
-the study.
-
-.. rubric:: References
-
-- Holzinger, K. J. and Swineford, F. (1939). A study in factor analysis: the stability of a
-  bi-factor solution. Supplementary Educational Monographs 48. University of Chicago.
-- Joereskog, K. G. (1969). A general approach to confirmatory maximum likelihood factor analysis.
-  Psychometrika 34, 183-202.
-"""
-
 _PENGUINS = """\
 Penguins of the Palmer Archipelago
 ----------------------------------
@@ -245,7 +211,7 @@ def load_old_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> An
     >>> print(X.mean().round(2).to_dict())
     {'eruptions': 3.49, 'waiting': 70.9}
     """
-    return _load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -316,7 +282,7 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> print(galaxies.data.min(), galaxies.data.max())
     9.172 34.279
     """
-    return _load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
+    return load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -386,7 +352,7 @@ def load_apple(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> np.isnan(apple.data).sum(axis=0).tolist()
     [0, 6]
     """
-    return _load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
+    return load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -456,7 +422,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
     >>> np.isnan(cholesterol.data).sum(axis=0).tolist()
     [0, 0, 9]
     """
-    return _load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -530,83 +496,10 @@ def load_penguins(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     ['female', 'male']
     """
     texts = ("species", "island", "sex")
-    return _load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
+    return load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
 
 
-@overload
-def load_holzinger_swineford(
-    *, return_X_y: Literal[False] = ..., as_frame: bool = ...
-) -> Bunch: ...
-@overload
-def load_holzinger_swineford(
-    *, return_X_y: Literal[True], as_frame: bool = ...
-) -> tuple[Any, None]: ...
-def load_holzinger_swineford(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
-    """Load the scores of 301 children in nine tests of mental abilities.
-
-    =================   ==============
-    Samples total                  301
-    Dimensionality                   9
-    Features                      real
-    =================   ==============
-
-    Parameters
-    ----------
-    return_X_y : bool, default=False
-        If True, returns ``(data, target)`` instead of a Bunch object.
-
-    as_frame : bool, default=False
-        If True, the data is a pandas DataFrame.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
-
-        data : {ndarray, DataFrame} of shape (301, 9)
-            Scores: three tests each of space, language and speed.
-        target : None
-            None, since there is no target.
-        feature_names : list
-            ``['visual', 'cubes', 'lozenges', 'paragraph', 'sentence', 'word_meaning',
-            'addition', 'counting', 'letters']``.
-        frame : DataFrame of shape (301, 9)
-            The data, if `as_frame=True`; otherwise None.
-        DESCR : str
-            The full description of the data set.
-        filename : str
-            The name of the data file.
-        data_module : str
-            The package that the file is in.
-
-    (data, target) : tuple if ``return_X_y`` is True
-        The data as above, and None, since there is no target.
-
-    Notes
-    -----
-    Collected by Holzinger and Swineford [1]_. Joereskog [2]_ made these nine tests the standard
-    example of factor analysis.
-
-    References
-    ----------
-    .. [1] Holzinger, K. J. and Swineford, F. (1939). A study in factor analysis: the stability of
-       a bi-factor solution. Supplementary Educational Monographs 48. University of Chicago.
-    .. [2] Joereskog, K. G. (1969). A general approach to confirmatory maximum likelihood factor
-       analysis. Psychometrika 34, 183-202.
-
-    Examples
-    --------
-    >>> from emlearn.datasets import load_holzinger_swineford
-    >>> scores = load_holzinger_swineford()
-    >>> scores.data.mean(axis=0)[:3].round(2).tolist()
-    [4.94, 6.09, 2.25]
-    """
-    return _load(
-        "holzinger_swineford", _HOLZINGER_SWINEFORD, return_X_y=return_X_y, as_frame=as_frame
-    )
-
-
-def _load(
+def load(
     name: str,
     descr: str,
     texts: Sequence[str] = (),

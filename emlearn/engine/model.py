@@ -312,3 +312,38 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Parameters with entries put in; see `constrained_m_step`."""
         public = self.space(params).impose(self.public(params), fixed)
         return self.from_public(public, params)
+
+    def example(self, data: DataT) -> ParamsT:
+        """Any parameters of the shapes that a fit to the data has; by default a start."""
+        return self.initialize(data, np.random.default_rng(0))
+
+    def with_fixed(
+        self,
+        data: DataT,
+        params: ParamsT,
+        fixed: Mapping[str, NDArray[np.float64]],
+        rng: np.random.Generator,
+    ) -> ParamsT:
+        """A start with entries held, from one without; by default they are put in.
+
+        A model whose parts are exchangeable first numbers them such that each is close to the
+        entries that are held.
+
+        Raises
+        ------
+        DegenerateModelError
+            If the entries do not go with the others. The start then fails.
+        """
+        return self.impose(params, fixed)
+
+    def constrained_penalty(
+        self, statistics: StatsT, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]
+    ) -> Penalty:
+        """As `ranking_penalty`, with entries held, which do not flatter their observations."""
+        return self.ranking_penalty(statistics, params)
+
+    def constrained_unsound(
+        self, statistics: StatsT, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]
+    ) -> list[str]:
+        """As `unsound`, with entries held."""
+        return self.unsound(statistics, params)

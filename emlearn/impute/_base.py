@@ -13,7 +13,6 @@ from sklearn.impute import MissingIndicator
 from emlearn._warnings import warn_user
 from emlearn.data import check_marker, column_label, outweighed
 from emlearn.data.mixed import MixedTable, read_mixed
-from emlearn.distributions.gaussian.incomplete import ConditionalFactors
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
     summarize_columns,
@@ -75,11 +74,6 @@ class ImputerFitting(MixedFitting):
 
     def _check_combinations(self) -> None:
         """Refuse hyperparameters that contradict each other."""
-        if self.n_factors is not None and self.n_components > 1:
-            raise ValueError(
-                f"n_factors={self.n_factors} needs n_components=1, got "
-                f"n_components={self.n_components}: mixtures have full covariances."
-            )
         if self.model in ("classes", "average") and self.n_factors is not None:
             raise ValueError(f"model={self.model!r} has no factors: set n_factors=None.")
         if self.model == "average" and self.n_components > 1:
@@ -190,9 +184,10 @@ class ImputerFitting(MixedFitting):
         known = self._known()
         same_columns = np.array_equal(self._kept[known.varying], varying)
         if hasattr(self, "loadings_"):
-            same_kind = self.loadings_.shape[1] == self.n_factors
+            same_kind = self.loadings_.shape[-1] == self.n_factors
         else:
-            same_kind = self.n_factors is None and len(self.weights_) == self.n_components
+            same_kind = self.n_factors is None
+        same_kind = same_kind and len(self.weights_) == self.n_components
         return known.fitted if same_kind and same_columns else None
 
     # ---- publishing ---------------------------------------------------------------------
@@ -220,11 +215,12 @@ class ImputerFitting(MixedFitting):
         self.means_ = np.repeat(center[kept][None], weights.size, axis=0)
         self.means_[:, place] = means
         if self.n_factors is not None:
-            self.loadings_ = np.zeros((kept.size, self.n_factors))
-            self.noise_variances_ = np.zeros(kept.size)
-            if isinstance(fitted, ConditionalFactors):
-                self.loadings_[place] = fitted.loadings
-                self.noise_variances_[place] = fitted.noise
+            first = () if self.n_components == 1 else (weights.size,)
+            self.loadings_ = np.zeros((*first, kept.size, self.n_factors))
+            self.noise_variances_ = np.zeros((*first, kept.size))
+            if fitted is not None:
+                self.loadings_[..., place, :] = fitted.loadings
+                self.noise_variances_[..., place] = fitted.noise
         else:
             self._covariances = np.zeros((weights.size, kept.size, kept.size))
             if fitted is not None:

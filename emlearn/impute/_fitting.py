@@ -21,6 +21,7 @@ from emlearn.distributions.gaussian.incomplete.strength import common_rows
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
+from emlearn.distributions.gaussian.structures import find_structure
 from emlearn.engine import EMResult
 from emlearn.impute._mixture import mixture_model
 from emlearn.impute._prior import PriorChoice, PseudoRows, choose_prior, pseudo_rows_of_clusters
@@ -162,8 +163,8 @@ def problem_of(
     X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
     """The model that the settings ask for, and its data."""
-    kind = _one_gaussian if settings.n_components == 1 else _mixture
-    kind = kind if settings.n_factors is None else _factor_analysis
+    single = _one_gaussian if settings.n_factors is None else _factor_analysis
+    kind = single if settings.n_components == 1 else _mixture
     return kind(X, sample_weight, scaling, settings)
 
 
@@ -219,22 +220,34 @@ def _mixture(
     one = OneGaussian().prepare(X, sample_weight, scaling)
     available = one.available
     strength = _strength(settings.alpha, _ONE_ROW)
-    shape = pseudo_rows_of_clusters(X, one, strength, K, settings.accelerate)
-    model = mixture_model(K, strength, shape)
+    # Noise of its own keeps each column from obeying an exact relation.
+    looks = strength if settings.n_factors is None else 0.0
+    shape = pseudo_rows_of_clusters(X, one, looks, K, settings.accelerate)
+    model = mixture_model(K, strength, shape, settings.n_factors)
+    structure = find_structure(
+        "full" if settings.n_factors is None else "factor", settings.n_factors
+    )
     data = model.prepare(Observations(np.asarray(X, np.float64)), sample_weight)
     spec = data.column_spec
 
     def enter(start: Any) -> LabelParams:
         public = {"mean": start.means, "covariance": start.covariances}
+        if start.factors:
+            public |= {"loadings": start.loadings, "noise_variance": start.noise}
         components = model.family.from_public(public, spec)
         return LabelParams(MixtureParams(start.weights), components, spec)
 
     def leave(params: LabelParams) -> Conditional:
-        mean, covariance, _ = params.components
-        return ConditionalGaussians.at(params.law.weights, mean, covariance, spec.scaling)
+        mean, own, _ = params.components
+        found = ConditionalGaussians.at(
+            params.law.weights, mean, structure.publish(own), spec.scaling
+        )
+        return found._replace(factors=tuple(structure.parts(own).values()))
 
     related, relations = shape.relations is not None, shape.relations
     never = _never_together(available)
+    if settings.n_factors is not None:
+        never = never[:0]
     return Problem(model, data, strength, never, enter, leave, related=related, relations=relations)
 
 

@@ -43,8 +43,10 @@ class MissingDataImputerEM(TransformerMixin, ImputerInference):
         Number of Gaussians or latent classes. More than one makes the imputation nonlinear. For
         a table with categories, 1 with ``model="auto"`` means the average.
     n_factors : int, default=None
-        If given, the covariance is that of a factor analysis with this number of factors. The
-        fit then needs no d x d matrix, which suits wide data. Requires ``n_components=1``.
+        If given, covariances are those of a factor analysis with this number of factors. With
+        one component the fit then needs no d x d matrix, which suits wide data. With several
+        it is a mixture of factor analyzers, for more columns than the rows of a component
+        determine full matrices for; there must be fewer factors than columns that vary.
     alpha : "auto" or float, default="auto"
         Strength of the prior on the covariances, as a number of pseudo-rows of weight 1. They
         have the observed variances of the columns and are uncorrelated. If all rows obey an
@@ -122,7 +124,8 @@ default="from_dtype"
         `noise_variances_`, and cannot be set.
     loadings_, noise_variances_ : ndarray of shape (n_features_out, n_factors), \
 (n_features_out,)
-        Loadings and noise variances; only with `n_factors`.
+        Loadings and noise variances; only with `n_factors`. With several components, these are
+        the first axis of both.
     mean_ : ndarray of shape (n_features_out,)
         Mean of the model; follows from the above.
     covariance_ : ndarray of shape (n_features_out, n_features_out)
@@ -368,7 +371,8 @@ default="from_dtype"
             return np.asarray(out)
         self._fill(self._known(), rows, out, "fill_deviations")
         if inference is not None:
-            out = np.sqrt(out**2 + self._spread_of_means(rows, inference))
+            holes = np.isnan(rows).any(axis=1)
+            out[holes] = np.sqrt(out[holes] ** 2 + self._spread_of_means(rows[holes], inference))
         return np.asarray(out)
 
     def conditional_entropy(self, X: Any) -> Array:

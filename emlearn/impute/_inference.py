@@ -18,7 +18,12 @@ from emlearn.engine.estimates import Estimates
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._fitting import Settings, problem_of
-from emlearn.impute._known import conditioning, known_factors, known_gaussian
+from emlearn.impute._known import (
+    conditioning,
+    known_factor_mixture,
+    known_factors,
+    known_gaussian,
+)
 from emlearn.impute._published import NOT_FITTED
 from emlearn.impute._refitting import Refitting
 
@@ -35,8 +40,19 @@ class MomentInference(Inference):
 
     It is made by `MissingDataImputerEM.inference`. The parameters are those of the columns that
     vary: ``mean`` and ``covariance`` of one Gaussian, and ``weights``, ``means`` and
-    ``covariances`` of a mixture. See `emlearn.inference.Inference` for the attributes and the
-    other methods.
+    ``covariances`` of a mixture. See `emlearn.inference.Inference` for the other attributes and
+    methods.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Name of each estimate; of a symmetric matrix, those of the upper triangle.
+    estimate : ndarray of shape (n_estimates,)
+        The estimates.
+    covariance : ndarray of shape (n_estimates, n_estimates)
+        Covariance of the estimates.
+    estimates, standard_errors : dict of ndarray
+        The parameters by name, and their standard errors.
     """
 
     _columns_of_table: tuple[str, ...] = field(default=(), repr=False)
@@ -238,7 +254,12 @@ class ImputerInference(Refitting):
         place = np.arange(d) if own.shape[1] == d else varying
         means[:, place] = own
         if "loadings" in public:
-            other = known_factors(means, public["loadings"], public["noise_variances"])
+            loadings, noise = public["loadings"], public["noise_variances"]
+            if np.ndim(loadings) == 3:
+                weights = public.get("weights", np.ones(1))
+                other = known_factor_mixture(weights, means, loadings, noise)
+            else:
+                other = known_factors(means, loadings, noise)
         else:
             given = public["covariances" if "covariances" in public else "covariance"]
             covariances = np.zeros((len(means), d, d))

@@ -147,6 +147,43 @@ def known_factors(means: Any, loadings: Any, noise_variances: Any) -> Known:
     return Known(center, varying, ConditionalFactors.at(params, scaling))
 
 
+def known_factor_mixture(weights: Any, means: Any, loadings: Any, noise_variances: Any) -> Known:
+    """A mixture of factor analyses with given parameters.
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, an entry is not finite, the weights are not probabilities, or a
+        noise variance is not positive in the columns that vary.
+    """
+    means = _finite(means, "means_", 2)
+    loadings = _finite(loadings, "loadings_", 3)
+    noise = _finite(noise_variances, "noise_variances_", 2)
+    K, d = means.shape
+    if loadings.shape[:2] != (K, d) or noise.shape != (K, d):
+        raise ValueError(
+            f"means_ of shape (n_components, n_features_out), loadings_ (n_components, "
+            f"n_features_out, n_factors) and noise_variances_ (n_components, n_features_out) are "
+            f"required; got {means.shape}, {loadings.shape} and {noise.shape}."
+        )
+    constant = (noise == 0.0).all(axis=0) & (loadings == 0.0).all(axis=(0, 2))
+    bad = np.argwhere(~(noise > 0.0) & ~constant)
+    if bad.size:
+        raise ValueError(
+            f"noise_variances_: the value of column {bad[0, 1]} in component {bad[0, 0]} is "
+            f"{noise[tuple(bad[0])]:g}; it must be positive or, for a constant column, 0 with "
+            "loadings of 0 in all components."
+        )
+    covariances = loadings @ loadings.transpose(0, 2, 1) + noise[:, :, None] * np.eye(d)
+    known = known_gaussian(weights, means, covariances)
+    if known.fitted is None:
+        return known
+    assert isinstance(known.fitted, ConditionalGaussians)
+    scale, varying = known.fitted.scaling.scale, known.varying
+    factors = loadings[:, varying] / scale[:, None], noise[:, varying] / scale / scale
+    return known._replace(fitted=known.fitted._replace(factors=factors))
+
+
 def read_weights(weights: Any, n_components: int) -> Array:
     """Weights of the components, checked and normalized."""
     array = check_proportions(weights, "weights_", (n_components,))

@@ -30,7 +30,7 @@ class ClusterGaussian(Gaussian):
 
     shape: Shape | None = None
 
-    _simpler: ClassVar[str] = "n_factors"
+    _simpler: ClassVar[str] = "a (smaller) n_factors"
 
     def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
         """See `Gaussian`."""
@@ -75,7 +75,15 @@ class ObedientStarts(MixedStarts):
         return params._replace(components=model.family.from_public(public, spec))
 
 
-def mixture_model(n_components: int, strength: float, shape: Shape) -> LabelModel:
-    """The mixture with full covariances, and `strength` pseudo-rows for each component."""
-    family = ClusterGaussian("full", alpha=strength, reg_covar=0.0, shape=shape)
+def mixture_model(
+    n_components: int, strength: float, shape: Shape, n_factors: int | None = None
+) -> LabelModel:
+    """The mixture with `strength` pseudo-rows for each component.
+
+    Covariances are full, or those of `n_factors` factors.
+    """
+    structure = "full" if n_factors is None else "factor"
+    family = ClusterGaussian(
+        structure, alpha=strength, reg_covar=0.0, n_factors=n_factors, shape=shape
+    )
     return LabelModel(MixtureLaw(n_components), family, ObedientStarts(shape=shape))

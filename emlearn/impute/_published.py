@@ -14,7 +14,13 @@ from emlearn._compat import validate_params
 from emlearn.data import as_numbers, check_marker
 from emlearn.data.schema import MixedSchema
 from emlearn.impute._bounds import read_bounds
-from emlearn.impute._known import Known, known_factors, known_gaussian, read_weights
+from emlearn.impute._known import (
+    Known,
+    known_factor_mixture,
+    known_factors,
+    known_gaussian,
+    read_weights,
+)
 
 Array = NDArray[np.float64]
 
@@ -53,9 +59,11 @@ class PublishedModel(BaseEstimator):
             Covariances of the components. A column of variance 0 is constant.
         weights : array-like of shape (n_components,), default=None
             Weights of the components; None means equal weights.
-        loadings : array-like of shape (n_features, n_factors), default=None
-            Loadings of a factor analysis, instead of `covariances`.
-        noise_variances : array-like of shape (n_features,), default=None
+        loadings : array-like of shape (n_features, n_factors) or \
+(n_components, n_features, n_factors), default=None
+            Loadings of a factor analysis, or of a mixture of these, instead of `covariances`.
+        noise_variances : array-like of shape (n_features,) or (n_components, n_features), \
+default=None
             Its noise variances.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the columns.
@@ -144,7 +152,11 @@ class PublishedModel(BaseEstimator):
                 "imputer has a mixture of these. Create one with "
                 "MissingDataImputerEM.from_parameters."
             )
-        if factors:
+        if factors and np.ndim(self.loadings_) == 3:
+            known = known_factor_mixture(
+                self.weights_, self.means_, self.loadings_, self.noise_variances_
+            )
+        elif factors:
             known = known_factors(self.means_, self.loadings_, self.noise_variances_)
             read_weights(self.weights_, 1)
         else:
@@ -164,8 +176,10 @@ class PublishedModel(BaseEstimator):
         if not hasattr(self, "loadings_"):
             self._refuse_average("covariances_")
             return self._covariances
-        common = self.loadings_ @ self.loadings_.T
-        return _read_only((common + np.diag(self.noise_variances_))[None])
+        d = np.shape(self.loadings_)[-2]
+        loadings = np.reshape(self.loadings_, (-1, d, self.loadings_.shape[-1]))
+        noise = np.reshape(self.noise_variances_, (-1, d, 1)) * np.eye(d)
+        return _read_only(loadings @ loadings.transpose(0, 2, 1) + noise)
 
     @covariances_.setter
     def covariances_(self, covariances: Any) -> None:

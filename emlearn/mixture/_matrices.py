@@ -36,6 +36,12 @@ class Matrices(NamedTuple):
     precisions_cholesky: Array
     parts: tuple[Array, ...] = ()
 
+    def taken(self, order: Array) -> Matrices:
+        """Those of some of the components."""
+        covariances, precisions, cholesky = (own[order] for own in self[:3])
+        parts = tuple(own[order] for own in self.parts)
+        return Matrices(covariances, precisions, cholesky, parts)
+
 
 def frozen(matrices: Matrices) -> Matrices:
     """Make the arrays read-only: a change in one would not reach the others."""

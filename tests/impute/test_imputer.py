@@ -71,7 +71,13 @@ def test_objective_never_falls_and_imputations_are_finite(n, d, rate, seed, opti
     assert_allclose(imputer.score_samples(X).sum(), imputer.log_likelihood_, rtol=1e-9, atol=1e-7)
 
 
-OPTIONS = [{}, {"alpha": 0}, {"n_components": 2, "max_iter": 200}, {"n_factors": 2}]
+OPTIONS = [
+    {},
+    {"alpha": 0},
+    {"n_components": 2, "max_iter": 200},
+    {"n_factors": 2},
+    {"n_components": 2, "n_factors": 1, "max_iter": 200},
+]
 
 
 def fit(X, options, **data):
@@ -287,7 +293,7 @@ def test_bad_tables_name_the_column():
 
 def test_bad_hyperparameters():
     X = holes(20, 2, 0.1)
-    with pytest.raises(ValueError, match="n_factors=2 needs n_components=1"):
+    with pytest.raises(ValueError, match="n_factors=2 must be less than the number of columns"):
         MissingDataImputerEM(n_components=2, n_factors=2).fit(X)
     with pytest.raises(ValueError, match="missing_values"):
         MissingDataImputerEM(missing_values={}).fit(X)

@@ -23,7 +23,7 @@ def holes(n=120, d=3, rate=0.3, seed=0):
     return X
 
 
-OPTIONS = [{}, {"n_components": 2}, {"n_factors": 1}]
+OPTIONS = [{}, {"n_components": 2}, {"n_factors": 1}, {"n_components": 2, "n_factors": 1}]
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -21,6 +21,7 @@ nan = np.nan
         MissingDataImputerEM(),
         MissingDataImputerEM(n_components=2, max_iter=100, tol=1e-3, random_state=0),
         MissingDataImputerEM(n_factors=1, max_iter=100, tol=1e-3),
+        MissingDataImputerEM(n_components=2, n_factors=1, max_iter=100, random_state=0),
         MissingDataImputerEM(add_indicator=True),
     ]
 )

@@ -278,8 +278,8 @@ def test_covariance_and_frame(mixture):
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.index) == list(result.names)
     # Of a symmetric matrix one triangle is shown.
-    assert "covariances[0, 1, 0]" in frame.index
-    assert "covariances[0, 0, 1]" not in frame.index
+    assert "covariances[0, 0, 1]" in frame.index
+    assert "covariances[0, 1, 0]" not in frame.index
     errors = np.sqrt(np.diagonal(result.covariance))
     np.testing.assert_allclose(frame["standard_error"], errors)
     row = frame.loc["means[1, 0]"]

@@ -46,6 +46,11 @@ FITS = {
         FAITHFUL,
         {},
     ),
+    "factor": (
+        lambda: GaussianMixtureEM(3, covariance_type="factor", n_factors=1, random_state=0),
+        FAITHFUL,
+        {},
+    ),
     "family": (lambda: FiniteMixtureEM(3, random_state=0), FAITHFUL, {}),
     "categories": (
         lambda: FiniteMixtureEM(2, family=Categorical(), random_state=0),

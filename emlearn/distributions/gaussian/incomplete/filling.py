@@ -52,11 +52,15 @@ class ConditionalGaussians(NamedTuple):
         Weights of the components.
     components : tuple of Component
         The Gaussians.
+    factors : tuple of ndarray, default=()
+        Loadings (n_components, n_features, n_factors) and noise (n_components, n_features) of
+        which the covariances are made, in the units of the scaling.
     """
 
     scaling: ColumnScaling
     weights: Array
     components: tuple[Component, ...]
+    factors: tuple[Array, ...] = ()
 
     @classmethod
     def at(
@@ -89,6 +93,16 @@ class ConditionalGaussians(NamedTuple):
         scale = self.scaling.scale
         covariances: Array = np.array([part.covariance for part in self.components])
         return covariances * scale[:, None] * scale
+
+    @property
+    def loadings(self) -> Array:
+        """Loadings in the units of the data; only if there are `factors`."""
+        return self.factors[0] * self.scaling.scale[:, None]
+
+    @property
+    def noise(self) -> Array:
+        """Variances of the noise in the units of the data; only if there are `factors`."""
+        return self.factors[1] * self.scaling.scale**2
 
     def log_density(self, X: Floats) -> Array:
         """Log-density of the observed entries of each row, in the units of the data."""

@@ -269,8 +269,8 @@ class CovarianceStructure(ABC):
         """
         like = np.zeros(self.shape(*shape))
         return Curved(
-            self.to_vector,
-            lambda vector: self.from_vector(vector, like),
+            lambda published: self.to_vector(self.adopt(published)),
+            lambda vector: self.publish(self.from_vector(vector, like)),
             self.n_parameters(*shape),
             ("component", "feature", "feature"),
             symmetric=True,
@@ -304,6 +304,10 @@ class CovarianceStructure(ABC):
     @abstractmethod
     def rescale(self, covariances: Array, scale: Array) -> Array:
         """Covariances of data multiplied by `scale` (n_features,)."""
+
+    def rescale_published(self, published: Array, scale: Array) -> Array:
+        """As `rescale`, in the published form."""
+        return self.rescale(published, scale)
 
     @abstractmethod
     def precision(self, precision_cholesky: Array) -> Array:

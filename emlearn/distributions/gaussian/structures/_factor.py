@@ -22,7 +22,8 @@ from emlearn.distributions.gaussian.structures._base import (
     finite,
 )
 from emlearn.distributions.gaussian.structures._full import FullCovariance
-from emlearn.engine.model import DegenerateModelError
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.parameters import Curved, Part
 
 # How far given covariances may be from those of factors, relative to the variances.
 _ROUNDED = 1e-4
@@ -68,7 +69,7 @@ class FactorCovariance(FullCovariance):
         if self.n_factors >= n_features:
             raise ValueError(
                 f"n_factors={self.n_factors} must be less than the number of columns, but X has "
-                f'n_features = {n_features}. Use fewer factors, or covariance_type="full".'
+                f"n_features = {n_features}. Use fewer factors, or full covariances."
             )
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
@@ -147,6 +148,26 @@ class FactorCovariance(FullCovariance):
         self.factor(covariances, like.shape[1], 0.0)
         return covariances
 
+    def part(self, shape: tuple[int, int]) -> Part:
+        like = np.zeros(self.shape(*shape))
+        known: dict[bytes, Array] = {}
+
+        def encode(published: Array) -> Array:
+            # The same covariances are asked for again and again, and it takes an iteration.
+            key = published.tobytes()
+            if key not in known:
+                known.clear()
+                known[key] = self.to_vector(self.adopt(published))
+            return known[key]
+
+        return Curved(
+            encode,
+            lambda vector: self.publish(self.from_vector(vector, like)),
+            self.n_parameters(*shape),
+            ("component", "feature", "feature"),
+            symmetric=True,
+        )
+
     # ---- what is published ------------------------------------------------------------
 
     def publish(self, covariances: Array) -> Array:
@@ -166,6 +187,9 @@ class FactorCovariance(FullCovariance):
             raise ValueError(f"covariance: {error}.") from None
         _require_close(covariances, published, self)
         return covariances
+
+    def rescale_published(self, published: Array, scale: Array) -> Array:
+        return published * scale[:, None] * scale
 
     def published_matrix(self, published: Array, k: int, n_features: int) -> Array:
         matrix: Array = published[k]
