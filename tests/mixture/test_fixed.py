@@ -565,6 +565,25 @@ def test_parts_of_components(structure):
     assert (held.component_params_["covariance"] == 1.0).all()
 
 
+def test_parts_take_the_places_of_what_is_held():
+    family = Mixture(Gaussian())
+    spec = family.column_spec(X)
+    means = np.array([[[2.0, 54.0], [4.3, 80.0]], [[1.5, 50.0], [5.0, 90.0]]])
+    public = {
+        "weight": np.array([[0.3, 0.7], [0.6, 0.4]]),
+        "mean": means,
+        "covariance": np.broadcast_to(np.eye(2), (2, 2, 2, 2)),
+    }
+    params = family.from_public(public, spec)
+    held = np.full(means.shape, NAN)
+    held[0, 0, 0], held[1, 1, 1] = 4.2, 88.0
+    found = family.to_public(family.with_fixed(params, {"mean": held}, spec), spec)
+    # The parts of the first component change places, those of the second do not.
+    np.testing.assert_allclose(found["mean"][0], [[4.2, 80.0], [2.0, 54.0]])
+    np.testing.assert_allclose(found["weight"], [[0.7, 0.3], [0.6, 0.4]])
+    np.testing.assert_allclose(found["mean"][1], [[1.5, 50.0], [5.0, 88.0]])
+
+
 def test_the_shared_matrix_can_be_given_once_or_for_each_component():
     one = np.array([[0.2, 0.5], [0.5, 40.0]])
     fits = [
