@@ -32,7 +32,7 @@ EQUAL = 1e-8
 FACTANAL = """
 X <- matrix(readBin(file("{rows}", "rb"), "double", {n} * {d}), {n}, {d}, byrow = TRUE)
 begin <- proc.time()[["elapsed"]]
-fit <- factanal(X, {k}, rotation = "none", control = list(nstart = 1))
+fit <- factanal(X, {k}, rotation = "none", control = list(opt = list(maxit = 10000)))
 took <- proc.time()[["elapsed"]] - begin
 cat(took, format(fit$criteria[["objective"]], digits = 15), "\\n")
 """
@@ -92,7 +92,7 @@ def factanal(X, k):
         script.write_text(FACTANAL.format(rows=path, n=len(X), d=X.shape[1], k=k))
         result = subprocess.run(["Rscript", str(script)], capture_output=True, text=True)
     if result.returncode:
-        raise ValueError(result.stderr.strip().splitlines()[-1])
+        raise ValueError(" ".join(result.stderr.split())[:120])
     seconds, objective = map(float, result.stdout.split())
     # The log-likelihood follows from that of an unrestricted covariance.
     S = np.cov(X.T, bias=True)

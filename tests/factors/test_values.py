@@ -1,5 +1,7 @@
 """Fits against published values, closed forms, scikit-learn and direct maximization."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -91,6 +93,19 @@ def test_wide_rows_make_no_square_matrix(make):
     ours = FactorAnalysisEM(3, tol=1e-10, max_iter=5000).fit(X)
     assert ours.converged_
     assert abs(ours.score(X) - theirs.score(X)) < 1e-7 * 600
+
+
+@pytest.mark.parametrize("noise", ["diag", "isotropic"])
+def test_memory_of_wide_rows(noise, make):
+    """Some copies of the rows, but no matrix of all pairs of columns (72 MB)."""
+    X = make(40, 3000, 3)
+    tracemalloc.start()
+    try:
+        FactorAnalysisEM(3, noise=noise, max_iter=3, tol=1.0).fit(X).transform(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * X.nbytes < 3000 * 3000 * 8 / 4
 
 
 @pytest.mark.parametrize(("n", "d", "k"), [(150, 6, 2), (50, 600, 3), (60, 5, 5)])

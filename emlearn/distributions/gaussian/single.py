@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.distributions.gaussian.constrained import estimate_held, put_in, scaled_entries
+from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.incomplete.available import (
     AvailableMoments,
@@ -161,38 +161,9 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
 
     def m_step(self, statistics: Moments, params: MeanCovariance) -> MeanCovariance:
         """Mode given the moments; see `LatentVariableModel`."""
-        weight, first, second = complete_moments(statistics, params.covariance)
-        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        sums = _sums(statistics, params)
         shift, covariance = self.prior.estimate(_FULL, sums, params.covariance[None])
         return MeanCovariance(params.mean + shift[0], covariance[0])
-
-    def constrained_m_step(
-        self, statistics: Moments, params: MeanCovariance, fixed: Mapping[str, Array]
-    ) -> MeanCovariance:
-        """See `LatentVariableModel`, and `emlearn.distributions.gaussian.constrained`."""
-        weight, first, second = complete_moments(statistics, params.covariance)
-        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
-        before = GaussianParams(params.mean[None], params.covariance[None], _factor(params))
-        held = self._scaled(fixed)
-        mean, covariance = estimate_held(_FULL, self.prior, sums, before, *held)
-        return MeanCovariance(mean[0], covariance[0])
-
-    def impose(self, params: MeanCovariance, fixed: Mapping[str, Array]) -> MeanCovariance:
-        """See `LatentVariableModel`."""
-        mean, covariance = self._scaled(fixed)
-        own, matrix = params
-        if mean is not None:
-            own = np.where(np.isnan(mean[0]), own, mean[0])
-        if covariance is not None:
-            matrix = put_in(matrix, covariance[0])
-        return MeanCovariance(own, matrix)
-
-    def _scaled(self, fixed: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
-        """Entries that are held, of one component, in the units of prepared rows."""
-        d = max(own.shape[-1] for own in fixed.values()) if fixed else 1
-        units = self.units or ColumnScaling(np.zeros(d), np.ones(d))
-        one = {name: own[None] for name, own in fixed.items()}
-        return scaled_entries(_FULL, units, one, (1, d, d))
 
     def log_prior(self, params: MeanCovariance) -> float:
         """See `LatentVariableModel`."""
@@ -243,15 +214,46 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
 
     def score(self, statistics: Moments, params: MeanCovariance) -> dict[str, Array]:
         """See `LatentVariableModel`."""
-        weight, first, second = complete_moments(statistics, params.covariance)
-        factor = _factor(params)
-        (whitener,) = factor.precision_cholesky
-        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        sums, factor = _sums(statistics, params), _factor(params)
+        (whitener,), (first,) = factor.precision_cholesky, sums.first
         mean, covariance = whitener @ (whitener.T @ first), self.prior.score(_FULL, sums, factor)[0]
         if self.units is None:
             return {"mean": mean, "covariance": covariance}
         scale = self.units.scale
         return {"mean": mean / scale, "covariance": covariance / scale[:, None] / scale}
+
+    def constrained_m_step(
+        self, statistics: Moments, params: MeanCovariance, fixed: Mapping[str, Array]
+    ) -> MeanCovariance:
+        """See `LatentVariableModel`, and `emlearn.distributions.gaussian.constrained`."""
+        if not fixed:
+            return self.m_step(statistics, params)
+        at = GaussianParams(params.mean[None], params.covariance[None], _factor(params))
+        sums, held = _sums(statistics, params), self._held(fixed)
+        mean, covariance = estimate_held(_FULL, self.prior, sums, at, *held)
+        return MeanCovariance(mean[0], covariance[0])
+
+    def impose(self, params: MeanCovariance, fixed: Mapping[str, Array]) -> MeanCovariance:
+        """See `LatentVariableModel`. Other covariances change if they have to."""
+        (mean, covariance), (held_mean, held) = params, self._held(fixed)
+        if held_mean is not None:
+            mean = np.where(np.isnan(held_mean[0]), mean, held_mean[0])
+        if held is not None:
+            covariance = put_in_all(_FULL, covariance[None], held, (1, mean.size))[0]
+        return MeanCovariance(mean, covariance)
+
+    def _held(self, fixed: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        mean, covariance = (
+            None if name not in fixed else np.asarray(fixed[name])[None]
+            for name in ("mean", "covariance")
+        )
+        if self.units is None:
+            return mean, covariance
+        scale = self.units.scale
+        return (
+            None if mean is None else self.units.to_scaled(mean),
+            None if covariance is None else covariance / scale[:, None] / scale,
+        )
 
     def log_likelihoods(self, data: CompressedData, params: MeanCovariance) -> tuple[Array, Array]:
         """Log-densities of the rows of positive weight, in the units of the data."""
@@ -261,6 +263,12 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         if data.row_weight is None:
             return density, np.ones(len(density))
         return density, np.asarray(data.row_weight, np.float64)
+
+
+def _sums(statistics: Moments, params: MeanCovariance) -> GaussianStatistics:
+    """Statistics of a single component, about its mean."""
+    weight, first, second = complete_moments(statistics, params.covariance)
+    return GaussianStatistics(np.array([weight]), first[None], second[None])
 
 
 def _factor(params: MeanCovariance) -> CovarianceFactor:
