@@ -6,23 +6,29 @@ from typing import TYPE_CHECKING, Any
 from emlearn._version import __version__
 
 if TYPE_CHECKING:
+    from emlearn.factors import FactorAnalysisEM
     from emlearn.hmm import HiddenMarkovEM
     from emlearn.impute import MissingDataImputerEM
+    from emlearn.irt import ItemResponseEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
+    "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
     "HiddenMarkovEM",
+    "ItemResponseEM",
     "MissingDataImputerEM",
     "__version__",
 ]
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",
+    "ItemResponseEM": "emlearn.irt",
     "MissingDataImputerEM": "emlearn.impute",
 }
 

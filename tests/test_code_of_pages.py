@@ -16,6 +16,7 @@ from emlearn.distributions.gaussian.structures import STRUCTURES
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
     DOCS / "getting_started.md",
+    DOCS / "factors.md",
     DOCS / "gaussian_mixtures.md",
     DOCS / "imputing_categories.md",
     *sorted((DOCS / "coming_from").glob("*.md")),

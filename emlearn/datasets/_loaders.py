@@ -211,7 +211,7 @@ def load_old_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> An
     >>> print(X.mean().round(2).to_dict())
     {'eruptions': 3.49, 'waiting': 70.9}
     """
-    return _load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("old_faithful", _OLD_FAITHFUL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -282,7 +282,7 @@ def load_galaxies(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> print(galaxies.data.min(), galaxies.data.max())
     9.172 34.279
     """
-    return _load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
+    return load("galaxies", _GALAXIES, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -352,7 +352,7 @@ def load_apple(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> np.isnan(apple.data).sum(axis=0).tolist()
     [0, 6]
     """
-    return _load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
+    return load("apple", _APPLE, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -422,7 +422,7 @@ def load_cholesterol(*, return_X_y: bool = False, as_frame: bool = False) -> Any
     >>> np.isnan(cholesterol.data).sum(axis=0).tolist()
     [0, 0, 9]
     """
-    return _load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
+    return load("cholesterol", _CHOLESTEROL, return_X_y=return_X_y, as_frame=as_frame)
 
 
 @overload
@@ -496,10 +496,10 @@ def load_penguins(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     ['female', 'male']
     """
     texts = ("species", "island", "sex")
-    return _load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
+    return load("penguins", _PENGUINS, texts, return_X_y=return_X_y, as_frame=as_frame)
 
 
-def _load(
+def load(
     name: str,
     descr: str,
     texts: Sequence[str] = (),

@@ -1,6 +1,7 @@
 """Plots of fitted models. Matplotlib is imported only when something is drawn."""
 
 from emlearn.display._convergence import ConvergenceDisplay
+from emlearn.display._items import ItemCurvesDisplay, ItemInformationDisplay
 from emlearn.display._mixture import MixtureDisplay
 
-__all__ = ["ConvergenceDisplay", "MixtureDisplay"]
+__all__ = ["ConvergenceDisplay", "ItemCurvesDisplay", "ItemInformationDisplay", "MixtureDisplay"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emlearn.distributions._points import points_of
 from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.model import Penalty
-from emlearn.engine.parameters import Entries, Part
+from emlearn.engine.parameters import Entries, ParameterSpace, Part
 from emlearn.engine.workspace import Workspace
 from emlearn.kernels.softmax import to_responsibilities
 
@@ -403,6 +403,53 @@ class Family(ABC):
     def has_score(self) -> bool:
         """Whether the family defines `score`."""
         return type(self).score is not Family.score
+
+    def constrained_m_step(
+        self, statistics: Any, params: Any, fixed: Mapping[str, Array], column_spec: Any
+    ) -> Any:
+        """As `m_step`, with entries of `parameters` held.
+
+        By default the entries are put into the result of `m_step`. That is the maximum where
+        entries do not depend on each other, or only have to sum to one. The expected objective
+        must not become lower than at `params`, which have the entries.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics of all blocks.
+        params : object
+            Parameters at which the statistics were taken.
+        fixed : mapping of str to ndarray
+            Entries to hold, by the names of `parameters`; NaN where free.
+        column_spec : object
+            From `column_spec`.
+
+        Returns
+        -------
+        params : object
+            Parameters that have the entries.
+        """
+        return self.impose(self.m_step(statistics, params, column_spec), fixed, column_spec)
+
+    def impose(self, params: Any, fixed: Mapping[str, Array], column_spec: Any) -> Any:
+        """Parameters with entries put in; see `constrained_m_step`.
+
+        Raises
+        ------
+        DegenerateModelError
+            If there are no valid parameters with these entries.
+        """
+        if not fixed:
+            return params
+        space = ParameterSpace(self.space(params, column_spec))
+        public = space.impose(self.parameters(params, column_spec), fixed)
+        return self.from_public(public, column_spec)
+
+    def constrained_penalty(
+        self, statistics: Any, fixed: Mapping[str, Array], column_spec: Any
+    ) -> Penalty:
+        """As `ranking_penalty`, with entries held, which do not flatter their rows."""
+        return self.ranking_penalty(statistics, column_spec)
 
     def shape_of(self, public: Mapping[str, Any]) -> tuple[int, int]:
         """Numbers of components and of features that published parameters describe.

@@ -264,6 +264,39 @@ class Mixture(Family):
         counts = statistics.weight + self.alpha
         return {"weight": per_probability(counts, params.weight), **named}
 
+    def _fixed(
+        self, fixed: Mapping[str, Array], params: MixtureParams, column_spec: Any
+    ) -> dict[str, Array]:
+        """The entries of the parts that are held, with all parts along one axis."""
+        found = {}
+        for name, part in self.family.space(params.parts, column_spec).items():
+            if name in fixed:
+                value = fixed[name].reshape(-1, *fixed[name].shape[2:])
+                found[name] = value if part.axes[:1] == ("component",) else value[0]
+        return found
+
+    def constrained_m_step(
+        self,
+        statistics: MixtureStatistics,
+        params: MixtureParams,
+        fixed: Mapping[str, Array],
+        column_spec: Any,
+    ) -> MixtureParams:
+        """See `Family`."""
+        own = self._fixed(fixed, params, column_spec)
+        free = self.m_step(statistics, params, column_spec)
+        parts = self.family.constrained_m_step(statistics.parts, params.parts, own, column_spec)
+        return MixtureParams(_held_weight(free.weight, fixed), parts)
+
+    def impose(
+        self, params: MixtureParams, fixed: Mapping[str, Array], column_spec: Any
+    ) -> MixtureParams:
+        """See `Family`."""
+        own = self._fixed(fixed, params, column_spec)
+        return MixtureParams(
+            _held_weight(params.weight, fixed), self.family.impose(params.parts, own, column_spec)
+        )
+
     @property
     def has_score(self) -> bool:
         """Whether the family of the parts has one."""
@@ -343,3 +376,7 @@ class Mixture(Family):
         weight = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
         return MixtureParams(weight, self.family.from_vector(parts, like.parts, column_spec))
+
+
+def _held_weight(weight: Array, fixed: Mapping[str, Array]) -> Array:
+    return Simplex().impose(weight, fixed["weight"]) if "weight" in fixed else weight

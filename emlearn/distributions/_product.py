@@ -123,9 +123,7 @@ class Product(Family):
 
     def ranking_penalty(self, statistics: tuple[Any, ...], column_spec: tuple[Any, ...]) -> Penalty:
         """See `Family`: the optimism of all parts. A component has too few rows if a part has."""
-        penalties: tuple[Penalty, ...] = self._each("ranking_penalty", statistics, column_spec)
-        starved = max(own.starved for own in penalties)
-        return Penalty(starved, sum(own.optimism for own in penalties))
+        return _sum(self._each("ranking_penalty", statistics, column_spec))
 
     def pooled(self, n_components: int, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
         """See `Family`."""
@@ -225,6 +223,39 @@ class Product(Family):
     def has_score(self) -> bool:
         """Whether all parts have one."""
         return all(family.has_score for family, _ in self.parts)
+
+    def _fixed(self, fixed: Mapping[str, Array]) -> tuple[dict[str, Array], ...]:
+        """The entries that are held of each part, by its own names."""
+        return tuple(
+            {name: fixed[new] for name, new in names.items() if new in fixed}
+            for names in self._names()
+        )
+
+    def constrained_m_step(
+        self,
+        statistics: tuple[Any, ...],
+        params: tuple[Any, ...],
+        fixed: Mapping[str, Array],
+        column_spec: tuple[Any, ...],
+    ) -> tuple[Any, ...]:
+        """See `Family`."""
+        own = self._fixed(fixed)
+        return self._each("constrained_m_step", statistics, params, own, column_spec)
+
+    def impose(
+        self, params: tuple[Any, ...], fixed: Mapping[str, Array], column_spec: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """See `Family`."""
+        return self._each("impose", params, self._fixed(fixed), column_spec)
+
+    def constrained_penalty(
+        self,
+        statistics: tuple[Any, ...],
+        fixed: Mapping[str, Array],
+        column_spec: tuple[Any, ...],
+    ) -> Penalty:
+        """See `Family`."""
+        return _sum(self._each("constrained_penalty", statistics, self._fixed(fixed), column_spec))
 
     def _names(self) -> list[dict[str, str]]:
         """Published names of the parameters of each part, by the names in the part."""
@@ -336,6 +367,11 @@ class Product(Family):
         sizes = [len(part) for part in self._each("to_vector", like, column_spec)]
         vectors = np.split(vector, np.cumsum(sizes)[:-1])
         return self._each("from_vector", vectors, like, column_spec)
+
+
+def _sum(penalties: tuple[Penalty, ...]) -> Penalty:
+    starved = max(own.starved for own in penalties)
+    return Penalty(starved, sum(own.optimism for own in penalties))
 
 
 def _number(parts: Sequence[Iterable[str]]) -> list[dict[str, str]]:

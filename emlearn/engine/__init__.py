@@ -14,6 +14,7 @@ from emlearn.engine.blocks import BlockMapper, Mapper, Threads, add_statistics
 from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain, StatisticalGain
 from emlearn.engine.estimator import EMEstimator, Fit
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
+from emlearn.engine.fixed import FixedParameters
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
 from emlearn.engine.progress import Observer, StopSignal
@@ -35,6 +36,7 @@ __all__ = [
     "EMEstimator",
     "EMResult",
     "Fit",
+    "FixedParameters",
     "GainBelow",
     "Heat",
     "History",

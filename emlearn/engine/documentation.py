@@ -55,6 +55,15 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         slowly; it is plain EM for a family of your own that has no vector form.
         """,
     ),
+    "fixed": (
+        "dict of str to array-like",
+        """
+        Parameters, or entries of them, that are held at given values: by the name of the
+        attribute without its underscore, an array of the same shape with NaN where free. The
+        other entries are estimated given these, and criteria such as BIC count only them.
+        None estimates all. See the guide to fixed parameters.
+        """,
+    ),
     "random_state": (
         "int, RandomState instance or None",
         """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -25,10 +26,13 @@ from emlearn.data import read_table, read_weight
 from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
+from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.exploration import PLANS, SearchPlan
+from emlearn.engine.fixed import FixedParameters
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.loop import continued
 from emlearn.engine.model import LatentVariableModel
+from emlearn.engine.parameters import Public, read_fixed
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
 from emlearn.engine.race import race
 from emlearn.engine.race_plan import RacePlan
@@ -49,6 +53,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "n_init": [_FROM_ONE],
     "search": [StrOptions(set(PLANS)), _FROM_ONE, SearchPlan],
     "accelerate": [StrOptions(set(ACCELERATORS)), None],
+    "fixed": [dict, None],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
@@ -67,11 +72,14 @@ class Fit:
         The model and what it was fitted to.
     best : EMResult
         The best run.
+    fixed : dict of str to ndarray
+        Entries that were held, by the names of the model; NaN where free.
     """
 
     model: LatentVariableModel[Any, Any, Any]
     data: Any
     best: EMResult
+    fixed: Public = field(default_factory=dict)
 
     @property
     def params(self) -> Any:
@@ -93,6 +101,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     {max_iter}
     {n_init}
     {accelerate}
+    {fixed}
     {random_state}
     {warm_start}
     {verbose}
@@ -163,6 +172,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         max_iter: int = 1000,
         n_init: int = 1,
         accelerate: str | None = "auto",
+        fixed: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -173,6 +183,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self.max_iter = max_iter
         self.n_init = n_init
         self.accelerate = accelerate
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -263,7 +274,16 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         ValueError
             If every start failed.
         """
+        inner, fixed = model, {}
+        if self._setting("fixed"):
+            with blas_limited():
+                fixed = self._fixed(model, model.example(data) if start is None else start)
+        if fixed:
+            model = FixedParameters(inner, fixed)
+            start = self._held_start(model, data, start)
         # A race has one source of random numbers, and a given start needs none.
+        if start is not None:
+            plan = None
         single = isinstance(plan, RacePlan) or start is not None
         seeds = self._seeds(1 if single else int(self._setting("n_init")))
         # A fit that continues the last one also continues its convergence test.
@@ -279,7 +299,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             settings: dict[str, Any] = {
                 "convergence": self._convergence(dtype),
                 "max_iter": self._setting("max_iter"),
-                "accelerator": find_accelerator(self._accelerator(model)),
+                "accelerator": find_accelerator(self._accelerator(inner)),
             }
             if isinstance(plan, RacePlan):
                 rng, (observer,) = np.random.default_rng(seeds[0]), observers
@@ -307,7 +327,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         self._last_lines = (*earlier, *best.history)[-_REMEMBERED:]
         if not self._likelihood_of_published:
             self.log_likelihood_ = float(model.log_likelihood(data, best.params, best.objective))
-        return Fit(model, data, best)
+        return Fit(model, data, best, fixed)
 
     def _report(self, fit: Fit, advice: str = "") -> Self:
         """Warn if the best run did not converge or is not sound; return the estimator.
@@ -403,6 +423,47 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     def _setting(self, name: str) -> Any:
         """A shared hyperparameter; its default where the constructor does not have it."""
         return getattr(self, name) if hasattr(self, name) else _DEFAULTS[name]
+
+    def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
+        """Names of the model's parameters, by those that a user may give; by default the same."""
+        return {name: name for name in public}
+
+    def _fixed(self, model: LatentVariableModel[Any, Any, Any], params: Any) -> Public:
+        """The entries that the hyperparameter `fixed` holds, by the names of the model.
+
+        Parameters
+        ----------
+        model : LatentVariableModel
+            The model.
+        params : object
+            Any parameters, for the shapes.
+
+        Returns
+        -------
+        fixed : dict of str to ndarray
+            NaN where free; empty if nothing is held.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, a shape is wrong, or the entries are impossible. It is named.
+        """
+        fixed = self._setting("fixed")
+        if not fixed:
+            return {}
+        public = model.public(params)
+        return read_fixed(fixed, model.space(params), public, self._parameter_names(public))
+
+    def _held_start(self, model: FixedParameters, data: Any, start: Any) -> Any:
+        """The given start, or the only one if nothing is free, with the entries that are held."""
+        try:
+            if start is not None:
+                return model.impose(start, {})
+            only = model.example(data)
+        except DegenerateModelError as error:
+            raise ValueError(f"fixed does not go with the other parameters: {error}.") from None
+        space, public = model.space(only), model.public(only)
+        return None if space.n_free(public, model.fixed) else only
 
     def _resumes(self) -> bool:
         """Whether `fit` starts from the parameters of the last fit."""

@@ -234,6 +234,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         like : object
             Parameters of the same shapes, from a fit to the same data.
 
+        Returns
+        -------
+        params : object
+            The parameters.
+
         Raises
         ------
         DegenerateModelError, ValueError
@@ -305,6 +310,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             The parameters at which the statistics were taken; they have the held entries.
         fixed : mapping of str to ndarray
             Entries to hold, by the names of `public`; NaN where free.
+
+        Returns
+        -------
+        params : object
+            Parameters that have the entries.
         """
         return self.impose(self.m_step(statistics, params), fixed)
 
@@ -312,3 +322,38 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Parameters with entries put in; see `constrained_m_step`."""
         public = self.space(params).impose(self.public(params), fixed)
         return self.from_public(public, params)
+
+    def example(self, data: DataT) -> ParamsT:
+        """Any parameters of the shapes that a fit to the data has; by default a start."""
+        return self.initialize(data, np.random.default_rng(0))
+
+    def with_fixed(
+        self,
+        data: DataT,
+        params: ParamsT,
+        fixed: Mapping[str, NDArray[np.float64]],
+        rng: np.random.Generator,
+    ) -> ParamsT:
+        """A start with entries held, from one without; by default they are put in.
+
+        A model whose parts are exchangeable first numbers them such that each is close to the
+        entries that are held.
+
+        Raises
+        ------
+        DegenerateModelError
+            If the entries do not go with the others. The start then fails.
+        """
+        return self.impose(params, fixed)
+
+    def constrained_penalty(
+        self, statistics: StatsT, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]
+    ) -> Penalty:
+        """As `ranking_penalty`, with entries held, which do not flatter their observations."""
+        return self.ranking_penalty(statistics, params)
+
+    def constrained_unsound(
+        self, statistics: StatsT, params: ParamsT, fixed: Mapping[str, NDArray[np.float64]]
+    ) -> list[str]:
+        """As `unsound`, with entries held."""
+        return self.unsound(statistics, params)

@@ -63,6 +63,10 @@ class Part(ABC):
             on which the likelihood changes moderately.
         """
 
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """Number of free coordinates: that of `directions`."""
+        return int(self.directions(at, fixed).shape[1])
+
     def move(self, at: Array, directions: Array, step: Array) -> Array:
         """The array after a step in its free coordinates; by default along straight lines."""
         return at + (directions @ step).reshape(at.shape)
@@ -145,10 +149,16 @@ class Entries(Part):
     floor: Array | None = None
     exists: Mask | None = None
 
+    def _free(self, fixed: Mask) -> Mask:
+        return ~fixed if self.exists is None else ~fixed & self.exists
+
     def directions(self, at: Array, fixed: Mask) -> Array:
         """See `Part`."""
-        free = ~fixed if self.exists is None else ~fixed & self.exists
-        return np.diag(self._scale(at).ravel())[:, free.ravel()]
+        return np.diag(self._scale(at).ravel())[:, self._free(fixed).ravel()]
+
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`."""
+        return int(np.count_nonzero(self._free(fixed)))
 
     def _scale(self, at: Array) -> Array:
         if self.scale is not None:
@@ -211,6 +221,11 @@ class Simplex(Part):
                 found.append(direction.ravel())
         return np.array(found).T if found else np.zeros((at.size, 0))
 
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`: one less than there are free probabilities in a row."""
+        free = (~self._held(at, fixed)).sum(axis=-1)
+        return int(np.maximum(free - 1, 0).sum())
+
     def impose(self, found: Array, fixed: Array) -> Array:
         """See `Part`: the free probabilities keep their proportions."""
         free = np.isnan(fixed)
@@ -227,6 +242,12 @@ class Simplex(Part):
         """See `Part`."""
         super().check(fixed, name)
         if self.exists is not None:
+            wrong = np.argwhere(~self.exists & (fixed > 0.0))
+            if len(wrong):
+                raise ValueError(
+                    f"fixed[{name!r}] is positive at {wrong[0].tolist()}, where the probability is "
+                    "always 0: a zero of the starting values, or a level that does not exist."
+                )
             fixed = np.where(self.exists, fixed, 0.0)
         free = np.isnan(fixed)
         total = np.where(free, 0.0, fixed).sum(axis=-1)
@@ -295,6 +316,11 @@ class Symmetric(Part):
                     direction[k, i, j] = direction[k, j, i] = deviation[i] * deviation[j]
                     found.append(direction.ravel())
         return np.array(found).T if found else np.zeros((at.size, 0))
+
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`: entries of the upper triangle."""
+        triangle: Mask = np.triu(np.ones(at.shape[-2:], bool))
+        return int(np.count_nonzero(~fixed & triangle))
 
     def impose(self, found: Array, fixed: Array) -> Array:
         """See `Part`.
@@ -377,6 +403,10 @@ class Curved(Part):
         if fixed.all():
             return np.zeros((at.size, 0))
         return self._derivative(self.encode(at), np.eye(self.encode(at).size)) @ self._basis(at)
+
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`."""
+        return 0 if fixed.all() else self.n_free
 
     def _basis(self, at: Array) -> Array:
         derivative = self._derivative(self.encode(at), np.eye(self.encode(at).size))
@@ -467,6 +497,10 @@ class InParts(Part):
         """See `Part`."""
         return self.part.directions(self._flat(at), self._flat(fixed))
 
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`."""
+        return self.part.count_free(self._flat(at), self._flat(fixed))
+
     def move(self, at: Array, directions: Array, step: Array) -> Array:
         """See `Part`."""
         moved: Array = self._split(self.part.move(self._flat(at), directions, step))
@@ -524,6 +558,10 @@ class Repeated(Part):
         """See `Part`."""
         return np.tile(self.part.directions(at[0], np.asarray(fixed.any(axis=0))), (len(at), 1))
 
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`."""
+        return self.part.count_free(at[0], np.asarray(fixed.any(axis=0)))
+
     def check(self, fixed: Array, name: str) -> Array:
         """See `Part`: the same for all components."""
         known = np.where(np.isnan(fixed), np.inf, fixed).min(axis=0)
@@ -565,7 +603,12 @@ class ParameterSpace:
 
     def n_free(self, public: Mapping[str, Array], fixed: Mapping[str, Array]) -> int:
         """Number of free coordinates."""
-        return self.coordinates(public, fixed).n_free
+        total = 0
+        for name, part in self.parts.items():
+            at = np.asarray(public[name], np.float64)
+            held = ~np.isnan(fixed[name]) if name in fixed else np.zeros(at.shape, bool)
+            total += part.count_free(at, held)
+        return total
 
     def coordinates(
         self,
@@ -710,11 +753,20 @@ def read_fixed(
             array = np.array(value, np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"fixed[{name!r}] must hold numbers, and NaN where free.") from None
+        array = _only_once(array, np.shape(public[own]))
         shape = np.shape(public[own])
         if array.shape != shape:
             raise ValueError(
-                f"fixed[{name!r}] must have the shape of {name}_, {shape}, with NaN where free; "
-                f"got shape {array.shape}."
+                f"fixed[{name!r}] must have shape {shape}, that of the estimates, with NaN where "
+                f"free; got shape {array.shape}."
             )
-        found[own] = space.parts[own].check(array, name)
+        found[own] = array if np.isnan(array).all() else space.parts[own].check(array, name)
     return {name: value for name, value in found.items() if not np.isnan(value).all()}
+
+
+def _only_once(array: Array, shape: tuple[int, ...]) -> Array:
+    """An array that all components share, if it is given once for each of them."""
+    repeats = array.ndim == len(shape) + 1 and array.shape[1:] == shape and len(array) > 0
+    if repeats and np.array_equal(array, np.broadcast_to(array[0], array.shape), equal_nan=True):
+        return array[0]
+    return array

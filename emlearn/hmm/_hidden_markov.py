@@ -95,6 +95,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         from these rows, whatever is chosen here.
     {search}
     {accelerate}
+    {fixed}
     {random_state}
     {warm_start}
     {verbose}
@@ -211,6 +212,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
+        fixed: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -231,6 +233,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         self.init_params = init_params
         self.search = search
         self.accelerate = accelerate
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -294,7 +297,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
                 f"of startprob_init and transmat_init. {STRONGER_PRIOR}",
             )
         self.startprob_, self.transmat_ = fit.params.law
-        self._publish_components(family, fit.params)
+        self._publish_components(family, fit)
         row_weight = None if weight is None else weight.repeat(sequences.lengths)
         self._warn_of_weights(model, fit.params, row_weight)
         return self._report(fit, STRONGER_PRIOR)
@@ -484,4 +487,4 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         )
 
     def _n_parameters(self) -> int:
-        return self._law(self._n_labels()).n_parameters() + self._emissions().n_parameters()
+        return self._n_free(self._law(self._n_labels()))

@@ -1,6 +1,7 @@
 """Imputation by maximum likelihood, multiple imputation, and why entries are missing."""
 
 from emlearn.impute._imputer import MissingDataImputerEM
+from emlearn.impute._inference import MomentInference
 from emlearn.impute.missingness.lags import LagFeatures
 from emlearn.impute.missingness.little import LittleTestResult, little_mcar_test
 from emlearn.impute.missingness.patterns import (
@@ -26,6 +27,7 @@ __all__ = [
     "LittleTestResult",
     "MissingDataImputerEM",
     "MissingPatterns",
+    "MomentInference",
     "PatternComparison",
     "PooledClassifier",
     "PooledEstimates",

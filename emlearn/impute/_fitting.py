@@ -258,8 +258,7 @@ def _factor_analysis(
     data = model.prepare(X, sample_weight, scaling)
     strength = _strength(settings.alpha, _ONE_ROW)
     if strength > 0.0:
-        square = np.sum([b.weight @ (b.rows * b.rows) for b in data.blocks], axis=0)
-        seen = np.sum([b.weight @ b.seen for b in data.blocks], axis=0)
+        seen, square = data.moments()
         model = replace(model, prior=CovariancePrior(strength, square / seen))
 
     def enter(start: Any) -> FactorParams:

@@ -40,8 +40,19 @@ class MomentInference(Inference):
 
     It is made by `MissingDataImputerEM.inference`. The parameters are those of the columns that
     vary: ``mean`` and ``covariance`` of one Gaussian, and ``weights``, ``means`` and
-    ``covariances`` of a mixture. See `emlearn.inference.Inference` for the attributes and the
-    other methods.
+    ``covariances`` of a mixture. See `emlearn.inference.Inference` for the other attributes and
+    methods.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Name of each estimate; of a symmetric matrix, those of the upper triangle.
+    estimate : ndarray of shape (n_estimates,)
+        The estimates.
+    covariance : ndarray of shape (n_estimates, n_estimates)
+        Covariance of the estimates.
+    estimates, standard_errors : dict of ndarray
+        The parameters by name, and their standard errors.
     """
 
     _columns_of_table: tuple[str, ...] = field(default=(), repr=False)

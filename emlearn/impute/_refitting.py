@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from emlearn.data import read_weight
 from emlearn.distributions.gaussian.incomplete import ConditionalGaussians
+from emlearn.distributions.gaussian.rotation import rotated_to
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._base import ImputerFitting
 from emlearn.impute._filling import Filling
@@ -47,16 +48,19 @@ class Refitting(Filling, ImputerFitting):
                 "classes cannot be matched. Give a statistic of the fitted imputer, such as "
                 "statistic=lambda imputer: imputer.transform(X).mean(axis=0)."
             )
-        found = {"means": np.asarray(self.means_)}
-        if len(self.weights_) > 1:
-            found = {"weights": np.asarray(self.weights_), **found}
         if hasattr(self, "loadings_"):
             return {
-                **found,
+                "mean": self.mean_,
                 "loadings": np.asarray(self.loadings_),
                 "noise_variances": np.asarray(self.noise_variances_),
             }
-        return {**found, "covariances": np.asarray(self.covariances_)}
+        if len(self.weights_) == 1:
+            return {"mean": self.mean_, "covariance": self.covariance_}
+        return {
+            "weights": np.asarray(self.weights_),
+            "means": np.asarray(self.means_),
+            "covariances": np.asarray(self.covariances_),
+        }
 
     def _responsibilities(self, table: Floats) -> Array | None:
         """Responsibilities of the components for each row; None for a single one."""
@@ -80,7 +84,5 @@ class Refitting(Filling, ImputerFitting):
 
     def _rotate_to(self, reference: Refitting) -> None:
         """Rotate the factors, which likelihood leaves free, to those of another fit."""
-        if not hasattr(self, "loadings_") or self.loadings_.shape != reference.loadings_.shape:
-            return
-        left, _, right = np.linalg.svd(np.swapaxes(self.loadings_, -1, -2) @ reference.loadings_)
-        self.loadings_ = self.loadings_ @ (left @ right)
+        if hasattr(self, "loadings_") and self.loadings_.shape == reference.loadings_.shape:
+            self.loadings_ = rotated_to(self.loadings_, reference.loadings_)

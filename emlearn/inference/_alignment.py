@@ -68,13 +68,12 @@ def align(estimator: Any, full: Any, reference: Array | None, X: Any, lengths: A
     X, lengths : object
         The rows that the responsibilities are those of.
     """
+    # Entries that are held tell the components apart.
+    if reference is not None and not getattr(full, "fixed", None):
+        other = responsibilities_of(estimator, X, lengths)
+        if other is not None and other.shape == reference.shape:
+            order = best_order(reference, other, len(getattr(full, "classes_", ())))
+            if not np.array_equal(order, np.arange(len(order))):
+                estimator._permute_labels(order)
     if hasattr(estimator, "_rotate_to"):
         estimator._rotate_to(full)
-    if reference is None:
-        return
-    other = responsibilities_of(estimator, X, lengths)
-    if other is None or other.shape != reference.shape:
-        return
-    order = best_order(reference, other, len(getattr(full, "classes_", ())))
-    if not np.array_equal(order, np.arange(len(order))):
-        estimator._permute_labels(order)

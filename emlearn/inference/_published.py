@@ -95,7 +95,7 @@ def flat_names(
 ) -> dict[str, tuple[NDArray[np.intp], list[str]]]:
     """Positions and names of the distinct entries of each array.
 
-    Entries above the diagonal of symmetric matrices repeat those below it, so these are left out.
+    Entries below the diagonal of symmetric matrices repeat those above it, so these are left out.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def flat_names(
     for name, value in estimates.items():
         kept = np.ones(value.shape, bool)
         if _is_symmetric(value) and _is_symmetric(replicates[name]):
-            kept &= np.tril(np.ones(value.shape[-2:], bool))
+            kept &= np.triu(np.ones(value.shape[-2:], bool))
         places = np.argwhere(kept)
         labels = [
             name if value.ndim == 0 else f"{name}[{', '.join(map(str, place))}]"

@@ -79,7 +79,7 @@ class BootstrapResult:
     def names(self) -> tuple[str, ...]:
         """Names of the distinct entries, such as ``"means[0, 1]"``: the rows of `summary`.
 
-        Entries above the diagonal of symmetric matrices are left out.
+        Entries below the diagonal of symmetric matrices are left out.
         """
         return tuple(name for _, names in self._places.values() for name in names)
 

@@ -17,7 +17,9 @@ from emlearn.data import outweighed, read_labels
 from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.distributions._domain import named_columns
-from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.distributions.gaussian.rotation import rotated_to
+from emlearn.engine import EMEstimator, Fit, RacePlan, SearchPlan, find_plan
+from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.inference import FittedProblem
 from emlearn.engine.threads import blas_limited
 from emlearn.latent.data import Observations
@@ -221,6 +223,22 @@ class LabelEstimator(EMEstimator):
         parameter: Array = self.component_params_[name]
         return parameter
 
+    def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
+        """Names of the law and of the family; Gaussians also have those of `GaussianMixtureEM`."""
+        names = {name: name for name in public}
+        if isinstance(self._given_family(), Gaussian):
+            aliases = {"means": "mean", "covariances": "covariance"}
+            names |= {alias: name for alias, name in aliases.items() if name in public}
+        return names
+
+    def _n_free(self, law: Law) -> int:
+        """Number of free parameters of the published model."""
+        emissions = self._emissions()
+        spec = emissions.column_spec
+        model = LabelModel(law, emissions.family, STARTS["rows"])
+        params = LabelParams(self._law_params(), emissions.params, spec)
+        return model.n_parameters(params) - n_held(model, params, self._fixed(model, params))
+
     def _resumes(self) -> bool:
         return bool(self.warm_start) and all(hasattr(self, name) for name in self._model_attributes)
 
@@ -259,12 +277,13 @@ class LabelEstimator(EMEstimator):
         components = family.from_public(public, spec, family.spec_of(public, self._fitted_spec))
         params = LabelParams(law_params, components, spec)
         names = {name: name for name in model.public(params)}
-        return FittedProblem(model, data, params, names, labels=self._axis_labels())
+        fixed = self._fixed(model, params)
+        return FittedProblem(model, data, params, names, fixed, self._axis_labels())
 
-    def _publish_components(self, family: Family, params: LabelParams) -> None:
+    def _publish_components(self, family: Family, fit: Fit) -> None:
         self.family_ = family
-        self._fitted_spec = params.column_spec
-        self.component_params_ = family.to_public(params.components, params.column_spec)
+        spec = self._fitted_spec = fit.params.column_spec
+        self.component_params_ = hold(family.to_public(fit.params.components, spec), fit.fixed)
 
     def _warn_of_weights(
         self, model: LabelModel, params: LabelParams, row_weight: Array | None
@@ -299,6 +318,14 @@ class LabelEstimator(EMEstimator):
                 setattr(self, name, value[np.ix_(*(order,) * value.ndim)])
         given = self.component_params_
         self.component_params_ = {name: np.asarray(own)[order] for name, own in given.items()}
+
+    def _rotate_to(self, reference: Self) -> None:
+        """Rotate the factors, which the likelihood leaves free, to those of another fit."""
+        given, other = self.component_params_, reference.component_params_
+        for name, own in given.items():
+            if name.partition("_")[0] == "loadings":
+                self.component_params_ = {**given, name: rotated_to(own, other[name])}
+                given = self.component_params_
 
     def _prepare_refits(self) -> None:
         """Keep levels that a resample may lose."""

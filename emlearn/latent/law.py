@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from emlearn.distributions import Family
 from emlearn.distributions._contract import mean_width
+from emlearn.distributions._exponential import log_of
 from emlearn.engine import DegenerateModelError
-from emlearn.engine.parameters import Part, Simplex, per_probability
+from emlearn.engine.parameters import ParameterSpace, Part, Simplex, per_probability
 from emlearn.kernels.softmax import row_log_density, to_responsibilities
 from emlearn.latent.data import (
     LabelBlock,
@@ -130,6 +131,26 @@ class Law(ABC):
     @abstractmethod
     def score(self, statistics: Any, params: Any) -> dict[str, Array]:
         """Gradient of the expected log-probability of the labels plus the log prior."""
+
+    def impose(self, params: Any, fixed: Mapping[str, Array]) -> Any:
+        """Parameters with the entries of `fixed` put in; free ones keep their proportions."""
+        public = self.public(params)
+        own = {name: fixed[name] for name in public if name in fixed}
+        if not own:
+            return params
+        return self.from_public(ParameterSpace(self.space(params)).impose(public, own))
+
+    @abstractmethod
+    def expected(self, statistics: Any, params: Any) -> float:
+        """Expected log-probability of the labels."""
+
+    @abstractmethod
+    def renumbered(self, statistics: Any, order: Array) -> Any:
+        """Statistics after the labels `order` become 0, 1, ...."""
+
+    @abstractmethod
+    def renumbered_params(self, params: Any, order: Array) -> Any:
+        """Parameters after that. Starting values from the user stay where they are."""
 
     @abstractmethod
     def log_prior(self, params: Any) -> float:
@@ -267,6 +288,18 @@ class MixtureLaw(Law):
     def score(self, statistics: Array, params: MixtureParams) -> dict[str, Array]:
         """See `Law`."""
         return {"weights": per_probability(statistics + self.alpha, params.weights)}
+
+    def expected(self, statistics: Array, params: MixtureParams) -> float:
+        """See `Law`."""
+        return float(statistics @ log_of(params.weights))
+
+    def renumbered(self, statistics: Array, order: Array) -> Array:
+        """See `Law`."""
+        return statistics[order]
+
+    def renumbered_params(self, params: MixtureParams, order: Array) -> MixtureParams:
+        """See `Law`."""
+        return MixtureParams(params.weights[order])
 
     def log_prior(self, params: MixtureParams) -> float:
         """Log density of the Dirichlet prior."""

@@ -25,6 +25,7 @@ from emlearn.engine.threads import available_threads
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
+from emlearn.latent.matching import held_components, renumbered_start
 from emlearn.latent.perturb import split_component
 from emlearn.latent.starts import Initializer
 
@@ -232,14 +233,22 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
 
     def unsound(self, statistics: LabelStatistics, params: LabelParams) -> list[str]:
         """Labels without rows, and those that the family doubts; each is named once."""
+        return self.constrained_unsound(statistics, params, {})
+
+    def constrained_unsound(
+        self, statistics: LabelStatistics, params: LabelParams, fixed: Mapping[str, Array]
+    ) -> list[str]:
+        """As `unsound`, without labels of which nothing is estimated."""
+        held = held_components(self, params, fixed)
         rows, noun = self.law.rows(statistics.law), self.law.noun
-        told = rows <= EMPTY * rows.sum()
+        told = (rows <= EMPTY * rows.sum()) & ~held
         found = []
         if told.any():
             found.append(
                 f"{noun.capitalize()}(s) {np.flatnonzero(told).tolist()} {self.law.emptied}: the "
                 f"data need fewer than n_components={self.n_components} {noun}s. Use fewer."
             )
+        told |= held
         doubts = self.family.unsound(statistics.components, params.components, params.column_spec)
         for reason, doubted in doubts.items():
             named = np.flatnonzero(doubted & ~told)
@@ -323,6 +332,57 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         spec = params.column_spec
         own = self.family.score(statistics.components, params.components, spec)
         return {**self.law.score(statistics.law, params.law), **own}
+
+    def example(self, data: LabelData) -> LabelParams:
+        """The average row for all components."""
+        spec = data.column_spec
+        components = self.family.pooled(self.n_components, spec)
+        return LabelParams(self.law.start(None, data), components, spec)
+
+    def constrained_m_step(
+        self, statistics: LabelStatistics, params: LabelParams, fixed: Mapping[str, Array]
+    ) -> LabelParams:
+        """See `LatentVariableModel`."""
+        spec, (law, own) = params.column_spec, self._divided(params, fixed)
+        return LabelParams(
+            self.law.impose(self.law.m_step(statistics.law, params.law), law),
+            self.family.constrained_m_step(statistics.components, params.components, own, spec),
+            spec,
+        )
+
+    def impose(self, params: LabelParams, fixed: Mapping[str, Array]) -> LabelParams:
+        """See `LatentVariableModel`."""
+        spec, (law, own) = params.column_spec, self._divided(params, fixed)
+        return LabelParams(
+            self.law.impose(params.law, law), self.family.impose(params.components, own, spec), spec
+        )
+
+    def _divided(
+        self, params: LabelParams, fixed: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The entries of the law, and those of the family."""
+        law = self.law.public(params.law)
+        own = {name: value for name, value in fixed.items() if name not in law}
+        return {name: value for name, value in fixed.items() if name in law}, own
+
+    def with_fixed(
+        self,
+        data: LabelData,
+        params: LabelParams,
+        fixed: Mapping[str, Array],
+        rng: np.random.Generator,
+    ) -> LabelParams:
+        """A start with entries held, in which each label is the one that they fit best."""
+        if not getattr(self.initializer, "numbered", False):
+            params = renumbered_start(self, data, params, fixed, rng)
+        return self.impose(params, fixed)
+
+    def constrained_penalty(
+        self, statistics: LabelStatistics, params: LabelParams, fixed: Mapping[str, Array]
+    ) -> Penalty:
+        """That of the family."""
+        spec = params.column_spec
+        return self.family.constrained_penalty(statistics.components, fixed, spec)
 
     @property
     def has_score(self) -> bool:

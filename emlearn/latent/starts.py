@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,10 @@ _REACH = 2
 
 
 class Initializer(Protocol):
-    """A strategy for starting parameters."""
+    """A strategy for starting parameters.
+
+    If it has an attribute `numbered` that is true, the user numbered the components.
+    """
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """Starting parameters."""
@@ -110,6 +113,8 @@ class GivenStart:
 
     responsibilities: Array
 
+    numbered: ClassVar[bool] = True
+
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
         given = self.responsibilities
@@ -123,6 +128,8 @@ class CallableStart:
 
     function: Callable[[Any, int, np.random.Generator], Any]
     check: Callable[[Any, tuple[int, int]], Array]
+
+    numbered: ClassVar[bool] = True
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
@@ -237,6 +244,8 @@ class NearestToMeans:
     """
 
     means: Array
+
+    numbered: ClassVar[bool] = True
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""

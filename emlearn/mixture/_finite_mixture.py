@@ -89,6 +89,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         here.
     {search}
     {accelerate}
+    {fixed}
     {random_state}
     {warm_start}
     {verbose}
@@ -197,6 +198,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
+        fixed: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -214,6 +216,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         self.init_params = init_params
         self.search = search
         self.accelerate = accelerate
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -265,7 +268,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
                 advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
-        self._publish_components(family, fit.params)
+        self._publish_components(family, fit)
         self._warn_of_weights(model, fit.params, weight)
         return self._report(fit, STRONGER_PRIOR)
 
@@ -359,7 +362,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         return MixtureParams(read_weights(self))
 
     def _n_parameters(self) -> int:
-        return self._n_labels() - 1 + self._emissions().n_parameters()
+        return self._n_free(MixtureLaw(self._n_labels(), self.weights_alpha))
 
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes are known.

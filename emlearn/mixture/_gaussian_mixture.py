@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -38,7 +38,13 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 # Names of the attributes by those of the model.
-_PUBLISHED = {"weights": "weights", "mean": "means", "covariance": "covariances"}
+_PUBLISHED = {
+    "weights": "weights",
+    "mean": "means",
+    "covariance": "covariances",
+    "loadings": "loadings",
+    "noise_variance": "noise_variances",
+}
 
 
 class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
@@ -91,6 +97,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         `numpy.random.Generator`, and `X` holds the rows of positive weight.
     {search}
     {accelerate}
+    {fixed}
     weights_init : array-like of shape (n_components,), default=None
         Starting weights.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -202,6 +209,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "auto",
         search: str | int | SearchPlan = "default",
         accelerate: str | None = "auto",
+        fixed: dict[str, Any] | None = None,
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -221,6 +229,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self.init_params = init_params
         self.search = search
         self.accelerate = accelerate
+        self.fixed = fixed
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
@@ -278,7 +287,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
                 dtype=rows.dtype,
                 advice=self._advice(),
             )
-            self._publish(family, fit.params)
+            self._publish(family, fit.params, fit.fixed)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
 
@@ -295,7 +304,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             data = model.prepare(Observations(rows), weight)
         components = family.from_public(self._public(), data.column_spec)
         params = LabelParams(MixtureParams(read_weights(self)), components, data.column_spec)
-        return FittedProblem(model, data, params, _PUBLISHED, labels=self._axis_labels())
+        fixed = self._fixed(model, params)
+        return FittedProblem(model, data, params, _PUBLISHED, fixed, self._axis_labels())
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)
@@ -368,6 +378,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         given = self.weights_init is not None or self.precisions_init is not None
         races = self.init_params == "auto" and not given
         return RacePlan().times(self.n_init) if races else None
+
+    def _parameter_names(self, public: Mapping[str, Any]) -> dict[str, str]:
+        return {own: name for name, own in _PUBLISHED.items() if name in public}
 
     def _advice(self) -> str:
         if self.reg_covar == 0:

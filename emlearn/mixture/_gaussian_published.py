@@ -11,13 +11,20 @@ from sklearn.base import BaseEstimator
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers
 from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.rotation import rotated_to
 from emlearn.distributions.gaussian.spec import beyond_range
 from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
-from emlearn.latent import Emissions, LabelParams
+from emlearn.engine.fixed import hold, n_held
+from emlearn.engine.parameters import Public
+from emlearn.latent import Emissions, LabelModel, LabelParams, MixtureLaw, MixtureParams
+from emlearn.latent.starts import STARTS
 from emlearn.mixture._matrices import Matrices, complete_matrices, frozen
 from emlearn.mixture._scoring import read_weights
 
 Array = NDArray[Any]
+
+# Names of attributes by those of the parts of a structure, where these are different.
+_PART_NAMES = {"noise_variance": "noise_variances"}
 
 
 class PublishedGaussians(BaseEstimator):
@@ -155,7 +162,7 @@ class PublishedGaussians(BaseEstimator):
             raise AttributeError(f"Set means_ before {name}: it determines the number of features.")
         self._matrices_ = complete_matrices(name, value, self._structure, np.shape(self.means_))
 
-    def _publish(self, family: Gaussian, params: LabelParams) -> None:
+    def _publish(self, family: Gaussian, params: LabelParams, fixed: Public) -> None:
         spec, components = params.column_spec, params.components
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
             cholesky = family.precisions_cholesky(components, spec)
@@ -167,7 +174,7 @@ class PublishedGaussians(BaseEstimator):
             scale = spec.scaling.scale
             raise beyond_range(np.arange(len(scale)), scale, np.float64)
         self.weights_ = params.law.weights
-        self.means_ = spec.scaling.to_units(components.mean)
+        self.means_ = hold({"mean": spec.scaling.to_units(components.mean)}, fixed)["mean"]
         parts = tuple(self._structure.parts(own).values())
         self._matrices_ = frozen(Matrices(covariances, precisions, cholesky, parts))
 
@@ -192,11 +199,14 @@ class PublishedGaussians(BaseEstimator):
 
     def _published_parameters(self) -> dict[str, Array]:
         """Parameters by name, for resamples (see `emlearn.inference.bootstrap`)."""
-        return {
+        matrices = self._matrices("covariances_")
+        found = {
             "weights": np.asarray(self.weights_),
             "means": np.asarray(self.means_),
-            "covariances": self.covariances_,
+            "covariances": matrices.covariances,
         }
+        names = [_PART_NAMES.get(name, name) for name in self._structure.part_names]
+        return {**found, **dict(zip(names, matrices.parts, strict=True))}
 
     def _permute_labels(self, order: NDArray[np.intp]) -> None:
         """Renumber the components: the new number i is the old number ``order[i]``."""
@@ -206,8 +216,22 @@ class PublishedGaussians(BaseEstimator):
         if not self._structure.is_shared:
             self._matrices_ = frozen(matrices.taken(order))
 
+    def _rotate_to(self, reference: Self) -> None:
+        """Rotate the factors, which the likelihood leaves free, to those of another fit."""
+        matrices = self.__dict__["_matrices_"]
+        names = self._structure.part_names
+        if "loadings" in names:
+            at, parts = names.index("loadings"), list(matrices.parts)
+            parts[at] = rotated_to(parts[at], reference.__dict__["_matrices_"].parts[at])
+            self._matrices_ = frozen(matrices._replace(parts=tuple(parts)))
+
     def _n_parameters(self) -> int:
-        return len(self.weights_) - 1 + self._emissions().n_parameters()
+        emissions = self._emissions()
+        K = emissions.n_components
+        law, spec = MixtureLaw(K), emissions.column_spec
+        model = LabelModel(law, emissions.family, STARTS["rows"])
+        params = LabelParams(MixtureParams(read_weights(self)), emissions.params, spec)
+        return model.n_parameters(params) - n_held(model, params, self._fixed(model, params))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_") and hasattr(self, "means_") and hasattr(self, "_matrices_")

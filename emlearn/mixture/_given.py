@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class GivenParameters:
     weights: Array | None
     means: Array | None
     covariances: Array | None
+
+    numbered: ClassVar[bool] = True
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""

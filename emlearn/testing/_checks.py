@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, Status, add_statistics, run_em
 from emlearn.testing._case import ModelCase, evaluate
+from emlearn.testing._public_checks import PUBLIC_CHECKS
 from emlearn.testing._trees import difference, not_addable, scaled
 
 T = TypeVar("T")
@@ -375,6 +376,7 @@ CHECKS: tuple[Callable[[ModelCase], None], ...] = (
     check_vector_round_trip,
     check_wild_vectors,
     check_limit_is_stationary,
+    *PUBLIC_CHECKS,
 )
 
 

@@ -58,7 +58,11 @@ def check_latent_variable_model(
       row of weight zero has no effect, and the order of the rows does not matter;
     - `score`, if given, is the objective minus the log prior;
     - if there is a vector form: `from_vector` undoes `to_vector`, vectors far from valid
-      parameters do no harm, and where EM converges no small step increases the objective.
+      parameters do no harm, and where EM converges no small step increases the objective;
+    - `from_public` undoes `public`. As far as the model defines them: `space` describes each
+      published array, `score` is the gradient of the objective, `log_likelihoods` add up to the
+      log-likelihood, and `constrained_m_step` keeps the entries that are held and does not
+      lower the objective.
 
     Parameters
     ----------

@@ -256,6 +256,18 @@ def test_groups_are_resampled_as_a_whole():
     assert rows == pytest.approx(0.5 * own, rel=0.2)
 
 
+def test_weights_within_groups_are_copies():
+    X = np.random.default_rng(0).normal(size=(20, 1))
+    groups, weight = np.repeat(np.arange(5), 4), 1.0 + np.arange(20) % 3
+    n_copies = weight.astype(int)
+    settings = {"n_resamples": 4, "random_state": 0}
+    fit = gaussian(X).fit(X, sample_weight=weight)
+    one = bootstrap(fit, X, groups=groups, sample_weight=weight, **settings)
+    copies = X.repeat(n_copies, axis=0)
+    other = bootstrap(gaussian(copies), copies, groups=groups.repeat(n_copies), **settings)
+    np.testing.assert_allclose(one.replicates["means"], other.replicates["means"])
+
+
 def test_estimator_without_weights_gets_the_rows():
     X = np.random.default_rng(0).exponential(size=(50, 2))
     result = bootstrap(AverageEM().fit(X), X, n_resamples=500, random_state=0)
@@ -278,8 +290,8 @@ def test_covariance_and_frame(mixture):
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.index) == list(result.names)
     # Of a symmetric matrix one triangle is shown.
-    assert "covariances[0, 1, 0]" in frame.index
-    assert "covariances[0, 0, 1]" not in frame.index
+    assert "covariances[0, 0, 1]" in frame.index
+    assert "covariances[0, 1, 0]" not in frame.index
     errors = np.sqrt(np.diagonal(result.covariance))
     np.testing.assert_allclose(frame["standard_error"], errors)
     row = frame.loc["means[1, 0]"]

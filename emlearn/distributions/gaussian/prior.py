@@ -130,13 +130,27 @@ class CovariancePrior(NamedTuple):
         gradient : ndarray
             In the layout of the structure, as if all entries varied separately.
         """
+        return structure.score(*self.with_pseudo_rows(structure, statistics), factor)
+
+    def with_pseudo_rows(
+        self, structure: CovarianceStructure, statistics: GaussianStatistics
+    ) -> tuple[Array, Array]:
+        """Weight, and scatter in the layout of the structure, of rows, ridge and pseudo-rows.
+
+        Parameters
+        ----------
+        structure : CovarianceStructure
+            Structure of the covariances.
+        statistics : GaussianStatistics
+            Statistics about the means.
+        """
         weight, first, second = statistics
         scatter = self.scatter
         if scatter is not None or self.ridge is not None:
             nothing = np.zeros(first.shape[1])
             added = self._added(weight, nothing if scatter is None else scatter)
             second = second + in_layout(structure, added)
-        return structure.score(weight + self.strength, second, factor)
+        return weight + self.strength, second
 
     def alone(self, structure: CovarianceStructure, weight: Array) -> Array | None:
         """What the covariances would be if rows had no scatter; None without a prior.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Family
+from emlearn.distributions._exponential import log_of
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.parameters import Part, Simplex, per_probability
 from emlearn.latent.chain.recursions import forward_backward
@@ -265,6 +266,27 @@ class ChainLaw(Law):
             "startprob": per_probability(start, params.startprob),
             "transmat": per_probability(transition, params.transmat),
         }
+
+    def expected(self, statistics: ChainStatistics, params: ChainParams) -> float:
+        """See `Law`; zeros that the user set are impossible."""
+        startprob = np.where(self.startprob.allowed(), params.startprob, 0.0)
+        transmat = np.where(self.transmat.allowed(), params.transmat, 0.0)
+        start = float(statistics.start @ log_of(startprob))
+        return start + float((statistics.transition * log_of(transmat)).sum())
+
+    def renumbered(self, statistics: ChainStatistics, order: Array) -> ChainStatistics:
+        """See `Law`."""
+        start, transition, visits = statistics
+        return ChainStatistics(start[order], transition[np.ix_(order, order)], visits[order])
+
+    def renumbered_params(self, params: ChainParams, order: Array) -> ChainParams:
+        """See `Law`."""
+        startprob, transmat = params
+        if self.startprob.given is None:
+            startprob = startprob[order]
+        if self.transmat.given is None:
+            transmat = transmat[np.ix_(order, order)]
+        return ChainParams(startprob, transmat)
 
     def log_prior(self, params: ChainParams) -> float:
         """Log density of the Dirichlet priors."""

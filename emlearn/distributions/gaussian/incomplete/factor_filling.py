@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions.gaussian.incomplete.factor_rows import FactorBlock, cut_rows
 from emlearn.distributions.gaussian.incomplete.factors import (
-    FactorBlock,
     FactorParams,
     FactorPosterior,
     FactorPrecomputed,
-    cut_rows,
     infer_block,
     precompute,
 )

@@ -1,13 +1,14 @@
 """Factor analysis of rows with missing entries: a low-rank covariance for wide data.
 
 A row is x = mu + L z + e with z ~ N(0, I_k) and e ~ N(0, diag(psi)); only the observed
-entries of x enter, and the factors z are the latent variables. No d x d matrix appears:
-an iteration costs n d k^2 + n k^3.
+entries of x enter, and the factors z are the latent variables. No d x d matrix appears in
+an iteration: it costs n d k^2 + n k^3 for n incomplete rows, and n d k for complete ones, of
+which d + 1 remain if there are more (see `factor_rows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,15 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.batched import invert
+from emlearn.distributions.gaussian.incomplete.factor_rows import (
+    CompleteBlock,
+    FactorBlock,
+    FactorData,
+    complete_blocks,
+    cut_rows,
+)
+from emlearn.distributions.gaussian.incomplete.factor_starts import solves_at_once, start_solution
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 
 Array = NDArray[np.float64]
-Floats = NDArray[np.floating]
-
-_BLOCK_ENTRIES = 1 << 18
-_LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class FactorParams(NamedTuple):
@@ -52,42 +57,31 @@ class FactorPrecomputed(NamedTuple):
     products: Array
 
 
-class FactorBlock(NamedTuple):
-    """Some rows: standardized with 0 where missing, where observed, weight, constant."""
-
-    rows: Array
-    seen: NDArray[np.bool_]
-    weight: Array
-    constant: Array
-
-
-class FactorData(NamedTuple):
-    """Prepared data: units, blocks, total weight."""
-
-    scaling: ColumnScaling
-    blocks: tuple[FactorBlock, ...]
-    weight: float
-
-
 class FactorStatistics(NamedTuple):
-    """Sums over the rows in which each column is observed; u = (z, 1).
+    """Sums over rows; u = (z, 1).
 
     Attributes
     ----------
     weight : ndarray of shape (n_features,)
-        Sum of weights.
+        Sum of weights of the rows in which a column is observed.
     square : ndarray of shape (n_features,)
-        Sum of (x - mu)^2.
+        Sum of (x - mu)^2 over these rows.
     cross : ndarray of shape (n_features, n_factors + 1)
-        Sum of (x - mu) E[u].
+        Sum of (x - mu) E[u] over these rows.
     outer : ndarray of shape (n_features, (n_factors + 1)^2)
-        Sum of E[u u'].
+        Sum of E[u u'] over the incomplete ones of these rows.
+    complete : ndarray of shape (n_factors + 1, n_factors + 1)
+        Sum of E[u u'] over the complete rows.
+    total : ndarray of shape (n_factors + 1, n_factors + 1)
+        Sum of E[u u'] over all rows.
     """
 
     weight: Array
     square: Array
     cross: Array
     outer: Array
+    complete: Array
+    total: Array
 
 
 class FactorPosterior(NamedTuple):
@@ -102,6 +96,9 @@ class FactorPosterior(NamedTuple):
 class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatistics]):
     """Factor analysis by maximum likelihood or posterior mode from incomplete rows.
 
+    Without a prior, the M-step is that of parameter-expanded EM: mean and covariance of the
+    factors are free in it, and are then put into mean and loadings.
+
     Parameters
     ----------
     n_factors : int
@@ -109,15 +106,27 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
     prior : CovariancePrior, default=CovariancePrior()
         Pseudo-rows in which the columns are uncorrelated with each other and with the
         factors: their variances are those of the target. The default is maximum likelihood.
+    isotropic : bool, default=False
+        Whether the noise of all columns has one variance: probabilistic principal components.
+    floor : ndarray of shape (n_features,), default=None
+        Least variances of the noise, in the units of the scaling; None means above 0.
 
     References
     ----------
     D. B. Rubin and D. T. Thayer (1982). "EM algorithms for ML factor analysis".
     Psychometrika 47(1), 69-76.
+
+    C. Liu, D. B. Rubin and Y. N. Wu (1998). "Parameter expansion to accelerate EM: the PX-EM
+    algorithm". Biometrika 85(4), 755-770.
+
+    M. E. Tipping and C. M. Bishop (1999). "Probabilistic principal component analysis".
+    Journal of the Royal Statistical Society B 61(3), 611-622.
     """
 
     n_factors: int
     prior: CovariancePrior = field(default=CovariancePrior())
+    isotropic: bool = False
+    floor: Array | None = None
 
     def prepare(
         self,
@@ -127,15 +136,20 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
     ) -> FactorData:
         """Center and scale; see `LatentVariableModel`."""
         if scaling is None:
-            scaling = summarize_columns(X, sample_weight).scaling
-        used = ~np.isnan(X).all(axis=1)
+            scaling = summarize_columns(X, sample_weight, by_column=not self.isotropic).scaling
+        missing = np.isnan(X)
+        used = ~missing.all(axis=1)
         if sample_weight is not None:
             used &= sample_weight > 0.0
+        complete = used & ~missing.any(axis=1)
         weight = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-        blocks = tuple(cut_rows(X, scaling, np.flatnonzero(used), weight))
-        return FactorData(scaling, blocks, float(weight[used].sum()))
+        blocks: list[FactorBlock | CompleteBlock] = []
+        if complete.any():
+            blocks += complete_blocks(X, scaling, np.flatnonzero(complete), weight)
+        blocks += cut_rows(X, scaling, np.flatnonzero(used & ~complete), weight)
+        return FactorData(scaling, tuple(blocks), float(weight[used].sum()))
 
-    def blocks(self, data: FactorData) -> Sequence[FactorBlock]:
+    def blocks(self, data: FactorData) -> Sequence[FactorBlock | CompleteBlock]:
         """See `LatentVariableModel`."""
         return data.blocks
 
@@ -144,36 +158,32 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         return data.weight
 
     def initialize(self, data: FactorData, rng: np.random.Generator) -> FactorParams:
-        """Leading singular vectors of the rows filled with means, turned at random a little."""
-        rows = np.concatenate([b.rows * np.sqrt(b.weight)[:, None] for b in data.blocks])
-        seen = sum(b.weight @ b.seen for b in data.blocks)
-        variance = (rows * rows).sum(axis=0) / seen
-        # Filling with 0 shrinks a covariance by the fraction of rows observed.
-        rows /= np.sqrt(seen / data.weight)
-        k = min(self.n_factors, *rows.shape)
-        wide = rows.shape[1] > rows.shape[0]
-        values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-        values = np.maximum(values[: -k - 1 : -1], 0.0)
-        vectors = vectors[:, : -k - 1 : -1]
-        if wide:
-            vectors = rows.T @ (vectors / np.sqrt(np.maximum(values, np.finfo(float).tiny)))
-        loadings = np.zeros((rows.shape[1], self.n_factors))
-        loadings[:, :k] = vectors * np.sqrt(values / data.weight)
-        deviation = np.sqrt(variance)[:, None]
-        loadings += 0.01 * deviation * rng.standard_normal(loadings.shape)
-        common = (loadings * loadings).sum(axis=1)
-        loadings *= np.sqrt(np.minimum(1.0, 0.9 * variance / common))[:, None]
-        noise = variance - (loadings * loadings).sum(axis=1)
-        return FactorParams(np.zeros(rows.shape[1]), loadings, noise)
+        """Start at the eigen-solution; weak factors are turned at random a little."""
+        return self._start(data, rng, None)
+
+    def continue_from(self, data: FactorData, params: FactorParams) -> FactorParams:
+        """Where to start if these parameters are those of similar rows."""
+        if not solves_at_once(data):
+            return params
+        return self._start(data, np.random.default_rng(0), params.noise)
+
+    def _start(
+        self, data: FactorData, rng: np.random.Generator, noise: Array | None
+    ) -> FactorParams:
+        floor = np.zeros(data.scaling.center.size) if self.floor is None else self.floor
+        found = start_solution(data, self.n_factors, self.isotropic, floor, rng, noise)
+        return FactorParams(*found)
 
     def precompute(self, params: FactorParams) -> FactorPrecomputed:
         """See `LatentVariableModel`."""
         return precompute(params)
 
     def e_step(
-        self, block: FactorBlock, params: FactorPrecomputed
+        self, block: FactorBlock | CompleteBlock, params: FactorPrecomputed
     ) -> tuple[FactorStatistics, float]:
         """Moments of the factors for each column; see `LatentVariableModel`."""
+        if isinstance(block, CompleteBlock):
+            return expect_complete(block, params)
         seen = block.seen.astype(np.float64)
         rows = (block.rows - params.params.mean) * seen
         factors = infer_factors(rows, seen, block.constant, params)
@@ -182,9 +192,15 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         outer = u[:, :, None] * u[:, None, :]
         outer[:, :k, :k] += factors.covariance
         weight = block.weight[:, None]
-        weighted = seen.T @ (outer.reshape(n, -1) * weight)
+        flat = outer.reshape(n, -1) * weight
+        weighted = seen.T @ flat
         statistics = FactorStatistics(
-            weighted[:, -1], (weight * rows * rows).sum(axis=0), rows.T @ (u * weight), weighted
+            weighted[:, -1].copy(),
+            (weight * rows * rows).sum(axis=0),
+            rows.T @ (u * weight),
+            weighted,
+            np.zeros((k + 1, k + 1)),
+            flat.sum(axis=0).reshape(k + 1, k + 1),
         )
         return statistics, float(block.weight @ factors.log_density)
 
@@ -192,16 +208,31 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
         """Regress each column on the factors; see `LatentVariableModel`."""
         d, k = params.loadings.shape
         strength, variance = self._pseudo_rows(d)
-        outer = statistics.outer.reshape(d, k + 1, k + 1).copy()
-        outer[:, range(k), range(k)] += strength
+        slope = self._regress(statistics, k, strength)
+        rest = statistics.square - np.einsum("ij,ij->i", slope, statistics.cross)
+        rest = np.maximum(rest, 0.0) + strength * variance
+        weight = statistics.weight + strength
+        noise = np.full(d, rest.sum() / weight.sum()) if self.isotropic else rest / weight
+        if self.floor is not None:
+            noise = np.maximum(noise, self.floor)
+        mean, loadings = params.mean + slope[:, k], slope[:, :k]
+        if strength == 0.0:
+            mean, loadings = _standardize_factors(mean, loadings, statistics.total)
+        return FactorParams(mean, loadings, noise)
+
+    def _regress(self, statistics: FactorStatistics, k: int, strength: float) -> Array:
+        """Coefficients of each column on the factors and 1."""
+        common = statistics.complete.copy()
+        common[range(k), range(k)] += strength
         try:
-            solved = np.linalg.solve(outer, statistics.cross[:, :, None])
+            if not statistics.outer[:, -1].any():
+                slope = np.linalg.solve(common, statistics.cross.T).T
+            else:
+                outer = statistics.outer.reshape(-1, k + 1, k + 1) + common
+                slope = np.linalg.solve(outer, statistics.cross[:, :, None])[:, :, 0]
         except np.linalg.LinAlgError:
             raise DegenerateModelError("a column has fewer values than factors") from None
-        slope = np.asarray(solved[:, :, 0], dtype=np.float64)
-        rest = statistics.square - np.einsum("ij,ij->i", slope, statistics.cross)
-        noise = (np.maximum(rest, 0.0) + strength * variance) / (statistics.weight + strength)
-        return FactorParams(params.mean + slope[:, k], slope[:, :k], noise)
+        return np.asarray(slope, dtype=np.float64)
 
     def _pseudo_rows(self, n_features: int) -> tuple[float, Array]:
         """Number of pseudo-rows, and the variances of their columns."""
@@ -227,7 +258,27 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
             noise = np.exp(vector[-d:])
         if not (np.isfinite(noise).all() and (noise > 0.0).all()):
             raise DegenerateModelError("the noise of a column is 0 or infinite")
+        if self.isotropic:
+            noise = np.full(d, np.exp(vector[-d:].mean()))
+        if self.floor is not None:
+            noise = np.maximum(noise, self.floor)
         return FactorParams(vector[:d], vector[d : d + d * k].reshape(d, k), noise)
+
+    def n_parameters(self, params: FactorParams) -> int:
+        """Means, loadings up to a rotation, and variances of the noise."""
+        d, k = params.loadings.shape
+        return d + d * k - k * (k - 1) // 2 + (1 if self.isotropic else d)
+
+
+def _standardize_factors(mean: Array, loadings: Array, total: Array) -> tuple[Array, Array]:
+    """Mean and loadings with factors of mean 0 and covariance 1, of the same distribution."""
+    k = loadings.shape[1]
+    center = total[:k, k] / total[k, k]
+    covariance = total[:k, :k] / total[k, k] - np.outer(center, center)
+    values, vectors = np.linalg.eigh(covariance)
+    # The symmetric root turns the factors least.
+    root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    return mean + loadings @ center, loadings @ root
 
 
 def precompute(params: FactorParams) -> FactorPrecomputed:
@@ -257,9 +308,15 @@ def infer_factors(
     """
     params = precomputed.params
     n, k = rows.shape[0], params.loadings.shape[1]
-    information = np.ascontiguousarray((seen @ precomputed.products).T).reshape(k, k, n)
-    information[range(k), range(k)] += 1.0
-    covariance, log_det = invert(information)
+    if seen.all():
+        information = (precomputed.scaled.T @ params.loadings)[:, :, None]
+        information[range(k), range(k)] += 1.0
+        common, log_det = invert(information)
+        covariance = np.broadcast_to(common, (k, k, n))
+    else:
+        information = np.ascontiguousarray((seen @ precomputed.products).T).reshape(k, k, n)
+        information[range(k), range(k)] += 1.0
+        covariance, log_det = invert(information)
     mean = np.einsum("ijb,jb->bi", covariance, np.ascontiguousarray((rows @ precomputed.scaled).T))
     # The distance as a sum of squares: no digits are lost where the noise is small.
     rest = (rows - mean @ params.loadings.T) * seen
@@ -275,15 +332,34 @@ def infer_block(block: FactorBlock, precomputed: FactorPrecomputed) -> FactorPos
     return infer_factors(rows, seen, block.constant, precomputed)
 
 
-def cut_rows(
-    X: Floats, scaling: ColumnScaling, chosen: NDArray[np.intp], weight: Array
-) -> Iterator[FactorBlock]:
-    """Blocks of the chosen rows of a table."""
-    log_scale = np.log(scaling.scale)
-    step = max(16, min(2048, _BLOCK_ENTRIES // max(1, X.shape[1])))
-    for start in range(0, chosen.size, step):
-        rows = chosen[start : start + step]
-        part = X[rows]
-        seen = ~np.isnan(part)
-        constant = -0.5 * _LOG_2PI * seen.sum(axis=1) - seen @ log_scale
-        yield FactorBlock(scaling.standardize(part), seen, weight[rows], constant)
+def expect_complete(
+    block: CompleteBlock, precomputed: FactorPrecomputed
+) -> tuple[FactorStatistics, float]:
+    """Statistics and log-likelihood of complete rows, whose factors have one covariance."""
+    mean, loadings, noise = precomputed.params
+    k = loadings.shape[1]
+    rows = block.rows - block.sqrt_weight[:, None] * mean
+    information = (precomputed.scaled.T @ loadings)[:, :, None]
+    information[range(k), range(k)] += 1.0
+    inverses, log_det = invert(information)
+    covariance = inverses[:, :, 0]
+    u = np.empty((len(rows), k + 1))
+    u[:, :k] = rows @ (precomputed.scaled @ covariance)
+    u[:, k] = block.sqrt_weight
+    outer = u.T @ u
+    outer[:k, :k] += block.weight * covariance
+    outer[k, k] = block.weight
+    statistics = FactorStatistics(
+        np.full(noise.size, block.weight),
+        np.einsum("ij,ij->j", rows, rows),
+        rows.T @ u,
+        np.zeros((noise.size, (k + 1) ** 2)),
+        outer,
+        outer,
+    )
+    # The distance as a sum of squares: no digits are lost where the noise is small.
+    rows -= u[:, :k] @ loadings.T
+    distance = np.einsum("ij,ij,j->", rows, rows, 1.0 / noise)
+    distance += float(np.square(u[:, :k]).sum())
+    level = block.weight * (float(np.log(noise).sum()) + float(log_det[0]))
+    return statistics, block.constant - 0.5 * (level + float(distance))

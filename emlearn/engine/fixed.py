@@ -1,0 +1,216 @@
+"""A model with some entries of its published parameters held at given values.
+
+EM for it is EM for the model inside, with every M-step over the free entries alone. Entries are
+those of a `ParameterSpace`, so fits, accelerators, information and degrees of freedom agree on
+what is free. A start has the entries before its first E-step; otherwise the objective could fall
+when they are put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.model import LatentVariableModel, Penalty
+from emlearn.engine.parameters import Array, ParameterSpace, Public
+
+Model = LatentVariableModel[Any, Any, Any]
+
+
+def n_held(model: Model, params: Any, fixed: Mapping[str, Array]) -> int:
+    """By how many the entries that are held reduce the number of free parameters."""
+    if not fixed:
+        return 0
+    public, space = model.public(params), model.space(params)
+    return space.n_free(public, {}) - space.n_free(public, fixed)
+
+
+def hold(public: Mapping[str, Any], fixed: Mapping[str, Array]) -> Public:
+    """Published parameters with exactly the entries that are held, which arithmetic rounds.
+
+    Arrays that all components share may be published once or for each component.
+    """
+    return {
+        name: np.where(np.isnan(fixed[name]), value, fixed[name]) if name in fixed else value
+        for name, value in public.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class FixedParameters(LatentVariableModel[Any, Any, Any]):
+    """A model with entries of its published parameters held; parameters are those of the model.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        The model.
+    fixed : mapping of str to ndarray
+        Entries to hold, by the names of `public`; NaN where free. `read_fixed` checks them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.engine import FixedParameters, GainBelow, LatentVariableModel, run_em
+    >>> class TwoCoins(LatentVariableModel):  # number of heads in ten throws of one of them
+    ...     def prepare(self, X, sample_weight=None):
+    ...         return np.asarray(X, float)
+    ...     def initialize(self, data, rng):
+    ...         return {"heads": np.array([0.4, 0.6])}
+    ...     def e_step(self, block, params):
+    ...         p = params["heads"][:, None]
+    ...         joint = p**block * (1 - p) ** (10 - block) / 2
+    ...         r = joint / joint.sum(axis=0)
+    ...         return (r.sum(axis=1), r @ block), float(np.log(joint.sum(axis=0)).sum())
+    ...     def m_step(self, statistics, params):
+    ...         return {"heads": statistics[1] / (10 * statistics[0])}
+    >>> heads, model = [5, 9, 8, 4, 7], TwoCoins()
+    >>> fair = FixedParameters(model, {"heads": np.array([0.5, np.nan])})
+    >>> data = fair.prepare(heads)
+    >>> start = fair.initialize(data, np.random.default_rng(0))
+    >>> run = run_em(fair, data, start, convergence=GainBelow(1e-9), max_iter=100)
+    >>> run.params["heads"].round(2)
+    array([0.5 , 0.79])
+    """
+
+    model: Model
+    fixed: Mapping[str, Array]
+
+    # ---- starts, which get the entries before the first E-step ----------------------------
+
+    def initialize(self, data: Any, rng: np.random.Generator) -> Any:
+        """A start of the model with the entries; see `LatentVariableModel.with_fixed`."""
+        return self.model.with_fixed(data, self.model.initialize(data, rng), self.fixed, rng)
+
+    def candidates(self, data: Any, rng: np.random.Generator, n: int) -> Iterator[Any]:
+        """The starts of the model with the entries; those that do not go with them are left out."""
+        for params in self.model.candidates(data, rng, n):
+            with suppress(DegenerateModelError):
+                yield self.model.with_fixed(data, params, self.fixed, rng)
+
+    def perturb(self, data: Any, params: Any, rng: np.random.Generator) -> Any:
+        """A change of the model with the entries; None if there is none that goes with them."""
+        changed = self.model.perturb(data, params, rng)
+        if changed is None:
+            return None
+        try:
+            return self.model.with_fixed(data, changed, self.fixed, rng)
+        except DegenerateModelError:
+            return None
+
+    def example(self, data: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.impose(self.model.example(data), self.fixed)
+
+    # ---- steps ----------------------------------------------------------------------------
+
+    def m_step(self, statistics: Any, params: Any) -> Any:
+        """The M-step over the free entries."""
+        return self.model.constrained_m_step(statistics, params, self.fixed)
+
+    def constrained_m_step(
+        self, statistics: Any, params: Any, fixed: Mapping[str, NDArray[np.float64]]
+    ) -> Any:
+        """The M-step over entries that are free here and in `fixed`."""
+        return self.model.constrained_m_step(statistics, params, self._both(fixed))
+
+    def impose(self, params: Any, fixed: Mapping[str, NDArray[np.float64]]) -> Any:
+        """Parameters with the entries of both put in."""
+        return self.model.impose(params, self._both(fixed))
+
+    def _both(self, fixed: Mapping[str, Array]) -> dict[str, Array]:
+        """The entries of `fixed`, and those that the model holds, which win."""
+        return {**self.fixed, **hold(fixed, self.fixed)}
+
+    def from_vector(self, vector: NDArray[np.float64], like: Any) -> Any:
+        """Proposal of an accelerator, with the entries put in."""
+        try:
+            return self.model.impose(self.model.from_vector(vector, like), self.fixed)
+        except ValueError as error:
+            raise DegenerateModelError(str(error)) from None
+
+    def n_parameters(self, params: Any) -> int:
+        """Number of free parameters that are not held."""
+        own = self.model.n_parameters(params)
+        return max(own - n_held(self.model, params, self.fixed), 0)
+
+    def ranking_penalty(self, statistics: Any, params: Any) -> Penalty:
+        """See `LatentVariableModel.constrained_penalty`."""
+        return self.model.constrained_penalty(statistics, params, self.fixed)
+
+    def unsound(self, statistics: Any, params: Any) -> list[str]:
+        """See `LatentVariableModel.constrained_unsound`."""
+        return self.model.constrained_unsound(statistics, params, self.fixed)
+
+    # ---- as in the model ------------------------------------------------------------------
+
+    def prepare(self, X: Any, sample_weight: NDArray[Any] | None = None) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.prepare(X, sample_weight)
+
+    def precompute(self, params: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.precompute(params)
+
+    def e_step(self, block: Any, params: Any) -> tuple[Any, float]:
+        """See `LatentVariableModel`."""
+        return self.model.e_step(block, params)
+
+    def log_prior(self, params: Any) -> float:
+        """See `LatentVariableModel`."""
+        return self.model.log_prior(params)
+
+    def log_likelihood(self, data: Any, params: Any, objective: float) -> float:
+        """See `LatentVariableModel`."""
+        return self.model.log_likelihood(data, params, objective)
+
+    def blocks(self, data: Any) -> Sequence[Any]:
+        """See `LatentVariableModel`."""
+        return self.model.blocks(data)
+
+    def total_weight(self, data: Any) -> float:
+        """See `LatentVariableModel`."""
+        return self.model.total_weight(data)
+
+    def subset(self, data: Any, rng: np.random.Generator, size: int | None = None) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.subset(data, rng, size)
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether the model has a vector form."""
+        return self.model.has_vector
+
+    def to_vector(self, params: Any) -> NDArray[np.float64]:
+        """See `LatentVariableModel`."""
+        return self.model.to_vector(params)
+
+    def public(self, params: Any) -> Public:
+        """See `LatentVariableModel`."""
+        return self.model.public(params)
+
+    def from_public(self, public: Mapping[str, Array], like: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.from_public(public, like)
+
+    def space(self, params: Any) -> ParameterSpace:
+        """See `LatentVariableModel`."""
+        return self.model.space(params)
+
+    def score(self, statistics: Any, params: Any) -> Public:
+        """See `LatentVariableModel`."""
+        return self.model.score(statistics, params)
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the model defines `score`."""
+        return self.model.has_score
+
+    def log_likelihoods(self, data: Any, params: Any) -> tuple[Array, Array]:
+        """See `LatentVariableModel`."""
+        return self.model.log_likelihoods(data, params)
