@@ -68,7 +68,7 @@ def test_factors_help_where_a_full_matrix_has_too_many_parameters():
     )
     train = np.where(rng.random(train.shape) < 0.2, np.nan, train)
     scores = [
-        MissingDataImputerEM(n_components=2, n_factors=n_factors, random_state=0)
+        MissingDataImputerEM(n_components=2, n_factors=n_factors, alpha=1e-3, random_state=0)
         .fit(train)
         .score(test)
         for n_factors in (1, None)
