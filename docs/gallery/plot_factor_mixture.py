@@ -69,6 +69,7 @@ right.set_xticks(range(3), [f"variety {k + 1}" for k in range(3)])
 names = [name.replace("_", " ").replace("/", " / ") for name in wine.feature_names]
 right.set_yticks(range(13), names)
 right.tick_params(length=0)
+right.set_title("what factors explain")
 right.spines[:].set_visible(False)
 figure.colorbar(image, ax=right, label="share of variance due to the factors")
 plt.show()
