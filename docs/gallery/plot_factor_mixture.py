@@ -50,8 +50,8 @@ order = np.array([np.bincount(wine.target[labels == k], minlength=3).argmax() fo
 
 # %%
 # Share of the variance of each measurement that the factors of a variety explain, which does not
-# depend on how factors are turned. Where it is 1, a measurement is itself a factor. Which measurements
-# go together differs between the varieties: no "tied" matrix describes them.
+# depend on how factors are turned. Where it is 1, a measurement is itself a factor. Which
+# measurements go together differs between the varieties: no "tied" matrix describes them.
 
 common = np.square(best.loadings_).sum(axis=2)
 share = common / (common + best.noise_variances_)
