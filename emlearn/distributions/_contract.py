@@ -423,6 +423,11 @@ class Family(ABC):
             Entries to hold, by the names of `parameters`; NaN where free.
         column_spec : object
             From `column_spec`.
+
+        Returns
+        -------
+        params : object
+            Parameters that have the entries.
         """
         return self.impose(self.m_step(statistics, params, column_spec), fixed, column_spec)
 

@@ -382,26 +382,25 @@ class Gaussian(Family):
         triangular P with precision = P P'). If several are given, they must describe the same
         covariances, and densities are computed from "precision_cholesky".
         """
-        mean, published, precision_cholesky, covariance = read_published(public, self.structure)
-        scale, structure = column_spec.scaling.scale, self.structure
-        if covariance is None and published is not None:
-            covariance = structure.adopt(published)
-        if covariance is not None:
-            covariance = structure.rescale(covariance, 1.0 / scale)
+        mean, published, precision_cholesky, own = read_published(public, self.structure)
+        structure, shape = self.structure, mean.shape
+        inverse = 1.0 / column_spec.scaling.scale
         if precision_cholesky is not None:
-            precision_cholesky = structure.rescale_cholesky(precision_cholesky, 1.0 / scale)
-            factor = structure.factor_from_cholesky(precision_cholesky, mean.shape)
+            precision_cholesky = structure.rescale_cholesky(precision_cholesky, inverse)
+            factor = structure.factor_from_cholesky(precision_cholesky, shape)
+            if published is None:
+                precision = structure.precision(factor.precision_cholesky)
+                published = structure.covariance_from_precision(precision, shape[1])
+            else:
+                published = structure.rescale_published(published, inverse)
         else:
-            assert covariance is not None
+            assert published is not None
+            published = structure.rescale_published(published, inverse)
             try:
-                factor = structure.factor(covariance, mean.shape[1], 0.0)
+                factor = structure.factor_published(published, shape[1])
             except DegenerateModelError as error:
                 raise ValueError(f"{error} to working precision.") from None
-        if covariance is None:
-            precision = structure.precision(factor.precision_cholesky)
-            covariance = structure.adopt(
-                structure.covariance_from_precision(precision, mean.shape[1])
-            )
+        covariance = structure.adopt(published) if own is None else structure.rescale(own, inverse)
         return GaussianParams(column_spec.scaling.to_scaled(mean), covariance, factor)
 
     def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> GaussianSpec:

@@ -354,8 +354,8 @@ def _told(
     strongest = np.argsort(-part, kind="stable")[:4]
     named = ", ".join(labels[i] for i in sorted(strongest) if part[i] > _CONCERNED)
     message = (
-        f"These rows say nothing about {flat.shape[1]} direction(s), along which {named} and others "
-        "change: they are not identified and have no standard errors. Use fewer "
+        f"These rows say nothing about {flat.shape[1]} direction(s), along which {named} and "
+        "others change: they are not identified and have no standard errors. Use fewer "
         "components, fix some parameters, or add a prior."
     )
     if negative:

@@ -234,6 +234,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         like : object
             Parameters of the same shapes, from a fit to the same data.
 
+        Returns
+        -------
+        params : object
+            The parameters.
+
         Raises
         ------
         DegenerateModelError, ValueError
@@ -305,6 +310,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             The parameters at which the statistics were taken; they have the held entries.
         fixed : mapping of str to ndarray
             Entries to hold, by the names of `public`; NaN where free.
+
+        Returns
+        -------
+        params : object
+            Parameters that have the entries.
         """
         return self.impose(self.m_step(statistics, params), fixed)
 

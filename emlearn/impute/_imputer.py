@@ -332,10 +332,11 @@ default="from_dtype"
         """Standard deviation of each missing number given the observed entries of its row.
 
         It measures the uncertainty of an imputed value. By default it is a plug-in: that of the
-        fitted model, as if its parameters were known. An interval of two of these deviations then
-        covers the missing value less often than it should, the more so the fewer rows there were
-        in the fit. With `inference` it includes the uncertainty of the parameters. Bounds are
-        ignored.
+        fitted model, as if its parameters were known. An interval of 1.96 of these deviations on
+        both sides then covers the missing value less often than it should: in 92.7 % of cases for
+        100 rows of 5 columns and ``alpha=0``, instead of 95 %
+        (``python benchmarks/bench_conditional_std.py``). With `inference` it includes the
+        uncertainty of the parameters. Bounds are ignored.
 
         Parameters
         ----------

@@ -68,7 +68,8 @@ def align(estimator: Any, full: Any, reference: Array | None, X: Any, lengths: A
     X, lengths : object
         The rows that the responsibilities are those of.
     """
-    if reference is not None:
+    # Entries that are held tell the components apart.
+    if reference is not None and not getattr(full, "fixed", None):
         other = responsibilities_of(estimator, X, lengths)
         if other is not None and other.shape == reference.shape:
             order = best_order(reference, other, len(getattr(full, "classes_", ())))

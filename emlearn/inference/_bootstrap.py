@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples
 
 from emlearn.data import read_lengths
 from emlearn.engine.estimator import EMEstimator
@@ -142,7 +141,7 @@ def bootstrap(
         raise ValueError(f"n_resamples must be an integer >= 2, got {n_resamples!r}.")
     if statistic is not None and not callable(statistic):
         raise ValueError(f"statistic must be a function of a fitted estimator, got {statistic!r}.")
-    n_rows = _num_samples(X)
+    n_rows = int(X.shape[0]) if hasattr(X, "shape") else len(X)
     by_sequences = "lengths" in inspect.signature(estimator.fit).parameters
     if lengths is not None and not by_sequences:
         raise ValueError(

@@ -13,7 +13,9 @@ from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
+from emlearn.engine.fixed import hold
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
+from emlearn.engine.parameters import Public
 from emlearn.irt._latent import LatentLaw
 from emlearn.irt._model import IRTParams, ItemResponseModel
 from emlearn.irt._persons import ABSENT, Codes, Persons
@@ -75,6 +77,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
     {max_iter}
     {n_init}
     {accelerate}
+    {fixed}
     {random_state}
     {warm_start}
     {verbose}
@@ -191,6 +194,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         max_iter: int = 1000,
         n_init: int = 1,
         accelerate: str | None = "quasi-newton",
+        fixed: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -207,6 +211,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         self.max_iter = max_iter
         self.n_init = n_init
         self.accelerate = accelerate
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -267,8 +272,9 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         if self._resumes() and self._fits_published(model, persons):
             start = published_params(self, model.responses)
         fit = self._run_em(model, model.prepare(persons, weight), start=start)
-        params = model.oriented(fit.params)
-        self._publish(model, params)
+        # What is held says which way the trait goes.
+        params = fit.params if fit.fixed else model.oriented(fit.params)
+        self._publish(model, params, fit.fixed)
         messages = (
             skipped_categories(self.categories_, names),
             *doubts(model, params, codes[kept], names),
@@ -408,9 +414,13 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         law, last = model.law, self._model
         return bool(last.responses == model.responses and last.law == law)
 
-    def _publish(self, model: ItemResponseModel, params: IRTParams) -> None:
+    def _publish(
+        self, model: ItemResponseModel, params: IRTParams, fixed: Public | None = None
+    ) -> None:
         self._model = model
-        for name, values in item_attributes(model.responses, params.items).items():
+        found = item_attributes(model.responses, params.items)
+        held = {f"{name}_": values for name, values in (fixed or {}).items()}
+        for name, values in hold(found, held).items():
             setattr(self, name, values)
         self.latent_mean_, self.latent_covariance_, self.coefficients_ = params.latent
 
@@ -466,7 +476,8 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         labels = self._axis_labels()
         if self.groups_ is not None:
             labels["group"] = [str(group) for group in self.groups_]
-        return FittedProblem(self._model, data, params, labels=labels)
+        fixed = self._fixed(self._model, params)
+        return FittedProblem(self._model, data, params, fixed=fixed, labels=labels)
 
     def _params(self) -> IRTParams:
         """The published parameters."""

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import read_weight
+from emlearn.engine.fixed import n_held
 from emlearn.engine.threads import blas_limited
 from emlearn.irt._model import IRTParams, ItemResponseModel
 from emlearn.irt._persons import Block, Persons, cut
@@ -315,7 +316,8 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self._model.law.n_dims
 
     def _n_parameters(self) -> int:
-        return self._model.n_parameters(self._params())
+        model, params = self._model, self._params()
+        return model.n_parameters(params) - n_held(model, params, self._fixed(model, params))
 
     def _total(
         self, X: Any, sample_weight: Any, groups: Any, covariates: Any

@@ -35,6 +35,8 @@ Array = NDArray[Any]
 
 # Number of components up to which all orders are tried.
 _ALL_ORDERS = 5
+# Relative differences of log-likelihoods that are rounding.
+_ROUNDING = 1e-9
 # Log-likelihood of what is impossible.
 _IMPOSSIBLE = -1e200
 
@@ -171,7 +173,7 @@ def _best_order(gains: Array, movable: Array, value: Any) -> Array:
     if len(movable) <= _ALL_ORDERS:
         for order in _orders(movable, len(gains)):
             found = value(order)
-            if found > highest:
+            if found > highest + _ROUNDING * abs(highest):
                 best, highest = order, found
         return best
     improved = True
@@ -181,7 +183,7 @@ def _best_order(gains: Array, movable: Array, value: Any) -> Array:
             order = best.copy()
             order[[i, j]] = order[[j, i]]
             found = value(order)
-            if found > highest + 1e-9 * abs(highest):
+            if found > highest + _ROUNDING * abs(highest):
                 best, highest, improved = order, found, True
     return best
 

@@ -84,7 +84,7 @@ def complete_matrices(
     own = structure.adopt(covariances)
     if name != "precisions_cholesky_":
         try:
-            cholesky = structure.factor(own, n_features, 0.0).precision_cholesky
+            cholesky = structure.factor_published(covariances, n_features).precision_cholesky
         except DegenerateModelError:
             raise ValueError(f"{name} must be positive definite.") from None
     if name == "covariances_":

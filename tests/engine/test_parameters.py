@@ -157,7 +157,7 @@ PUBLIC = {"weights": np.array([0.5, 0.5]), "mean": np.zeros((2, 2))}
     [
         ([1.0], "must be a dict"),
         ({"mean": [[0, 0], [0, 0]]}, "unknown parameter 'mean'; the parameters are weights, means"),
-        ({"means": [0.0, 1.0]}, r"shape of means_, \(2, 2\)"),
+        ({"means": [0.0, 1.0]}, r"must have shape \(2, 2\)"),
         ({"means": [["a", 0], [0, 0]]}, "must hold numbers"),
         ({"means": [[np.inf, 0], [0, 0]]}, "infinite"),
         ({"weights": [0.7, 0.7]}, "sum to 1.4; their sum must be 1"),

@@ -256,6 +256,18 @@ def test_groups_are_resampled_as_a_whole():
     assert rows == pytest.approx(0.5 * own, rel=0.2)
 
 
+def test_weights_within_groups_are_copies():
+    X = np.random.default_rng(0).normal(size=(20, 1))
+    groups, weight = np.repeat(np.arange(5), 4), 1.0 + np.arange(20) % 3
+    n_copies = weight.astype(int)
+    settings = {"n_resamples": 4, "random_state": 0}
+    fit = gaussian(X).fit(X, sample_weight=weight)
+    one = bootstrap(fit, X, groups=groups, sample_weight=weight, **settings)
+    copies = X.repeat(n_copies, axis=0)
+    other = bootstrap(gaussian(copies), copies, groups=groups.repeat(n_copies), **settings)
+    np.testing.assert_allclose(one.replicates["means"], other.replicates["means"])
+
+
 def test_estimator_without_weights_gets_the_rows():
     X = np.random.default_rng(0).exponential(size=(50, 2))
     result = bootstrap(AverageEM().fit(X), X, n_resamples=500, random_state=0)

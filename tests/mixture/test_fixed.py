@@ -268,6 +268,7 @@ def test_any_entries_are_held_and_the_objective_never_falls(fixed):
         assert np.array_equal(np.asarray(getattr(fit, name + "_"))[known], held[known])
     # The engine keeps the last parameters where the objective would fall by more than rounding.
     assert fit.restarts_[0].status != "stalled"
+    assert fit.weights_.sum() == pytest.approx(1.0, abs=1e-12)
     assert np.isfinite(fit.log_likelihood_)
 
 
@@ -372,6 +373,50 @@ def test_a_light_held_component_does_not_count_as_starved():
     assert fit.weights_[1] == pytest.approx(1 / 101, rel=1e-3)
 
 
+def test_a_held_covariance_takes_no_rows():
+    family = Gaussian()
+    spec = family.column_spec(X)
+    rows = family.encode(X, spec)
+    params = family.pooled(2, spec)
+    light = np.stack([np.full(len(X), 1e-3), np.ones(len(X))])
+    found = family.sufficient_statistics(rows, light, family.precompute(params, spec))
+    assert family.ranking_penalty(found, spec).starved == 1
+    held = {"covariance": np.stack([np.eye(2), np.full((2, 2), NAN)])}
+    assert family.constrained_penalty(found, held, spec).starved == 0
+    assert family.constrained_penalty(found, {"covariance": held["covariance"][::-1]}, spec)[0] == 1
+    assert (
+        family.constrained_penalty(found, {"covariance": np.stack([np.eye(2)] * 2)}, spec)[0] == 0
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 4.0])
+def test_one_m_step_is_enough_where_there_is_a_closed_form(alpha):
+    # One component: the covariance about the held mean follows in the same step.
+    family = Gaussian(alpha=alpha, reg_covar=0.0)
+    spec = family.column_spec(X)
+    rows, one = family.encode(X, spec), np.ones((1, len(X)))
+    start = family.from_public(
+        {"mean": [[2.0, 60.0]], "covariance": [[[9.0, 0.0], [0.0, 9.0]]]}, spec
+    )
+    held = {"mean": np.array([[2.0, NAN]])}
+
+    def step(params):
+        found = family.sufficient_statistics(rows, one, family.precompute(params, spec))
+        return family.constrained_m_step(found, params, held, spec)
+
+    once = family.to_public(step(start), spec)
+    twice = family.to_public(step(step(start)), spec)
+    np.testing.assert_allclose(once["mean"], twice["mean"], rtol=1e-10)
+    np.testing.assert_allclose(once["covariance"], twice["covariance"], rtol=1e-10)
+    if alpha == 0.0:
+        center = X.mean(axis=0)
+        within = np.cov(X.T, bias=True)
+        slope = within[0, 1] / within[0, 0]
+        mean = np.array([2.0, center[1] + slope * (2.0 - center[0])])
+        np.testing.assert_allclose(once["mean"][0], mean, rtol=1e-10)
+        np.testing.assert_allclose(once["covariance"][0], (X - mean).T @ (X - mean) / len(X))
+
+
 def test_warm_start():
     fit = GaussianMixtureEM(2, random_state=0, warm_start=True).fit(X)
     number = int(fit.means_[:, 0].argmax())
@@ -410,6 +455,29 @@ def test_poisson_rates():
     assert fit.log_likelihood_ == pytest.approx(-found.fun, abs=1e-7)
     assert fit.component_params_["rate"][1, 0] == 2.5
     assert fit._n_parameters() == 2
+
+    # Standard errors given what is held, from the second derivatives of the likelihood.
+    def share_and_rate(v):
+        return loss([np.log(v[0] / (1 - v[0])), np.log(v[1])])
+
+    at, h = np.array([fit.weights_[0], fit.component_params_["rate"][0, 0]]), 1e-3
+    steps = h * np.eye(2)
+    hessian = [
+        [
+            share_and_rate(at + a + b)
+            - share_and_rate(at + a - b)
+            - share_and_rate(at - a + b)
+            + share_and_rate(at - a - b)
+            for a in steps
+        ]
+        for b in steps
+    ]
+    errors = np.sqrt(np.diag(np.linalg.inv(np.array(hessian) / (4 * h * h))))
+    inference = fit.inference(COUNTS, sample_weight=DAYS)
+    np.testing.assert_allclose(inference.standard_errors["weights"], errors[0], rtol=1e-3)
+    assert inference.standard_errors["rate"][0, 0] == pytest.approx(errors[1], rel=1e-3)
+    assert np.isnan(inference.standard_errors["rate"][1, 0])
+    assert inference.remarks[-1] == "fixed"
 
 
 def test_probabilities_of_items():
@@ -480,6 +548,15 @@ def test_parts_of_components(structure):
     assert fit.component_params_["weight"][0, 0] == 0.4
     assert fit.component_params_["mean"][0, 0, 0] == 0.0
     assert fit.component_params_["mean"][1, 1, 0] == 15.0
+    # What is published is what was fitted.
+    np.testing.assert_allclose(fit.component_params_["weight"].sum(axis=1), 1.0)
+    both = (
+        np.log(fit.weights_[y])
+        + fit._emissions().map(rows, np.empty((len(rows), 2)), lambda joint: joint.T)[
+            np.arange(len(rows)), y
+        ]
+    )
+    assert fit.log_likelihood_ == pytest.approx(both.sum(), rel=1e-9)
     assert np.diff(fit.history_["objective"]).min(initial=0.0) > -1e-9
     shape = fit.component_params_["covariance"].shape
     with warnings.catch_warnings():

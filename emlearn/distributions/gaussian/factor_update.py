@@ -103,7 +103,7 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
     Returns
     -------
     factors : Factors
-        The best of the optima that two starts lead to. Columns of the loadings are orthogonal
+        The best of the optima that four starts lead to. Columns of the loadings are orthogonal
         in the metric of the noise, those that explain most come first, and the largest
         coefficient of each is positive.
 
@@ -114,6 +114,8 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
     """
     correlation, deviation = _correlations(covariances)
     low, high = np.full(deviation.shape, np.log(LEAST_NOISE)), np.zeros(deviation.shape)
+    # No other optimum can be better than an exact fit.
+    ideal = np.linalg.slogdet(correlation)[1] + deviation.shape[1] + 3e-9
     best: tuple[Array, _Point] | None = None
     effort = _ROUGHLY if roughly else _EXACTLY
     for start in _starts(correlation, n_factors)[: 1 if roughly else None]:
@@ -128,6 +130,8 @@ def fit_factors(covariances: Array, n_factors: int, *, roughly: bool = False) ->
                 np.where(worse[:, None, None], best[1].vectors, point.vectors),
             )
         best = x, point
+        if (point.value <= ideal).all():
+            break
     assert best is not None
     return _factors(*best, n_factors, deviation)
 
@@ -184,8 +188,8 @@ def _correlations(covariances: Array) -> tuple[Array, Array]:
 _TINY = float(np.finfo(np.float64).tiny) ** 0.5
 
 
-def _starts(correlation: Array, n_factors: int) -> tuple[Array, Array]:
-    """Logarithms of variances: from the regressions of the columns, and from components."""
+def _starts(correlation: Array, n_factors: int) -> tuple[Array, ...]:
+    """Logarithms of variances: from regressions of the columns, from components, and equal."""
     n_features = correlation.shape[-1]
     values, vectors = np.linalg.eigh(correlation)
     floored = np.maximum(values, 1e-6 * values[:, -1:])
@@ -194,7 +198,9 @@ def _starts(correlation: Array, n_factors: int) -> tuple[Array, Array]:
     regressions = (1.0 - 0.5 * n_factors / n_features) * alone
     some = slice(n_features - n_factors, None)
     rest = 1.0 - np.einsum("kim,km->ki", squares[:, :, some], values[:, some])
-    return np.log(regressions), np.log(np.maximum(rest, 0.05))
+    # Where columns of a sample have almost no noise, there are several optima.
+    levels = (np.full(rest.shape, np.log(level)) for level in (0.5, 0.9))
+    return np.log(regressions), np.log(np.maximum(rest, 0.05)), *levels
 
 
 def _evaluate(correlation: Array, x: Array, n_factors: int) -> _Point:
@@ -214,16 +220,16 @@ def _slopes(point: _Point, n_factors: int) -> tuple[Array, Array]:
     squares = np.square(vectors)
     square = np.einsum("kim,km->ki", squares, theta)
     gradient = 1.0 - square + np.einsum("kim,km->ki", squares[:, :, :k], common - 1.0)
-    # See Clarke: the derivatives of the eigenvectors are those of perturbation theory.
-    own, rest = common[:, :, None], theta[:, None, k:]
-    gap = np.maximum(own - rest, 1e-8 * own)
-    outer = np.where(own > 1.0, (own - 1.0) * (own + rest) / gap, 0.0)
-    inner = np.where(
-        (own > 1.0) & (common[:, None, :] > 1.0), 0.5 * (own + common[:, None, :]), 0.0
+    # See Clarke: the derivatives of the eigenvectors are those of perturbation theory. An
+    # eigenvalue up to 1 has no share in the fit and is one of the rest.
+    own, other = common[:, :, None], theta[:, None, :]
+    shared = np.zeros(theta.shape, bool)
+    shared[:, :k] = theta[:, :k] > 1.0
+    gap = np.maximum(own - other, 1e-8 * own)
+    coefficients = np.where(
+        shared[:, None, :], 0.5 * (own + other), (own - 1.0) * (own + other) / gap
     )
-    # A factor without a share in the fit is one of the rest.
-    inner += np.where((own > 1.0) & ~(common[:, None, :] > 1.0), own + 1.0, 0.0)
-    coefficients = np.concatenate([inner, outer], axis=2)
+    coefficients *= shared[:, :k, None]
     hessian = np.zeros(vectors.shape)
     for m in range(k):
         u = vectors[:, :, m]

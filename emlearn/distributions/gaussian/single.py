@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.incomplete.available import (
     AvailableMoments,
@@ -34,6 +35,7 @@ from emlearn.distributions.gaussian.incomplete.patterns import (
 )
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
+from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceFactor
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.engine.parameters import Entries, ParameterSpace, Symmetric
@@ -159,8 +161,7 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
 
     def m_step(self, statistics: Moments, params: MeanCovariance) -> MeanCovariance:
         """Mode given the moments; see `LatentVariableModel`."""
-        weight, first, second = complete_moments(statistics, params.covariance)
-        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        sums = _sums(statistics, params)
         shift, covariance = self.prior.estimate(_FULL, sums, params.covariance[None])
         return MeanCovariance(params.mean + shift[0], covariance[0])
 
@@ -213,15 +214,46 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
 
     def score(self, statistics: Moments, params: MeanCovariance) -> dict[str, Array]:
         """See `LatentVariableModel`."""
-        weight, first, second = complete_moments(statistics, params.covariance)
-        factor = _factor(params)
-        (whitener,) = factor.precision_cholesky
-        sums = GaussianStatistics(np.array([weight]), first[None], second[None])
+        sums, factor = _sums(statistics, params), _factor(params)
+        (whitener,), (first,) = factor.precision_cholesky, sums.first
         mean, covariance = whitener @ (whitener.T @ first), self.prior.score(_FULL, sums, factor)[0]
         if self.units is None:
             return {"mean": mean, "covariance": covariance}
         scale = self.units.scale
         return {"mean": mean / scale, "covariance": covariance / scale[:, None] / scale}
+
+    def constrained_m_step(
+        self, statistics: Moments, params: MeanCovariance, fixed: Mapping[str, Array]
+    ) -> MeanCovariance:
+        """See `LatentVariableModel`, and `emlearn.distributions.gaussian.constrained`."""
+        if not fixed:
+            return self.m_step(statistics, params)
+        at = GaussianParams(params.mean[None], params.covariance[None], _factor(params))
+        sums, held = _sums(statistics, params), self._held(fixed)
+        mean, covariance = estimate_held(_FULL, self.prior, sums, at, *held)
+        return MeanCovariance(mean[0], covariance[0])
+
+    def impose(self, params: MeanCovariance, fixed: Mapping[str, Array]) -> MeanCovariance:
+        """See `LatentVariableModel`. Other covariances change if they have to."""
+        (mean, covariance), (held_mean, held) = params, self._held(fixed)
+        if held_mean is not None:
+            mean = np.where(np.isnan(held_mean[0]), mean, held_mean[0])
+        if held is not None:
+            covariance = put_in_all(_FULL, covariance[None], held, (1, mean.size))[0]
+        return MeanCovariance(mean, covariance)
+
+    def _held(self, fixed: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        mean, covariance = (
+            None if name not in fixed else np.asarray(fixed[name])[None]
+            for name in ("mean", "covariance")
+        )
+        if self.units is None:
+            return mean, covariance
+        scale = self.units.scale
+        return (
+            None if mean is None else self.units.to_scaled(mean),
+            None if covariance is None else covariance / scale[:, None] / scale,
+        )
 
     def log_likelihoods(self, data: CompressedData, params: MeanCovariance) -> tuple[Array, Array]:
         """Log-densities of the rows of positive weight, in the units of the data."""
@@ -231,6 +263,12 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         if data.row_weight is None:
             return density, np.ones(len(density))
         return density, np.asarray(data.row_weight, np.float64)
+
+
+def _sums(statistics: Moments, params: MeanCovariance) -> GaussianStatistics:
+    """Statistics of a single component, about its mean."""
+    weight, first, second = complete_moments(statistics, params.covariance)
+    return GaussianStatistics(np.array([weight]), first[None], second[None])
 
 
 def _factor(params: MeanCovariance) -> CovarianceFactor:

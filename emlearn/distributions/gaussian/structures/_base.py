@@ -351,6 +351,10 @@ class CovarianceStructure(ABC):
         """
         return published
 
+    def factor_published(self, published: Array, n_features: int) -> CovarianceFactor:
+        """As `factor`, from covariances in the published form, to the last digit."""
+        return self.factor(published, n_features, 0.0)
+
     def published_matrix(self, published: Array, k: int, n_features: int) -> Array:
         """As `matrix`, from covariances or precisions in the published form."""
         return self.matrix(published, k, n_features)

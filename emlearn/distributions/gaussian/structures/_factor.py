@@ -37,7 +37,7 @@ class FactorCovariance(FullCovariance):
     the columns are related only by few factors. The covariances are held as (n_components,
     n_features, n_factors + 1): the loadings L, and in the last column the noise psi.
 
-    The M-step is not in closed form. `estimate` runs Newton's method for the noise from two
+    The M-step is not in closed form. `estimate` runs Newton's method for the noise from four
     starts, with the best loadings for each noise (see
     `emlearn.distributions.gaussian.factor_update`). Within EM, `update` runs it from the
     covariances before: it never lowers the expected objective, and takes one or two steps once
@@ -187,6 +187,9 @@ class FactorCovariance(FullCovariance):
             raise ValueError(f"covariance: {error}.") from None
         _require_close(covariances, published, self)
         return covariances
+
+    def factor_published(self, published: Array, n_features: int) -> CovarianceFactor:
+        return super().factor(published, n_features, 0.0)
 
     def rescale_published(self, published: Array, scale: Array) -> Array:
         return published * scale[:, None] * scale

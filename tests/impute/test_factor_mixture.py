@@ -1,0 +1,125 @@
+"""Imputation with mixtures of factor analyzers."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_wine
+
+from emlearn import GaussianMixtureEM
+from emlearn.impute import MissingDataImputerEM, multiple_imputation
+
+
+@pytest.fixture(scope="module")
+def table():
+    X = load_wine().data
+    return np.where(np.random.default_rng(0).random(X.shape) < 0.15, np.nan, X)
+
+
+@pytest.fixture(scope="module")
+def fitted(table):
+    return MissingDataImputerEM(n_components=3, n_factors=2, random_state=0).fit(table)
+
+
+def test_what_is_published(fitted, table):
+    L, psi = fitted.loadings_, fitted.noise_variances_
+    assert L.shape == (3, 13, 2)
+    assert psi.shape == (3, 13)
+    expected = L @ L.transpose(0, 2, 1) + psi[:, :, None] * np.eye(13)
+    assert_allclose(fitted.covariances_, expected, rtol=1e-12)
+    assert_allclose(fitted.score(table) * len(table), fitted.log_likelihood_, rtol=1e-10)
+    objective = fitted.history_["objective"]
+    assert (np.diff(objective) >= -1e-9 * np.abs(objective[1:])).all()
+    with pytest.raises(AttributeError, match="follows from loadings_"):
+        fitted.covariances_ = expected
+
+
+def test_fill_is_the_mean_given_what_is_observed(fitted, table):
+    row = table[np.isnan(table).any(axis=1)][0]
+    o, m = ~np.isnan(row), np.isnan(row)
+    joint, means = [], []
+    for w, mu, S in zip(fitted.weights_, fitted.means_, fitted.covariances_, strict=True):
+        gain = np.linalg.solve(S[np.ix_(o, o)], S[np.ix_(o, m)])
+        means.append(mu[m] + (row[o] - mu[o]) @ gain)
+        joint.append(np.log(w) + multivariate_normal(mu[o], S[np.ix_(o, o)]).logpdf(row[o]))
+    r = np.exp(np.array(joint) - logsumexp(joint))
+    assert_allclose(fitted.transform(row[None])[0, m], r @ np.array(means), rtol=1e-7)
+    assert fitted.conditional_std(row[None])[0, m].min() > 0.0
+
+
+def test_without_a_prior_it_is_the_gaussian_mixture(table):
+    imputer = MissingDataImputerEM(
+        n_components=2, n_factors=1, alpha=0, random_state=0, tol=1e-9
+    ).fit(table)
+    mixture = GaussianMixtureEM(
+        2, covariance_type="factor", n_factors=1, reg_covar=0, random_state=0, tol=1e-9
+    ).fit(table)
+    assert_allclose(imputer.log_likelihood_, mixture.log_likelihood_, atol=0.02)
+
+
+def test_factors_help_where_a_full_matrix_has_too_many_parameters():
+    rng = np.random.default_rng(2)
+    n, d = 40, 15
+    parts = [
+        rng.normal(size=(n, 1)) @ rng.normal(size=(1, d)) + 0.3 * rng.normal(size=(n, d)) + 4.0 * c
+        for c in range(2)
+    ]
+    complete = np.concatenate(parts)
+    holes = rng.random(complete.shape) < 0.2
+    X = np.where(holes, np.nan, complete)
+    errors = []
+    for n_factors in (1, None):
+        imputer = MissingDataImputerEM(n_components=2, n_factors=n_factors, random_state=0)
+        filled = imputer.fit_transform(X)
+        errors.append(np.sqrt(np.mean((filled - complete)[holes] ** 2)))
+    assert errors[0] < 0.8 * errors[1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_known_parameters_draws_and_bounds(fitted, table):
+    known = MissingDataImputerEM.from_parameters(
+        fitted.means_,
+        weights=fitted.weights_,
+        loadings=fitted.loadings_,
+        noise_variances=fitted.noise_variances_,
+        bounds=(0.2, None),
+        sample_posterior=True,
+        random_state=0,
+    )
+    assert (known.n_components, known.n_factors) == (3, 2)
+    assert_allclose(known.score_samples(table), fitted.score_samples(table), rtol=1e-9)
+    drawn = known.transform(table)
+    assert drawn[np.isnan(table)].min() >= 0.2
+    noise = fitted.noise_variances_.copy()
+    noise[1, 4] = -1.0
+    with pytest.raises(ValueError, match="column 4 in component 1 is -1"):
+        MissingDataImputerEM.from_parameters(
+            fitted.means_, loadings=fitted.loadings_, noise_variances=noise
+        )
+    with pytest.raises(ValueError, match="are required; got"):
+        MissingDataImputerEM.from_parameters(
+            fitted.means_, loadings=fitted.loadings_[:2], noise_variances=fitted.noise_variances_
+        )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_multiple_imputation(table):
+    imputer = MissingDataImputerEM(n_components=2, n_factors=1, random_state=0, max_iter=30)
+    tables = list(multiple_imputation(imputer, table[:80], n_imputations=2, random_state=0))
+    assert all(np.isfinite(own).all() for own in tables)
+    assert (tables[0] != tables[1]).any()
+
+
+def test_warm_start_and_constant_columns(table):
+    X = table.copy()
+    X[:, 3] = np.where(np.isnan(X[:, 3]), np.nan, 5.0)
+    imputer = MissingDataImputerEM(n_components=2, n_factors=1, random_state=0, warm_start=True)
+    first = imputer.fit(X).n_iter_
+    assert_allclose(imputer.transform(X)[:, 3], 5.0, rtol=1e-14)
+    assert (imputer.noise_variances_[:, 3] == 0.0).all()
+    assert imputer.fit(X).n_iter_ < first
+    imputer.set_params(n_factors=2).fit(X)
+    assert imputer.loadings_.shape == (2, 13, 2)
+    imputer.set_params(n_components=1).fit(X)
+    assert imputer.loadings_.shape == (13, 2)
