@@ -123,17 +123,18 @@ def profile_maximum(
 def best_of_starts(matrix: Array, n_factors: int, smallest: Array) -> tuple[Array, Array]:
     """The best of the maxima from several starts; see `profile_maximum`.
 
-    There are two starts. If the noise of a column nearly vanishes at one of the maxima, there may
-    be others where it is that of another column: then each column is tried.
+    If the noise of a column nearly vanishes at the first maximum, there may be better ones where
+    it is that of another column: then each column is tried.
     """
     variance = np.diagonal(matrix).copy()
-    found = [profile_maximum(matrix, n_factors, smallest, noise) for noise in (None, variance)]
-    least = min(float((noise / variance).min()) for _, noise in found)
-    if least < _SUSPICIOUS and len(matrix) <= _EACH_COLUMN:
-        for column in range(len(matrix)):
-            noise = variance.copy()
-            noise[column] *= _SMALL
-            found.append(profile_maximum(matrix, n_factors, smallest, noise))
+    found = [profile_maximum(matrix, n_factors, smallest)]
+    if (found[0][1] / variance).min() >= _SUSPICIOUS or len(matrix) > _EACH_COLUMN:
+        return found[0]
+    found.append(profile_maximum(matrix, n_factors, smallest, variance))
+    for column in range(len(matrix)):
+        noise = variance.copy()
+        noise[column] *= _SMALL
+        found.append(profile_maximum(matrix, n_factors, smallest, noise))
     losses = [_Profile.at(matrix, np.log(noise), n_factors).loss for _, noise in found]
     # Equal maxima differ by rounding: the first counts.
     limit = min(losses) + 1e-10 * max(1.0, abs(min(losses)))
