@@ -58,11 +58,10 @@ FITS = {
     "1pl": ("1pl", None),
     "2pl, no prior": ("2pl", None),
     "2pl, prior": ("2pl", ItemPrior(**CAREFUL)),
+    "3pl, no prior": ("3pl", None),
     "3pl, default prior": ("3pl", "auto"),
     "3pl, prior": ("3pl", ItemPrior(**CAREFUL, guessing=(5, 17))),
 }
-# Without a prior the slopes of hundreds of questions run away; a fit takes minutes.
-SLOW = ("2pl, no prior", "3pl, default prior")
 
 
 def digits(n_questions):
