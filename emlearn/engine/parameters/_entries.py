@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -91,8 +91,8 @@ class Simplex(Part):
 
     axes: tuple[str, ...] = ()
     exists: Mask | None = None
-    lower: float = 0.0
-    upper: float = 1.0
+    lower: float = field(default=0.0, init=False)
+    upper: float = field(default=1.0, init=False)
 
     def _held(self, at: Array, fixed: Mask) -> Mask:
         return fixed if self.exists is None else fixed | ~self.exists

@@ -27,6 +27,11 @@ def read_fixed(
     names : mapping of str to str
         Names of the model by names that users may give.
 
+    Returns
+    -------
+    held : dict of str to ndarray
+        By the names of the model; parameters without entries to hold are left out.
+
     Raises
     ------
     ValueError

@@ -93,6 +93,11 @@ class Part(ABC):
         gradient : ndarray or None
             Gradient of the objective with respect to the entries, if it is known. EM approaches
             a bound slowly: an entry that is close to it and still pushed towards it is there.
+
+        Returns
+        -------
+        near : ndarray of bool, of the same shape
+            The entries.
         """
         return np.zeros(at.shape, bool)
 

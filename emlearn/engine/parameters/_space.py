@@ -62,6 +62,11 @@ class ParameterSpace:
             are held too.
         gradient : mapping of str to ndarray, default=None
             Gradient of the objective, which tells more about what is at a boundary.
+
+        Returns
+        -------
+        coordinates : Coordinates
+            The free coordinates.
         """
         fixed = fixed or {}
         at = {name: np.asarray(public[name], np.float64) for name in self.parts}
@@ -126,6 +131,11 @@ class Coordinates:
             As if all entries were separate.
         vector : ndarray of shape (n_free,)
             The coordinates at which the gradient was taken.
+
+        Returns
+        -------
+        pulled : ndarray of shape (n_free,)
+            The gradient.
         """
         found = []
         for name, step in self.split(vector).items():
