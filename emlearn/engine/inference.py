@@ -16,6 +16,7 @@ from emlearn.engine.estimates import Estimates, flatten_estimates
 from emlearn.engine.information import (
     Information,
     empirical_information,
+    flat_along,
     observed_information,
 )
 from emlearn.engine.model import LatentVariableModel
@@ -30,6 +31,8 @@ KINDS: tuple[Kind, ...] = ("observed", "empirical", "sandwich")
 _FLAT = 1e-9
 # Below this part it may be 0 at the maximum itself.
 _SUSPECT = 1e-3
+# A diagonal entry below this part of the largest is a rounding error.
+_ROUNDING = 1e-12
 # Part of a flat direction that an estimate may have without being concerned.
 _CONCERNED = 1e-4
 # Distance from the maximum, in standard errors, that is told.
@@ -212,7 +215,8 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
     Raises
     ------
     ValueError
-        If `kind` is unknown.
+        If `kind` is unknown, or there are fewer rows than parameters for "empirical" and
+        "sandwich".
     """
     if kind not in KINDS:
         raise ValueError(f"information must be one of {', '.join(KINDS)}; got {kind!r}.")
@@ -253,17 +257,30 @@ def _covariance(
 ) -> tuple[Information, Array, Array, list[str]]:
     """Information, covariance of the free coordinates, flat directions, and what to tell."""
     arguments = (problem.model, problem.data, problem.params, coordinates)
+    n_rows, n_free = _n_rows(problem), coordinates.n_free
+    if kind != "observed" and n_rows < n_free:
+        raise ValueError(
+            f"information={kind!r} sums over independent rows (or sequences), and there are fewer "
+            f"of them ({n_rows:g}) than free parameters ({n_free}). Use information='observed'."
+        )
+    # So many scores would span all directions if these were identified.
+    many = n_rows >= 2.0 * n_free
     if kind == "empirical":
         found = empirical_information(*arguments)
         covariance, flat, negative = invert(found.matrix)
         return found, covariance, flat, _told(problem, coordinates, flat, negative)
     found = observed_information(*arguments, n_threads=available_threads())
     rows, ignored = None, None
-    if kind == "sandwich" or (_is_suspect(found.matrix) and _has_many_rows(problem, coordinates)):
+    suspect = many and _is_suspect(found.matrix)
+    if kind == "sandwich" or suspect:
         rows = empirical_information(*arguments)
         found = found._replace(n_e_steps=found.n_e_steps + rows.n_e_steps)
-        if _has_many_rows(problem, coordinates):
-            ignored = invert(rows.matrix)[1]
+    if rows is not None and many:
+        ignored = invert(rows.matrix)[1]
+        if ignored.size:
+            # Axes of their curvature, so that those with and without it are apart.
+            ignored = ignored @ np.linalg.eigh(ignored.T @ found.matrix @ ignored)[1]
+            ignored = ignored[:, flat_along(*arguments, ignored)]
     covariance, flat, negative = invert(found.matrix, ignored)
     notes = _told(problem, coordinates, flat, negative)
     if kind == "sandwich" and rows is not None:
@@ -283,13 +300,12 @@ def _is_suspect(information: Array) -> bool:
     return bool(values[0] < _SUSPECT * values[-1])
 
 
-def _has_many_rows(problem: FittedProblem, coordinates: Coordinates) -> bool:
-    """Whether the scores of the rows would span all directions if they were identified."""
+def _n_rows(problem: FittedProblem) -> float:
+    """Number of independent rows, or sequences; NaN if the model has no likelihoods of rows."""
     try:
-        weight = problem.model.log_likelihoods(problem.data, problem.params)[1]
+        return float(problem.model.log_likelihoods(problem.data, problem.params)[1].sum())
     except NotImplementedError:
-        return False
-    return bool(weight.sum() >= 2.0 * coordinates.n_free)
+        return float("nan")
 
 
 def invert(information: Array, ignored: Array | None = None) -> tuple[Array, Array, bool]:
@@ -314,8 +330,9 @@ def invert(information: Array, ignored: Array | None = None) -> tuple[Array, Arr
     n = len(information)
     if not n:
         return information, np.zeros((0, 0)), False
-    size = np.sqrt(np.abs(np.diagonal(information)))
-    size = np.where(size > 0.0, size, 1.0)
+    square = np.abs(np.diagonal(information))
+    largest = float(square.max()) or 1.0
+    size = np.sqrt(np.where(square > _ROUNDING * largest, square, largest))
     scaled = information / size[:, None] / size
     basis, without = np.eye(n), np.zeros((n, 0))
     if ignored is not None and ignored.size:
@@ -361,7 +378,8 @@ def _told(
     if negative:
         message = (
             f"The estimates are no maximum: the objective rises along directions in which {named} "
-            "change. They have no standard errors. Fit with a smaller tol or more starts."
+            "change. They have no standard errors. Fit with a smaller tol or more starts, and give "
+            "the rows, weights and labels of the fit."
         )
     warn_user(message, ConvergenceWarning)
     return [f"not identified: {flat.shape[1]} direction(s) along which {named} change"]

@@ -40,6 +40,10 @@ Model = LatentVariableModel[Any, Any, Any]
 _STEP = 1e-4
 # Step of differences of the objective, in standard errors.
 _ERRORS = 0.03
+# Step of second differences of log-likelihoods of rows, in units of the directions.
+_WIDE = 1e-3
+# Part of them that their error may be, and what rounding makes of 0.
+_INEXACT, _NOTHING = 1e-3, 1e-6
 # How often a step that leaves the parameters is made shorter.
 _TRIES = 12
 
@@ -154,6 +158,48 @@ def row_scores(model: Model, data: Any, params: Any, around: Coordinates) -> tup
     for j in range(around.n_free):
         scores[:, j] = _central(values, _unit(j, around.n_free), _STEP)
     return scores, weight
+
+
+def flat_along(
+    model: Model, data: Any, params: Any, around: Coordinates, directions: Array
+) -> NDArray[np.bool_]:
+    """Whether the likelihood of each row stays the same along directions without scores.
+
+    Along a curve of equal likelihoods, the second derivative of each row along the direction is
+    its score along another direction, that in which the curve bends. It is not if scores vanish
+    for another reason: of a Gaussian, those of the mean and the variance of a binary column
+    depend on each other, but its likelihood has a maximum.
+
+    Parameters
+    ----------
+    model, data, params, around : object
+        As for `empirical_information`.
+    directions : ndarray of shape (n_free, n_directions)
+        Directions along which the scores of all rows vanish.
+
+    Returns
+    -------
+    flat : ndarray of shape (n_directions,)
+        Whether nothing changes.
+    """
+    scores, weight = row_scores(model, data, params, around)
+    root = np.sqrt(weight)
+    weighted = scores * root[:, None]
+
+    def values(vector: Array) -> Array:
+        return model.log_likelihoods(data, model.from_public(around.move(vector), params))[0]
+
+    middle = values(np.zeros(around.n_free))
+    flat = np.empty(directions.shape[1], bool)
+    for j, direction in enumerate(directions.T):
+        unit = direction / np.linalg.norm(direction)
+        step, above, below = _both_sides(values, unit, _WIDE)
+        second = root * (above + below - 2.0 * middle) / step**2
+        bend = np.linalg.lstsq(weighted, second, rcond=1e-6)[0]
+        left = np.linalg.norm(second - weighted @ bend)
+        nothing = _NOTHING * np.linalg.norm(root)
+        flat[j] = left <= max(_INEXACT * np.linalg.norm(second), nothing)
+    return flat
 
 
 def _by_scores(objective: _Objective, n: int) -> tuple[Array, Array]:

@@ -4,12 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, norm, poisson
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
+from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM, MissingDataImputerEM
 from emlearn.datasets import load_old_faithful
-from emlearn.distributions import Bernoulli, Categorical
+from emlearn.distributions import Bernoulli, Categorical, Poisson
 from emlearn.engine.inference import concerned, invert
 
 FAITHFUL = load_old_faithful().data
@@ -196,10 +196,56 @@ def test_bad_arguments(mixture, inference):
         mixture.inference(FAITHFUL[:, :1])
 
 
-def test_too_few_sequences_for_scores_of_sequences():
+@pytest.mark.parametrize("information", ["empirical", "sandwich"])
+def test_too_few_sequences_for_scores_of_sequences(information):
     model = HiddenMarkovEM(2, random_state=0).fit(FAITHFUL)
-    with pytest.warns(ConvergenceWarning, match="nothing about"):
-        model.inference(FAITHFUL, information="empirical")
+    with pytest.raises(ValueError, match=r"fewer of them \(1\) than free parameters \(1"):
+        model.inference(FAITHFUL, information=information)
+
+
+def test_scores_that_depend_on_each_other_are_no_lack_of_information():
+    # The square of a binary column is linear in it, so its two scores are proportional.
+    x = np.repeat([0.0, 1.0, 0.0, 1.0], [97, 95, 3, 5])
+    X = np.column_stack([x, np.repeat([0.0, 1.0, 1.0, 0.0], [97, 95, 3, 5])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        inference = MissingDataImputerEM(alpha=0).fit(X).inference(X)
+    np.testing.assert_allclose(inference.standard_errors["mean"], X.std(axis=0) / 200**0.5)
+    variance = np.diagonal(inference.standard_errors["covariance"])
+    np.testing.assert_allclose(variance, X.var(axis=0) * (2 / 200) ** 0.5, rtol=1e-6)
+
+
+def test_equal_components_have_no_weights_but_rates():
+    # Counts that vary less than Poisson counts: both components are the same at the maximum.
+    X = np.repeat([3.0, 4.0, 5.0], [50, 100, 50])[:, None]
+    start = np.tile([0.4, 0.6], (200, 1))
+    model = FiniteMixtureEM(2, family=Poisson(alpha=0), init_params=start, tol=1e-12).fit(X)
+    with pytest.warns(ConvergenceWarning, match="1 direction.*weights"):
+        inference = model.inference(X)
+    assert np.isnan(inference.standard_errors["weights"]).all()
+
+    def loglik(rates):
+        return np.log(poisson.pmf(X, rates) @ model.weights_).sum()
+
+    at, h = model.component_params_["rate"].ravel(), 1e-3
+    hessian = np.empty((2, 2))
+    for i, a in enumerate(np.eye(2) * h):
+        for j, b in enumerate(np.eye(2) * h):
+            cross = loglik(at + a + b) - loglik(at + a - b) - loglik(at - a + b)
+            hessian[i, j] = (cross + loglik(at - a - b)) / (4 * h**2)
+    expected = np.sqrt(np.diagonal(np.linalg.inv(-hessian)))
+    np.testing.assert_allclose(inference.standard_errors["rate"].ravel(), expected, rtol=1e-4)
+
+
+def test_correlations_of_columns_never_seen_together_are_not_identified():
+    nan = np.nan
+    X = np.array([[1, nan], [2, nan], [4, nan], [nan, 3], [nan, 5], [nan, 9]] * 10)
+    with pytest.warns(UserWarning, match="never observed together"):
+        model = MissingDataImputerEM(alpha=0).fit(X)
+    with pytest.warns(ConvergenceWarning, match=r"say nothing about 1 .*covariance\[0, 1\]"):
+        inference = model.inference(X)
+    expected = np.nanstd(X, axis=0) / 30**0.5
+    np.testing.assert_allclose(inference.standard_errors["mean"], expected, rtol=1e-6)
 
 
 def test_inference_does_not_change_the_estimator(mixture):
