@@ -139,11 +139,17 @@ default=None
         Raises
         ------
         ValueError
-            If a name is unknown, an estimate has no standard error, or the constraints are
-            linearly dependent.
+            If a name is unknown, an estimate has no standard error, the constraints are
+            linearly dependent, or `value` is not finite or has another shape.
         """
         matrix = self._matrix(constraints)
-        level = np.broadcast_to(as_numbers(value, "value"), len(matrix))
+        given = as_numbers(value, "value")
+        if given.shape not in ((), (1,), (len(matrix),)) or not np.isfinite(given).all():
+            raise ValueError(
+                f"value must be finite, and one number or one for each of the {len(matrix)} "
+                f"constraint(s); got {value!r}."
+            )
+        level = np.broadcast_to(given, len(matrix))
         used = (matrix != 0.0).any(axis=0)
         lacking = used & ~np.isfinite(self.standard_error)
         if lacking.any():
@@ -171,7 +177,8 @@ default=None
             return np.eye(n)
         if isinstance(constraints, str):
             constraints = [constraints]
-        if len(constraints) and all(isinstance(name, str) for name in constraints):
+        named = isinstance(constraints, Sequence) or getattr(constraints, "ndim", 0) == 1
+        if named and len(constraints) and all(isinstance(name, str) for name in constraints):
             unknown = [name for name in constraints if name not in self.names]
             if unknown:
                 raise ValueError(
@@ -182,8 +189,10 @@ default=None
         if matrix.ndim != 2 or matrix.shape[1] != n or not len(matrix):
             raise ValueError(
                 f"constraints must have {n} columns, one for each estimate; got shape "
-                f"{matrix.shape}."
+                f"{matrix.shape}. Names of estimates do as well."
             )
+        if not np.isfinite(matrix).all():
+            raise ValueError("constraints must be finite.")
         return matrix
 
     def to_frame(self, confidence: float = 0.95) -> Any:
@@ -198,7 +207,9 @@ default=None
         -------
         frame : DataFrame
             One row for each estimate, with columns "estimate", "standard_error", "z", "pvalue",
-            "low", "high" and "remark".
+            "low", "high" and "remark". z and its two-sided p-value are about the hypothesis that
+            the parameter is 0. They are NaN where 0 is a bound of it, as of variances and
+            probabilities: a Wald test does not hold there.
         """
         pandas = importlib.import_module("pandas")
         return pandas.DataFrame(self._columns(confidence), index=list(self.names))
@@ -235,8 +246,8 @@ default=None
     def _columns(self, confidence: float) -> dict[str, Any]:
         interval = self.confidence_interval(confidence)
         error = self.standard_error
-        with np.errstate(all="ignore"):
-            z = self.estimate / error
+        inside = (self.lower < 0.0) & (self.upper > 0.0) & (error > 0.0)
+        z = np.divide(self.estimate, error, out=np.full(len(error), np.nan), where=inside)
         return {
             "estimate": self.estimate,
             "standard_error": error,
@@ -258,7 +269,13 @@ def flatten_estimates(value: Any, name: str) -> tuple[list[str], Array]:
             names += more
             parts.append(array)
         return names, np.concatenate(parts) if parts else np.zeros(0)
-    array = np.asarray(value, np.float64)
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The function must return a number, an array of numbers or a dict of these; {name!r} "
+            f"is {value!r}."
+        ) from None
     if array.ndim == 0:
         return [name], array.reshape(1)
     labels = [f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(array.shape)]

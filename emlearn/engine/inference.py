@@ -132,8 +132,12 @@ class Inference(Estimates):
         Raises
         ------
         ValueError
-            If the result is not finite, or changes its shape.
+            If `function` is none, or the result is no numbers, not finite, or changes its shape.
         """
+        if not callable(function):
+            raise ValueError(
+                f"function must be callable with a dict of the parameters, got {function!r}."
+            )
         coordinates = self._coordinates
         assert coordinates is not None
         names, middle = self._evaluate(function, name, np.zeros(coordinates.n_free))

@@ -97,11 +97,45 @@ def test_wald_tests(inference):
         (np.ones((1, 3)), "must have 12 columns"),
         (["weights[0]", "weights[1]"], "linearly dependent"),
         (np.zeros((1, 12)), "without any parameter"),
+        (np.full((1, 12), np.nan), "must be finite"),
+        (0, "must have 12 columns"),
+        ([], "must have 12 columns"),
     ],
 )
 def test_impossible_tests(inference, constraints, message):
     with pytest.raises(ValueError, match=message):
         inference.wald_test(constraints)
+
+
+@pytest.mark.parametrize("value", [[1.0, 2.0], np.nan, [[1.0]]])
+def test_impossible_values_of_tests(inference, value):
+    with pytest.raises(ValueError, match="value must be finite, and one number or one for each"):
+        inference.wald_test(["means[0, 0]"], value)
+
+
+def test_there_is_no_test_of_a_value_at_a_bound(inference):
+    frame = inference.to_frame()
+    free = [name.startswith("means") or name.endswith("0, 1]") for name in inference.names]
+    assert (frame["z"].notna() == free).all()
+    assert (frame["pvalue"].notna() == free).all()
+    constant = inference.function(lambda p: 3.0).to_frame()
+    assert constant["z"].isna().all()
+    assert constant["standard_error"].item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (3, "function must be callable"),
+        (lambda p: "a", "'value' is 'a'"),
+        (lambda p: {"b": [1, [2, 3]]}, "'b' is"),
+        (lambda p: 1j, "must return a number"),
+        (lambda p: np.nan, "not finite"),
+    ],
+)
+def test_impossible_functions(inference, function, message):
+    with pytest.raises(ValueError, match=message):
+        inference.function(function)
 
 
 def test_functions_by_the_delta_method(inference):
