@@ -37,6 +37,8 @@ _ROUNDING = 1e-12
 _CONCERNED = 1e-4
 # Distance from the maximum, in standard errors, that is told.
 _FAR = 0.25
+# Part of the largest entry by which what is held may differ after arithmetic.
+_SAME = 1e-6
 # Step of numerical derivatives of functions, in standard errors.
 _STEP = 1e-3
 
@@ -219,8 +221,8 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
     Raises
     ------
     ValueError
-        If `kind` is unknown, or there are fewer rows than parameters for "empirical" and
-        "sandwich".
+        If `kind` is unknown, there are fewer rows than parameters for "empirical" and
+        "sandwich", or the estimates are not those of a fit with `fixed`.
     """
     if kind not in KINDS:
         raise ValueError(f"information must be one of {', '.join(KINDS)}; got {kind!r}.")
@@ -244,12 +246,21 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
 def _coordinates(problem: FittedProblem) -> Coordinates:
     """Free coordinates, without what is at a boundary."""
     model, data, params = problem.model, problem.data, problem.params
+    public = model.public(params)
+    for own, held in problem.fixed.items():
+        off = np.abs(public[own] - held) > _SAME * np.abs(public[own]).max()
+        if off.any():
+            index = tuple(np.argwhere(off)[0])
+            raise ValueError(
+                f"fixed[{problem.names.get(own, own)!r}] holds {held[index]:g}, but the estimate "
+                f"is {public[own][index]:g}: fixed has changed after fit. Fit again."
+            )
     gradient = None
     if model.has_score:
         with BlockMapper(model, data, Threads(available_threads())) as e_step:
             gradient = model.score(e_step(params)[0], params)
     return model.space(params).coordinates(
-        model.public(params),
+        public,
         problem.fixed,
         one_row=1.0 / max(model.total_weight(data), 1.0),
         gradient=gradient,

@@ -195,6 +195,16 @@ def test_reading():
     different = [[[1.0, NAN], [NAN, NAN]], [[2.0, NAN], [NAN, NAN]]]
     with pytest.raises(ValueError, match=r"must have shape \(2, 2\)"):
         read_fixed({"matrix": different}, space, public, names)
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    np.testing.assert_array_equal(
+        read_fixed({"mean": masked}, space, public, names)["mean"], [1, NAN]
+    )
+    with pytest.raises(ValueError, match="must hold numbers"):
+        read_fixed({"mean": [1j, 0.0]}, space, public, names)
+    with pytest.raises(ValueError, match="must hold the values themselves"):
+        read_fixed({"mean": [True, False]}, space, public, names)
+    with pytest.raises(ValueError, match=r"must have shape \(2,\), that of the estimates"):
+        read_fixed({"mean": [[1.0, NAN], [1.0, NAN]]}, space, public, names)
 
 
 # ---- matrices with entries held ---------------------------------------------------------------

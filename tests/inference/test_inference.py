@@ -282,6 +282,14 @@ def test_correlations_of_columns_never_seen_together_are_not_identified():
     np.testing.assert_allclose(inference.standard_errors["mean"], expected, rtol=1e-6)
 
 
+def test_fixed_is_that_of_the_fit():
+    model = GaussianMixtureEM(2, random_state=0).fit(FAITHFUL)
+    model.set_params(fixed={"means": [[np.nan, np.nan], [np.nan, 75.0]]})
+    with pytest.raises(ValueError, match=r"fixed\['means'\] holds 75, .*Fit again"):
+        model.inference(FAITHFUL)
+    assert np.isfinite(model.fit(FAITHFUL).inference(FAITHFUL).standard_errors["weights"]).all()
+
+
 def test_inference_does_not_change_the_estimator(mixture):
     before = dict(vars(mixture))
     mixture.inference(FAITHFUL)

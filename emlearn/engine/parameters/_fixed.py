@@ -19,7 +19,7 @@ def read_fixed(
     Parameters
     ----------
     fixed : mapping of str to array-like
-        By published name without underscore; NaN where free.
+        By published name without underscore; NaN, or masked, where free.
     space : ParameterSpace
         The parts.
     public : mapping of str to ndarray
@@ -51,19 +51,35 @@ def read_fixed(
         own = names[name]
         if own in found:
             raise ValueError(f"fixed names the parameter {own!r} twice.")
-        try:
-            array = np.array(value, np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"fixed[{name!r}] must hold numbers, and NaN where free.") from None
-        array = _only_once(array, np.shape(public[own]))
-        shape = np.shape(public[own])
+        array = _numbers(value, name)
+        part, shape = space.parts[own], np.shape(public[own])
+        if part.axes[:1] != ("component",):
+            array = _only_once(array, shape)
         if array.shape != shape:
             raise ValueError(
                 f"fixed[{name!r}] must have shape {shape}, that of the estimates, with NaN where "
                 f"free; got shape {array.shape}."
             )
-        found[own] = array if np.isnan(array).all() else space.parts[own].check(array, name)
+        found[own] = array if np.isnan(array).all() else part.check(array, name)
     return {name: value for name, value in found.items() if not np.isnan(value).all()}
+
+
+def _numbers(value: Any, name: str) -> Array:
+    """An array of numbers; masked entries are free."""
+    try:
+        given = np.ma.asarray(value)
+        if given.dtype.kind == "c":
+            raise TypeError
+        array = np.array(given.data, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"fixed[{name!r}] must hold numbers, and NaN where free.") from None
+    if given.dtype == bool:
+        raise ValueError(
+            f"fixed[{name!r}] must hold the values themselves, and NaN where free, not True and "
+            "False."
+        )
+    array[np.ma.getmaskarray(given)] = np.nan
+    return array
 
 
 def _only_once(array: Array, shape: tuple[int, ...]) -> Array:
