@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import as_numbers, column_label, read_table, read_weight
+from emlearn.data.resampling import check_copies
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
 from emlearn.distributions.gaussian.incomplete.factor_moments import (
     FEW_COLUMNS,
@@ -347,6 +348,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         known = self._known()
         rows = self._read_rows(X)
         weight = read_weight(sample_weight, len(rows))
+        check_copies(weight)
         with blas_limited():
             return factor_problem(rows, weight, known, self)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -20,6 +19,7 @@ from emlearn.data import (
     read_table,
     read_weight,
 )
+from emlearn.data.resampling import check_copies
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
@@ -351,7 +351,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         sequences = Sequences.of_lengths(read_lengths(lengths, n_rows))
         weight = read_weight(sample_weight, len(sequences), "sequence")
         check_one_for_each_row(y, n_rows, sequences=True)
-        labels = copy(self)._encode_target(y, n_rows, self.n_components)
+        check_copies(weight, "sequence")
+        labels = self._labels_of_fit(y, n_rows, self.n_components)
         law, params = self._law(len(self.startprob_)), self._law_params()
         return self._problem_of(law, params, Observations(rows, labels, sequences), weight)
 

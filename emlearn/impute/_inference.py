@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import column_label, read_weight
+from emlearn.data.resampling import check_copies
 from emlearn.distributions.gaussian.incomplete import ConditionalGaussians
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.distributions.gaussian.single import OneGaussian
@@ -182,6 +183,7 @@ class ImputerInference(Refitting):
             )
         table = self._read_rows(X)
         weight = read_weight(sample_weight, table.shape[0])
+        check_copies(weight)
         if weight is not None and not weight.all():
             table, weight = table[weight > 0.0], weight[weight > 0.0]
         known = self._known()

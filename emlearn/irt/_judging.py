@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emlearn.data import read_weight
+from emlearn.data.resampling import check_copies
 from emlearn.engine.fixed import n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public
@@ -69,6 +70,7 @@ class FitCriteria(TraitEstimates):
         params = self._params()
         persons = self._persons(X, groups, covariates)
         weight = read_weight(sample_weight, len(persons.codes))
+        check_copies(weight, "person")
         data = self._model.prepare(persons, weight)
         labels = self._axis_labels()
         if self.groups_ is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -100,6 +101,27 @@ class LabelEstimator(EMEstimator):
             return None
         self.classes_ = known.classes
         return known.codes
+
+    def _labels_of_fit(
+        self, y: Any, n_rows: int, n_numbers: int | None = None
+    ) -> NDArray[np.intp] | None:
+        """`_encode_target` of the labels of the fit, without a change of the estimator.
+
+        Raises
+        ------
+        ValueError
+            If the classes are not those of the fit.
+        """
+        own = copy(self)
+        labels = own._encode_target(y, n_rows, n_numbers)
+        if labels is not None:
+            fitted = getattr(self, "classes_", np.zeros(0))
+            if not np.array_equal(own.classes_, fitted):
+                raise ValueError(
+                    f"y has the classes {own.classes_.tolist()}, but in the fit they were "
+                    f"{fitted.tolist()}. Give the labels of the fit."
+                )
+        return labels
 
     def _initializer(self, n_samples: int, plan: SearchPlan | RacePlan | None) -> Initializer:
         if not isinstance(self.init_params, str):

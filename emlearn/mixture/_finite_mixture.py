@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -17,6 +16,7 @@ from emlearn.data import (
     read_table,
     read_weight,
 )
+from emlearn.data.resampling import check_copies
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
 from emlearn.engine import ManyStarts, RacePlan, SearchPlan
@@ -277,7 +277,8 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         check_is_fitted(self)
         rows = self._read_rows(X)
         weight = read_weight(sample_weight, rows.shape[0])
-        labels = copy(self)._encode_target(y, rows.shape[0])
+        check_copies(weight)
+        labels = self._labels_of_fit(y, rows.shape[0])
         law = MixtureLaw(len(self.weights_), self.weights_alpha, self.unlabelled_weight)
         return self._problem_of(law, self._law_params(), Observations(rows, labels), weight)
 

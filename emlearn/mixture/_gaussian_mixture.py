@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import as_numbers, read_table, read_weight
+from emlearn.data.resampling import check_copies
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES, FactorCovariance
@@ -295,6 +296,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self._emissions()  # checks what is published
         rows = self._read_rows(X)
         weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        check_copies(weight)
         family = self._family(self.reg_covar)
         model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
         names = getattr(self, "feature_names_in_", None)

@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import chi2, norm, poisson
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM, MissingDataImputerEM
+from emlearn import (
+    FactorAnalysisEM,
+    FiniteMixtureEM,
+    GaussianMixtureEM,
+    HiddenMarkovEM,
+    MissingDataImputerEM,
+)
 from emlearn.datasets import load_old_faithful
 from emlearn.distributions import Bernoulli, Categorical, Poisson
 from emlearn.engine.inference import concerned, invert
@@ -288,6 +294,43 @@ def test_fixed_is_that_of_the_fit():
     with pytest.raises(ValueError, match=r"fixed\['means'\] holds 75, .*Fit again"):
         model.inference(FAITHFUL)
     assert np.isfinite(model.fit(FAITHFUL).inference(FAITHFUL).standard_errors["weights"]).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GaussianMixtureEM(2, random_state=0),
+        FiniteMixtureEM(2, random_state=0),
+        MissingDataImputerEM(),
+        FactorAnalysisEM(1, random_state=0),
+    ],
+)
+def test_weights_that_are_no_copies_are_refused(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1)) + rng.normal(size=(60, 5))
+    model.fit(X)
+    with pytest.raises(ValueError, match="sums to 1 for 60 rows, but weights are numbers of copie"):
+        model.inference(X, sample_weight=np.full(60, 1 / 60))
+    weight = np.arange(60) % 3.0
+    model.fit(X, sample_weight=weight).inference(X, sample_weight=weight)
+
+
+def test_weights_of_sequences_are_copies():
+    model = HiddenMarkovEM(2, random_state=0).fit(FAITHFUL, lengths=[136, 136])
+    with pytest.raises(ValueError, match=r"sums to 0\.2 for 2 sequences"):
+        model.inference(FAITHFUL, lengths=[136, 136], sample_weight=[0.1, 0.1])
+
+
+@pytest.mark.parametrize("estimator", [FiniteMixtureEM, HiddenMarkovEM])
+def test_labels_are_those_of_the_fit(estimator):
+    y = np.where(FAITHFUL[:, 0] > 3, "long", "short")
+    y = [name if i % 5 == 0 else None for i, name in enumerate(y)]
+    model = estimator(2, use_labels=True, random_state=0).fit(FAITHFUL, y)
+    assert model.inference(FAITHFUL, y).distance < 0.25
+    other = ["long" if name == "long" else None for name in y]
+    with pytest.raises(ValueError, match=r"classes \['long'\], but in the fit they were"):
+        model.inference(FAITHFUL, other)
+    assert list(model.classes_) == ["long", "short"]
 
 
 def test_inference_does_not_change_the_estimator(mixture):
