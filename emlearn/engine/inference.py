@@ -233,7 +233,7 @@ def infer(problem: FittedProblem, kind: Kind = "observed") -> Inference:
     if coordinates.n_free:
         square = float(found.score @ covariance @ found.score)
         distance = float(np.sqrt(max(square, 0.0)))
-    if distance > _FAR and kind != "empirical":
+    if distance > _FAR:
         warn_user(
             f"The estimates are {distance:.2g} standard errors from the maximum, where standard "
             "errors are defined. Fit with a smaller tol, such as tol=1e-9, and give the rows, "

@@ -124,7 +124,7 @@ def observed_information(
 def empirical_information(model: Model, data: Any, params: Any, around: Coordinates) -> Information:
     """Sum of the squares of the scores of the observations.
 
-    An observation of weight w counts as w observations. The prior has no part in it.
+    An observation of weight w counts as w observations. The prior has a part in the score only.
 
     Parameters
     ----------
@@ -140,11 +140,17 @@ def empirical_information(model: Model, data: Any, params: Any, around: Coordina
     Returns
     -------
     information : Information
-        The score of the log-likelihood, the information, and its cost.
+        The score of the objective, the information, and its cost.
     """
     scores, weight = row_scores(model, data, params, around)
     weighted = scores * weight[:, None]
-    return Information(weighted.sum(axis=0), scores.T @ weighted, 2 * around.n_free)
+
+    def log_prior(vector: Array) -> Array:
+        return np.asarray(model.log_prior(model.from_public(around.move(vector), params)))
+
+    n = around.n_free
+    prior = [float(_central(log_prior, _unit(j, n), _STEP)) for j in range(n)]
+    return Information(weighted.sum(axis=0) + prior, scores.T @ weighted, 2 * n)
 
 
 def row_scores(model: Model, data: Any, params: Any, around: Coordinates) -> tuple[Array, Array]:

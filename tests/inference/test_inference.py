@@ -209,9 +209,10 @@ def test_flat_directions_are_named():
     assert "not identified" in str(inference)
 
 
-def test_rows_of_another_fit_are_told(mixture):
+@pytest.mark.parametrize("information", ["observed", "empirical", "sandwich"])
+def test_rows_of_another_fit_are_told(mixture, information):
     with pytest.warns(ConvergenceWarning, match="from the maximum"):
-        mixture.inference(FAITHFUL[:150])
+        mixture.inference(FAITHFUL[:150], information=information)
 
 
 def test_a_tight_fit_is_not_warned_of(mixture):

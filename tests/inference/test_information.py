@@ -177,8 +177,9 @@ def test_scores_and_their_derivatives_are_those_of_the_objective(X, family):
     assert found.n_e_steps == 2 * around.n_free + 1
 
 
-def test_rows_have_the_scores_of_the_whole():
-    family = Gaussian("diag", reg_covar=0)
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+def test_rows_and_prior_have_the_score_of_the_whole(alpha):
+    family = Gaussian("diag", alpha=alpha, reg_covar=0)
     mixture = FiniteMixtureEM(2, family=family, random_state=0, max_iter=5, tol=0)
     with pytest.warns(UserWarning, match="did not converge"):
         mixture.fit(FAITHFUL)
