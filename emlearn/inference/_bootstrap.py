@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -141,6 +141,8 @@ def bootstrap(
         raise ValueError(f"n_resamples must be an integer >= 2, got {n_resamples!r}.")
     if statistic is not None and not callable(statistic):
         raise ValueError(f"statistic must be a function of a fitted estimator, got {statistic!r}.")
+    if not hasattr(X, "shape") and not isinstance(X, Sequence):
+        raise ValueError(f"X must be the rows of the fit, got {type(X).__name__}.")
     n_rows = int(X.shape[0]) if hasattr(X, "shape") else len(X)
     by_sequences = "lengths" in inspect.signature(estimator.fit).parameters
     if lengths is not None and not by_sequences:

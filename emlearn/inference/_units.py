@@ -58,7 +58,12 @@ class Units(NamedTuple):
                 f"groups must have one label for each {item}, shape ({n_items},); got shape "
                 f"{labels.shape}."
             )
-        found, of_items = np.unique(labels, return_inverse=True)
+        if any(label is None or label != label for label in labels.tolist()):
+            raise ValueError(f"groups must name the group of each {item}; some are missing.")
+        try:
+            found, of_items = np.unique(labels, return_inverse=True)
+        except TypeError:
+            raise ValueError("groups must be all numbers or all strings.") from None
         return cls(len(found), None, of_items.reshape(-1), weight, "group")
 
     def weights(self, copies: Array) -> Array:

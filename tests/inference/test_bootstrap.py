@@ -244,6 +244,11 @@ def test_refits_that_do_not_converge_are_counted(mixture):
     assert (result.n_unconverged, result.n_failed) == (4, 0)
 
 
+def test_rows_must_be_a_table():
+    with pytest.raises(ValueError, match="X must be the rows of the fit, got NoneType"):
+        bootstrap(GaussianMixtureEM().fit(load_old_faithful().data), None)
+
+
 def test_groups_are_resampled_as_a_whole():
     rng = np.random.default_rng(0)
     effect = rng.normal(size=30)
@@ -312,6 +317,9 @@ def test_bad_arguments(mixture):
         ({"lengths": [272]}, "models of sequences"),
         ({"groups": [0, 1]}, "one label for each row"),
         ({"groups": np.zeros(272)}, "there is only one"),
+        ({"groups": np.r_[np.nan, np.zeros(271)]}, "some are missing"),
+        ({"groups": ["a", None] * 136}, "some are missing"),
+        ({"groups": np.array(["a", 1] * 136, object)}, "all numbers or all strings"),
         ({"sample_weight": np.full(272, 0.1)}, "numbers of copies"),
         ({"groups": np.arange(272), "kind": "parametric"}, "groups are not part of the model"),
         ({"sample_weight": np.full(272, 1.5), "kind": "parametric"}, "must hold integers"),
