@@ -17,6 +17,7 @@ from emlearn import (
 from emlearn.datasets import load_old_faithful
 from emlearn.distributions import Bernoulli, Categorical, Poisson
 from emlearn.engine.inference import concerned, invert
+from emlearn.engine.information import flat_along
 
 FAITHFUL = load_old_faithful().data
 
@@ -264,6 +265,10 @@ def test_equal_components_have_no_weights_but_rates():
     with pytest.warns(ConvergenceWarning, match="1 direction.*weights"):
         inference = model.inference(X)
     assert np.isnan(inference.standard_errors["weights"]).all()
+    own = model._fitted_problem(X, None, None)
+    around = own.model.space(own.params).coordinates(own.model.public(own.params))
+    # The coordinates are one of the weights and two of the rates.
+    assert flat_along(own.model, own.data, own.params, around, np.eye(3)).tolist() == [1, 0, 0]
 
     def loglik(rates):
         return np.log(poisson.pmf(X, rates) @ model.weights_).sum()

@@ -9,8 +9,11 @@ from emlearn.datasets import load_old_faithful
 from emlearn.distributions import Bernoulli, Categorical, Gaussian, Mixture, Multinomial, Poisson
 from emlearn.distributions import Product as ProductFamily
 from emlearn.engine import BlockMapper, LatentVariableModel
+from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.information import (
+    _both_sides,
     _by_values,
+    _mixed,
     _Objective,
     empirical_information,
     observed_information,
@@ -277,3 +280,37 @@ def test_mean_of_normal_rows_has_its_textbook_error():
     np.testing.assert_allclose(
         inference.standard_errors["covariances"][0, 0, 0], X.var() * np.sqrt(2 / 50), rtol=1e-6
     )
+
+
+def test_mixed_derivatives_have_an_error_of_the_fourth_order():
+    def value(v):
+        return np.exp(v[0]) * np.sin(v[1])
+
+    steps = np.array([0.1, 0.2])
+    np.testing.assert_allclose(_mixed(value, 0, 1, steps), 1.0, rtol=2e-5)
+
+
+def test_a_step_over_the_edge_is_made_shorter():
+    def value(vector):
+        if abs(vector[0]) > 0.05:
+            raise DegenerateModelError("too far")
+        return vector[0] ** 2
+
+    assert _both_sides(value, np.ones(1), 1.0) == pytest.approx((0.01, 1e-4, 1e-4))
+
+    def nowhere(vector):
+        raise ValueError("no such parameters")
+
+    with pytest.raises(DegenerateModelError, match=r"edge of what is possible \(no such param"):
+        _both_sides(nowhere, np.ones(1), 1.0)
+
+
+def test_steps_without_a_score_have_the_size_of_errors():
+    class Objective:
+        def value(self, vector):
+            return -np.log(np.cosh(1e4 * vector[0] + 0.1)) - np.log(np.cosh(0.01 * vector[1]))
+
+    score, information = _by_values(Objective(), 2)
+    curvature = 1e8 / np.cosh(0.1) ** 2
+    np.testing.assert_allclose(np.diagonal(information), [curvature, 1e-4], rtol=1e-5)
+    np.testing.assert_allclose(score[0], -1e4 * np.tanh(0.1), rtol=1e-5)
