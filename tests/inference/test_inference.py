@@ -17,7 +17,7 @@ from emlearn import (
 from emlearn.datasets import load_old_faithful
 from emlearn.distributions import Bernoulli, Categorical, Poisson
 from emlearn.engine.inference import concerned, invert
-from emlearn.engine.information import flat_along
+from emlearn.engine.information import empirical_information, flat_along
 
 FAITHFUL = load_old_faithful().data
 
@@ -208,6 +208,32 @@ def test_flat_directions_are_named():
     assert "not identified" in inference.remarks
     assert np.isnan(inference.standard_error).any()
     assert "not identified" in str(inference)
+    weights = inference.function(lambda p: p["weights"])
+    assert np.isnan(weights.standard_error).all()
+    assert weights.remarks == ("not identified", "not identified")
+
+
+def test_flat_directions_are_found_far_from_the_maximum():
+    rng = np.random.default_rng(0)
+    X = (rng.random((300, 2)) < 0.5).astype(float)
+    model = FiniteMixtureEM(2, family=Bernoulli(alpha=0), random_state=0, max_iter=1, tol=0)
+    with pytest.warns(ConvergenceWarning, match="did not converge"):
+        model.fit(X)
+    own = model._fitted_problem(X, None, None)
+    around = own.model.space(own.params).coordinates(own.model.public(own.params))
+    arguments = own.model, own.data, own.params, around
+    flat = invert(empirical_information(*arguments).matrix)[1]
+    assert flat.shape == (5, 2)
+    assert flat_along(*arguments, flat).all()
+    assert flat_along(*arguments, np.eye(5)).sum() == 0
+
+
+def test_steps_of_functions_have_the_size_of_errors():
+    x = np.random.default_rng(0).normal(size=(400, 1))
+    inference = GaussianMixtureEM(1).fit(x).inference(x)
+    found = inference.function(lambda p: np.exp(100.0 * p["means"][0, 0]))
+    error = 100.0 * inference.standard_errors["means"][0, 0] * found.estimate[0]
+    np.testing.assert_allclose(found.standard_error[0], error, rtol=1e-4)
 
 
 @pytest.mark.parametrize("information", ["observed", "empirical", "sandwich"])
