@@ -212,6 +212,17 @@ def test_flat_directions_are_named():
     assert np.isnan(weights.standard_error).all()
     assert weights.remarks == ("not identified", "not identified")
 
+    def both(p):
+        return p["weights"] @ p["probability"].prod(axis=1)
+
+    share = X.prod(axis=1).mean()
+    error = np.sqrt(share * (1 - share) / 300)
+    np.testing.assert_allclose(inference.function(both).standard_error, error, rtol=1e-3)
+    sides = list(inference.along_errors())
+    assert len(sides) == 3
+    slopes = [(both(above) - both(below)) / (2 * step) for above, below, step in sides]
+    np.testing.assert_allclose(np.linalg.norm(slopes), error, rtol=1e-3)
+
 
 def test_flat_directions_are_found_far_from_the_maximum():
     rng = np.random.default_rng(0)
@@ -281,6 +292,16 @@ def test_scores_that_depend_on_each_other_are_no_lack_of_information():
     np.testing.assert_allclose(inference.standard_errors["mean"], X.std(axis=0) / 200**0.5)
     variance = np.diagonal(inference.standard_errors["covariance"])
     np.testing.assert_allclose(variance, X.var(axis=0) * (2 / 200) ** 0.5, rtol=1e-6)
+
+
+def test_few_rows_have_dependent_scores():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(16, 4))
+    X[:, 3] = X[:, 0] + 0.01 * rng.normal(size=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        inference = MissingDataImputerEM(alpha=0).fit(X).inference(X)
+    np.testing.assert_allclose(inference.standard_errors["mean"], X.std(axis=0) / 4, rtol=1e-6)
 
 
 def test_equal_components_have_no_weights_but_rates():
