@@ -105,6 +105,7 @@ def test_published_attributes_are_used_or_refused(name, value, message, scores):
     assert fit.score(scores) < before
 
 
+@pytest.mark.filterwarnings("ignore:Heywood case")
 def test_other_methods(scores):
     fit = FactorAnalysisEM(2).fit(scores)
     with pytest.raises(ValueError, match="X has 9 columns, but there are 2 factors"):

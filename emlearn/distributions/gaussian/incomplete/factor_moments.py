@@ -23,6 +23,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     make_component,
 )
 from emlearn.distributions.gaussian.incomplete.factor_profile import (
+    best_of_starts,
     leading,
     principal_solution,
     profile_maximum,
@@ -124,8 +125,9 @@ class MomentFactorAnalysis(LatentVariableModel[CompressedData, FactorParams, Mom
             values, vectors = leading(matrix, self.n_factors)
             loadings, left = principal_solution(values, vectors, variance.sum(), len(matrix))
             return loadings, np.maximum(left, smallest)
-        steps = _STEPS if noise is not None else 2 * _STEPS
-        return profile_maximum(matrix, self.n_factors, smallest, noise, steps)
+        if noise is None:
+            return best_of_starts(matrix, self.n_factors, smallest)
+        return profile_maximum(matrix, self.n_factors, smallest, noise, _STEPS)
 
     def to_vector(self, params: FactorParams) -> Array:
         """Mean, loadings, and logarithms of the noise variances."""

@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 _NEWTON, _GAIN, _LONGEST = 50, 1e-14, 2.0
 # Noise below this part of the variance may be on its way to 0.
 _SMALL = 1e-2
+# Smallest part at a maximum below which there may be better ones, and most columns for which
+# each is tried.
+_SUSPICIOUS, _EACH_COLUMN = 0.05, 40
 
 
 def leading(matrix: Array, n: int) -> tuple[Array, Array]:
@@ -115,6 +118,27 @@ def profile_maximum(
             break
     point = _at_bounds(point, matrix, low)
     return point.loadings, np.exp(point.log_noise)
+
+
+def best_of_starts(matrix: Array, n_factors: int, smallest: Array) -> tuple[Array, Array]:
+    """The best of the maxima from several starts; see `profile_maximum`.
+
+    If the noise of a column nearly vanishes at the first maximum, there may be better ones where
+    it is that of another column: then each column is tried.
+    """
+    variance = np.diagonal(matrix).copy()
+    found = [profile_maximum(matrix, n_factors, smallest)]
+    if (found[0][1] / variance).min() >= _SUSPICIOUS or len(matrix) > _EACH_COLUMN:
+        return found[0]
+    found.append(profile_maximum(matrix, n_factors, smallest, variance))
+    for column in range(len(matrix)):
+        noise = variance.copy()
+        noise[column] *= _SMALL
+        found.append(profile_maximum(matrix, n_factors, smallest, noise))
+    losses = [_Profile.at(matrix, np.log(noise), n_factors).loss for _, noise in found]
+    # Equal maxima differ by rounding: the first counts.
+    limit = min(losses) + 1e-10 * max(1.0, abs(min(losses)))
+    return next(one for one, loss in zip(found, losses, strict=True) if loss <= limit)
 
 
 def _at_bounds(point: _Profile, matrix: Array, low: Array) -> _Profile:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.factor_profile import (
+    best_of_starts,
     first_noise,
     leading,
     principal_solution,
@@ -81,8 +82,10 @@ def start_solution(
         if isotropic:
             loadings, noise = principal_solution(*leading(matrix, n_factors), total, d)
         elif complete:
-            begin = None if noise is None else noise / unit**2
-            loadings, noise = profile_maximum(matrix, n_factors, smallest, begin)
+            if noise is None:
+                loadings, noise = best_of_starts(matrix, n_factors, smallest)
+            else:
+                loadings, noise = profile_maximum(matrix, n_factors, smallest, noise / unit**2)
         else:
             noise = first_noise(matrix, n_factors, smallest)
             loadings, noise = _conditional(matrix, noise, n_factors, 0.1)

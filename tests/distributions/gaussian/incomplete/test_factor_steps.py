@@ -7,7 +7,11 @@ from scipy.optimize import approx_fprime
 
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
 from emlearn.distributions.gaussian.incomplete.factor_moments import MomentFactorAnalysis
-from emlearn.distributions.gaussian.incomplete.factor_profile import _Profile, profile_maximum
+from emlearn.distributions.gaussian.incomplete.factor_profile import (
+    _Profile,
+    best_of_starts,
+    profile_maximum,
+)
 from emlearn.engine import BlockMapper
 
 
@@ -76,6 +80,23 @@ def test_profile_converges_quadratically(rows):
     smallest = np.full(6, 1e-6)
     exact = profile_maximum(S, 1, smallest)[1]
     assert_allclose(profile_maximum(S, 1, smallest, max_steps=6)[1], exact, rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_start_at_random_finds_a_better_maximum(seed):
+    """Too many factors for few columns: noise vanishes in one column or another."""
+    rng = np.random.default_rng(seed)
+    loadings = rng.normal(size=(3, 8)) * rng.uniform(0.3, 1.0, (1, 8))
+    X = rng.normal(size=(100, 3)) @ loadings + rng.normal(size=(100, 8))
+    S, smallest = np.corrcoef(X.T), np.full(8, 1e-6)
+
+    def loss(noise):
+        return _Profile.at(S, np.log(noise), 3).loss
+
+    found = loss(best_of_starts(S, 3, smallest)[1])
+    for _ in range(15):
+        other = profile_maximum(S, 3, smallest, rng.uniform(0.02, 1.0, 8))[1]
+        assert found <= loss(other) + 1e-7
 
 
 @pytest.mark.parametrize("nearly", [0.0, 1e-5])
