@@ -153,8 +153,9 @@ def main():
         rates = np.nanmean(table, axis=0)
         for j, scale in enumerate(("auto", "natural")):
             lowest, highest = rates[:, j].argmin(), rates[:, j].argmax()
+            mean = rates[:, j].mean()
             print(
-                f"{name:12s} {size:30s} {scale:8s} {rates[lowest, j]:7.3f} {rates[:, j].mean():7.3f}"
+                f"{name:12s} {size:30s} {scale:8s} {rates[lowest, j]:7.3f} {mean:7.3f}"
                 f" {rates[highest, j]:8.3f} {lost:5d}  lowest: {names[lowest]}",
                 flush=True,
             )

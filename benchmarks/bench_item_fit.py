@@ -40,7 +40,7 @@ def truth(model, n_items, seed):
     rng = np.random.default_rng(seed)
     slopes = 1.3 if model == "1pl" else rng.uniform(0.8, 2.0, n_items)
     if model in ("grm", "gpcm"):
-        thresholds = np.sort(rng.normal(size=(n_items, 2)), axis=1) + [-0.3, 0.3]
+        thresholds = np.sort(rng.normal(size=(n_items, 2)), axis=1) + np.array([-0.3, 0.3])
         return ItemResponseEM.from_parameters(slopes, thresholds, model=model, random_state=seed)
     guessing = np.full(n_items, 0.2) if model == "3pl" else None
     return ItemResponseEM.from_parameters(

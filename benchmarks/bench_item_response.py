@@ -4,13 +4,14 @@
     python benchmarks/bench_item_response.py 2pl          5000 persons, 50 items
     python benchmarks/bench_item_response.py grm          2000 persons, 20 items of 4 categories
     python benchmarks/bench_item_response.py large        100000 persons, 200 items, ours only
-    python benchmarks/bench_item_response.py nodes        error of the integral, beside Gauss-Hermite
+    python benchmarks/bench_item_response.py nodes        error of the integral, beside Hermite's
 
 Peers: girth, mirt of PyPI (its compiled EM), and the R packages mirt and ltm. Those that are not
-installed are left out by name. Packages take turns, and the median counts: seconds of the clock, and
-of the processors, which other programs disturb less. Each log-likelihood is computed by the same function, at the item parameters that a package returns: a
-time means nothing without it. Ours stops at its default tolerance; "to theirs" is the ratio to the
-processor time of the shortest fit of ours whose log-likelihood is at least that of the peer.
+installed are left out by name. Packages take turns, and the median counts: seconds of the clock,
+and of the processors, which other programs disturb less. Each log-likelihood is computed by the
+same function, at the item parameters that a package returns: a time means nothing without it. Ours
+stops at its default tolerance; "to theirs" is the ratio to the processor time of the shortest fit
+of ours whose log-likelihood is at least that of the peer.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def nodes():
 
         def spaced(n_nodes, reach=6.0):
             theta = np.linspace(-reach, reach, n_nodes)
-            return value(theta, norm.logpdf(theta) + np.log(theta[1] - theta[0]))  # noqa: B023
+            return value(theta, norm.logpdf(theta) + np.log(theta[1] - theta[0]))
 
         theta, weights = np.polynomial.hermite_e.hermegauss(61)
         n_default = default_nodes(1, n_items)

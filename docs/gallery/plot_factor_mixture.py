@@ -50,8 +50,8 @@ order = np.array([np.bincount(wine.target[labels == k], minlength=3).argmax() fo
 
 # %%
 # Share of the variance of each measurement that the factors of a variety explain, which does not
-# depend on how factors are turned. Where it is 1, a measurement is itself a factor. Which measurements go
-# together differs between the varieties: no "tied" matrix describes them.
+# depend on how factors are turned. Where it is 1, a measurement is itself a factor. Which
+# measurements go together differs between the varieties: no "tied" matrix describes them.
 
 common = np.square(best.loadings_).sum(axis=2)
 share = common / (common + best.noise_variances_)
@@ -69,6 +69,7 @@ right.set_xticks(range(3), [f"variety {k + 1}" for k in range(3)])
 names = [name.replace("_", " ").replace("/", " / ") for name in wine.feature_names]
 right.set_yticks(range(13), names)
 right.tick_params(length=0)
+right.set_title("what factors explain")
 right.spines[:].set_visible(False)
 figure.colorbar(image, ax=right, label="share of variance due to the factors")
 plt.show()

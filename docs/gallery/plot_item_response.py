@@ -53,9 +53,9 @@ for ax in axes[:, 0]:
     ax.set_ylabel("probability")
 
 # %%
-# The attitude of each person, with its uncertainty: a point for each pattern of answers, as large as
-# many people gave it. Four answers tell an attitude to within about 0.6 standard deviations of the
-# population, and less of those who strongly agree with everything.
+# The attitude of each person, with its uncertainty: a point for each pattern of answers, as
+# large as many people gave it. Four answers tell an attitude to within about 0.6 standard
+# deviations of the population, and less of those who strongly agree with everything.
 
 patterns = science.value_counts().reset_index()
 answers, people = patterns[science.columns], patterns["count"]

@@ -2,9 +2,9 @@
 Raters who may be wrong: how sure are the classes?
 ==================================================
 
-Seven pathologists classified 118 slides of the uterine cervix: carcinoma or not (Agresti, "Categorical
-Data Analysis", 13.1). Latent classes of slides explain where they agree. How well are the classes and
-the errors of each rater known from so few slides?
+Seven pathologists classified 118 slides of the uterine cervix: carcinoma or not (Agresti,
+"Categorical Data Analysis", 13.1). Latent classes of slides explain where they agree. How well are
+the classes and the errors of each rater known from so few slides?
 """
 
 import matplotlib.pyplot as plt
@@ -17,13 +17,15 @@ PATTERNS = """
     0000000 34  0000100 2  0100000 6  0100001 1  0100100 4  0100101 5  1000000 2  1010101 1
     1100000 2  1100001 1  1100100 2  1100101 7  1100111 1  1101001 1  1101101 2  1101111 3
     1110101 13  1110111 5  1111101 10  1111111 16
-""".split()
-answers = np.array([list(map(int, pattern)) for pattern in PATTERNS[::2]])
-slides = np.array(PATTERNS[1::2], float)
+"""
+patterns, counts = PATTERNS.split()[::2], PATTERNS.split()[1::2]
+answers = np.array([list(map(int, pattern)) for pattern in patterns])
+slides = np.array(counts, float)
 raters = list("ABCDEFG")
 
 # %%
-# Patterns with their counts as weights are the same as all slides. ``alpha=0`` is maximum likelihood.
+# Patterns with their counts as weights are the same as all slides. ``alpha=0`` is maximum
+# likelihood.
 
 model = FiniteMixtureEM(3, family=Categorical(alpha=0), tol=1e-10, random_state=0)
 model.fit(answers, sample_weight=slides)
@@ -39,8 +41,8 @@ print(frame.loc[frame.index.str.startswith("weights")].round(3))
 print(frame["remark"].value_counts())
 
 # %%
-# Does rater D call fewer of the clear cases carcinoma than rater B? The question is about a function
-# of the parameters, so the delta method answers it.
+# Does rater D call fewer of the clear cases carcinoma than rater B? The question is about a
+# function of the parameters, so the delta method answers it.
 
 clear = int(model.component_params_["probability"][:, :, 1].mean(axis=1).argmax())
 difference = inference.function(

@@ -307,7 +307,9 @@ class ItemInformationDisplay:
             self.error_ax_.set_ylabel("standard error")
             self.error_ax_.set_ylim(bottom=0.0)
             shown.append(self.error_line_)
-        self.legend_ = ax.legend(handles=shown, fontsize="small")
+        # The axes at the right are drawn last, and over a legend of the others.
+        above = ax if self.error_ax_ is None else self.error_ax_
+        self.legend_ = above.legend(handles=shown, fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

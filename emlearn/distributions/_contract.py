@@ -445,6 +445,14 @@ class Family(ABC):
         public = space.impose(self.parameters(params, column_spec), fixed)
         return self.from_public(public, column_spec)
 
+    def with_fixed(self, params: Any, fixed: Mapping[str, Array], column_spec: Any) -> Any:
+        """A start with entries put in, from one without; by default `impose`.
+
+        A family whose components have exchangeable parts first numbers these such that each is
+        close to the entries that are held.
+        """
+        return self.impose(params, fixed, column_spec)
+
     def constrained_penalty(
         self, statistics: Any, fixed: Mapping[str, Array], column_spec: Any
     ) -> Penalty:

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all, scaled_entries
 from emlearn.distributions.gaussian.forms import GaussianStatistics
-from emlearn.distributions.gaussian.loadings import Loadings
 from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
 from emlearn.distributions.gaussian.rows import (
@@ -127,7 +126,7 @@ class Gaussian(Family):
     ) -> Penalty:
         """See `Family`: a component whose covariance is held does not count."""
         rows = self._rows(statistics, column_spec)
-        covariance = fixed.get("noise_variance", fixed.get("covariance"))
+        covariance = fixed.get("covariance")
         if covariance is not None:
             if self.structure.is_shared or not np.isnan(covariance).any():
                 return Penalty()
@@ -283,7 +282,7 @@ class Gaussian(Family):
         """See `Family`, and `emlearn.distributions.gaussian.constrained`."""
         if not fixed:
             return self.m_step(statistics, params, column_spec)
-        held = scaled_entries(self.structure, column_spec.scaling, fixed, params.covariance.shape)
+        held = scaled_entries(self.structure, column_spec.scaling, fixed)
         prior = column_spec.prior
         mean, covariance = estimate_held(self.structure, prior, statistics, params, *held)
         return self._params(mean, covariance, column_spec)
@@ -294,8 +293,7 @@ class Gaussian(Family):
         """See `Family`. Other covariances change too where there are none with these entries."""
         if not fixed:
             return params
-        shape = params.covariance.shape
-        mean, covariance = scaled_entries(self.structure, column_spec.scaling, fixed, shape)
+        mean, covariance = scaled_entries(self.structure, column_spec.scaling, fixed)
         own = params.mean if mean is None else np.where(np.isnan(mean), params.mean, mean)
         if covariance is None:
             return params._replace(mean=own)
@@ -332,21 +330,20 @@ class Gaussian(Family):
         return {"mean": mean, "covariance": covariance, **self.structure.parts(own)}
 
     def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
-        """See `Family`: covariances in the layout of the structure, or what they are made of."""
+        """See `Family`: covariances in the layout of the structure."""
         scaling = column_spec.scaling
-        mean = scaling.to_units(params.mean)
         covariance = self.structure.rescale(params.covariance, scaling.scale)
-        return {"mean": mean, **(self.structure.parts(covariance) or {"covariance": covariance})}
+        published = self.structure.publish(covariance)
+        return {"mean": scaling.to_units(params.mean), "covariance": published}
 
     def space(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Part]:
         """See `Family`."""
         scale = column_spec.scaling.scale
         deviation = scale / np.sqrt(params.factor.precision_diagonal)
-        mean = Entries(("component", "feature"), deviation)
-        if self.structure.part_names:
-            noise = Entries(("component", "feature"), lower=0.0)
-            return {"mean": mean, "loadings": Loadings(deviation), "noise_variance": noise}
-        return {"mean": mean, "covariance": self.structure.part(params.mean.shape)}
+        return {
+            "mean": Entries(("component", "feature"), deviation),
+            "covariance": self.structure.part(params.mean.shape),
+        }
 
     def score(
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec
@@ -359,14 +356,8 @@ class Gaussian(Family):
         else:
             mean = np.einsum("kij,klj,kl->ki", root, root, statistics.first)
         covariance = column_spec.prior.score(structure, statistics, params.factor)
-        if structure.part_names:
-            loadings = structure.parts(params.covariance)["loadings"]
-            return {
-                "mean": mean / scale,
-                "loadings": 2.0 * (covariance @ loadings) / scale[:, None],
-                "noise_variance": np.diagonal(covariance, axis1=1, axis2=2) / scale**2,
-            }
-        return {"mean": mean / scale, "covariance": structure.rescale(covariance, 1.0 / scale)}
+        covariance = structure.rescale_published(covariance, 1.0 / scale)
+        return {"mean": mean / scale, "covariance": covariance}
 
     def precisions_cholesky(self, params: GaussianParams, column_spec: GaussianSpec) -> Array:
         """Factors P with inv(Sigma) = P P', in the units of the data."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
@@ -296,6 +297,25 @@ class Mixture(Family):
         return MixtureParams(
             _held_weight(params.weight, fixed), self.family.impose(params.parts, own, column_spec)
         )
+
+    def with_fixed(
+        self, params: MixtureParams, fixed: Mapping[str, Array], column_spec: Any
+    ) -> MixtureParams:
+        """See `Family`: parts take the places whose entries are closest, in deviations."""
+        public = self.parameters(params, column_spec)
+        cost = np.zeros((*params.weight.shape, self.n_parts))  # component, place, part
+        for name, held in fixed.items():
+            value, each = public[name], tuple(range(2, public[name].ndim))
+            scale = value.std(axis=(0, 1))
+            scale = np.where(scale > 1e-9 * np.abs(value).max(initial=0.0), scale, 1.0)
+            gap = np.square((held[:, :, None] - value[:, None]) / scale)
+            cost += np.nansum(gap, axis=tuple(axis + 1 for axis in each))
+        order = np.array([linear_sum_assignment(own)[1] for own in cost])
+        if (order != np.arange(self.n_parts)).any():
+            rows = np.arange(len(order))[:, None]
+            moved = {name: value[rows, order] for name, value in public.items()}
+            params = self.from_public(moved, column_spec)
+        return self.impose(params, fixed, column_spec)
 
     @property
     def has_score(self) -> bool:

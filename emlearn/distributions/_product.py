@@ -248,6 +248,12 @@ class Product(Family):
         """See `Family`."""
         return self._each("impose", params, self._fixed(fixed), column_spec)
 
+    def with_fixed(
+        self, params: tuple[Any, ...], fixed: Mapping[str, Array], column_spec: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """See `Family`."""
+        return self._each("with_fixed", params, self._fixed(fixed), column_spec)
+
     def constrained_penalty(
         self,
         statistics: tuple[Any, ...],

@@ -276,8 +276,13 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         """
         inner, fixed = model, {}
         if self._setting("fixed"):
-            with blas_limited():
-                fixed = self._fixed(model, model.example(data) if start is None else start)
+            try:
+                with blas_limited():
+                    fixed = self._fixed(model, model.example(data) if start is None else start)
+            except DegenerateModelError as error:
+                raise ValueError(
+                    f"{type(self).__name__} cannot be fitted: {error}. {advice}"
+                ) from None
         if fixed:
             model = FixedParameters(inner, fixed)
             start = self._held_start(model, data, start)

@@ -75,7 +75,7 @@ class FixedParameters(LatentVariableModel[Any, Any, Any]):
     >>> start = fair.initialize(data, np.random.default_rng(0))
     >>> run = run_em(fair, data, start, convergence=GainBelow(1e-9), max_iter=100)
     >>> run.params["heads"].round(2)
-    array([0.5 , 0.79])
+    array([0.5, 0.8])
     """
 
     model: Model

@@ -217,7 +217,7 @@ def _collapsed(observed: Floats, shares: Floats, least: float) -> tuple[float, i
     inner = inner[number[inner] > 0.0]
     expected = number[:, None] * shares
     statistic, free = 0.0, 0
-    for rows in _groups_of_scores(expected[inner], least):
+    for rows in _groups_of_scores(expected[inner], number[inner], least):
         seen, wanted = observed[inner[rows]].sum(axis=0), expected[inner[rows]].sum(axis=0)
         seen, wanted = _join_categories(seen, wanted, least)
         if len(wanted) > 1:
@@ -226,12 +226,12 @@ def _collapsed(observed: Floats, shares: Floats, least: float) -> tuple[float, i
     return statistic, free
 
 
-def _groups_of_scores(expected: Floats, least: float) -> list[slice]:
+def _groups_of_scores(expected: Floats, number: Floats, least: float) -> list[slice]:
     """Neighboring rows joined from both ends to the row of most persons."""
     n = len(expected)
     if n == 0:
         return []
-    middle = int(np.argmax(expected.sum(axis=1)))
+    middle = int(np.argmax(number))
     low, start = [], 0
     for stop in range(1, middle + 1):
         if _divides(expected[start:stop].sum(axis=0), least):

@@ -11,25 +11,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
-from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
-from emlearn.engine.fixed import hold
-from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public
+from emlearn.irt._judging import FitCriteria
 from emlearn.irt._latent import LatentLaw
+from emlearn.irt._learning import check_latent_is_identified, check_size, learn_persons
 from emlearn.irt._model import IRTParams, ItemResponseModel
-from emlearn.irt._persons import ABSENT, Codes, Persons
-from emlearn.irt._predicting import TraitEstimates
+from emlearn.irt._persons import ABSENT, Persons
 from emlearn.irt._prior import ItemPrior
 from emlearn.irt._published import bank_of, item_attributes, published_params
 from emlearn.irt._quadrature import default_nodes
 from emlearn.irt._reading import (
-    check_covariates,
     encode,
     learn_categories,
     read_codes,
-    read_covariates,
-    read_groups,
     read_loadings,
     skipped_categories,
 )
@@ -42,7 +37,7 @@ Array = NDArray[np.float64]
 GUESSING = (5.0, 17.0)
 
 
-class ItemResponseEM(TraitEstimates, EMEstimator):
+class ItemResponseEM(FitCriteria, EMEstimator):
     """Item response models, fitted by marginal maximum likelihood.
 
     Rows are persons, columns are items, and entries are responses 0, 1, 2, .... The chance of
@@ -73,6 +68,10 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         items, whose posteriors are narrower), 31 in two and 15 in three.
     reference_group : object, default=None
         The group whose trait has mean 0 and variance 1. None means the first in sorted order.
+    estimate_latent : bool, default=False
+        Whether the mean and the variance of the trait are estimated in the reference group, too.
+        This takes items that are held by `fixed`: a discrimination for the variance, and a
+        difficulty or threshold for the mean.
     {tol}
     {max_iter}
     {n_init}
@@ -179,6 +178,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         "prior": [StrOptions({"auto"}), ItemPrior, None],
         "n_quadrature": [Interval(Integral, 5, None, closed="left"), StrOptions({"auto"})],
         "reference_group": "no_validation",
+        "estimate_latent": ["boolean"],
     }
 
     def __init__(
@@ -190,7 +190,8 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         prior: str | ItemPrior | None = "auto",
         n_quadrature: int | str = "auto",
         reference_group: Any = None,
-        tol: float | str = "auto",
+        estimate_latent: bool = False,
+        tol: float | str = 1e-8,
         max_iter: int = 1000,
         n_init: int = 1,
         accelerate: str | None = "quasi-newton",
@@ -207,6 +208,7 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         self.prior = prior
         self.n_quadrature = n_quadrature
         self.reference_group = reference_group
+        self.estimate_latent = estimate_latent
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
@@ -260,19 +262,20 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         codes = read_codes(rows, names)
         kept = slice(None) if weight is None else weight > 0.0
         kind = RESPONSE_MODELS[self.model]
-        _check_size(codes[kept])
+        check_size(codes[kept])
         self.categories_ = learn_categories(codes[kept], kind.is_binary, self.model, names)
         if weight is not None:
             # Persons of weight 0 may have given responses that nobody else gave.
             codes[weight == 0.0] = ABSENT
         codes = encode(codes, self.categories_, names)
-        persons = self._learn_persons(codes, weight, groups, covariates)
+        learned = learn_persons(codes, weight, groups, covariates, self.reference_group)
+        persons, self.groups_, self.covariate_means_ = learned
         model = self._make_model(tuple(len(seen) for seen in self.categories_), persons)
         start = None
         if self._resumes() and self._fits_published(model, persons):
             start = published_params(self, model.responses)
         fit = self._run_em(model, model.prepare(persons, weight), start=start)
-        # What is held says which way the trait goes.
+        # Entries that are held also hold the direction of the trait.
         params = fit.params if fit.fixed else model.oriented(fit.params)
         self._publish(model, params, fit.fixed)
         messages = (
@@ -350,42 +353,6 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
 
     # ---- parts of a fit -------------------------------------------------------------------
 
-    def _learn_persons(
-        self, codes: Any, weight: Array | None, groups: Any, covariates: Any
-    ) -> Persons:
-        """Persons with groups and centered covariates; sets what is learned of both."""
-        self.groups_, self.covariate_means_ = None, np.empty(0)
-        if groups is not None and covariates is not None:
-            raise ValueError(
-                "Pass groups or covariates, not both: a column of covariates that is 0 or 1 for "
-                "each group but one stands for the groups."
-            )
-        index, values = None, None
-        if groups is not None:
-            labels = read_groups(groups, len(codes))
-            self.groups_ = self._sorted_groups(labels if weight is None else labels[weight > 0.0])
-            index = self._index_groups(labels, weight)
-        if covariates is not None:
-            values = read_covariates(covariates, len(codes))
-            counts = np.ones(len(codes)) if weight is None else weight
-            self.covariate_means_ = counts @ values / counts.sum()
-            values = values - self.covariate_means_
-            check_covariates(values, counts)
-        return Persons(codes, index, values)
-
-    def _sorted_groups(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Groups, the reference group first."""
-        found = np.unique(labels)
-        if self.reference_group is None:
-            return found
-        is_reference = found == self.reference_group
-        if not np.any(is_reference):
-            raise ValueError(
-                f"reference_group={self.reference_group!r} is not among the groups: "
-                f"{found.tolist()}."
-            )
-        return np.concatenate([found[is_reference], found[~is_reference]])
-
     def _make_model(self, n_categories: tuple[int, ...], persons: Persons) -> ItemResponseModel:
         loads = read_loadings(self.loadings, len(n_categories))
         law = LatentLaw(
@@ -393,7 +360,10 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
             n_groups=1 if self.groups_ is None else len(self.groups_),
             n_covariates=0 if persons.covariates is None else persons.covariates.shape[1],
             correlated=bool(self.latent_correlation),
+            free_first=bool(self.estimate_latent),
         )
+        if law.free_first:
+            check_latent_is_identified(self.fixed, law)
         prior = self.prior if isinstance(self.prior, ItemPrior) else ItemPrior()
         if self.prior == "auto" and self.model == "3pl":
             prior = ItemPrior(guessing=GUESSING)
@@ -417,67 +387,14 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
     def _publish(
         self, model: ItemResponseModel, params: IRTParams, fixed: Public | None = None
     ) -> None:
-        self._model = model
-        found = item_attributes(model.responses, params.items)
-        held = {f"{name}_": values for name, values in (fixed or {}).items()}
-        for name, values in hold(found, held).items():
+        self._model, self._held = model, fixed or {}
+        for name, values in item_attributes(model.responses, params.items).items():
             setattr(self, name, values)
         self.latent_mean_, self.latent_covariance_, self.coefficients_ = params.latent
-
-    def inference(
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        groups: ArrayLike | None = None,
-        covariates: ArrayLike | None = None,
-        information: Kind = "observed",
-    ) -> Inference:
-        """Standard errors, intervals and tests of the published parameters.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_persons, n_items)
-            The responses of the fit.
-        y : object, default=None
-            Ignored.
-        sample_weight : array-like of shape (n_persons,), default=None
-            As for `fit`.
-        groups : array-like of shape (n_persons,), default=None
-            As for `fit`.
-        covariates : array-like of shape (n_persons, n_covariates), default=None
-            As for `fit`.
-        information : {"observed", "empirical", "sandwich"}, default="observed"
-            Where standard errors come from: second derivatives of the log-likelihood (plus log
-            prior), squares of the scores of the persons, or both, which is valid also if the model
-            is wrong.
-
-        Returns
-        -------
-        inference : Inference
-            Discriminations, difficulties (with several dimensions, intercepts), guessing, and what
-            is estimated of the trait, with standard errors, covariance, intervals and tests.
-
-        Raises
-        ------
-        ValueError
-            If `information` is unknown, or the responses are invalid.
-        """
-        problem = self._fitted_problem(X, sample_weight, groups, covariates)
-        return infer(problem, information)
-
-    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
-        sample_weight, groups, covariates = arguments
-        params = self._params()
-        persons = self._persons(X, groups, covariates)
-        weight = read_weight(sample_weight, len(persons.codes))
-        data = self._model.prepare(persons, weight)
-        labels = self._axis_labels()
-        if self.groups_ is not None:
-            labels["group"] = [str(group) for group in self.groups_]
-        fixed = self._fixed(self._model, params)
-        return FittedProblem(self._model, data, params, fixed=fixed, labels=labels)
+        for name, values in self._held.items():
+            # Exactly what was given, which the arithmetic of intercepts rounds.
+            found = getattr(self, f"{name}_")
+            setattr(self, f"{name}_", np.where(np.isnan(values), found, values))
 
     def _params(self) -> IRTParams:
         """The published parameters."""
@@ -495,18 +412,3 @@ class ItemResponseEM(TraitEstimates, EMEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.positive_only = True
         return tags
-
-
-def _check_size(codes: Codes) -> None:
-    """Raise ValueError if there are not at least two persons and two items."""
-    n_persons, n_items = codes.shape
-    if n_persons < 2:
-        raise ValueError(
-            f"X has n_samples = {n_persons} persons of positive weight, but items cannot be "
-            "compared with fewer than two."
-        )
-    if n_items < 2:
-        raise ValueError(
-            "X has n_features = 1, 1 feature(s): one item tells nothing of a discrimination. "
-            "Pass the responses to at least two items."
-        )

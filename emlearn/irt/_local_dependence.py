@@ -113,8 +113,8 @@ def local_dependence(
     >>> X = (rng.logistic(size=(1000, 8)) < trait - difficulty).astype(float)
     >>> X[:300, 1] = X[:300, 0]
     >>> found = local_dependence(ItemResponseEM("1pl").fit(X), X)
-    >>> np.unravel_index(np.argmax(np.triu(found.cramers_v)), (8, 8))
-    (np.int64(0), np.int64(1))
+    >>> np.argwhere(np.triu(found.p_adjusted < 0.01)).tolist()
+    [[0, 1]]
     """
     validate_parameter_constraints(
         {"method": [StrOptions({"eap", "map", "ml", "wle"})]},

@@ -14,7 +14,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import read_weight
-from emlearn.engine.fixed import n_held
 from emlearn.engine.threads import blas_limited
 from emlearn.irt._model import IRTParams, ItemResponseModel
 from emlearn.irt._persons import Block, Persons, cut
@@ -185,64 +184,6 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         weight = read_weight(sample_weight, len(values))
         return float(np.average(values, weights=weight))
 
-    def aic(
-        self,
-        X: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        groups: ArrayLike | None = None,
-        covariates: ArrayLike | None = None,
-    ) -> float:
-        """Akaike information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_persons, n_items)
-            Responses.
-        sample_weight : array-like of shape (n_persons,), default=None
-            Weights of the persons.
-        groups : array-like of shape (n_persons,), default=None
-            See `transform`.
-        covariates : array-like of shape (n_persons, n_covariates), default=None
-            See `transform`.
-
-        Returns
-        -------
-        aic : float
-            ``-2 log-likelihood + 2 n_parameters``.
-        """
-        total, _ = self._total(X, sample_weight, groups, covariates)
-        return -2.0 * total + 2.0 * self._n_parameters()
-
-    def bic(
-        self,
-        X: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        groups: ArrayLike | None = None,
-        covariates: ArrayLike | None = None,
-    ) -> float:
-        """Bayesian information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_persons, n_items)
-            Responses.
-        sample_weight : array-like of shape (n_persons,), default=None
-            Weights of the persons.
-        groups : array-like of shape (n_persons,), default=None
-            See `transform`.
-        covariates : array-like of shape (n_persons, n_covariates), default=None
-            See `transform`.
-
-        Returns
-        -------
-        bic : float
-            ``-2 log-likelihood + log(sum of the weights) n_parameters``.
-        """
-        total, weight = self._total(X, sample_weight, groups, covariates)
-        return -2.0 * total + float(np.log(weight)) * self._n_parameters()
-
     def item_probabilities(self, theta: ArrayLike) -> Array:
         """Probability of each response to each item, for given traits.
 
@@ -315,20 +256,6 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _n_features_out(self) -> int:
         return self._model.law.n_dims
 
-    def _n_parameters(self) -> int:
-        model, params = self._model, self._params()
-        return model.n_parameters(params) - n_held(model, params, self._fixed(model, params))
-
-    def _total(
-        self, X: Any, sample_weight: Any, groups: Any, covariates: Any
-    ) -> tuple[float, float]:
-        """Log-likelihood and weight of all persons."""
-        values = self.score_samples(X, groups=groups, covariates=covariates)
-        weight = read_weight(sample_weight, len(values))
-        if weight is None:
-            return float(values.sum()), float(len(values))
-        return float(weight @ values), float(weight.sum())
-
     def _persons(self, X: Any, groups: Any, covariates: Any) -> Persons:
         """Persons that may be new, with groups and centered covariates."""
         check_is_fitted(self)
@@ -344,8 +271,8 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             if given is not None and not needed:
                 raise ValueError(f"The model was fitted without {name}: leave {name}= out.")
         index, values = None, None
-        if groups is not None:
-            index = self._index_groups(read_groups(groups, len(codes)), None)
+        if groups is not None and self.groups_ is not None:
+            index = index_groups(read_groups(groups, len(codes)), self.groups_)
         if covariates is not None:
             values = read_covariates(covariates, len(codes))
             if values.shape[1] != len(self.covariate_means_):
@@ -355,13 +282,6 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 )
             values = values - self.covariate_means_
         return Persons(codes, index, values)
-
-    def _index_groups(self, labels: NDArray[Any], weight: Array | None) -> NDArray[np.intp]:
-        """Positions of the groups; persons of weight 0 may be of any group."""
-        assert self.groups_ is not None
-        if weight is not None:
-            labels = np.where(weight > 0.0, labels, self.groups_[0])
-        return index_groups(labels, self.groups_)
 
     def _blocks(self, persons: Persons, params: IRTParams) -> Iterator[tuple[Block, Any]]:
         """Blocks of persons, each with what the E-step needs."""

@@ -82,6 +82,11 @@ class ItemPrior:
             Which of them an item has.
         slope_share : float, default=1.0
             Part of the prior of the slopes that each item counts, if they have one in common.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_items,)
+            Log-densities.
         """
         total = np.zeros(len(params.slopes))
         if self.slopes is not None:

@@ -54,10 +54,11 @@ def publish(shape: Shape, items: ItemParams, latent: LatentParams) -> Public:
     responses, law = shape.responses, shape.law
     exists = responses.is_category
     if law.n_dims == 1:
-        location = thresholds(items, exists)
+        # 0 rather than NaN where an item has fewer categories: these are no parameters.
+        location = np.nan_to_num(thresholds(items, exists))
         found = {"discrimination": items.slopes[:, 0].copy()}
     else:
-        location = np.where(exists[:, 1:], items.intercepts, np.nan)
+        location = np.where(exists[:, 1:], items.intercepts, 0.0)
         found = {"discrimination": items.slopes.copy()}
     found[_location(responses, law)] = location[:, 0] if responses.is_binary else location
     if responses.has_guessing:

@@ -16,8 +16,8 @@ DEFAULT_NODES = {1: 61, 2: 31, 3: 15}
 _LONG_TEST = 100
 # Standard deviations that the nodes reach to. Wide grids cost accuracy where nodes are few.
 _REACH = {1: 6.0, 2: 6.0, 3: 4.9}
-#: How much further they reach where means of groups or persons differ.
-_WIDER = 4.0 / 3.0
+# How much further they reach where means of groups or persons differ.
+_WIDER = {1: 5.0 / 3.0, 2: 4.0 / 3.0, 3: 4.0 / 3.0}
 
 
 class Grid(NamedTuple):
@@ -67,8 +67,8 @@ def equally_spaced(n_nodes: int, n_dims: int = 1, wider: bool = False) -> Grid:
     n_dims : int, default=1
         Number of dimensions, up to 3.
     wider : bool, default=False
-        Whether to reach to 8 rather than 6 standard deviations, with the same spacing, for
-        groups or persons whose means differ.
+        Whether to reach to 10 rather than 6 standard deviations (8 with several dimensions), with
+        the same spacing, for groups or persons whose means differ.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def equally_spaced(n_nodes: int, n_dims: int = 1, wider: bool = False) -> Grid:
     spacing = 2.0 * reach / (n_nodes - 1)
     half = (n_nodes - 1) / 2.0
     if wider:
-        half += np.ceil((_WIDER - 1.0) * half)
+        half += np.ceil((_WIDER[n_dims] - 1.0) * half)
     line = spacing * np.arange(-half, half + 0.5)
     mesh = np.meshgrid(*[line] * n_dims, indexing="ij")
     nodes = np.stack([axis.ravel() for axis in mesh], axis=1)

@@ -167,9 +167,10 @@ def index_groups(labels: NDArray[Any], known: NDArray[Any]) -> NDArray[np.intp]:
     index = order[place]
     wrong = np.flatnonzero(known[index] != labels)
     if wrong.size:
+        (name,) = labels[wrong[:1]].tolist()
         raise ValueError(
-            f"Row {wrong[0]} is of the group {labels[wrong[:1]].tolist()[0]!r}, which the fit did not have: its "
-            f"groups are {known.tolist()}."
+            f"Row {wrong[0]} is of the group {name!r}, which the fit did not have: its groups are "
+            f"{known.tolist()}."
         )
     return index
 

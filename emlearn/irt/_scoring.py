@@ -26,6 +26,8 @@ Codes = NDArray[np.intp]
 _STEP = 0.2
 _PRIOR_WIDTH = 8.0
 _NODES_OF_BLOCK = 1 << 21
+# Less information than this is none.
+_FLAT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class PersonScores:
     score : ndarray of shape (n_persons,)
         Estimated trait of each person.
     standard_error : ndarray of shape (n_persons,)
-        Standard errors; posterior standard deviations for "eap".
+        Standard errors; posterior standard deviations for "eap". Those of "ml" and "wle" are at
+        most the distance of the limits.
     at_limit : ndarray of bool of shape (n_persons,)
         Whether a score is one of the limits, because the likelihood grows up to it and beyond.
         Its standard error is that of a person whose trait is the limit.
@@ -275,18 +278,28 @@ def _score_bounded(
     log_weight = _warm_weights(curves, codes, grid) if method == "wle" else None
     score, at_limit = _highest(curves, codes, grid, slope, log_weight)
     information = score_parts(curves, codes, score)[1]
-    _require_information(information)
+    _require_information(curves, codes, grid, information)
+    # Far from the items, curves are flat and say only that the score may be anywhere.
+    error = 1.0 / np.sqrt(np.maximum(information, (upper - lower) ** -2.0))
     answered = np.sum(codes >= 0, axis=1)
-    return PersonScores(score, 1.0 / np.sqrt(information), at_limit, answered, method)
+    return PersonScores(score, error, at_limit, answered, method)
 
 
-def _require_information(information: Floats) -> None:
-    flat = np.flatnonzero(information < 1e-12)
+def _require_information(
+    curves: ItemCurves, codes: Codes, grid: Floats, information: Floats
+) -> None:
+    """Raise an error if the items of a person say nothing about any trait."""
+    low = np.flatnonzero(information < _FLAT)
+    if low.size == 0:
+        return
+    of_items = (codes[low] >= 0).astype(np.float64)
+    flat = low[np.max(of_items @ curves.information(grid), axis=1) < _FLAT]
     if flat.size:
         rows = ", ".join(map(str, flat[:5])) + (", ..." if flat.size > 5 else "")
         raise ValueError(
-            f"The items that rows {rows} answered say nothing about the trait at their scores: "
-            "their discrimination is zero, or the limits are too wide. Use method='eap' or 'map'."
+            f"The items that rows {rows} answered say nothing about the trait within the limits: "
+            "their discrimination is zero, or they are too easy or too hard. Use method='eap' or "
+            "'map', or wider limits."
         )
 
 

@@ -375,7 +375,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """A start with entries held, in which each label is the one that they fit best."""
         if not getattr(self.initializer, "numbered", False):
             params = renumbered_start(self, data, params, fixed, rng)
-        return self.impose(params, fixed)
+        law, own = self._divided(params, fixed)
+        components = params.components
+        if own:
+            components = self.family.with_fixed(components, own, params.column_spec)
+        return params._replace(law=self.law.impose(params.law, law), components=components)
 
     def constrained_penalty(
         self, statistics: LabelStatistics, params: LabelParams, fixed: Mapping[str, Array]

@@ -42,8 +42,6 @@ _PUBLISHED = {
     "weights": "weights",
     "mean": "means",
     "covariance": "covariances",
-    "loadings": "loadings",
-    "noise_variance": "noise_variances",
 }
 
 

@@ -42,6 +42,18 @@ def problem(name, draw):
     elif name == "correlated":
         kind, law, loads, n_nodes = "2pl", LatentLaw(n_dims=2, correlated=True), BETWEEN, 15
         theta = rng.multivariate_normal([0, 0], [[1.0, 0.5], [0.5, 1.0]], n)
+    elif name == "groups of two dimensions":
+        kind, loads, n_nodes = "2pl", BETWEEN, 15
+        law = LatentLaw(n_dims=2, n_groups=2, correlated=True)
+        groups = (rng.random(n) < 0.4).astype(np.intp)
+        theta = rng.multivariate_normal([0, 0], [[1.0, 0.5], [0.5, 1.0]], n)
+        theta += groups[:, None] * [0.8, -0.5]
+    elif name == "regression of two dimensions":
+        kind, loads, n_nodes = "2pl", BETWEEN, 15
+        law = LatentLaw(n_dims=2, n_covariates=2, correlated=True)
+        covariates = rng.standard_normal((n, 2))
+        theta = rng.multivariate_normal([0, 0], [[1.0, 0.5], [0.5, 1.0]], n)
+        theta += covariates @ [[0.5, 0.2], [-0.6, 0.9]]
     elif name == "bifactor":
         kind, law, loads, n_nodes = "2pl", LatentLaw(n_dims=3), BIFACTOR, 9
     sizes = (2,) * 6 if RESPONSE_MODELS[kind].is_binary else (4, 2, 3, 3, 2, 4)
@@ -54,7 +66,7 @@ def problem(name, draw):
 
 
 NAMES = [*RESPONSE_MODELS, "priors", "common prior", "groups", "covariates"]
-SLOW = ["correlated", "bifactor"]
+SLOW = ["correlated", "bifactor", "groups of two dimensions", "regression of two dimensions"]
 
 
 @pytest.mark.parametrize("name", NAMES + SLOW)
@@ -97,6 +109,26 @@ def test_score_is_the_gradient_of_the_objective(name, draw):
     back = model.public(model.from_public(public, params))
     for key, values in public.items():
         assert_allclose(back[key], values, rtol=1e-12)
+
+
+def test_direction_of_the_trait(draw):
+    model, persons = problem("regression of two dimensions", draw)
+    data = model.prepare(persons)
+    params = model.initialize(data, np.random.default_rng(0))
+    with BlockMapper(model, data) as e_step:
+        for _ in range(3):
+            params = model.m_step(e_step(params)[0], params)
+        turned = params._replace(
+            items=params.items._replace(slopes=params.items.slopes * [-1.0, 1.0]),
+            latent=model.law.turned(params.latent, np.array([-1.0, 1.0])),
+        )
+        assert_allclose(e_step(turned)[1], e_step(params)[1], rtol=1e-12)
+    back = model.oriented(turned)
+    for left, right in zip(
+        (*back.items, *back.latent), (*params.items, *params.latent), strict=True
+    ):
+        assert_allclose(left, right)
+    assert back.latent.covariances[0, 0, 1] != turned.latent.covariances[0, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["1pl", "2pl", "3pl", "grm", "groups", "covariates"])

@@ -565,6 +565,25 @@ def test_parts_of_components(structure):
     assert (held.component_params_["covariance"] == 1.0).all()
 
 
+def test_parts_take_the_places_of_what_is_held():
+    family = Mixture(Gaussian())
+    spec = family.column_spec(X)
+    means = np.array([[[2.0, 54.0], [4.3, 80.0]], [[1.5, 50.0], [5.0, 90.0]]])
+    public = {
+        "weight": np.array([[0.3, 0.7], [0.6, 0.4]]),
+        "mean": means,
+        "covariance": np.broadcast_to(np.eye(2), (2, 2, 2, 2)),
+    }
+    params = family.from_public(public, spec)
+    held = np.full(means.shape, NAN)
+    held[0, 0, 0], held[1, 1, 1] = 4.2, 88.0
+    found = family.to_public(family.with_fixed(params, {"mean": held}, spec), spec)
+    # The parts of the first component change places, those of the second do not.
+    np.testing.assert_allclose(found["mean"][0], [[4.2, 80.0], [2.0, 54.0]])
+    np.testing.assert_allclose(found["weight"], [[0.7, 0.3], [0.6, 0.4]])
+    np.testing.assert_allclose(found["mean"][1], [[1.5, 50.0], [5.0, 88.0]])
+
+
 def test_the_shared_matrix_can_be_given_once_or_for_each_component():
     one = np.array([[0.2, 0.5], [0.5, 40.0]])
     fits = [
@@ -646,3 +665,21 @@ def test_weights_are_copies():
     one = GaussianMixtureEM(2, fixed=fixed, tol=1e-12, random_state=0).fit(X, sample_weight=weight)
     two = clone(one).fit(np.repeat(X, weight.astype(int), axis=0))
     np.testing.assert_allclose(one.means_, two.means_, rtol=1e-6)
+
+
+def test_factors():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 1)) @ [[1.0, 0.8, 1.2, 0.5]] + rng.normal(size=(200, 4))
+    rows[100:] += 5.0
+    settings = {"covariance_type": "factor", "n_factors": 1, "random_state": 0, "tol": 1e-10}
+    means = np.full((2, 4), NAN)
+    means[1, 0] = 5.2
+    fit = GaussianMixtureEM(2, fixed={"means": means}, **settings).fit(rows)
+    free = GaussianMixtureEM(2, **settings).fit(rows)
+    assert fit.means_[1, 0] == 5.2
+    assert fit._n_parameters() == free._n_parameters() - 1
+    assert np.diff(fit.history_["objective"]).min() > -1e-9
+    held = GaussianMixtureEM(2, fixed={"covariances": free.covariances_}, **settings).fit(rows)
+    np.testing.assert_allclose(held.covariances_, free.covariances_, rtol=1e-6)
+    assert held.log_likelihood_ == pytest.approx(free.log_likelihood_, abs=1e-4)
+    assert held._n_parameters() == 1 + 8

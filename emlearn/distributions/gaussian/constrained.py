@@ -54,7 +54,6 @@ def scaled_entries(
     structure: CovarianceStructure,
     scaling: ColumnScaling,
     fixed: Mapping[str, Array],
-    shape: tuple[int, ...],
 ) -> tuple[Array | None, Array | None]:
     """Means and covariances that are held, in scaled coordinates; None where all are free.
 
@@ -66,44 +65,21 @@ def scaled_entries(
         The units.
     fixed : mapping of str to ndarray
         Entries by published name; NaN where free.
-    shape : tuple of int
-        Shape of the covariances in the layout of the structure.
 
     Raises
     ------
     ValueError
-        If loadings are held without the noise, or the other way round.
+        If covariances are not those of factors, where they have to be.
     """
     mean, covariance = fixed.get("mean"), fixed.get("covariance")
-    if set(fixed).intersection(structure.part_names):
-        covariance = _factors(structure, fixed, shape)
     if mean is not None:
         mean = scaling.to_scaled(mean)
     if covariance is not None:
+        if structure.part_names:
+            # All are held, in the form in which they are published.
+            covariance = structure.adopt(covariance)
         covariance = structure.rescale(covariance, 1.0 / scaling.scale)
     return mean, covariance
-
-
-def _factors(
-    structure: CovarianceStructure, fixed: Mapping[str, Array], shape: tuple[int, ...]
-) -> Array:
-    """Loadings and noise that are held, in the layout of the structure."""
-    n_components, n_features, width = shape
-    nothing = np.full(shape, np.nan)
-    loadings = fixed.get("loadings", nothing[..., : width - 1])
-    noise = fixed.get("noise_variance", nothing[..., 0])
-    known = np.asarray(~np.isnan(noise).any(axis=1))
-    if (np.isnan(loadings).all(axis=(1, 2)) == known).any() or not np.isnan(noise[~known]).all():
-        raise ValueError(
-            "fixed must hold all loadings and noise variances of a component, or none: they are "
-            "estimated together."
-        )
-    parts = {
-        "loadings": np.where(known[:, None, None], loadings, 0.0),
-        "noise_variance": np.where(known[:, None], noise, 1.0),
-    }
-    held = structure.from_parts(parts, (n_components, n_features))
-    return np.where(known[:, None, None], held, np.nan)
 
 
 def estimate_held(

@@ -85,7 +85,7 @@ def test_joined_cells_keep_their_totals_and_are_large_enough():
     for width in (2, 4):
         for _ in range(50):
             expected = rng.gamma(0.4, 2.0, size=(12, width))
-            groups = _groups_of_scores(expected, 1.0)
+            groups = _groups_of_scores(expected, expected.sum(axis=1), 1.0)
             rows = [row for group in groups for row in range(12)[group]]
             assert rows == list(range(12))
             for group in groups:
@@ -93,6 +93,25 @@ def test_joined_cells_keep_their_totals_and_are_large_enough():
                 seen, wanted = _join_categories(2.0 * total, total, 1.0)
                 np.testing.assert_allclose(seen.sum(), 2.0 * wanted.sum())
                 assert len(wanted) == 1 or wanted.min() >= 1.0
+
+
+def test_groups_of_scores_are_joined_from_both_ends():
+    # Too little at both ends; the middle, with most persons, stands alone.
+    expected = np.array([[0.4, 3], [0.7, 3], [5, 5], [9, 9], [5, 5], [3, 0.6], [3, 0.2], [3, 0.3]])
+    groups = _groups_of_scores(expected, expected.sum(axis=1), 1.0)
+    assert [(g.start, g.stop) for g in groups] == [(0, 2), (2, 3), (3, 4), (4, 5), (5, 8)]
+    # What is left in the middle joins the group below it, or else the one above.
+    few = np.array([[2, 2], [9, 0.1], [2, 2]])
+    groups = _groups_of_scores(few, few.sum(axis=1), 1.0)
+    assert [(g.start, g.stop) for g in groups] == [(0, 2), (2, 3)]
+    groups = _groups_of_scores(few[1:], few[1:].sum(axis=1), 1.0)
+    assert [(g.start, g.stop) for g in groups] == [(0, 2)]
+
+
+def test_small_categories_join_the_smaller_neighbor():
+    seen, wanted = _join_categories(np.arange(4.0), np.array([5.0, 0.3, 4.0, 0.5]), 1.0)
+    np.testing.assert_allclose(wanted, [5.0, 4.8])
+    np.testing.assert_allclose(seen, [0.0, 6.0])
 
 
 def test_a_bad_item_is_found_and_weights_are_copies():

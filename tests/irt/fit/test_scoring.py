@@ -6,6 +6,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 
+from emlearn import ItemResponseEM
 from emlearn.irt import person_scores
 from emlearn.irt._fitted import read_fitted
 
@@ -187,6 +188,29 @@ def test_no_answers_give_the_prior(lsat):
             person_scores(lsat[0], X, method=method)
 
 
+def test_groups_and_covariates_are_priors():
+    rng = np.random.default_rng(11)
+    z = rng.normal(size=(400, 1))
+    trait = z + rng.normal(size=(400, 1))
+    X = (rng.logistic(size=(400, 6)) < 1.2 * trait).astype(float)
+    fitted = ItemResponseEM("2pl", random_state=0).fit(X, covariates=z)
+    empty = np.full((2, 6), NAN)
+    expected = fitted.transform(empty, covariates=[[1.0], [-2.0]])[:, 0]
+    for method in ("eap", "map"):
+        found = person_scores(fitted, empty, covariates=[[1.0], [-2.0]], method=method)
+        np.testing.assert_allclose(found.score, expected, atol=1e-6)
+    np.testing.assert_allclose(expected[0] - expected[1], 3.0 * fitted.coefficients_[0, 0])
+    with pytest.raises(ValueError, match="fitted with covariates"):
+        person_scores(fitted, X)
+    assert np.isfinite(person_scores(fitted, X, method="wle").score).all()
+    group = (z[:, 0] > 0).astype(int)
+    grouped = ItemResponseEM("2pl", random_state=0).fit(X, groups=group)
+    found = person_scores(grouped, X, groups=group)
+    trait, deviation = grouped.transform(X, groups=group, return_std=True)
+    np.testing.assert_allclose(found.score, trait[:, 0], atol=1e-5)
+    np.testing.assert_allclose(found.standard_error, deviation[:, 0], atol=1e-5)
+
+
 def test_each_person_is_scored_alone(bank):
     rng = np.random.default_rng(9)
     fitted = random_bank(bank, "3pl", rng)
@@ -212,6 +236,13 @@ def test_the_higher_of_two_maxima_is_found(bank):
 def test_limits_are_checked(lsat, limits):
     with pytest.raises(ValueError, match="limits must be"):
         person_scores(lsat[0], LSAT_ROWS, method="ml", limits=limits)
+
+
+def test_scores_at_flat_curves_have_an_error(bank):
+    fitted = bank("3pl", [5.0, 6.0], [0.0, -2.0], [0.25, 0.2])
+    found = person_scores(fitted, [[0, 0], [1, 1]], method="ml")
+    assert found.at_limit.all()
+    np.testing.assert_array_equal(found.standard_error, 12.0)
 
 
 def test_items_without_information_are_named(bank):

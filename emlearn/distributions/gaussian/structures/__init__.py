@@ -29,6 +29,11 @@ def find_structure(covariance_type: str, n_factors: int | None = None) -> Covari
     n_factors : int, default=None
         Number of factors, for "factor" and only for this.
 
+    Returns
+    -------
+    structure : CovarianceStructure
+        The structure.
+
     Raises
     ------
     ValueError
