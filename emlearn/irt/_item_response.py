@@ -33,8 +33,8 @@ from emlearn.irt._warnings import doubts, reversed_items
 
 Array = NDArray[np.float64]
 
-#: Prior of the lower asymptotes in BILOG: mode 0.2, worth 20 observations.
-GUESSING = (5.0, 17.0)
+# Default priors of "3pl". That of the asymptotes has its mode at 0.2 and counts as 20 observations.
+SLOPES, GUESSING = (0.0, 0.5), (5.0, 17.0)
 
 
 class ItemResponseEM(FitCriteria, EMEstimator):
@@ -60,9 +60,12 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         Whether the dimensions of the trait may be correlated. The default suits bifactor models;
         if each item loads on one dimension only, correlations are usually wanted.
     prior : "auto", ItemPrior or None, default="auto"
-        Prior of the parameters of the items. "auto": Beta(5, 17) on the lower asymptotes of
-        "3pl", because their likelihood is flat for easy items, and maximum likelihood otherwise.
-        None is maximum likelihood.
+        Prior of the parameters of the items. "auto": for "3pl", Beta(5, 17) on the lower
+        asymptotes and log-normal slopes whose logarithms have mean 0 and standard deviation 0.5.
+        Their likelihood is flat for easy items and has maxima with infinite slopes; with
+        these priors, fits from different starts agree. But slopes are then positive: fit "2pl"
+        first if some items may be reversed. Maximum likelihood for the other models. None is
+        maximum likelihood.
     n_quadrature : int or "auto", default="auto"
         Number of nodes per dimension. "auto": 61 in one dimension (more for tests of more than 100
         items, whose posteriors are narrower), 31 in two and 15 in three.
@@ -366,7 +369,7 @@ class ItemResponseEM(FitCriteria, EMEstimator):
             check_latent_is_identified(self.fixed, law)
         prior = self.prior if isinstance(self.prior, ItemPrior) else ItemPrior()
         if self.prior == "auto" and self.model == "3pl":
-            prior = ItemPrior(guessing=GUESSING)
+            prior = ItemPrior(slopes=SLOPES, guessing=GUESSING)
         return ItemResponseModel(
             RESPONSE_MODELS[self.model](n_categories),
             law,

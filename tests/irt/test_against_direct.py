@@ -54,6 +54,7 @@ def test_each_model(model, draw, naive_likelihood):
         value = counts @ naive_likelihood(model, rows, items, n_nodes=60)
         if model == "3pl":
             value += beta(5, 17).logpdf([g for _, _, g in items]).sum()
+            value += lognorm(0.5).logpdf(vector[:n_items]).sum()
         return value if np.isfinite(value) else -1e10
 
     a = test.discrimination_[:1] if model == "1pl" else test.discrimination_
