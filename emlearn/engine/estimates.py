@@ -56,7 +56,8 @@ class Estimates:
     lower, upper : ndarray of shape (n_estimates,)
         Bounds of the parameters.
     remarks : tuple of str
-        What is special about each estimate: empty, "fixed", "at a bound", "not identified".
+        What is special about each estimate: empty, "fixed", "determined" (by the others),
+        "at a bound", "not identified".
     notes : tuple of str
         Lines below the table.
     """

@@ -87,7 +87,8 @@ class Inference(Estimates):
     lower, upper : ndarray of shape (n_estimates,)
         Bounds of the parameters.
     remarks : tuple of str
-        What is special about each estimate: empty, "fixed", "at a bound", "not identified".
+        What is special about each estimate: empty, "fixed", "determined" (by the others),
+        "at a bound", "not identified".
     notes : tuple of str
         Lines below the table.
     estimates : dict of str to ndarray
