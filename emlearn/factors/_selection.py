@@ -241,12 +241,12 @@ def select_n_factors(
         counts = [k for k in range(1, min(d, len(rows) - 1, 10) + 1) if (d - k) ** 2 >= d + k]
         counts = counts or [1]
     else:
-        try:
-            counts = [n_components] if isinstance(n_components, Integral) else list(n_components)
-        except TypeError:
+        given: Any = [n_components] if isinstance(n_components, Integral) else n_components
+        if not isinstance(given, Iterable):
             raise ValueError(
                 f"n_components must be a list of numbers of factors, got {n_components!r}."
-            ) from None
+            )
+        counts = list(given)
     if not counts:
         raise ValueError("n_components has no number of factors.")
     lines = [_fit(X, weight, k, hyperparameters) for k in counts]

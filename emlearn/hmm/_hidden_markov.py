@@ -394,9 +394,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     def _given_family(self) -> Family:
         family = super()._given_family()
         if isinstance(self.family, str) and isinstance(family, Gaussian):
-            return replace(
-                family, covariance_type=self.covariance_type, n_factors=self.n_factors
-            )
+            return replace(family, covariance_type=self.covariance_type, n_factors=self.n_factors)
         return family
 
     def fit_predict(

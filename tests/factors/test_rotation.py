@@ -167,7 +167,7 @@ def test_bad_input(arguments, message):
 
 @pytest.mark.parametrize("gamma", [0.5, "0", None, np.nan, -np.inf])
 def test_gamma_is_no_positive_number(gamma):
-    with pytest.raises(ValueError, match="gamma=.* must be a number, 0 or negative"):
+    with pytest.raises(ValueError, match=r"gamma=.* must be a number, 0 or negative"):
         rotate(UNROTATED, "oblimin", gamma=gamma)
 
 
