@@ -19,13 +19,14 @@ from emlearn.distributions.gaussian.incomplete.factor_moments import (
     FEW_COLUMNS,
     MomentFactorAnalysis,
 )
+from emlearn.distributions.gaussian.rotation import canonical
 from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
 from emlearn.engine import EMEstimator
 from emlearn.engine.inference import FittedProblem, Inference, Kind
 from emlearn.engine.threads import blas_limited
 from emlearn.factors._inference import factor_inference, factor_problem
 from emlearn.factors._known import read_known
-from emlearn.factors._rotation import ROTATIONS, Rotated, rotate, signs
+from emlearn.factors._rotation import ROTATIONS, Rotated, rotate
 from emlearn.factors._scoring import FactorScoring
 
 Array = NDArray[np.float64]
@@ -287,10 +288,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         mean, loadings, noise = params
         scale = summary.scaling.scale
         deviation = np.sqrt(np.square(loadings).sum(axis=1) + noise)
-        # Canonical factors: uncorrelated given a row, the one that explains most first.
-        turn = np.linalg.svd(loadings / np.sqrt(noise)[:, None], full_matrices=False)[2].T
-        canonical = loadings @ turn / deviation[:, None]
-        unrotated = canonical * signs(canonical)
+        unrotated = canonical(loadings, noise) / deviation[:, None]
         identity = np.eye(unrotated.shape[1])
         found = Rotated(unrotated, identity, identity.copy())
         if self.rotation is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.data import as_numbers
+from emlearn.distributions.gaussian.rotation import signs
 from emlearn.distributions.gaussian.scaling import power_of_two
 
 Array = NDArray[np.float64]
@@ -146,14 +147,6 @@ def in_order(unrotated: Array, matrix: Array) -> Rotated:
     inverse = np.linalg.inv(matrix)
     correlation = inverse @ inverse.T
     return Rotated(unrotated @ matrix, matrix, 0.5 * (correlation + correlation.T))
-
-
-def signs(loadings: Array) -> Array:
-    """1 or -1 for each column, so that its sum is positive, or its largest entry if that is 0."""
-    total = loadings.sum(axis=0)
-    largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])]
-    decisive = np.abs(total) > 1e-8 * np.abs(loadings).sum(axis=0)
-    return np.where(np.where(decisive, total, largest) < 0.0, -1.0, 1.0)
 
 
 def rotation_near(loadings: Array, rotation: str, near: Array) -> Array:
