@@ -387,7 +387,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             return
         names = [column_label(self, int(j)) for j in at_floor[:_NAMED]]
         if self.noise == "isotropic":
-            names = ["columns"]
+            names = ["the columns"]
         more = "" if at_floor.size <= _NAMED or len(names) == 1 else f" and {at_floor.size} in all"
         warn_user(
             f"Heywood case: the factors explain all of {', '.join(names)}{more}. The noise is held "

@@ -243,13 +243,14 @@ def factor_inference(problem: FittedProblem, kind: Kind, estimator: Any) -> Infe
     whole = replace(whole, _publish=publish)
     estimates = publish(base.estimates)
     found = whole.function(lambda public: public)
-    at_bound = np.resize(_bounded(problem, base), d)
+    at_bound = np.resize(_bounded(base), d)
     return _listed(whole, found, estimates, at_bound, estimator)
 
 
-def _bounded(problem: FittedProblem, base: Inference) -> NDArray[np.bool_]:
+def _bounded(base: Inference) -> NDArray[np.bool_]:
     """Columns whose noise is at its least value, so that it has no standard error."""
-    return np.isnan(base.standard_errors["noise_variance"])
+    of = zip(base.names, base.remarks, strict=True)
+    return np.array([r == "at a bound" for name, r in of if name.startswith("noise_variance")])
 
 
 def _listed(

@@ -143,5 +143,7 @@ def test_what_is_not_identified_has_its_published_name(scores):
     X = scores[:, :2]
     with pytest.warns(ConvergenceWarning, match=r"along which components\[0, 0\]"):
         found = FactorAnalysisEM(1).fit(X).inference(X)
-    assert np.isnan(found.standard_errors["components"]).all()
+    for name in ("components", "noise_variance"):
+        assert np.isnan(found.standard_errors[name]).all()
     assert np.isfinite(found.standard_errors["mean"]).all()
+    assert found.remarks == ("", "", *4 * ("not identified",))
