@@ -69,8 +69,8 @@ class FactorCovariance(FullCovariance):
         """Raise ValueError unless there are fewer factors than features."""
         if self.n_factors >= n_features:
             raise ValueError(
-                f"n_factors={self.n_factors} must be less than the number of columns, which is "
-                f"{n_features}. Use fewer factors, or full covariances."
+                f"n_factors={self.n_factors} must be less than the number of columns, "
+                f"n_features = {n_features}. Use fewer factors, or full covariances."
             )
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
