@@ -20,13 +20,14 @@ from emlearn.distributions.gaussian.incomplete.factor_moments import (
     FEW_COLUMNS,
     MomentFactorAnalysis,
 )
+from emlearn.distributions.gaussian.rotation import canonical
 from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
 from emlearn.engine import EMEstimator
 from emlearn.engine.inference import FittedProblem, Inference, Kind
 from emlearn.engine.threads import blas_limited
 from emlearn.factors._inference import factor_inference, factor_problem
 from emlearn.factors._known import read_known
-from emlearn.factors._rotation import ROTATIONS, Rotated, rotate, signs
+from emlearn.factors._rotation import ROTATIONS, Rotated, rotate
 from emlearn.factors._scoring import FactorScoring
 
 Array = NDArray[np.float64]
@@ -202,7 +203,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         ValueError
             If a hyperparameter, the rows or the weights are invalid; if there are more factors
             than columns, or not more rows than factors; if a column is constant or has no
-            observed entry. The message names the column.
+            observed entry, or its variance is beyond float64. The message names the column.
         """
         rows, weight = self._read(X, sample_weight)
         summary = summarize_columns(rows, weight, by_column=self.noise == "diag")
@@ -227,7 +228,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         return rows
 
     def _check_rows(self, rows: Array, weight: Array | None, summary: ColumnSummary) -> None:
-        d, k = rows.shape[1], self.n_components
+        d, k = rows.shape[1], int(self.n_components)
         if k > d:
             raise ValueError(
                 f"n_components={k} is more than n_features={d}. Use at most as many factors as "
@@ -242,21 +243,25 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
                 f"n_components={k} factors need more rows than that, but there are n_samples = "
                 f"{n_used} with observed entries and positive weight. Use fewer factors."
             )
+        leave_out = "Leave it out (for example with sklearn.feature_selection.VarianceThreshold)."
+        beyond = np.abs(np.log2(summary.scaling.scale)) >= np.finfo(np.float64).maxexp / 2
         for wrong, problem in (
-            (summary.weight == 0.0, "has no observed entry"),
-            (summary.constant, "is constant, so there is nothing to explain"),
+            (summary.weight == 0.0, f"has no observed entry. {leave_out}"),
+            (summary.constant, f"is constant, so there is nothing to explain. {leave_out}"),
+            (
+                beyond,
+                "must be in other units: its variance, or the inverse, is beyond the range of "
+                "float64. Use StandardScaler, for example.",
+            ),
         ):
             if wrong.any():
                 name = column_label(self, int(wrong.argmax()))
-                raise ValueError(
-                    f"{name[:1].upper()}{name[1:]} of X {problem}. Leave it out (for example with "
-                    "sklearn.feature_selection.VarianceThreshold)."
-                )
+                raise ValueError(f"{name[:1].upper()}{name[1:]} of X {problem}")
 
     def _model(
         self, rows: Array, weight: Array | None, summary: ColumnSummary
     ) -> FactorAnalysis | MomentFactorAnalysis:
-        isotropic = self.noise == "isotropic"
+        k, isotropic = int(self.n_components), self.noise == "isotropic"
         variance = summary.variance
         if isotropic:
             variance = np.full(len(variance), variance.mean())
@@ -266,8 +271,8 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             missing = missing[weight > 0.0]
         missing = missing[~missing.all(axis=1)]
         if rows.shape[1] <= FEW_COLUMNS and missing.any():
-            return MomentFactorAnalysis(self.n_components, isotropic=isotropic, floor=floor)
-        return FactorAnalysis(self.n_components, isotropic=isotropic, floor=floor)
+            return MomentFactorAnalysis(k, isotropic=isotropic, floor=floor)
+        return FactorAnalysis(k, isotropic=isotropic, floor=floor)
 
     def _last_params(self, n_features: int, summary: ColumnSummary) -> FactorParams | None:
         """Published parameters of the last fit, to continue from; None to begin anew."""
@@ -284,10 +289,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         mean, loadings, noise = params
         scale = summary.scaling.scale
         deviation = np.sqrt(np.square(loadings).sum(axis=1) + noise)
-        # Canonical factors: uncorrelated given a row, the one that explains most first.
-        turn = np.linalg.svd(loadings / np.sqrt(noise)[:, None], full_matrices=False)[2].T
-        canonical = loadings @ turn / deviation[:, None]
-        unrotated = canonical * signs(canonical)
+        unrotated = canonical(loadings, noise) / deviation[:, None]
         identity = np.eye(unrotated.shape[1])
         found = Rotated(unrotated, identity, identity.copy())
         if self.rotation is not None:
@@ -387,12 +389,12 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             return
         names = [column_label(self, int(j)) for j in at_floor[:_NAMED]]
         if self.noise == "isotropic":
-            names = ["all columns"]
+            names = ["the columns"]
         more = "" if at_floor.size <= _NAMED or len(names) == 1 else f" and {at_floor.size} in all"
         warn_user(
             f"Heywood case: the factors explain all of {', '.join(names)}{more}. The noise is held "
             f"at min_uniqueness={self.min_uniqueness:g} of the variance. Use fewer factors, more "
-            "rows, or a larger min_uniqueness.",
+            "rows, or a larger min_uniqueness, or leave out columns that others determine.",
             ConvergenceWarning,
         )
 

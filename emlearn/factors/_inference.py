@@ -86,12 +86,12 @@ class IdentifiedFactors(FactorAnalysis):
         return float(data.data.weight)
 
     def public(self, params: FactorParams) -> Public:
-        """Mean, identified loadings and noise, in the units of the data."""
+        """Mean, identified loadings and noise, by their published names, in units of the data."""
         scale = self._units.scale
         noise = params.noise * scale**2
         return {
             "mean": self._units.to_units(params.mean),
-            "loadings": identified(params.loadings, self.pivots) * scale[:, None],
+            "components": (identified(params.loadings, self.pivots) * scale[:, None]).T,
             "noise_variance": noise[:1] if self.isotropic else noise,
         }
 
@@ -101,7 +101,7 @@ class IdentifiedFactors(FactorAnalysis):
         noise = np.broadcast_to(public["noise_variance"], scale.shape)
         return FactorParams(
             self._units.to_scaled(public["mean"]),
-            public["loadings"] / scale[:, None],
+            public["components"].T / scale[:, None],
             noise / scale**2,
         )
 
@@ -109,16 +109,16 @@ class IdentifiedFactors(FactorAnalysis):
         """See `LatentVariableModel`."""
         scale = self._units.scale
         deviation = np.sqrt(np.square(params.loadings).sum(axis=1) + params.noise) * scale
-        exists = np.ones(params.loadings.shape, bool)
+        exists = np.ones(params.loadings.T.shape, bool)
         for place, column in enumerate(self.pivots):
-            exists[column, place + 1 :] = False
+            exists[place + 1 :, column] = False
         floor = None if self.floor is None else self.floor * scale**2
         if floor is not None and self.isotropic:
             floor = floor[:1]
         return ParameterSpace(
             {
                 "mean": Entries(("feature",), deviation),
-                "loadings": Entries(("feature", "component"), deviation[:, None], exists=exists),
+                "components": Entries(("component", "feature"), deviation, exists=exists),
                 "noise_variance": Entries(("feature",), lower=0.0, floor=floor),
             }
         )
@@ -137,7 +137,7 @@ class IdentifiedFactors(FactorAnalysis):
         own = 0.5 * (rest / noise - statistics.weight) / noise / scale**2
         return {
             "mean": slope[:, k] / scale,
-            "loadings": slope[:, :k] / scale[:, None],
+            "components": (slope[:, :k] / scale[:, None]).T,
             "noise_variance": own.sum(keepdims=True) if self.isotropic else own,
         }
 
@@ -197,7 +197,7 @@ class _Publisher:
     n_features: int
 
     def __call__(self, public: Mapping[str, Array]) -> Public:
-        loadings = public["loadings"]
+        loadings = public["components"].T
         noise = np.broadcast_to(public["noise_variance"], (self.n_features,))
         deviation = np.sqrt(np.square(loadings).sum(axis=1) + noise)
         turn = np.linalg.svd(loadings / np.sqrt(noise)[:, None], full_matrices=False)[2].T
@@ -243,13 +243,14 @@ def factor_inference(problem: FittedProblem, kind: Kind, estimator: Any) -> Infe
     whole = replace(whole, _publish=publish)
     estimates = publish(base.estimates)
     found = whole.function(lambda public: public)
-    at_bound = np.resize(_bounded(problem, base), d)
+    at_bound = np.resize(_bounded(base), d)
     return _listed(whole, found, estimates, at_bound, estimator)
 
 
-def _bounded(problem: FittedProblem, base: Inference) -> NDArray[np.bool_]:
+def _bounded(base: Inference) -> NDArray[np.bool_]:
     """Columns whose noise is at its least value, so that it has no standard error."""
-    return np.isnan(base.standard_errors["noise_variance"])
+    of = zip(base.names, base.remarks, strict=True)
+    return np.array([r == "at a bound" for name, r in of if name.startswith("noise_variance")])
 
 
 def _listed(

@@ -8,12 +8,15 @@ diagonal. Both leave ``A A'``, and so the likelihood, as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.data import as_numbers
+from emlearn.distributions.gaussian.rotation import signs
+from emlearn.distributions.gaussian.scaling import power_of_two
 
 Array = NDArray[np.float64]
 Criterion = Callable[[Array], tuple[float, Array]]
@@ -80,7 +83,8 @@ def rotate(
     Raises
     ------
     ValueError
-        If the loadings are no matrix of numbers, the rotation is unknown or `gamma` is above 0.
+        If the loadings are no matrix of finite numbers, the rotation is unknown, `kaiser` is no
+        bool, or `gamma` is above 0 or given for another rotation than "oblimin".
 
     Notes
     -----
@@ -111,17 +115,27 @@ def rotate(
            [0.   , 0.849]])
     """
     given = as_numbers(loadings, "loadings")
-    if given.ndim != 2 or 0 in given.shape or not np.isfinite(given).all():
+    if given.ndim != 2 or 0 in given.shape:
         raise ValueError(
-            "loadings must be finite numbers of shape (n_features, n_components), got shape "
-            f"{given.shape}."
+            f"loadings must have shape (n_features, n_components), got shape {given.shape}."
         )
+    if not np.isfinite(given).all():
+        raise ValueError("loadings has entries that are NaN or infinite.")
     if rotation not in ROTATIONS:
         raise ValueError(f"rotation={rotation!r} must be one of {', '.join(ROTATIONS)}.")
-    if gamma > 0.0:
-        raise ValueError(f"gamma={gamma} must be 0 or negative: there is no minimum above 0.")
-    matrix = _find(given, rotation, kaiser, gamma)
-    return in_order(given, matrix)
+    if kaiser is not None and not isinstance(kaiser, bool | np.bool_):
+        raise ValueError(f"kaiser must be True, False or None, got {kaiser!r}.")
+    if not isinstance(gamma, Real) or not -np.inf < gamma <= 0.0:
+        raise ValueError(
+            f"gamma={gamma!r} must be a number, 0 or negative: there is no minimum above 0."
+        )
+    if gamma and rotation != "oblimin":
+        raise ValueError(f'gamma={gamma!r} says nothing with {rotation!r}. Use "oblimin".')
+    # Loadings of any size: their squares and fourth powers neither overflow nor vanish.
+    size = float(power_of_two(np.abs(given).max())) if given.any() else 1.0
+    unit = given / size
+    found = in_order(unit, _find(unit, rotation, kaiser, float(gamma)))
+    return found._replace(loadings=found.loadings * size)
 
 
 def in_order(unrotated: Array, matrix: Array) -> Rotated:
@@ -133,14 +147,6 @@ def in_order(unrotated: Array, matrix: Array) -> Rotated:
     inverse = np.linalg.inv(matrix)
     correlation = inverse @ inverse.T
     return Rotated(unrotated @ matrix, matrix, 0.5 * (correlation + correlation.T))
-
-
-def signs(loadings: Array) -> Array:
-    """1 or -1 for each column, so that its sum is positive, or its largest entry if that is 0."""
-    total = loadings.sum(axis=0)
-    largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])]
-    decisive = np.abs(total) > 1e-8 * np.abs(loadings).sum(axis=0)
-    return np.where(np.where(decisive, total, largest) < 0.0, -1.0, 1.0)
 
 
 def rotation_near(loadings: Array, rotation: str, near: Array) -> Array:

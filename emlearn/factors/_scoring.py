@@ -85,7 +85,9 @@ class FactorScoring(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         rows = self._read_rows(X)
         k = known.root.shape[0]
         scores, deviations = np.empty((len(rows), k)), np.empty((len(rows), k))
-        find = _bartlett if self.scores == "bartlett" else _regression
+        if self.scores not in _SCORES:
+            raise ValueError(f"scores={self.scores!r} must be one of {', '.join(_SCORES)}.")
+        find = _SCORES[self.scores]
         for part, posterior in self._visit(rows, known):
             mean, covariance = find(posterior, part.start)
             scores[part] = mean @ known.root.T
@@ -111,14 +113,19 @@ class FactorScoring(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Raises
         ------
         ValueError
-            If there is not one score for each factor.
+            If there is not one score for each factor, or a score is missing.
         """
         known = self._known()
-        scores = read_table(_Reader(), X, reset=True, dtype=(np.float64,), allow_nan=False)
+        scores = read_table(_Reader(), X, reset=True, dtype=(np.float64,))
         if scores.shape[1] != len(known.root):
             raise ValueError(
                 f"X has {scores.shape[1]} columns, but there are {len(known.root)} factors: "
                 "inverse_transform takes scores, as transform returns them."
+            )
+        incomplete = np.isnan(scores).any(axis=1)
+        if incomplete.any():
+            raise ValueError(
+                f"Row {int(incomplete.argmax())} of X has scores that are NaN. Leave it out."
             )
         rows: Array = scores @ known.loadings.T + known.mean
         return rows
@@ -341,3 +348,6 @@ def _bartlett(posterior: FactorPosterior, first: int) -> tuple[Array, Array]:
     covariance = np.asarray(np.linalg.inv(information), np.float64)
     right = np.einsum("nij,nj->ni", precision, posterior.mean)
     return np.einsum("nij,nj->ni", covariance, right), covariance
+
+
+_SCORES = {"regression": _regression, "bartlett": _bartlett}

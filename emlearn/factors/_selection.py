@@ -109,16 +109,17 @@ def parallel_analysis(
 
 
 def _read(X: Any) -> Array:
+    """Rows in units in which the columns have moderate size."""
     reader = BaseEstimator()
     rows: Array = read_table(reader, X, reset=True, dtype=(np.float64,), min_rows=3)
-    constant = summarize_columns(rows).constant
-    if constant.any():
-        name = column_label(reader, int(constant.argmax()))
+    summary = summarize_columns(rows)
+    if summary.constant.any():
+        name = column_label(reader, int(summary.constant.argmax()))
         raise ValueError(
             f"{name[:1].upper()}{name[1:]} of X is constant or has no observed entries. Leave it "
             "out."
         )
-    return rows
+    return summary.scaling.to_scaled(rows)
 
 
 def _eigenvalues(rows: Array, kind: str) -> Array:
@@ -193,7 +194,7 @@ class FactorSelection:
 
 def select_n_factors(
     X: ArrayLike,
-    n_components: Iterable[int] | None = None,
+    n_components: int | Iterable[int] | None = None,
     *,
     sample_weight: ArrayLike | None = None,
     **hyperparameters: Any,
@@ -204,7 +205,7 @@ def select_n_factors(
     ----------
     X : array-like of shape (n_samples, n_features)
         Rows. NaN means a missing entry.
-    n_components : iterable of int, default=None
+    n_components : int or iterable of int, default=None
         Numbers of factors. None: all for which a model of that many columns is not more general
         than a covariance, at most 10.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -240,7 +241,12 @@ def select_n_factors(
         counts = [k for k in range(1, min(d, len(rows) - 1, 10) + 1) if (d - k) ** 2 >= d + k]
         counts = counts or [1]
     else:
-        counts = list(n_components)
+        given: Any = [n_components] if isinstance(n_components, Integral) else n_components
+        if not isinstance(given, Iterable):
+            raise ValueError(
+                f"n_components must be a list of numbers of factors, got {n_components!r}."
+            )
+        counts = list(given)
     if not counts:
         raise ValueError("n_components has no number of factors.")
     lines = [_fit(X, weight, k, hyperparameters) for k in counts]

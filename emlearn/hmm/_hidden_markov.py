@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -59,10 +59,13 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "categorical", "bernoulli", "poisson", ..., a family from `emlearn.distributions`, a
         family of your own, or a list of families with the columns that each describes. With
         `emlearn.distributions.Mixture`, each state has a mixture of any family.
-    covariance_type : {"full", "tied", "diag", "spherical", "EEV"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical", "EEV", "factor"}, default="full"
         Structure of the covariances if `family` is "gaussian": a matrix for each state, one
-        matrix for all, a diagonal matrix for each, a single variance for each, or "EEV" as in
-        `GaussianMixtureEM`. Otherwise unused.
+        matrix for all, a diagonal matrix for each, a single variance for each, or "EEV" or
+        "factor" as in `GaussianMixtureEM`. Otherwise unused.
+    n_factors : int, default=None
+        Number of factors of each state with ``covariance_type="factor"``, less than the number
+        of columns. None with the other types.
     startprob_init : array-like of shape (n_components,), default=None
         Starting probabilities of the first state. Zeros stay zeros, also with
         ``warm_start=True``. None means that all are equal.
@@ -181,7 +184,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **LABEL_CONSTRAINTS,
-        "covariance_type": [StrOptions(set(STRUCTURES))],
+        "covariance_type": [StrOptions({*STRUCTURES, "factor"})],
+        "n_factors": [Interval(Integral, 1, None, closed="left"), None],
         "startprob_init": ["array-like", None],
         "transmat_init": ["array-like", None],
         "startprob_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
@@ -201,6 +205,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         *,
         family: str | Family | list[tuple[Any, Any]] = "gaussian",
         covariance_type: str = "full",
+        n_factors: int | None = None,
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
         startprob_alpha: float | ArrayLike = 0.0,
@@ -222,6 +227,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         self.n_components = n_components
         self.family = family
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
         self.startprob_alpha = startprob_alpha
@@ -389,7 +395,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     def _given_family(self) -> Family:
         family = super()._given_family()
         if isinstance(self.family, str) and isinstance(family, Gaussian):
-            return replace(family, covariance_type=self.covariance_type)
+            return replace(family, covariance_type=self.covariance_type, n_factors=self.n_factors)
         return family
 
     def fit_predict(

@@ -13,6 +13,7 @@ from sklearn.impute import MissingIndicator
 from emlearn._warnings import warn_user
 from emlearn.data import check_marker, column_label, outweighed
 from emlearn.data.mixed import MixedTable, read_mixed
+from emlearn.distributions.gaussian.rotation import canonical
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
     summarize_columns,
@@ -219,7 +220,7 @@ class ImputerFitting(MixedFitting):
             self.loadings_ = np.zeros((*first, kept.size, self.n_factors))
             self.noise_variances_ = np.zeros((*first, kept.size))
             if fitted is not None:
-                self.loadings_[..., place, :] = fitted.loadings
+                self.loadings_[..., place, :] = canonical(fitted.loadings, fitted.noise)
                 self.noise_variances_[..., place] = fitted.noise
         else:
             self._covariances = np.zeros((weights.size, kept.size, kept.size))

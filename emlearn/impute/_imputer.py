@@ -125,7 +125,8 @@ default="from_dtype"
     loadings_, noise_variances_ : ndarray of shape (n_features_out, n_factors), \
 (n_features_out,)
         Loadings and noise variances; only with `n_factors`. With several components, these are
-        the first axis of both.
+        the first axis of both. The factors are uncorrelated given a row, the one that explains
+        most first, and their standardized loadings have a positive sum.
     mean_ : ndarray of shape (n_features_out,)
         Mean of the model; follows from the above.
     covariance_ : ndarray of shape (n_features_out, n_features_out)

@@ -126,8 +126,9 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         Upper triangular P with precision = P P'; 1 / standard deviation if "diag" or
         "spherical".
     loadings_ : ndarray of shape (n_components, n_features, n_factors)
-        Loadings L of the factors. The covariances are ``L L' + diag(noise_variances_)``. Only
-        with ``covariance_type="factor"``.
+        Loadings L of the factors. The covariances are ``L L' + diag(noise_variances_)``. The
+        factors are uncorrelated given a row, the one that explains most first, and their
+        standardized loadings have a positive sum. Only with ``covariance_type="factor"``.
     noise_variances_ : ndarray of shape (n_components, n_features)
         Variances of the noise. Only with ``covariance_type="factor"``.
     {converged_}

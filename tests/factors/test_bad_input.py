@@ -46,6 +46,19 @@ def test_columns_and_rows(scores):
         FactorAnalysisEM().transform(scores)
 
 
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_variances_beyond_float64(unit, scores):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(scores, columns=list("abcdefghi"))
+    table["c"] *= unit
+    with pytest.raises(ValueError, match="Column 'c' of X must be in other units"):
+        FactorAnalysisEM().fit(table)
+    table["c"] /= unit**0.25
+    fit = FactorAnalysisEM().fit(table)
+    assert np.isfinite(fit.transform(table)).all()
+    assert_allclose(fit.uniquenesses_, FactorAnalysisEM().fit(scores).uniquenesses_, rtol=1e-8)
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_heywood_case_names_the_columns(missing):
     """With one factor, the communality of column 0 would be 0.8 * 0.8 / 0.4 = 1.6."""
@@ -110,6 +123,10 @@ def test_other_methods(scores):
     fit = FactorAnalysisEM(2).fit(scores)
     with pytest.raises(ValueError, match="X has 9 columns, but there are 2 factors"):
         fit.inverse_transform(scores)
+    with pytest.raises(ValueError, match="Row 1 of X has scores that are NaN"):
+        fit.inverse_transform([[0.0, 1.0], [0.0, np.nan]])
+    with pytest.raises(ValueError, match="scores='thurstone' must be one of regression, bartlett"):
+        FactorAnalysisEM(2).fit(scores).set_params(scores="thurstone").transform(scores)
     with pytest.raises(ValueError, match="n_samples"):
         fit.sample(0)
     with pytest.raises(ValueError, match="there is nothing to test"):

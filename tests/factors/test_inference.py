@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
+from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import FactorAnalysisEM
 from emlearn.factors._inference import factor_problem
@@ -136,3 +137,13 @@ def test_isotropic_noise_and_heywood_cases():
     assert at_bound.any()
     assert (np.isnan(found.standard_errors["noise_variance"]) == at_bound).all()
     assert "at a bound" in str(found)
+
+
+def test_what_is_not_identified_has_its_published_name(scores):
+    X = scores[:, :2]
+    with pytest.warns(ConvergenceWarning, match=r"along which components\[0, 0\]"):
+        found = FactorAnalysisEM(1).fit(X).inference(X)
+    for name in ("components", "noise_variance"):
+        assert np.isnan(found.standard_errors[name]).all()
+    assert np.isfinite(found.standard_errors["mean"]).all()
+    assert found.remarks == ("", "", *4 * ("not identified",))

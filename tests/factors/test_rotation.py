@@ -153,8 +153,8 @@ def test_zero_rows_and_negative_loadings():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1.0, 2.0],), "must be finite numbers of shape"),
-        (([[np.nan, 1.0]],), "must be finite numbers of shape"),
+        (([1.0, 2.0],), "must have shape"),
+        (([[np.nan, 1.0]],), "entries that are NaN or infinite"),
         ((UNROTATED, "equamax"), "rotation='equamax' must be one of"),
         ((UNROTATED, None), "rotation=None must be one of"),
         ((["a"],), "must be an array of numbers"),
@@ -165,6 +165,23 @@ def test_bad_input(arguments, message):
         rotate(*arguments)
 
 
-def test_gamma_has_a_sign():
-    with pytest.raises(ValueError, match=r"gamma=0\.5 must be 0 or negative"):
-        rotate(UNROTATED, "oblimin", gamma=0.5)
+@pytest.mark.parametrize("gamma", [0.5, "0", None, np.nan, -np.inf])
+def test_gamma_is_no_positive_number(gamma):
+    with pytest.raises(ValueError, match=r"gamma=.* must be a number, 0 or negative"):
+        rotate(UNROTATED, "oblimin", gamma=gamma)
+
+
+def test_options_without_a_meaning():
+    with pytest.raises(ValueError, match="gamma=-1 says nothing with 'quartimin'"):
+        rotate(UNROTATED, "quartimin", gamma=-1)
+    with pytest.raises(ValueError, match="kaiser must be True, False or None, got 'no'"):
+        rotate(UNROTATED, kaiser="no")
+
+
+@pytest.mark.parametrize("rotation", ["varimax", "promax", "oblimin"])
+def test_loadings_of_any_size(rotation):
+    expected = rotate(UNROTATED, rotation)
+    for unit in (1e200, 1e-200):
+        found = rotate(np.multiply(UNROTATED, unit), rotation)
+        assert_allclose(found.loadings / unit, expected.loadings, atol=1e-12)
+        assert_allclose(found.factor_correlation, expected.factor_correlation, atol=1e-12)

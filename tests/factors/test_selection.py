@@ -72,3 +72,13 @@ def test_bad_input(options, message, scores):
         parallel_analysis(X)
     with pytest.raises(ValueError, match="n_components has no number"):
         select_n_factors(scores, [])
+    with pytest.raises(ValueError, match=r"n_components must be a list of numbers .*, got 2\.5"):
+        select_n_factors(scores, 2.5)
+
+
+def test_units_and_a_single_number(scores):
+    expected = parallel_analysis(scores, n_draws=10)
+    found = parallel_analysis(scores * 10.0 ** np.linspace(-200, 200, 9), n_draws=10)
+    assert_allclose(found.eigenvalues, expected.eigenvalues)
+    assert found.n_factors == expected.n_factors
+    assert select_n_factors(scores, 2).bic == select_n_factors(scores, [2]).bic

@@ -330,3 +330,24 @@ def test_families_without_a_vector_form_are_fitted_by_plain_em(gaussian_chains):
     assert np.isnan(model.history_["step_norm"]).all()
     with pytest.raises(ValueError, match="needs a vector form"):
         HiddenMarkovEM(2, family=Unaccelerated(), accelerate="squarem").fit(X, lengths=lengths)
+
+
+def test_states_with_factors(gaussian_chains):
+    """With d - 1 factors the covariances are full; the family and the name give the same."""
+    X, lengths, _ = gaussian_chains
+    options = {"covariance_type": "factor", "n_factors": 1, "random_state": 0}
+    named = HiddenMarkovEM(3, **options).fit(X, lengths=lengths)
+    family = Gaussian("factor", n_factors=1)
+    given = HiddenMarkovEM(3, family=family, random_state=0).fit(X, lengths=lengths)
+    assert_array_equal(named.means_, given.means_)
+    full = HiddenMarkovEM(3, random_state=0).fit(X, lengths=lengths)
+    assert named.score(X, lengths=lengths) == pytest.approx(
+        full.score(X, lengths=lengths), abs=1e-6
+    )
+    for wrong, message in (
+        ({"n_factors": None}, 'covariance_type="factor" needs the number of factors'),
+        ({"covariance_type": "full"}, "n_factors=1 says nothing with covariance_type='full'"),
+        ({"n_factors": 2}, "n_factors=2 must be less than the number of columns"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            HiddenMarkovEM(3, **{**options, **wrong}).fit(X, lengths=lengths)

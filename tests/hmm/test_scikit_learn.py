@@ -21,6 +21,7 @@ CONFIGURATIONS = [
     HiddenMarkovEM(),
     HiddenMarkovEM(2, covariance_type="diag", n_init=2, n_jobs=2, **FAST),
     HiddenMarkovEM(2, covariance_type="tied", transmat_alpha=0.5, warm_start=True, **FAST),
+    HiddenMarkovEM(2, covariance_type="factor", n_factors=1, **FAST),
     HiddenMarkovEM(2, family="poisson", **FAST),
     HiddenMarkovEM(2, family="categorical", **FAST),
 ]

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 
 from emlearn import GaussianMixtureEM
 from emlearn.impute import MissingDataImputerEM, multiple_imputation
@@ -123,3 +123,21 @@ def test_warm_start_and_constant_columns(table):
     assert imputer.loadings_.shape == (2, 13, 2)
     imputer.set_params(n_components=1).fit(X)
     assert imputer.loadings_.shape == (13, 2)
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_factors_are_in_order_and_have_signs(n_components):
+    X = load_iris().data.copy()
+    X[::7, 1] = np.nan
+    fit = MissingDataImputerEM(n_components=n_components, n_factors=2, random_state=0).fit(X)
+    loadings = fit.loadings_.reshape(n_components, 4, 2)
+    noise = fit.noise_variances_.reshape(n_components, 4)
+    information = np.einsum("kja,kj,kjb->kab", loadings, 1.0 / noise, loadings)
+    assert_allclose(information[:, 0, 1] / information[:, 0, 0], 0.0, atol=1e-8)
+    assert (information[:, 0, 0] >= information[:, 1, 1]).all()
+    deviation = np.sqrt(np.square(loadings).sum(axis=2) + noise)
+    assert ((loadings / deviation[:, :, None]).sum(axis=1) > 0.0).all()
+    wide = MissingDataImputerEM(n_factors=6).fit(X)
+    assert_allclose(
+        wide.loadings_ @ wide.loadings_.T + np.diag(wide.noise_variances_), wide.covariance_
+    )

@@ -14,7 +14,7 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
-from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
+from emlearn import FactorAnalysisEM, FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
 from emlearn.distributions import Gaussian
 
 
@@ -302,4 +302,33 @@ def test_standard_errors_of_saturated_factors_are_those_of_full_covariances():
     factor = factor_mixture(1, 1, reg_covar=0, tol=1e-12).fit(X)
     full = GaussianMixtureEM(1, reg_covar=0, tol=1e-12).fit(X)
     found = factor.inference(X).standard_errors["covariances"]
-    assert_allclose(found, full.inference(X).standard_errors["covariances"], rtol=1e-5)
+    expected = full.inference(X).standard_errors["covariances"]
+    assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_loadings_depend_on_the_covariances_only():
+    """They are those of the factor analysis of one component, in any order of rows and units."""
+    X = load_wine().data
+    X = X / X.std(axis=0)
+    fit = GaussianMixtureEM(covariance_type="factor", n_factors=2, reg_covar=0.0, tol=1e-10)
+    loadings = fit.fit(X).loadings_[0]
+    assert_allclose(loadings, FactorAnalysisEM(2).fit(X).components_.T, atol=1e-4)
+    mixture = GaussianMixtureEM(3, covariance_type="factor", n_factors=2, tol=1e-10)
+    options = {"weights_init": [0.3, 0.4, 0.3], "means_init": X[[0, 80, 160]]}
+    first = mixture.set_params(**options).fit(X)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 2, 2)))[0]
+    known = {
+        "mean": first.means_,
+        "loadings": first.loadings_ @ turn,
+        "noise_variance": first.noise_variances_,
+    }
+    family = Gaussian("factor", n_factors=2)
+    spec = family.column_spec(X)
+    params = family.from_public(known, spec)
+    found = family.to_public(params, spec)["loadings"]
+    assert_allclose(found, first.loadings_, atol=1e-8)
+    information = np.einsum("kja,kj,kjb->kab", found, 1.0 / first.noise_variances_, found)
+    assert_allclose(information[:, 0, 1], 0.0, atol=1e-6 * information[:, 0, 0].max())
+    assert (information[:, 0, 0] >= information[:, 1, 1]).all()
+    deviation = np.sqrt(np.diagonal(first.covariances_, axis1=1, axis2=2))
+    assert ((found / deviation[:, :, None]).sum(axis=1) > 0.0).all()

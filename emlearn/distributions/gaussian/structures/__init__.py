@@ -51,8 +51,8 @@ def find_structure(covariance_type: str, n_factors: int | None = None) -> Covari
         return STRUCTURES[covariance_type]
     if n_factors is None:
         raise ValueError(
-            'covariance_type="factor" needs the number of factors: set n_factors (of '
-            'GaussianMixtureEM, or as family=Gaussian("factor", n_factors=2)).'
+            'covariance_type="factor" needs the number of factors: set n_factors, also in '
+            'family=Gaussian("factor", n_factors=2).'
         )
     if isinstance(n_factors, bool) or not isinstance(n_factors, Integral) or n_factors < 1:
         raise ValueError(f"n_factors must be an int >= 1, got {n_factors!r}.")

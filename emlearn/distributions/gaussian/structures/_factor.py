@@ -15,6 +15,7 @@ from emlearn.distributions.gaussian.factor_update import (
     fit_factors,
     improve_factors,
 )
+from emlearn.distributions.gaussian.rotation import canonical
 from emlearn.distributions.gaussian.structures._base import (
     Array,
     CovarianceFactor,
@@ -68,7 +69,7 @@ class FactorCovariance(FullCovariance):
         """Raise ValueError unless there are fewer factors than features."""
         if self.n_factors >= n_features:
             raise ValueError(
-                f"n_factors={self.n_factors} must be less than the number of columns, but X has "
+                f"n_factors={self.n_factors} must be less than the number of columns, "
                 f"n_features = {n_features}. Use fewer factors, or full covariances."
             )
 
@@ -200,7 +201,7 @@ class FactorCovariance(FullCovariance):
 
     def parts(self, covariances: Array) -> dict[str, Array]:
         loadings, noise = _split(covariances)
-        return {"loadings": loadings.copy(), "noise_variance": noise.copy()}
+        return {"loadings": canonical(loadings, noise), "noise_variance": noise.copy()}
 
     def from_parts(self, parts: Mapping[str, Any], shape: tuple[int, int]) -> Array:
         need = {"loadings": (*shape, self.n_factors), "noise_variance": shape}
