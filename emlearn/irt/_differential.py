@@ -12,6 +12,7 @@ from scipy.stats import chi2, false_discovery_control
 from sklearn.base import clone
 
 from emlearn.data import read_table, read_weight
+from emlearn.data.names import at_start, column_label
 from emlearn.irt._fitted import read_fitted
 from emlearn.irt._reading import read_groups
 
@@ -147,7 +148,8 @@ def differential_functioning(
     tested = _tested(items, held, n_items)
     split = tested if held is None else np.setdiff1d(np.arange(n_items), held)
     for item in split:
-        _require_categories(table[:, item], which, groups_, int(item))
+        name = column_label(base, int(item))
+        _require_categories(table[:, item], which, groups_, name)
 
     def fit(own: Indices) -> Any:
         """Fit with items that have parameters of their own in each group."""
@@ -236,15 +238,15 @@ def _positions(values: Any, n_items: int, name: str) -> Indices:
     return np.unique(found).astype(np.intp)
 
 
-def _require_categories(answers: Floats, which: Indices, groups: NDArray[Any], item: int) -> None:
+def _require_categories(answers: Floats, which: Indices, groups: NDArray[Any], name: str) -> None:
     """Raise an error if a group did not give an answer that another gave."""
     seen = np.unique(answers[~np.isnan(answers)])
-    for group, name in enumerate(groups):
+    for group, group_name in enumerate(groups.tolist()):
         own = answers[which == group]
         missing = np.setdiff1d(seen, own)
         if missing.size:
             raise ValueError(
-                f"Item {item}: group {name} never gave the answer {missing[0]:g}, so the item "
-                "cannot be fitted in this group alone. Join the category with its neighbor, or "
-                "leave the item out of items."
+                f"{at_start(name)}: group {group_name!r} never gave the answer {missing[0]:g}, so "
+                "the item cannot be fitted in this group alone. Join the category with its "
+                "neighbor, or leave the item out of items."
             )

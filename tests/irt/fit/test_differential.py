@@ -91,5 +91,5 @@ def test_messages(two_groups):
         differential_functioning(model, X, group, items=[0.5])
     solved = X.copy()
     solved[group == 1, 4] = 1.0
-    with pytest.raises(ValueError, match="Item 4: group 1 never gave the answer 0"):
+    with pytest.raises(ValueError, match="Column 4: group 1 never gave the answer 0"):
         differential_functioning(model, solved, group)
