@@ -32,6 +32,8 @@ def loose_dimensions(loads: Mask, correlated: bool, common: bool) -> list[int]:
     common : bool
         Whether the slopes of a dimension are the same for all items.
     """
+    if loads.shape[1] == 1 and (common or len(loads) > 2):
+        return []
     patterns, index = np.unique(loads, axis=0, return_inverse=True)
     index = index.ravel()
     kept = [np.flatnonzero(index == k)[:_OF_A_PATTERN] for k in range(len(patterns))]
