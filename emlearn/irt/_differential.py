@@ -10,7 +10,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import chi2, false_discovery_control
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
+from emlearn._warnings import collected_warnings, warn_user
 from emlearn.data import read_table, read_weight
 from emlearn.data.names import at_start, column_label
 from emlearn.irt._fitted import read_fitted
@@ -154,7 +156,11 @@ def differential_functioning(
     def fit(own: Indices) -> Any:
         """Fit with items that have parameters of their own in each group."""
         columns = _split(table, which, len(groups_), own)
-        return clone(base).fit(columns, groups=which, sample_weight=weight)
+        if not own.size:
+            return clone(base).fit(columns, groups=which, sample_weight=weight)
+        # Their messages name columns that the user does not have.
+        with collected_warnings():
+            return clone(base).fit(columns, groups=which, sample_weight=weight)
 
     run = Parallel(n_jobs=n_jobs, prefer="threads")
     if held is None:
@@ -166,6 +172,18 @@ def differential_functioning(
         full = [fit(split)] * len(tested)
         owned = [split] * len(tested)
         nulls = run(delayed(fit)(np.setdiff1d(split, [item])) for item in tested)
+    unfinished = [
+        column_label(base, int(item))
+        for item, *pair in zip(tested, full, nulls, strict=True)
+        if not all(model.converged_ for model in pair)
+    ]
+    if unfinished:
+        warn_user(
+            f"EM did not converge in fits for the tests of {', '.join(unfinished)}, so their "
+            "statistics are not exact. Increase max_iter, or increase tol if that accuracy is "
+            "not needed.",
+            ConvergenceWarning,
+        )
     gain = [
         2.0 * (alternative.log_likelihood_ - null.log_likelihood_)
         for alternative, null in zip(full, nulls, strict=True)

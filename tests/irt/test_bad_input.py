@@ -130,3 +130,14 @@ def test_priors(prior, message):
 def test_known_items(arguments, message):
     with pytest.raises(ValueError, match=message):
         ItemResponseEM.from_parameters(*arguments, model="grm")
+
+
+def test_covariates_far_from_those_of_the_fit():
+    rng = np.random.default_rng(0)
+    age = rng.normal(size=(300, 1))
+    trait = rng.normal(size=(300, 1)) + age
+    test = ItemResponseEM("1pl").fit((rng.logistic(size=(300, 5)) < trait) * 1, covariates=age)
+    test.transform(np.ones((2, 5)), covariates=[[3.0], [-3.0]])
+    with pytest.warns(UserWarning, match=r"row 1 are far .* reach to 10\.2.*; 2 rows are as far"):
+        found = test.transform(np.ones((3, 5)), covariates=[[0.0], [100.0], [-100.0]])
+    assert np.isfinite(found).all()
