@@ -21,7 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
-from emlearn import FiniteMixtureEM, GaussianMixtureEM, HiddenMarkovEM
+from emlearn import (
+    FactorAnalysisEM,
+    FiniteMixtureEM,
+    GaussianMixtureEM,
+    HiddenMarkovEM,
+    ItemResponseEM,
+)
 from emlearn.distributions import Categorical, Poisson
 
 
@@ -105,12 +111,42 @@ def markov(seed):
     return model.inference(X, lengths=[25] * 40), permuted(truth, order)
 
 
+def item_responses(seed):
+    """Twenty items of two categories, with a fifth of the responses missing."""
+    rng = np.random.default_rng(seed)
+    truth = {
+        # 7 and 20 have no common factor: each discrimination once, at no order of difficulty.
+        "discrimination": np.linspace(0.7, 2.0, 20)[7 * np.arange(20) % 20],
+        "difficulty": np.linspace(-2.0, 2.0, 20),
+    }
+    above = truth["discrimination"] * (rng.standard_normal((1000, 1)) - truth["difficulty"])
+    X = (rng.logistic(size=above.shape) < above).astype(float)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    items = ItemResponseEM("2pl").fit(X)
+    return items.inference(X), truth
+
+
+def one_factor(seed):
+    """A factor behind six variables."""
+    rng = np.random.default_rng(seed)
+    truth = {
+        "mean": np.zeros(6),
+        "components": np.array([[1.0, 0.8, 0.9, 0.7, 0.6, 0.5]]),
+        "noise_variance": np.array([0.5, 0.8, 1.0, 1.0, 0.7, 1.2]),
+    }
+    noise = rng.standard_normal((500, 6)) * np.sqrt(truth["noise_variance"])
+    X = rng.standard_normal((500, 1)) * truth["components"] + noise
+    return FactorAnalysisEM(1).fit(X).inference(X), truth
+
+
 MODELS = {
     "mixture": Model(gaussian_mixture, "500 x 2, K = 2"),
     "larger": Model(larger_mixture, "2000 x 2, K = 2"),
     "incomplete": Model(incomplete_mixture, "2000 x 2, K = 2, 20 % missing"),
     "classes": Model(latent_classes, "800 x 6, K = 2"),
     "markov": Model(markov, "40 x 25 rows, 2 states"),
+    "items": Model(item_responses, "1000 x 20, 2PL, 20 % missing"),
+    "factor": Model(one_factor, "500 x 6, one factor"),
 }
 
 

@@ -10,8 +10,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import chi2, false_discovery_control
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
+from emlearn._warnings import collected_warnings, warn_user
 from emlearn.data import read_table, read_weight
+from emlearn.data.names import at_start, column_label
 from emlearn.irt._fitted import read_fitted
 from emlearn.irt._reading import read_groups
 
@@ -147,12 +150,17 @@ def differential_functioning(
     tested = _tested(items, held, n_items)
     split = tested if held is None else np.setdiff1d(np.arange(n_items), held)
     for item in split:
-        _require_categories(table[:, item], which, groups_, int(item))
+        name = column_label(base, int(item))
+        _require_categories(table[:, item], which, groups_, name)
 
     def fit(own: Indices) -> Any:
         """Fit with items that have parameters of their own in each group."""
         columns = _split(table, which, len(groups_), own)
-        return clone(base).fit(columns, groups=which, sample_weight=weight)
+        if not own.size:
+            return clone(base).fit(columns, groups=which, sample_weight=weight)
+        # Their messages name columns that the user does not have.
+        with collected_warnings():
+            return clone(base).fit(columns, groups=which, sample_weight=weight)
 
     run = Parallel(n_jobs=n_jobs, prefer="threads")
     if held is None:
@@ -164,6 +172,18 @@ def differential_functioning(
         full = [fit(split)] * len(tested)
         owned = [split] * len(tested)
         nulls = run(delayed(fit)(np.setdiff1d(split, [item])) for item in tested)
+    unfinished = [
+        column_label(base, int(item))
+        for item, *pair in zip(tested, full, nulls, strict=True)
+        if not all(model.converged_ for model in pair)
+    ]
+    if unfinished:
+        warn_user(
+            f"EM did not converge in fits for the tests of {', '.join(unfinished)}, so their "
+            "statistics are not exact. Increase max_iter, or increase tol if that accuracy is "
+            "not needed.",
+            ConvergenceWarning,
+        )
     gain = [
         2.0 * (alternative.log_likelihood_ - null.log_likelihood_)
         for alternative, null in zip(full, nulls, strict=True)
@@ -236,15 +256,15 @@ def _positions(values: Any, n_items: int, name: str) -> Indices:
     return np.unique(found).astype(np.intp)
 
 
-def _require_categories(answers: Floats, which: Indices, groups: NDArray[Any], item: int) -> None:
+def _require_categories(answers: Floats, which: Indices, groups: NDArray[Any], name: str) -> None:
     """Raise an error if a group did not give an answer that another gave."""
     seen = np.unique(answers[~np.isnan(answers)])
-    for group, name in enumerate(groups):
+    for group, group_name in enumerate(groups.tolist()):
         own = answers[which == group]
         missing = np.setdiff1d(seen, own)
         if missing.size:
             raise ValueError(
-                f"Item {item}: group {name} never gave the answer {missing[0]:g}, so the item "
-                "cannot be fitted in this group alone. Join the category with its neighbor, or "
-                "leave the item out of items."
+                f"{at_start(name)}: group {group_name!r} never gave the answer {missing[0]:g}, so "
+                "the item cannot be fitted in this group alone. Join the category with its "
+                "neighbor, or leave the item out of items."
             )

@@ -29,7 +29,7 @@ from emlearn.irt._reading import (
     skipped_categories,
 )
 from emlearn.irt._responses import RESPONSE_MODELS
-from emlearn.irt._warnings import doubts, reversed_items
+from emlearn.irt._warnings import doubts, not_identified, reversed_items
 
 Array = NDArray[np.float64]
 
@@ -281,8 +281,10 @@ class ItemResponseEM(FitCriteria, EMEstimator):
         # Entries that are held also hold the direction of the trait.
         params = fit.params if fit.fixed else model.oriented(fit.params)
         self._publish(model, params, fit.fixed)
+        known = bool(fit.fixed) or model.prior.slopes is not None
         messages = (
             skipped_categories(self.categories_, names),
+            *([] if known else not_identified(model, persons, self.groups_)),
             *doubts(model, params, codes[kept], names),
             reversed_items(params, codes[kept], names),
         )

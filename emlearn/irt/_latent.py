@@ -201,8 +201,10 @@ class LatentLaw:
 
     def covariances_to_vector(self, covariances: Array) -> Array:
         """Free entries of the covariances: of Cholesky factors, the diagonal as logarithms."""
-        below = np.tril_indices(self.n_dims, -1)
         parts = [np.empty(0)]
+        if not self.estimates_covariances:
+            return parts[0]
+        below = np.tril_indices(self.n_dims, -1)
         for group, covariance in enumerate(covariances):
             factor = np.linalg.cholesky(covariance)
             if group or self.free_first:

@@ -175,9 +175,10 @@ class ItemResponseModel(LatentVariableModel[PersonData, IRTParams, IRTStatistics
         first[block.group] = total @ nodes
         second[block.group] = (nodes * total[:, None]).T @ nodes
         covariates = block.covariates
-        gram = (covariates * block.weight) @ covariates.T
+        gram = np.zeros((len(covariates),) * 2)
         cross = np.zeros((len(covariates), law.n_dims))
         if len(covariates):
+            gram = (covariates * block.weight) @ covariates.T
             cross = covariates @ (posterior.T @ nodes)
         return LatentMoments(weight, first, second, gram, cross)
 

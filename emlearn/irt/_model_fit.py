@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
 from emlearn._compat import StrOptions, validate_parameter_constraints
+from emlearn.data.names import label
 from emlearn.irt._fitted import FittedItems, read_fitted
 from emlearn.irt._moments import (
     Functions,
@@ -148,6 +149,7 @@ def model_fit(
     codes, weight = answers.codes, answers.weight
     _require_complete(codes)
     curves = fitted.curves
+    _require_categories(codes, curves.is_category, getattr(estimator, "feature_names_in_", None))
     functions = (
         category_functions(curves.is_category)
         if statistic == "C2"
@@ -191,6 +193,17 @@ def _require_complete(codes: Codes) -> None:
             f"have missing answers, the first is row {incomplete[0]}. Fit and test the complete "
             "rows, or use item_fit, which leaves incomplete rows out of S-X2."
         )
+
+
+def _require_categories(codes: Codes, is_category: NDArray[np.bool_], names: Any) -> None:
+    for item, exists in enumerate(is_category):
+        missing = np.setdiff1d(np.flatnonzero(exists), codes[:, item])
+        if missing.size:
+            raise ValueError(
+                f"Nobody gave the answer of category {missing[0]} to {label(names, item)}, so its "
+                "share has no variance. Leave the item out of the fit, or join the category with "
+                "its neighbor."
+            )
 
 
 def _derivatives(
@@ -255,13 +268,7 @@ def _independence(
         ],
         axis=1,
     )
-    try:
-        value, rank = quadratic_form(observed - implied.mean, implied.covariance, delta)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "A category of an item was never answered, so its share has no variance. Drop it or "
-            "join it with its neighbor."
-        ) from None
+    value, rank = quadratic_form(observed - implied.mean, implied.covariance, delta)
     return float(weight.sum()) * value, len(observed) - rank
 
 

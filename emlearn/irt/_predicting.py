@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from emlearn._warnings import warn_user
 from emlearn.data import read_weight
 from emlearn.engine.threads import blas_limited
 from emlearn.irt._model import IRTParams, ItemResponseModel
@@ -34,6 +35,7 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     _model: ItemResponseModel
     groups_: NDArray[Any] | None
     covariate_means_: Array
+    coefficients_: Array
     categories_: list[NDArray[np.int64]]
     random_state: Any
     _read_rows: Callable[..., Any]
@@ -281,7 +283,22 @@ class TraitEstimates(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                     f"{len(self.covariate_means_)}."
                 )
             values = values - self.covariate_means_
+            self._warn_beyond_nodes(values)
         return Persons(codes, index, values)
+
+    def _warn_beyond_nodes(self, centered: Array) -> None:
+        """Warn if covariates are so far from those of the fit that the nodes do not reach there."""
+        reach = float(self._model.grid.nodes.max())
+        expected = np.abs(centered @ self.coefficients_)
+        beyond = np.flatnonzero((expected + 3.0 > reach).any(axis=1))
+        if beyond.size:
+            row = int(beyond[0])
+            warn_user(
+                f"The covariates of row {row} are far from those of the fit: they put the trait at "
+                f"{expected[row].max():.3g} standard deviations, and the nodes reach to {reach:g}. "
+                f"Its trait is cut off there; {beyond.size} rows are as far.",
+                UserWarning,
+            )
 
     def _blocks(self, persons: Persons, params: IRTParams) -> Iterator[tuple[Block, Any]]:
         """Blocks of persons, each with what the E-step needs."""

@@ -49,8 +49,12 @@ class ItemPrior:
             pair = getattr(self, name)
             if pair is None:
                 continue
-            values = np.asarray(pair, dtype=np.float64)
-            if values.shape != (2,) or not np.isfinite(values).all():
+            values = np.asarray(pair)
+            if (
+                values.shape != (2,)
+                or values.dtype.kind not in "iuf"
+                or not np.isfinite(values).all()
+            ):
                 raise ValueError(
                     f"{name} of ItemPrior must be two finite numbers or None: {pair!r}."
                 )

@@ -222,13 +222,15 @@ def directions_of(shape: Shape, fixed: Mapping[str, Array] | None = None) -> Arr
     exists = responses.is_category[:, 1:]
     guesses = np.ones((n_items, int(responses.has_guessing)), dtype=bool)
     free = np.hstack([shape.loads, exists, guesses])
+    if not fixed:
+        return free[:, :, None] * np.eye(free.shape[1])
     held = np.full(free.shape, np.nan)
     for name, columns in (
         ("discrimination", slice(0, n_dims)),
         (_location(responses, law), slice(n_dims, n_dims + exists.shape[1])),
         ("guessing", slice(n_dims + exists.shape[1], None)),
     ):
-        if fixed is not None and name in fixed:
+        if name in fixed:
             held[:, columns] = np.reshape(fixed[name], (n_items, -1))
     is_held = ~np.isnan(held)
     found = (free & ~is_held)[:, :, None] * np.eye(free.shape[1])

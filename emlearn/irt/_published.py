@@ -62,11 +62,25 @@ def bank_of(
     """
     slopes = np.asarray(discrimination, dtype=np.float64)
     values = np.asarray(difficulties, dtype=np.float64).reshape(responses.n_items, -1)
+    asymptotes = np.asarray(0.0 if guessing is None else guessing, dtype=np.float64)
+    for name, given in (("discrimination", slopes), ("guessing", asymptotes)):
+        if given.shape not in ((), (responses.n_items,)):
+            raise ValueError(
+                f"{name} must be a number or have shape ({responses.n_items},), one for each item "
+                f"of difficulty, but has shape {given.shape}."
+            )
     slopes = np.broadcast_to(slopes.reshape(-1, 1), (responses.n_items, 1)).copy()
-    asymptotes = np.zeros(responses.n_items) if guessing is None else np.asarray(guessing, float)
     asymptotes = np.broadcast_to(asymptotes, (responses.n_items,)).copy()
+    gaps = np.flatnonzero((np.isnan(values) == responses.is_category[:, 1:]).any(axis=1))
+    if gaps.size:
+        raise ValueError(
+            f"difficulty of item {gaps[0]} has NaN before a number: NaN is only for the highest "
+            "categories, which the item does not have."
+        )
     if not np.isfinite(slopes).all() or not np.isfinite(asymptotes).all():
         raise ValueError("discrimination and guessing must be finite.")
+    if np.isinf(values).any():
+        raise ValueError("difficulty must be finite, or NaN where an item has fewer categories.")
     if ((asymptotes < 0.0) | (asymptotes >= 1.0)).any():
         raise ValueError("guessing must be at least 0 and below 1.")
     items = ItemParams(slopes, from_thresholds(slopes, values), asymptotes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from emlearn.data.names import label
+from emlearn.data.values import to_floats
 from emlearn.irt._persons import ABSENT, Codes
 from emlearn.irt._quadrature import DEFAULT_NODES
 
@@ -150,7 +152,13 @@ def read_groups(groups: Any, n_rows: int) -> NDArray[Any]:
                 f"groups has a missing label in row {missing.index(True)}. Each person needs a "
                 "group; those of unknown group can be a group of their own."
             )
-        labels = labels.astype(str) if all(isinstance(v, str) for v in labels) else labels
+        is_text = [isinstance(value, str) for value in labels]
+        if any(is_text) and not all(is_text):
+            raise ValueError(
+                f"groups has text, and in row {is_text.index(False)} a label that is none: labels "
+                "of several types have no order. Convert them to one type, for example to str."
+            )
+        labels = labels.astype(str) if all(is_text) else labels
     return labels
 
 
@@ -185,10 +193,34 @@ def read_covariates(covariates: Any, n_rows: int) -> Array:
     """
     if getattr(covariates, "ndim", 2) == 1:
         covariates = np.asarray(covariates)[:, None]
-    values: Array = check_array(covariates, dtype=np.float64, input_name="covariates")
+    table = np.asarray(covariates)
+    if table.ndim == 2 and table.dtype.kind not in "biuf":
+        # Text and missing values of any kind, with an error that names their place.
+        covariates = np.stack(
+            [
+                to_floats(column, f"column {j} of covariates", partial(_cell, j))
+                for j, column in enumerate(table.T)
+            ],
+            axis=1,
+        )
+    values: Array = check_array(
+        covariates, dtype=np.float64, ensure_all_finite=False, input_name="covariates"
+    )
+    wrong = np.argwhere(~np.isfinite(values))
+    if wrong.size:
+        row, column = wrong[0].tolist()
+        raise ValueError(
+            f"covariates contains {values[row, column]:g}".replace("nan", "NaN")
+            + f" in {_cell(column, row)}. Leave the person out, or fill the entry in, for example "
+            "with MissingDataImputerEM."
+        )
     if len(values) != n_rows:
         raise ValueError(f"covariates has {len(values)} rows, but X has {n_rows}.")
     return values
+
+
+def _cell(column: int, row: int) -> str:
+    return f"column {column} of covariates, row {row}"
 
 
 def check_covariates(centered: Array, weight: Array) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.data.names import label
+from emlearn.irt._identified import loose_dimensions, unlinked_group
 from emlearn.irt._model import IRTParams, ItemResponseModel
-from emlearn.irt._persons import Codes
+from emlearn.irt._persons import Codes, Persons
 
 # Steeper items are a step function for all that a test can tell.
 _STEEP = 10.0
@@ -62,6 +63,42 @@ def doubts(model: ItemResponseModel, params: IRTParams, codes: Codes, names: Any
             messages.append(
                 "The groups differ so much that the nodes do not reach to three standard "
                 "deviations of each. Choose a reference group in the middle."
+            )
+    return messages
+
+
+def not_identified(model: ItemResponseModel, persons: Persons, groups: Any) -> list[str]:
+    """Messages about slopes and groups that the responses do not determine.
+
+    They hold without entries that are held and without priors of the slopes.
+    """
+    law, messages = model.law, []
+    if law.n_groups == 1 and law.n_covariates == 0:
+        loose = loose_dimensions(
+            model.loads, law.has_correlations, model.responses.has_common_slope
+        )
+        if loose and law.n_dims == 1:
+            messages.append(
+                "Two items have one correlation, which does not determine two discriminations: "
+                "others fit as well. Use model='1pl', give a prior of the slopes "
+                "(prior=ItemPrior(slopes=(0, 0.5))), or hold one of them by fixed."
+            )
+        elif loose:
+            shown = ", ".join(map(str, loose))
+            messages.append(
+                f"The correlations of the items do not determine the discriminations on the "
+                f"dimensions {shown}: others fit as well. Put more zeros or more items into these "
+                "columns of loadings, give a prior of the slopes "
+                "(prior=ItemPrior(slopes=(0, 0.5))), or hold entries by fixed."
+            )
+    if persons.groups is not None:
+        group = unlinked_group(persons.codes, persons.groups)
+        if group is not None:
+            (name,) = groups[[group]].tolist()
+            messages.append(
+                f"The group {name!r} has no item in common with the reference group, nor with "
+                "groups that do: its mean and variance cannot be told from its items. Fit it "
+                "alone, or hold known items by fixed."
             )
     return messages
 

@@ -70,7 +70,14 @@ def test_hyperparameters(settings, message):
         ({"covariates": np.ones((5, 1))}, "covariates has 5 rows, but X has 6"),
         ({"covariates": np.ones((6, 1))}, "Column 0 of covariates is constant"),
         ({"covariates": np.arange(12).reshape(6, 2)}, "rank 1"),
-        ({"covariates": [[np.nan]] * 6}, "covariates contains NaN"),
+        (
+            {"groups": np.array(["a", 1, "a", "b", "a", "b"], object)},
+            "in row 1 a label that is none",
+        ),
+        ({"covariates": [[np.nan]] * 6}, "covariates contains NaN in column 0 .*, row 0"),
+        ({"covariates": [[0, 1]] * 5 + [[0, np.inf]]}, "contains inf in column 1 .*, row 5"),
+        ({"covariates": [[0, None]] * 6}, "contains NaN in column 1 .*, row 0"),
+        ({"covariates": [["1"]] * 5 + [["old"]]}, "Text in column 0 of covariates, row 5"),
         ({"sample_weight": [-1, 1, 1, 1, 1, 1]}, "Negative values"),
     ],
 )
@@ -104,8 +111,33 @@ def test_what_the_fit_had_is_needed_later(fitted):
         ({"slopes": (0.0, 0.0)}, r"slopes of ItemPrior must be \(mean, sd\)"),
         ({"guessing": (0.5, 2)}, "both at least 1"),
         ({"intercepts": (0.0,)}, "two finite numbers"),
+        ({"slopes": "ab"}, "two finite numbers"),
     ],
 )
 def test_priors(prior, message):
     with pytest.raises(ValueError, match=message):
         ItemPrior(**prior)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0, 1.0, 1.0], [0.0, 1.0]), r"discrimination must .* \(2,\).* has shape \(3,\)"),
+        (([1.0, 1.0], [[np.nan, 0.0], [0.0, 1.0]]), "item 0 has NaN before a number"),
+        (([1.0, 1.0], [[0.0, np.inf], [0.0, 1.0]]), "difficulty must be finite"),
+    ],
+)
+def test_known_items(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ItemResponseEM.from_parameters(*arguments, model="grm")
+
+
+def test_covariates_far_from_those_of_the_fit():
+    rng = np.random.default_rng(0)
+    age = rng.normal(size=(300, 1))
+    trait = rng.normal(size=(300, 1)) + age
+    test = ItemResponseEM("1pl").fit((rng.logistic(size=(300, 5)) < trait) * 1, covariates=age)
+    test.transform(np.ones((2, 5)), covariates=[[3.0], [-3.0]])
+    with pytest.warns(UserWarning, match=r"row 1 are far .* reach to 10\.2.*; 2 rows are as far"):
+        found = test.transform(np.ones((3, 5)), covariates=[[0.0], [100.0], [-100.0]])
+    assert np.isfinite(found).all()

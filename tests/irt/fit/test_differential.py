@@ -91,5 +91,22 @@ def test_messages(two_groups):
         differential_functioning(model, X, group, items=[0.5])
     solved = X.copy()
     solved[group == 1, 4] = 1.0
-    with pytest.raises(ValueError, match="Item 4: group 1 never gave the answer 0"):
+    with pytest.raises(ValueError, match="Column 4: group 1 never gave the answer 0"):
         differential_functioning(model, solved, group)
+
+
+def test_warnings_name_columns_of_the_table():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = (rng.logistic(size=(200, 4)) < rng.normal(size=(200, 1))).astype(float)
+    X[:, 3] = 1.0 - X[:, 3]
+    table = pandas.DataFrame(X, columns=list("abcd"))
+    with pytest.warns(UserWarning, match="discrimination|converge") as caught:
+        differential_functioning(
+            ItemResponseEM("2pl", max_iter=2, tol=0.0), table, np.arange(200) % 2, items=[1, 3]
+        )
+    messages = [str(warning.message) for warning in caught]
+    # Once, of the fit without differences.
+    assert sum("is negative" in message for message in messages) == 1
+    assert sum("tests of column 'b', column 'd'" in message for message in messages) == 1
+    assert not any("column 4" in message for message in messages)

@@ -151,7 +151,7 @@ def test_messages(lsat):
         model_fit(estimator, missing, sample_weight=counts)
     with pytest.raises(ValueError, match="statistic"):
         model_fit(estimator, X, statistic="chi2")
-    with pytest.raises(ValueError, match="never answered"):
+    with pytest.raises(ValueError, match="answer of category 1 to column 0"):
         model_fit(estimator, X[:16], sample_weight=counts[:16])
     grouped = ItemResponseEM("1pl").fit(X, sample_weight=counts, groups=np.arange(32) % 2)
     with pytest.raises(ValueError, match="one population, and this one has groups"):
