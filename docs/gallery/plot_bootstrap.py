@@ -20,7 +20,7 @@ mixture = GaussianMixtureEM(2, random_state=0).fit(X)
 # Each fit starts from the estimates, so it takes a few milliseconds, and its components are matched
 # with those of the mixture. Fits that fail or do not converge would be counted.
 
-result = bootstrap(mixture, X, n_resamples=400, random_state=0)
+result = bootstrap(mixture, X, n_resamples=300, random_state=0)
 print(result.summary())
 
 # %%
@@ -28,7 +28,7 @@ print(result.summary())
 # mixture describes the data well. They do for the long eruptions. The durations of the short ones
 # have a heavier tail than a Gaussian, so their variance is less sure than the model would have it.
 
-simulated = bootstrap(mixture, X, kind="parametric", n_resamples=400, random_state=0)
+simulated = bootstrap(mixture, X, kind="parametric", n_resamples=300, random_state=0)
 short = mixture.means_[:, 0].argmin()
 for name, k in (("short", short), ("long", 1 - short)):
     of_rows = result.standard_errors["covariances"][k, 0, 0]
@@ -50,7 +50,7 @@ def probability(fitted):
     return fitted.predict_proba([[2.8, 66.0]])[0, short]
 
 
-of_function = bootstrap(mixture, X, n_resamples=400, statistic=probability, random_state=0)
+of_function = bootstrap(mixture, X, n_resamples=300, statistic=probability, random_state=0)
 print(of_function.summary(method="bca"))
 
 # %%

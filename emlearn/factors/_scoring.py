@@ -17,7 +17,7 @@ from emlearn.data import read_table, read_weight
 from emlearn.distributions.gaussian.incomplete.factor_rows import cut_rows
 from emlearn.distributions.gaussian.incomplete.factors import FactorPosterior, infer_block
 from emlearn.engine.threads import blas_limited
-from emlearn.factors._fit_test import FitTest, compare_with_unrestricted
+from emlearn.factors._chi_square import FitTest, compare_with_unrestricted
 from emlearn.factors._known import Known, read_known
 
 Array = NDArray[np.float64]
