@@ -27,6 +27,7 @@ from emlearn import (
     GaussianMixtureEM,
     HiddenMarkovEM,
     ItemResponseEM,
+    MissingDataImputerEM,
 )
 from emlearn.distributions import Categorical, Poisson
 
@@ -139,7 +140,18 @@ def one_factor(seed):
     return FactorAnalysisEM(1).fit(X).inference(X), truth
 
 
+def incomplete_gaussian(seed):
+    """One Gaussian in three dimensions with a fifth of the entries missing."""
+    rng = np.random.default_rng(seed)
+    covariance = np.array([[1.0, 0.6, 0.3], [0.6, 2.0, -0.4], [0.3, -0.4, 1.5]])
+    X = rng.multivariate_normal([0.0, 1.0, -1.0], covariance, size=200)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    inference = MissingDataImputerEM(alpha=0, tol=1e-10).fit(X).inference(X)
+    return inference, {"mean": np.array([0.0, 1.0, -1.0]), "covariance": covariance}
+
+
 MODELS = {
+    "gaussian": Model(incomplete_gaussian, "200 x 3, 20 % missing"),
     "mixture": Model(gaussian_mixture, "500 x 2, K = 2"),
     "larger": Model(larger_mixture, "2000 x 2, K = 2"),
     "incomplete": Model(incomplete_mixture, "2000 x 2, K = 2, 20 % missing"),
