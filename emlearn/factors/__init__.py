@@ -1,7 +1,7 @@
 """Factor analysis: FactorAnalysisEM, rotations, and the number of factors."""
 
-from emlearn.factors._factor_analysis import FactorAnalysisEM
 from emlearn.factors._chi_square import FitTest
+from emlearn.factors._factor_analysis import FactorAnalysisEM
 from emlearn.factors._rotation import Rotated, rotate
 from emlearn.factors._selection import (
     FactorSelection,
