@@ -369,7 +369,7 @@ def test_weights_that_are_no_copies_are_refused(model):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 1)) + rng.normal(size=(60, 5))
     model.fit(X)
-    with pytest.raises(ValueError, match="sums to 1 for 60 rows, but weights are numbers of copie"):
+    with pytest.raises(ValueError, match="sums to 1 for 60 rows, but weights are numbers of"):
         model.inference(X, sample_weight=np.full(60, 1 / 60))
     weight = np.arange(60) % 3.0
     model.fit(X, sample_weight=weight).inference(X, sample_weight=weight)

@@ -100,7 +100,7 @@ def test_what_the_fit_had_is_needed_later(fitted):
     with pytest.raises(ValueError, match="with groups: pass groups="):
         grouped.transform(X)
     with pytest.raises(ValueError, match=r"Row 2 is of the group 'd'.*\['a', 'b'\]"):
-        grouped.transform(X[:3], groups=list("abd"))
+        grouped.transform(X[:3], groups=["a", "b", "d"])
     with pytest.raises(ValueError, match=r"was not among the categories of the fit, \[0, 1\]"):
         fitted.transform([[0, 1, 2]])
 
