@@ -42,7 +42,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 # that may cancel, by precision of the rows.
 _KAPPA = {
     np.dtype(kind): loss / float(np.finfo(kind).eps)
-    for kind, loss in ((np.float64, 1e-10), (np.float32, 1e-3))
+    for kind, loss in ((np.float64, 1e-10), (np.float32, 1e-4))
 }
 # Stands for the logarithm of 0; finite, so that an empty component times 0 is 0.
 _LOWEST = {np.dtype(kind): float(np.finfo(kind).min) / 4.0 for kind in (np.float64, np.float32)}
