@@ -165,29 +165,33 @@ def compare(title, X, model):
         print(f"{line}{to_theirs:11.1f}{reached:17.3f}")
 
 
+def integral(X, slopes, intercepts, theta, log_weights):
+    """Log-likelihood of all persons by a rule with these nodes and weights."""
+    u = theta[:, None] * slopes + intercepts
+    logs = -np.logaddexp(0.0, -u) @ X.T - np.logaddexp(0.0, u) @ (1.0 - X).T
+    return logsumexp(logs + log_weights[:, None], axis=0).sum()
+
+
+def spaced(n_nodes, reach=6.0):
+    """Equally spaced nodes and their log-weights."""
+    theta = np.linspace(-reach, reach, n_nodes)
+    return theta, norm.logpdf(theta) + np.log(theta[1] - theta[0])
+
+
 def nodes():
     """Error of the log-likelihood of 300 persons, summed, for three rules."""
     print("\nerror of the log-likelihood of 300 persons")
     print(f"  {'items':>6}{'61 nodes':>11}{'default':>11}{'(nodes)':>8}{'61 Hermite':>12}")
+    theta, weights = np.polynomial.hermite_e.hermegauss(61)
+    hermite_rule = theta, np.log(weights / weights.sum())
     for n_items in (20, 50, 100, 200, 500):
         X = responses(300, n_items, spread=1.0).astype(np.float64)
         rng = np.random.default_rng(0)
-        slopes, intercepts = rng.lognormal(0.0, 0.3, n_items), rng.normal(size=n_items)
-
-        def value(theta, log_weights):
-            u = theta[:, None] * slopes + intercepts  # noqa: B023
-            logs = -np.logaddexp(0.0, -u) @ X.T - np.logaddexp(0.0, u) @ (1.0 - X).T  # noqa: B023
-            return logsumexp(logs + log_weights[:, None], axis=0).sum()
-
-        def spaced(n_nodes, reach=6.0):
-            theta = np.linspace(-reach, reach, n_nodes)
-            return value(theta, norm.logpdf(theta) + np.log(theta[1] - theta[0]))
-
-        theta, weights = np.polynomial.hermite_e.hermegauss(61)
+        value = partial(integral, X, rng.lognormal(0.0, 0.3, n_items), rng.normal(size=n_items))
         n_default = default_nodes(1, n_items)
-        exact = spaced(801, 9.0)
-        errors = [spaced(61), spaced(n_default), value(theta, np.log(weights / weights.sum()))]
-        first, default, hermite = (abs(error - exact) for error in errors)
+        exact = value(*spaced(801, 9.0))
+        rules = (spaced(61), spaced(n_default), hermite_rule)
+        first, default, hermite = (abs(value(*rule) - exact) for rule in rules)
         print(f"  {n_items:6}{first:11.1e}{default:11.1e}{n_default:8}{hermite:12.1e}")
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn.data import read_table, read_weight
 from emlearn.distributions.gaussian.incomplete.factor_rows import cut_rows
 from emlearn.distributions.gaussian.incomplete.factors import FactorPosterior, infer_block
+from emlearn.engine.criteria import InformationCriteria
 from emlearn.engine.threads import blas_limited
 from emlearn.factors._chi_square import FitTest, compare_with_unrestricted
 from emlearn.factors._known import Known, read_known
@@ -23,7 +24,9 @@ from emlearn.factors._known import Known, read_known
 Array = NDArray[np.float64]
 
 
-class FactorScoring(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FactorScoring(
+    InformationCriteria, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Scores, densities and draws from the published attributes."""
 
     n_features_in_: int
@@ -198,43 +201,6 @@ class FactorScoring(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         log_likelihood, total = self._likelihood(X, sample_weight)
         return log_likelihood / total
-
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike's information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. None means 1 each.
-
-        Returns
-        -------
-        aic : float
-            -2 log-likelihood + 2 times the number of parameters.
-        """
-        log_likelihood, _ = self._likelihood(X, sample_weight)
-        return -2.0 * log_likelihood + 2.0 * self._n_parameters()
-
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. None means 1 each.
-
-        Returns
-        -------
-        bic : float
-            -2 log-likelihood + log(n) times the number of parameters, where n is the sum of
-            the weights.
-        """
-        log_likelihood, total = self._likelihood(X, sample_weight)
-        return -2.0 * log_likelihood + np.log(total) * self._n_parameters()
 
     def chi_square_test(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> FitTest:
         """Test of the model against an unrestricted covariance.

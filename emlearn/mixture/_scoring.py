@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import check_proportions, read_weight
+from emlearn.engine.criteria import InformationCriteria
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
 from emlearn.latent.law import log_weights
@@ -53,17 +54,17 @@ def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None
 
 
 class MixtureScoring(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    InformationCriteria,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    BaseEstimator,
 ):
     """Predictions, scores and samples of a fitted mixture."""
 
     @abstractmethod
     def _emissions(self) -> Emissions:
         """The family at the published parameters."""
-
-    @abstractmethod
-    def _n_parameters(self) -> int:
-        """Number of free parameters."""
 
     @abstractmethod
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
@@ -227,43 +228,6 @@ class MixtureScoring(
         density = self._map(X, np.empty(X.shape[0]), row_log_density)
         return float(density.sum() if weight is None else weight @ density)
 
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Akaike's information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. None means 1 each.
-
-        Returns
-        -------
-        aic : float
-            -2 log-likelihood + 2 times the number of parameters.
-        """
-        log_likelihood, _, _ = self._criterion(X, sample_weight)
-        return -2.0 * log_likelihood + 2.0 * self._n_parameters()
-
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Bayesian information criterion; lower is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. None means 1 each.
-
-        Returns
-        -------
-        bic : float
-            -2 log-likelihood + log(n) times the number of parameters, where n is the sum of
-            the weights.
-        """
-        log_likelihood, total, _ = self._criterion(X, sample_weight)
-        return -2.0 * log_likelihood + np.log(total) * self._n_parameters()
-
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Integrated completed likelihood criterion; lower is better.
 
@@ -292,6 +256,9 @@ class MixtureScoring(
         largest = np.log(self.predict_proba(X).max(axis=1).astype(np.float64))
         certainty = float(largest.sum() if weight is None else weight @ largest)
         return -2.0 * (log_likelihood + certainty) + np.log(total) * self._n_parameters()
+
+    def _likelihood(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        return self._criterion(X, sample_weight)[:2]
 
     def _criterion(
         self, X: ArrayLike, sample_weight: ArrayLike | None

@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
+from emlearn.distributions.gaussian.factor_profile import evaluate, slopes
 from emlearn.distributions.gaussian.factor_update import (
     LEAST_NOISE,
     Factors,
-    _evaluate,
-    _slopes,
     fit_factors,
     improve_factors,
 )
@@ -96,15 +95,15 @@ def test_slopes_are_derivatives(seed, d, data):
     S = samples(seed, d, n=1)
     S /= np.sqrt(np.diagonal(S[0])[:, None] * np.diagonal(S[0]))
     x = np.log(rng.uniform(0.2, 0.9, (1, d)))
-    point = _evaluate(S, x, k)
+    point = evaluate(S, x, k)
     if np.abs(point.theta - 1.0).min() < 0.02 or np.diff(-point.theta).min() < 0.02:
         return  # the function is not smooth here
-    gradient, hessian = _slopes(point, k)
+    gradient, hessian = slopes(point, k)
     h = 1e-5 * np.eye(d)
-    ends = [[_evaluate(S, x + s * e, k) for s in (1.0, -1.0)] for e in h]
+    ends = [[evaluate(S, x + s * e, k) for s in (1.0, -1.0)] for e in h]
     slope = [(up.value[0] - down.value[0]) / 2e-5 for up, down in ends]
     assert_allclose(gradient[0], slope, rtol=1e-5, atol=1e-6)
-    curved = [(_slopes(u, k)[0][0] - _slopes(v, k)[0][0]) / 2e-5 for u, v in ends]
+    curved = [(slopes(u, k)[0][0] - slopes(v, k)[0][0]) / 2e-5 for u, v in ends]
     assert_allclose(hessian[0], curved, rtol=1e-4, atol=1e-4)
 
 

@@ -22,7 +22,7 @@ from emlearn.distributions.gaussian.incomplete.conditioning import (
     expect,
     make_component,
 )
-from emlearn.distributions.gaussian.incomplete.factor_profile import (
+from emlearn.distributions.gaussian.incomplete.factor_maximum import (
     best_of_starts,
     leading,
     principal_solution,

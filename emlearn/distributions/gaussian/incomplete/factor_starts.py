@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.distributions.gaussian.incomplete.factor_profile import (
+from emlearn.distributions.gaussian.incomplete.factor_maximum import (
     best_of_starts,
     first_noise,
     leading,

@@ -5,13 +5,18 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
 
+from emlearn.distributions.gaussian.factor_profile import (
+    direction,
+    evaluate,
+    loadings_at,
+    slopes,
+)
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
-from emlearn.distributions.gaussian.incomplete.factor_moments import MomentFactorAnalysis
-from emlearn.distributions.gaussian.incomplete.factor_profile import (
-    _Profile,
+from emlearn.distributions.gaussian.incomplete.factor_maximum import (
     best_of_starts,
     profile_maximum,
 )
+from emlearn.distributions.gaussian.incomplete.factor_moments import MomentFactorAnalysis
 from emlearn.engine import BlockMapper
 
 
@@ -56,23 +61,24 @@ def test_derivatives_of_the_profile(rows):
     at = np.log(profile_maximum(S, 1, np.full(6, 1e-6))[1]) + np.linspace(-0.1, 0.1, 6)
 
     def loss(log_noise):
-        return _Profile.at(S, log_noise, 1).loss
+        return evaluate(S[None], log_noise[None], 1).value[0]
 
     def gradient(log_noise):
-        return _Profile.at(S, log_noise, 1).gradient()
+        return slopes(evaluate(S[None], log_noise[None], 1), 1)[0][0]
 
-    point = _Profile.at(S, at, 1)
+    point = evaluate(S[None], at[None], 1)
     assert_allclose(gradient(at), approx_fprime(at, loss, 1e-7), atol=1e-5)
     hessian = np.array([(gradient(at + h) - gradient(at - h)) / 2e-5 for h in 1e-5 * np.eye(6)])
     expected = -np.linalg.solve(hessian, gradient(at))
     assert np.linalg.eigvalsh(hessian)[0] > 0
-    found = point.newton_step(np.full(6, -np.inf))
+    found = direction(*slopes(point, 1), np.ones((1, 6), bool))[0]
     expected *= min(1.0, 2.0 / np.abs(expected).max())
     assert_allclose(found, expected, rtol=1e-5)
     # The covariance at these loadings has the likelihood of the profile.
-    covariance = point.loadings @ point.loadings.T + np.diag(np.exp(at))
+    loadings = loadings_at(at[None], point, 1)[0]
+    covariance = loadings @ loadings.T + np.diag(np.exp(at))
     direct = np.linalg.slogdet(covariance)[1] + np.trace(np.linalg.solve(covariance, S))
-    assert_allclose(point.loss, direct)
+    assert_allclose(point.value[0], direct)
 
 
 def test_profile_converges_quadratically(rows):
@@ -91,7 +97,7 @@ def test_no_start_at_random_finds_a_better_maximum(seed):
     S, smallest = np.corrcoef(X.T), np.full(8, 1e-6)
 
     def loss(noise):
-        return _Profile.at(S, np.log(noise), 3).loss
+        return evaluate(S[None], np.log(noise)[None], 3).value[0]
 
     found = loss(best_of_starts(S, 3, smallest)[1])
     for _ in range(15):
