@@ -1,0 +1,1 @@
+"""Mixed models: fixed and random effects."""
