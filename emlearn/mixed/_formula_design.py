@@ -22,6 +22,7 @@ from emlearn.mixed._formula import (
     ParsedFormula,
     is_column,
     names_in,
+    parse_formula,
     unquoted,
     with_dot,
 )
@@ -121,6 +122,7 @@ class FormulaRecipe(Recipe):
 
     def design(self, columns: Columns, factors: Sequence[Factor | None]) -> Design:
         """The design of the rows of some columns, whose groups are read already."""
+        columns.refuse_missing([own.position for own in self.variables])
         frame = _frame(self.variables, columns)
         fixed = Part.of(self.fixed, frame).without_intercept()
         terms = []
@@ -147,10 +149,10 @@ class FormulaRecipe(Recipe):
         )
 
 
-def learnformula_of(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, Design]:
+def learn_formula(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, Design]:
     """What fit learns about X from a formula, and the design; see `learn_design`."""
     _refuse_others(estimator, groups)
-    parsed = parseformula_of(estimator.formula)
+    parsed = parse_formula(estimator.formula)
     dropped = _columns_of_response(parsed, X)
     columns = Columns(estimator, _without(X, dropped), reset=True)
     names = columns.names
@@ -318,7 +320,6 @@ def _factor(columns: Columns, position: int) -> Factor:
 
 
 def _frame(variables: Sequence[Variable], columns: Columns) -> Any:
-    columns.refuse_missing([own.position for own in variables])
     return _in_pandas({own.name: own.values(columns) for own in variables}, columns.n_samples)
 
 
