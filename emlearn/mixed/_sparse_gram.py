@@ -1,0 +1,3 @@
+"""Stub."""
+class SparseGram:
+    def __init__(self, *a): raise NotImplementedError
