@@ -269,6 +269,32 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         found: Array = 0.5 * np.linalg.solve(factor.T, np.linalg.solve(factor.T, excess).T)
         return 0.5 * (found + found.T)
 
+    # ---- boundaries -----------------------------------------------------------------------------
+
+    def simplest(self, data: MixedData, params: MixedParams, cost: float) -> MixedParams:
+        """Parameters with variances of exactly 0 where a run came close, if that costs little."""
+        factors = []
+        for factor in params.factors:
+            small = np.diagonal(factor) <= 2.0 * _SMALLEST
+            alone = small & (np.abs(np.tril(factor, -1)).sum(axis=0) <= 2.0 * _SMALLEST)
+            pivots = np.where(small & ~alone, 0.0, np.diagonal(factor))
+            found = np.where(alone, 0.0, factor)
+            np.fill_diagonal(found, np.where(alone, 0.0, pivots))
+            factors.append(found)
+        simpler = params._replace(factors=tuple(factors))
+        if all(np.array_equal(a, b) for a, b in zip(factors, params.factors, strict=True)):
+            return params
+        loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
+        return simpler if loss <= cost else params
+
+    def boundary(self, params: MixedParams) -> tuple[str, ...]:
+        """Names of the terms whose covariance is singular."""
+        found = self.public(params)
+        space = self.space(params)
+        return tuple(
+            name for name in self.names if space.parts[name].at_boundary(found[name], 0, None).any()
+        )
+
     # ---- published parameters -------------------------------------------------------------------
 
     def public(self, params: MixedParams) -> dict[str, Array]:
