@@ -146,7 +146,8 @@ def as_kinship(kinship: Any, name: str) -> Kinship:
 
 
 def _of_array(kinship: Any, where: str) -> NDArray[Any]:
-    if issparse(kinship):
+    sparse: bool = issparse(kinship)
+    if sparse:
         if max(kinship.shape) > _MOST_SPARSE_LEVELS:
             raise ValueError(
                 f"{at_start(where)} is a sparse matrix of shape {kinship.shape}. Sparse matrices "
@@ -165,7 +166,7 @@ def _of_array(kinship: Any, where: str) -> NDArray[Any]:
     _require_square(matrix.shape, where)
     if matrix.dtype.kind in "biuf":
         return to_floats(matrix, where, str)
-    return _numbers(list(matrix.T), range(len(matrix)), where)
+    return matrix_of(list(matrix.T), range(len(matrix)), where)
 
 
 def _of_frame(frame: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -182,15 +183,17 @@ def _of_frame(frame: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
     columns = distinct(columns, f"columns of {where}").tolist()
     order = _order(levels.tolist(), columns, where)
     if values is None:
-        values = _numbers(columns_of(frame), columns, where)
+        values = matrix_of(columns_of(frame), columns, where)
     return levels, to_floats(values, where, str)[:, order]
 
 
-def _numbers(values: list[NDArray[Any]], names: Sequence[Any], where: str) -> NDArray[Any]:
+def matrix_of(values: list[NDArray[Any]], names: Sequence[Any], where: str) -> NDArray[Any]:
     """Matrix of the columns with the given names."""
-    places = [f"column {name!r} of {where}" for name in names]
-    pairs = zip(values, places, strict=True)
-    return np.column_stack([to_floats(value, place, partial(_row, place)) for value, place in pairs])
+    columns = []
+    for value, name in zip(values, names, strict=True):
+        place = f"column {name!r} of {where}"
+        columns.append(to_floats(value, place, partial(_row, place)))
+    return np.column_stack(columns)
 
 
 def _row(place: str, row: int) -> str:
@@ -273,7 +276,8 @@ def root_of(covariance: Array, tolerance: float, where: str) -> Array:
     SIAM.
     """
     size, n = np.abs(covariance).max(), len(covariance)
-    small = 10 * n * np.finfo(float).eps
+    # The last pivot of a centered matrix is n times its smallest eigenvalue, which is rounding.
+    small = n**2 * np.finfo(float).eps
     scaled = covariance / size
     factor, pivots, rank, _ = dpstrf(scaled, lower=1)
     order = pivots - 1
@@ -286,7 +290,7 @@ def root_of(covariance: Array, tolerance: float, where: str) -> Array:
         return np.sqrt(size) * root
     _require_semidefinite(scaled, size, tolerance, where)
     values, vectors = eigh(scaled)
-    kept = values > small * values[-1]
+    kept = values > n * np.finfo(float).eps * values[-1]
     return np.sqrt(size) * vectors[:, kept] * np.sqrt(values[kept])
 
 
@@ -295,8 +299,9 @@ def _require_semidefinite(scaled: Array, size: float, tolerance: float, where: s
     if values[0] < -tolerance * values[-1]:
         raise ValueError(
             f"{at_start(where)} is not positive semi-definite: its smallest eigenvalue is "
-            f"{size * values[0]:.3g}, its largest {size * values[-1]:.3g}. If this is rounding, add "
-            f"a small multiple of the identity: K + {-1.1 * size * values[0]:.2g} * numpy.eye(n)."
+            f"{size * values[0]:.3g}, its largest {size * values[-1]:.3g}. If this is rounding, "
+            "add a small multiple of the identity: "
+            f"K + {-1.1 * size * values[0]:.2g} * numpy.eye(n)."
         )
 
 

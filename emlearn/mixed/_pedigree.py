@@ -95,9 +95,7 @@ class Pedigree(Kinship):
     [[2.0, -1.0, -1.0], [-1.0, 1.83, -0.17], [-1.0, -0.17, 1.83]]
     """
 
-    def __init__(
-        self, animal: Any, sire: Any, dam: Any, *, unknown: Sequence[Any] = (0, "0", "")
-    ):
+    def __init__(self, animal: Any, sire: Any, dam: Any, *, unknown: Sequence[Any] = (0, "0", "")):
         rows = _read_rows(animal, sire, dam, unknown)
         identifiers, parents = _families(rows)
         self._levels = as_levels(identifiers)
