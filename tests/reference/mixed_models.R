@@ -85,6 +85,7 @@ variance_errors <- function(model) {
   sqrt(diag(slope %*% model@vcov_varpar %*% t(slope)))
 }
 
+# The variances are those given the fixed effects: their uncertainty is not in them.
 predictors <- function(model) lapply(ranef(model, condVar = TRUE), function(found) {
   variances <- attr(found, "postVar")
   if (is.list(variances)) variances <- NULL  # several terms of one factor
@@ -103,7 +104,8 @@ for (model in models) for (reml in c(TRUE, FALSE)) {
   values <- c(
     list(logLik = as.numeric(logLik(found)), AIC = AIC(found), BIC = BIC(found),
          fixef_names = I(names(fixef(found))),
-         fixef = I(unname(fixef(found))), fixef_se = I(unname(tests[, "Std. Error"])), vcov = unname(as.matrix(vcov(found)))),
+         fixef = I(unname(fixef(found))), fixef_se = I(unname(tests[, "Std. Error"])),
+         vcov = unname(as.matrix(vcov(found)))),
     variances(found),
     list(sigma = sigma(found), singular = singular, ranef = predictors(found),
          fitted = unname(fitted(found)), population = unname(predict(found, re.form = NA)))
