@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("Amelia", "mclust", "mice", "missForest", "missRanger")
+PACKAGES = ("Amelia", "lme4", "mclust", "mice", "missForest", "missRanger")
 
 
 @cache

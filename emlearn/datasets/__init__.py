@@ -1,4 +1,4 @@
-"""Small real data sets that ship with the package."""
+"""Small real data sets that ship with the package, and simulated populations."""
 
 from emlearn.datasets._loaders import (
     load_apple,
@@ -7,15 +7,25 @@ from emlearn.datasets._loaders import (
     load_old_faithful,
     load_penguins,
 )
+from emlearn.datasets._mixed_effects import (
+    load_dyestuff,
+    load_pastes,
+    load_penicillin,
+    load_sleepstudy,
+)
 from emlearn.datasets._psychometrics import load_holzinger_swineford, load_lsat6, load_science
 
 __all__ = [
     "load_apple",
     "load_cholesterol",
+    "load_dyestuff",
     "load_galaxies",
     "load_holzinger_swineford",
     "load_lsat6",
     "load_old_faithful",
+    "load_pastes",
     "load_penguins",
+    "load_penicillin",
     "load_science",
+    "load_sleepstudy",
 ]

@@ -504,37 +504,44 @@ def load(
     descr: str,
     texts: Sequence[str] = (),
     *,
+    target: str | None = None,
+    file: str | None = None,
     return_X_y: bool,
     as_frame: bool,
 ) -> Any:
     """Read the file of a data set and return it in the requested form.
 
-    Columns in `texts` are categories, all others are numbers.
+    Columns in `texts` are categories, all others are numbers. A target is a column of numbers.
+    The file has the name of the data set, or the one that is given.
     """
-    filename = f"{name}.csv"
-    with (files(_DATA_MODULE) / filename).open(encoding="utf-8") as file:
-        feature_names, *rows = csv.reader(file)
-    reads = [(lambda f: f or None) if n in texts else _number for n in feature_names]
-    data: Any = np.array(
-        [[read(field) for read, field in zip(reads, row, strict=True)] for row in rows],
-        dtype=object if texts else np.float64,
-    )
+    filename = f"{file or name}.csv"
+    with (files(_DATA_MODULE) / filename).open(encoding="utf-8") as lines:
+        names, *rows = csv.reader(lines)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    y: Any = None if target is None else np.array([_number(f) for f in columns.pop(target)])
+    data: Any = np.empty((len(rows), len(columns)), object if texts else np.float64)
+    for j, (column, fields) in enumerate(columns.items()):
+        data[:, j] = [(f or None) if column in texts else _number(f) for f in fields]
 
     frame = None
     if as_frame:
-        frame = _import_pandas(f"load_{name}").DataFrame(data, columns=feature_names)
+        frame = _import_pandas(f"load_{name}").DataFrame(data, columns=list(columns))
         if texts:
-            kinds = {n: "category" if n in texts else "float64" for n in feature_names}
+            kinds = {n: "category" if n in texts else "float64" for n in columns}
             frame = frame.astype(kinds)
         data = frame.copy()
+        if target is not None:
+            frame[target] = y
+            y = frame[target].copy()
 
     if return_X_y:
-        return data, None
+        return data, y
     return Bunch(
         data=data,
-        target=None,
+        target=y,
         frame=frame,
-        feature_names=feature_names,
+        feature_names=list(columns),
+        **({} if target is None else {"target_names": [target]}),
         DESCR=descr,
         filename=filename,
         data_module=_DATA_MODULE,

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 Array = NDArray[np.float64]
 
@@ -100,12 +101,17 @@ class Factorization(ABC):
         """For each term the blocks of inv(M) of single levels, (n_levels, q, q) each."""
 
 
+def is_sparse(matrix: Any) -> bool:
+    """Whether it is a sparse matrix of scipy."""
+    return bool(issparse(matrix))
+
+
 def scaled(effects: Array, layouts: Sequence[Layout], factors: Sequence[Array]) -> Array:
     """``T @ effects`` for effects of shape (m, k)."""
-    found, start = np.empty_like(effects), 0
+    found, start, width = np.empty_like(effects), 0, effects.shape[1]
     for (n, q), factor in zip(layouts, factors, strict=True):
-        part = effects[start : start + n * q].reshape(n, q, -1)
-        found[start : start + n * q] = (factor @ part).reshape(n * q, -1)
+        part = effects[start : start + n * q]
+        found[start : start + n * q] = (factor @ part.reshape(n, q, width)).reshape(n * q, width)
         start += n * q
     return found
 
