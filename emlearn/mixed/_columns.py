@@ -164,8 +164,11 @@ class Columns:
         block = X if isinstance(X, np.ndarray) else whole_block(X)
         if block is None or block.dtype.kind not in "biuf":
             return None
+        first, n = positions[0] if positions else 0, len(positions)
+        together = list(positions) == list(range(first, first + n))
+        which = slice(first, first + n) if together else list(positions)
         with np.errstate(over="ignore"):
-            return np.take(block, positions, axis=1).astype(np.float64, copy=False)
+            return np.array(block[:, which], np.float64)
 
     def _refuse_text(self, position: int) -> None:
         column = self.column(position)

@@ -28,7 +28,7 @@ from emlearn.mixed._formula import (
 )
 from emlearn.mixed._formulaic import Part, formula_of, formulas_of, import_formulaic, matrix_of
 from emlearn.mixed._levels import Factor, read_factor
-from emlearn.mixed._options import INTERCEPT, TermOptions, check_names, set_kinships
+from emlearn.mixed._options import TermOptions, check_names, set_kinships
 from emlearn.mixed._reading import Recipe, TermRecipe, learn_levels
 from emlearn.mixed._terms import Design
 
@@ -169,7 +169,7 @@ def learn_formula(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, D
 
     listed = columns.listed()
     fixed = Part.of(formula_of(parsed.fixed), frame, listed)
-    fit_intercept = INTERCEPT in fixed.names
+    fit_intercept = fixed.has_intercept
     fixed = fixed.without_intercept()
     parts: dict[str, list[Part]] = {}
     options: dict[str, TermOptions] = {}

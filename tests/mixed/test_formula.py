@@ -206,6 +206,12 @@ def test_new_levels_of_fixed_effects_are_errors(learn, column):
         estimator.apply(new)
 
 
+def test_a_column_can_be_named_intercept(learn):
+    estimator = learn("y ~ 0 + intercept", X.rename(columns={"x": "intercept"}))
+    assert not estimator.recipe.fit_intercept
+    assert estimator.design.fixed_names == ("intercept",)
+
+
 def test_levels_that_are_not_whole(learn):
     frame = X.assign(x=[0.5, 0.5, 1.5, 2.0, 2.0, 1.5])
     assert learn("y ~ C(x)", frame).design.fixed_names == ("C(x)[T.1.5]", "C(x)[T.2.0]")
@@ -359,6 +365,7 @@ BAD = {
     ),
     "an effect twice": ("y ~ (1 | a) + (x | a)", {}, "random effect 'intercept' of 'a' twice"),
     "no effects": ("y ~ (0 | a)", {}, "The formula has no random effects of 'a'"),
+    "no independent effects": ("y ~ (0 || a)", {}, "The formula has no random effects of 'a'"),
     "no intercept": ("y ~ x", {"fit_intercept": False}, "written as '0 \\+' in the formula"),
     "groups": ("y ~ x", {"groups": "a"}, "groups and formula are given"),
     "slopes": ("y ~ x", {"random_slopes": ["x"]}, "random_slopes and formula are given"),

@@ -170,6 +170,36 @@ def test_levels_are_the_same_in_any_dtype(parameters, fitted, new, index, other)
     assert_array_equal(term.levels, estimator.design.terms[0].levels)
 
 
+FRAMES_OF_POLARS = {
+    "Categorical": pl.Series(["b", "a", "b"], dtype=pl.Categorical),
+    "Enum": pl.Series(["b", "a", "b"], dtype=pl.Enum(["c", "b", "a"])),
+    "Boolean": pl.Series([True, False, True]),
+    "UInt8": pl.Series([7, 1, 7], dtype=pl.UInt8),
+    "Date": pl.Series([DAY.replace(day=2), DAY, DAY.replace(day=2)]),
+    "Datetime": pl.Series([datetime.datetime(2024, 5, d) for d in (2, 1, 2)]),
+}
+
+
+@pytest.mark.parametrize("values", FRAMES_OF_POLARS.values(), ids=FRAMES_OF_POLARS.keys())
+def test_labels_of_polars(parameters, values):
+    estimator = parameters("g").learn(pl.DataFrame({"g": values}))
+    (term,) = estimator.design.terms
+    assert term.levels.tolist() == sorted(set(values.to_list()))
+    assert_array_equal(term.index, [1, 0, 1])
+    frame = pd.DataFrame({"g": values.to_list()})
+    assert_array_equal(estimator.apply(frame).terms[0].index, [1, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "double[pyarrow]", "string[pyarrow]"])
+def test_labels_of_arrow(parameters, dtype):
+    pytest.importorskip("pyarrow")
+    values = ["b", "a", "b"] if dtype.startswith("string") else [7, 1, 7]
+    estimator = parameters("g").learn(pd.DataFrame({"g": pd.Series(values, dtype=dtype)}))
+    assert estimator.design.terms[0].levels.tolist() == sorted(set(values))
+    frame = pd.DataFrame({"g": values})
+    assert_array_equal(estimator.apply(frame).terms[0].index, [1, 0, 1])
+
+
 def test_unknown_levels_have_the_index_minus_one(parameters):
     estimator = parameters(["school", ("school", "class")]).learn(X)
     new = X.assign(school=["b", "c", "a", "b"], **{"class": [2, 1, 2, 1]})
