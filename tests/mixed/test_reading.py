@@ -119,6 +119,7 @@ LABELS = {
     "unsigned": (np.array([2**63 + 5, 1, 2**63 + 5], np.uint64), [1, 2**63 + 5]),
     "floats": ([3.0, -1.0, 3.0], [-1, 3]),
     "large floats": ([1e300, -1.0, 1e300], [-1, int(1e300)]),
+    "floats beyond integers": ([2.0**63, -1.0, 2.0**63], [-1, 2**63]),
     "booleans": ([True, False, True], [False, True]),
     "nullable booleans": (pd.array([True, False, True], "boolean"), [False, True]),
     "categories": (pd.Categorical(["b", "a", "b"], ["c", "b", "a"]), ["a", "b"]),
