@@ -101,6 +101,9 @@ def test_rounding_is_forgiven():
     single = covariance.astype(np.float32)
     single[0, 1] += 1e-5
     assert_allclose(as_kinship(single, "g").relationship(), covariance, atol=1e-4)
+    above = as_kinship(single, "g").relationship()[0, 1]
+    below = as_kinship(single.T, "g").relationship()[0, 1]
+    assert_allclose(above, below, rtol=1e-9)
     with pytest.raises(ValueError, match="not symmetric"):
         as_kinship(single.astype(np.float64), "g")
 

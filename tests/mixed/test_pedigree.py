@@ -133,6 +133,9 @@ def test_pandas():
         pedigree = Pedigree.from_frame(table, animal="id")
         assert pedigree.levels.tolist() == table["id"].tolist()
         assert_allclose(pedigree.relationship()[::-1, ::-1], CHAPTER_2_RELATIONSHIPS, rtol=1e-15)
+    founder = Pedigree.from_frame(as_floats.query("id == 3"), "id").levels
+    assert founder.dtype.kind == "i"
+    assert founder.tolist() == [3, 1, 2]
     categories = frame.astype(str).astype("category")
     assert_array_equal(Pedigree.from_frame(categories, "id").inbreeding, pedigree.inbreeding)
     with pytest.raises(ValueError, match=r"no column 'animal' in frame.* animal="):
@@ -173,8 +176,10 @@ def test_repeated_rows():
         ([b"a"], [None], [None], TypeError, "Identifiers are text or numbers"),
         ([1, 2], [0], [0, 0], ValueError, "'sire': 1"),
         ([], [], [], ValueError, "empty"),
+        ("animal", "sire", "dam", TypeError, "animal must be a column of identifiers"),
+        ([1, 2], [[0], [1]], [0, 0], TypeError, "sire must be a column of identifiers"),
     ],
-    ids=["parent", "loop", "missing", "zero", "mixed", "bytes", "lengths", "empty"],
+    ids=["parent", "loop", "missing", "zero", "mixed", "bytes", "lengths", "empty", "names", "2d"],
 )
 def test_pedigrees_that_are_refused(animal, sire, dam, error, message):
     with pytest.raises(error, match=message):
