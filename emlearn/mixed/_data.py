@@ -170,7 +170,7 @@ def _fixed_basis(
     """Orthonormal columns, how they were made, and the scaled residuals."""
     kept = _independent(columns)
     if len(kept):
-        found: tuple[Array, Array] = qr(columns[:, kept], mode="economic")
+        found: Any = qr(columns[:, kept], mode="economic")
         orthonormal, triangle = found
         projected = orthonormal.T @ response
         residual = response - orthonormal @ projected
