@@ -153,6 +153,8 @@ class SparseCholesky:
     """
 
     def __init__(self, pattern: SparsePattern, values: Array) -> None:
+        if not np.isfinite(values).all():
+            raise _not_positive_definite()
         self._pattern = pattern
         n_tail = pattern.size - pattern.n_sparse
         self._factor = np.empty(pattern.factor_rows.size)
