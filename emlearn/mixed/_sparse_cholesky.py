@@ -153,8 +153,6 @@ class SparseCholesky:
     """
 
     def __init__(self, pattern: SparsePattern, values: Array) -> None:
-        if not np.isfinite(values).all():
-            raise _not_positive_definite()
         self._pattern = pattern
         n_tail = pattern.size - pattern.n_sparse
         self._factor = np.empty(pattern.factor_rows.size)
@@ -197,21 +195,17 @@ class SparseCholesky:
             )
         except RuntimeError as error:
             raise _not_positive_definite() from error
-        pivots = np.empty(of.size)
-        # SuperLU orders by the elimination tree once more, which leaves the factor what it is.
-        order = np.argsort(self._lu.perm_c)
-        pivots[order] = self._lu.U.diagonal()
-        if not (np.array_equal(self._lu.perm_r, self._lu.perm_c) and (pivots > 0.0).all()):
+        pivots = self._lu.U.diagonal()
+        # A row that has been exchanged for another had the pivot 0.
+        if not (np.array_equal(self._lu.perm_r, np.arange(of.size)) and (pivots > 0.0).all()):
             raise _not_positive_definite()
-        found = coo_array(self._lu.L)
-        row, column, entries = order[found.row], order[found.col], found.data
+        lower = coo_array(self._lu.L)
+        rows, columns = lower.row.astype(np.int64), lower.col.astype(np.int64)
         self._pivots[:], self._factor[:], self._tail[:] = pivots[:n_sparse], 0.0, 0.0
-        sparse = (column < n_sparse) & (row > column)
-        self._factor[of._locate(column[sparse], row[sparse])] = entries[sparse]
-        dense = column >= n_sparse
-        self._tail[row[dense] - n_sparse, column[dense] - n_sparse] = (
-            entries[dense] * np.sqrt(pivots)[column[dense]]
-        )
+        sparse, dense = (columns < n_sparse) & (rows > columns), columns >= n_sparse
+        self._factor[of._locate(columns[sparse], rows[sparse])] = lower.data[sparse]
+        self._tail[rows[dense] - n_sparse, columns[dense] - n_sparse] = lower.data[dense]
+        self._tail *= np.sqrt(pivots[n_sparse:])
 
     def solve(self, right: Array) -> Array:
         """Inverse of the matrix times `right`, (size, k)."""

@@ -56,9 +56,11 @@ class Problem:
         )
 
     def dense(self, factors):
-        levels = [np.eye(layout.n_levels) for layout in self.layouts]
-        T = block_diag(*(np.kron(I, own) for I, own in zip(levels, factors, strict=True)))
-        self.P = [I if P is None else P for I, P in zip(levels, self.precisions, strict=True)]
+        self.P = [
+            np.eye(n) if P is None else P
+            for (n, _), P in zip(self.layouts, self.precisions, strict=True)
+        ]
+        T = block_diag(*(np.kron(np.eye(len(P)), T) for P, T in zip(self.P, factors, strict=True)))
         P = block_diag(*map(np.kron, self.P, (np.eye(q) for _, q in self.layouts)))
         return T.T @ self.G @ T + P, np.linalg.slogdet(P)[1]
 
@@ -219,11 +221,34 @@ def test_the_inverse_is_found_once_and_only_for_what_needs_it(monkeypatch):
     assert len(calls) == 1
 
 
-def test_an_arrow_is_eliminated_from_its_tips():
-    """Row 0 meets all others: first, it would fill the matrix; last, it fills nothing."""
-    order = fill_reducing_order(30, np.zeros(29, int), np.arange(1, 30))
-    assert_array_equal(np.sort(order), np.arange(30))
-    assert 0 in order[-2:]
+def test_a_tree_is_eliminated_from_its_leaves():
+    """Then nothing is filled in: each column of the factor has an entry for its parent alone."""
+    rng = np.random.default_rng(6)
+    names, size = rng.permutation(200), np.arange(200)
+    children, parents = names[1:], names[(rng.random(199) * size[1:]).astype(int)]
+    order = fill_reducing_order(200, children, parents)
+    assert_array_equal(np.sort(order), size)
+    pattern = SparsePattern(order, np.append(size, children), np.append(size, parents))
+    assert pattern.n_sparse > 150
+    assert_array_equal(np.diff(pattern.factor_starts), 1)
+
+
+@pytest.mark.usefixtures("kernels", "cost")
+def test_any_order_of_elimination_gives_the_same():
+    rng = np.random.default_rng(7)
+    matrix = 20.0 * np.eye(40)
+    for i, j in rng.integers(40, size=(50, 2)):
+        matrix[i, j] = matrix[j, i] = matrix[i, j] + 1.0
+    rows, columns = np.nonzero(np.triu(matrix))
+    pattern = SparsePattern(rng.permutation(40), rows, columns)
+    found = pattern.factorize(matrix[rows, columns])
+    inverse = np.linalg.inv(matrix)
+    assert_allclose(found.log_det, np.linalg.slogdet(matrix)[1], rtol=1e-12)
+    assert_allclose(found.solve(np.eye(40)), inverse, rtol=1e-10, atol=1e-14)
+    # In either triangle.
+    for i, j in ((rows, columns), (columns, rows)):
+        entries = found.selected_inverse()[pattern.locate(i, j)]
+        assert_allclose(entries, inverse[rows, columns], rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -237,3 +262,16 @@ def test_the_tail_is_where_the_factor_is_dense():
     )
     assert 50 <= pattern.n_sparse < 55
     assert pattern.factor_starts[50] == 0
+
+
+@pytest.mark.usefixtures("kernels")
+def test_pairs_beyond_32_bits_are_found():
+    """More than 2^32 pairs of rows, of which two are not 0."""
+    size = np.arange(70_000)
+    rows, columns = np.append(size, 5), np.append(size, 69_000)
+    pattern = SparsePattern(size, rows, columns)
+    found = pattern.factorize(np.append(np.full(size.size, 2.0), 1.0))
+    entries = found.selected_inverse()[pattern.locate(rows, columns)]
+    expected = np.full(rows.size, 0.5)
+    expected[[5, 69_000, -1]] = np.linalg.inv([[2.0, 1.0], [1.0, 2.0]])[[0, 0, 0], [0, 0, 1]]
+    assert_allclose(entries, expected, rtol=1e-14)
