@@ -27,6 +27,11 @@ from emlearn.data.values import to_floats
 Array = NDArray[Any]
 Floats = NDArray[np.floating]
 
+_OTHERWISE = (
+    "leave out the rows that have any, fill them in with MissingDataImputerEM, or use "
+    "FiniteMixtureEM, which takes them"
+)
+
 
 def read_table(
     estimator: Any,
@@ -201,12 +206,18 @@ def _mark(values: Floats, where: NDArray[np.bool_] | None) -> None:
         values[where] = np.nan
 
 
-def check_entries(table: Floats, names: Any, allow_nan: bool, owner: str) -> None:
-    """Raise ValueError if an entry is infinite, or is missing and may not be."""
+def check_entries(
+    table: Floats, names: Any, allow_nan: bool, owner: str, *, advice: str | None = None
+) -> None:
+    """Raise ValueError if an entry is infinite, or is missing and may not be.
+
+    The message about a missing entry ends with the advice: what to do about it.
+    """
     wrong = _first_not_finite(table, allow_nan)
     if wrong is not None:
         kind, (row, column) = wrong
-        raise _not_finite(kind, table.dtype, f"{label(names, column)}, row {row}", owner)
+        place = f"{label(names, column)}, row {row}"
+        raise _not_finite(kind, table.dtype, place, owner, advice)
 
 
 def _check_sparse(table: Any, names: Any, copy: bool, allow_nan: bool, owner: str) -> Any:
@@ -235,14 +246,15 @@ def _first_not_finite(values: Floats, allow_nan: bool) -> tuple[str, list[int]] 
     return None
 
 
-def _not_finite(kind: str, dtype: Any, place: str, owner: str) -> ValueError:
+def _not_finite(
+    kind: str, dtype: Any, place: str, owner: str, advice: str | None = None
+) -> ValueError:
     if kind == "infinity":
         return ValueError(
             f"Input X contains infinity or a value too large for {dtype!r}: {place}. Correct it, "
             "or replace it by NaN if it is missing."
         )
     return ValueError(
-        f"Input X contains NaN: {place}. {owner} does not take missing values: leave out the "
-        "rows that have any, fill them in with MissingDataImputerEM, or use FiniteMixtureEM, "
-        "which takes them."
+        f"Input X contains NaN: {place}. {owner} does not take missing values: "
+        f"{advice or _OTHERWISE}."
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, norm, t
 
 from emlearn.data import as_numbers
 from emlearn.data.summary import Summary, summary_table
@@ -60,6 +60,8 @@ class Estimates:
         "at a bound", "not identified".
     notes : tuple of str
         Lines below the table.
+    degrees_of_freedom : ndarray of shape (n_estimates,) or None
+        Of the t distributions of tests and intervals; None: normal distributions.
     """
 
     names: tuple[str, ...]
@@ -69,6 +71,7 @@ class Estimates:
     upper: Array
     remarks: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    degrees_of_freedom: Array | None = None
 
     @property
     def standard_error(self) -> Array:
@@ -103,7 +106,8 @@ class Estimates:
             raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
         if scale not in ("auto", "natural"):
             raise ValueError(f"scale must be 'auto' or 'natural', got {scale!r}.")
-        half = float(norm.ppf(0.5 + confidence / 2.0)) * np.array([[-1.0, 1.0]])
+        quantile = self._quantile(0.5 + confidence / 2.0)
+        half = np.reshape(quantile, (-1, 1)) * np.array([[-1.0, 1.0]])
         error = self.standard_error[:, None]
         natural = self.estimate[:, None] + half * error
         if scale == "natural":
@@ -207,8 +211,8 @@ default=None
         Returns
         -------
         frame : DataFrame
-            One row for each estimate, with columns "estimate", "standard_error", "z", "pvalue",
-            "low", "high" and "remark". z and its two-sided p-value are about the hypothesis that
+            One row for each estimate, with columns "estimate", "standard_error", "z" (or "t" and
+            "df", if there are degrees of freedom), "pvalue", "low", "high" and "remark". z and its two-sided p-value are about the hypothesis that
             the parameter is 0. They are NaN where 0 is a bound of it, as of variances and
             probabilities: a Wald test does not hold there.
         """
@@ -244,16 +248,24 @@ default=None
     def __str__(self) -> str:
         return str(self.summary())
 
+    def _quantile(self, probability: float) -> Any:
+        if self.degrees_of_freedom is None:
+            return norm.ppf(probability)
+        return t.ppf(probability, self.degrees_of_freedom)
+
     def _columns(self, confidence: float) -> dict[str, Any]:
         interval = self.confidence_interval(confidence)
         error = self.standard_error
         inside = (self.lower < 0.0) & (self.upper > 0.0) & (error > 0.0)
         z = np.divide(self.estimate, error, out=np.full(len(error), np.nan), where=inside)
+        df = self.degrees_of_freedom
+        tests = {"z": z} if df is None else {"t": z, "df": df}
+        beyond = norm.sf(np.abs(z)) if df is None else t.sf(np.abs(z), df)
         return {
             "estimate": self.estimate,
             "standard_error": error,
-            "z": z,
-            "pvalue": 2.0 * norm.sf(np.abs(z)),
+            **tests,
+            "pvalue": 2.0 * beyond,
             "low": interval[:, 0],
             "high": interval[:, 1],
             "remark": list(self.remarks),

@@ -23,7 +23,7 @@ from emlearn._compat import (
 from emlearn._site import SITE
 from emlearn._warnings import warn_user
 from emlearn.data import read_table, read_weight
-from emlearn.engine.acceleration import ACCELERATORS, find_accelerator
+from emlearn.engine.acceleration import ACCELERATORS, Accelerator, Newton, find_accelerator
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.errors import DegenerateModelError
@@ -304,7 +304,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             settings: dict[str, Any] = {
                 "convergence": self._convergence(dtype),
                 "max_iter": self._setting("max_iter"),
-                "accelerator": find_accelerator(self._accelerator(inner)),
+                "accelerator": self._accelerator(model),
             }
             if isinstance(plan, RacePlan):
                 rng, (observer,) = np.random.default_rng(seeds[0]), observers
@@ -474,11 +474,13 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
         """Whether `fit` starts from the parameters of the last fit."""
         return bool(self._setting("warm_start")) and hasattr(self, "converged_")
 
-    def _accelerator(self, model: LatentVariableModel[Any, Any, Any]) -> str | None:
-        """Name of the accelerator. Without a vector form, "auto" means plain EM."""
+    def _accelerator(self, model: LatentVariableModel[Any, Any, Any]) -> Accelerator | None:
+        """The accelerator. "auto" is Newton's for a model with a curvature."""
         name: str | None = self._setting("accelerate")
+        if name == "auto" and model.has_curvature:
+            return Newton()
         if name is None or model.has_vector:
-            return name
+            return find_accelerator(name)
         if name != "auto":
             raise ValueError(
                 f"accelerate={name!r} needs a vector form of the parameters, and {model!r} "

@@ -121,11 +121,18 @@ def run_em(
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
+        def propose_vector(state: _State, vectors: Any) -> NDArray[np.float64] | None:
+            newton = getattr(run, "propose_newton", None)
+            if newton is None:
+                return run.propose(*vectors)
+            curvature = model.curvature(state.statistics, state.params)
+            return None if curvature is None else newton(vectors[0], *curvature)
+
         def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
             """Accepted proposal of the accelerator, or None; and the kind of step."""
             if run is None or vectors is None:
                 return None, "em"
-            vector = run.propose(*vectors)
+            vector = propose_vector(state, vectors)
             if vector is None:
                 return None, "em"
             trial = None

@@ -215,6 +215,28 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             "define to_vector and from_vector."
         )
 
+    def curvature(
+        self, statistics: StatsT, params: ParamsT
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Gradient of the objective and information, in the coordinates of `to_vector`.
+
+        Optional: with it, ``accelerate="auto"`` takes Newton steps where they raise the objective.
+        The information may be an approximation. None where there is none.
+
+        Parameters
+        ----------
+        statistics : object
+            Sum of the statistics over all blocks.
+        params : object
+            The parameters at which they were taken.
+        """
+        return None
+
+    @property
+    def has_curvature(self) -> bool:
+        """Whether the model defines `curvature`."""
+        return type(self).curvature is not LatentVariableModel.curvature
+
     # ---- the published parameters: for standard errors and fixed entries ----------------
 
     def public(self, params: ParamsT) -> dict[str, NDArray[np.float64]]:

@@ -1,1 +1,7 @@
 """Mixed models: fixed and random effects."""
+
+from emlearn.mixed._genotypes import Genotypes
+from emlearn.mixed._kinship import Kinship
+from emlearn.mixed._pedigree import Pedigree
+
+__all__ = ["Genotypes", "Kinship", "Pedigree"]

@@ -102,10 +102,10 @@ class Factorization(ABC):
 
 def scaled(effects: Array, layouts: Sequence[Layout], factors: Sequence[Array]) -> Array:
     """``T @ effects`` for effects of shape (m, k)."""
-    found, start = np.empty_like(effects), 0
+    found, start, width = np.empty_like(effects), 0, effects.shape[1]
     for (n, q), factor in zip(layouts, factors, strict=True):
-        part = effects[start : start + n * q].reshape(n, q, -1)
-        found[start : start + n * q] = (factor @ part).reshape(n * q, -1)
+        part = effects[start : start + n * q]
+        found[start : start + n * q] = (factor @ part.reshape(n, q, width)).reshape(n * q, width)
         start += n * q
     return found
 

@@ -2,8 +2,14 @@
 
 from emlearn.engine.acceleration.anderson import Anderson
 from emlearn.engine.acceleration.automatic import Automatic
-from emlearn.engine.acceleration.contract import Accelerator, AcceleratorRun, WantsEMStep
+from emlearn.engine.acceleration.contract import (
+    Accelerator,
+    AcceleratorRun,
+    UsesCurvature,
+    WantsEMStep,
+)
 from emlearn.engine.acceleration.names import ACCELERATORS, find_accelerator
+from emlearn.engine.acceleration.newton import Newton
 from emlearn.engine.acceleration.quasi_newton import QuasiNewton
 from emlearn.engine.acceleration.squarem import Squarem
 
@@ -13,8 +19,10 @@ __all__ = [
     "AcceleratorRun",
     "Anderson",
     "Automatic",
+    "Newton",
     "QuasiNewton",
     "Squarem",
+    "UsesCurvature",
     "WantsEMStep",
     "find_accelerator",
 ]

@@ -59,6 +59,24 @@ class WantsEMStep(AcceleratorRun, Protocol):
         ...
 
 
+class UsesCurvature(AcceleratorRun, Protocol):
+    """A run that proposes from derivatives of the objective; the loop calls it if it has this."""
+
+    def propose_newton(self, point: Vector, gradient: Vector, information: Vector) -> Vector | None:
+        """Vector to try next, or None for the plain EM step.
+
+        Parameters
+        ----------
+        point : ndarray of shape (n_parameters,)
+            The current parameters.
+        gradient : ndarray of shape (n_parameters,)
+            Gradient of the objective.
+        information : ndarray of shape (n_parameters, n_parameters)
+            Minus the second derivatives of the objective, or an approximation.
+        """
+        ...
+
+
 class Accelerator(Protocol):
     """A way to accelerate EM: immutable settings, from which each run gets its own memory."""
 

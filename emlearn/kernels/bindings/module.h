@@ -25,6 +25,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "general_location_bindings.h"
 #include "hmm_bindings.h"
 #include "softmax_bindings.h"
+#include "sparse_bindings.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -33,9 +34,12 @@ static PyMethodDef methods[] = {
     METHOD(categorical_counts),
     METHOD(categorical_log_density),
     METHOD(center_observed),
+    METHOD(cholesky_counts),
+    METHOD(cholesky_pattern),
     METHOD(cluster_moments),
     METHOD(column_squares),
     METHOD(column_sums),
+    METHOD(factorize_sparse),
     METHOD(fill_missing),
     METHOD(forward_backward),
     METHOD(gaussian_log_density),
@@ -52,7 +56,9 @@ static PyMethodDef methods[] = {
     METHOD(precision_cholesky),
     METHOD(responsibilities),
     METHOD(seed_clusters),
+    METHOD(selected_inverse),
     METHOD(solve_blocks),
+    METHOD(solve_sparse),
     METHOD(standardize),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},

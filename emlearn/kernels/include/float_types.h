@@ -62,3 +62,4 @@
 #include "clusters_kernels.h"
 #include "hmm_log_kernels.h"
 #include "hmm_kernels.h"
+#include "sparse_kernels.h"

@@ -1,0 +1,118 @@
+"""Covariances of random effects, which may be singular."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.parameters import Array, Mask, Symmetric
+
+# Negative eigenvalues that rounding explains, and pivots that are 0, as parts of the largest.
+_ROUNDING = 1e-12
+
+
+def semidefinite_cholesky(matrix: Array) -> Array:
+    """Lower triangular T with ``T @ T.T`` the matrix, which may be singular.
+
+    Raises
+    ------
+    DegenerateModelError
+        If the matrix is not positive semi-definite.
+    """
+    size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
+    unit = np.where(size > 0.0, size, 1.0)
+    scaled = matrix / unit[:, None] / unit
+    found, pivot_limit = np.zeros_like(scaled), _ROUNDING
+    for c in range(len(scaled)):
+        rest = scaled[c:, c] - found[c:, :c] @ found[c, :c]
+        if rest[0] > pivot_limit:
+            found[c:, c] = rest / np.sqrt(rest[0])
+        elif rest[0] < -1e-6 or np.abs(rest[1:]).max(initial=0.0) > 1e-6:
+            raise DegenerateModelError("a covariance is not positive semi-definite")
+    return found * unit[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomCovariance(Symmetric):
+    """Covariance of the random effects of a level; it may be singular.
+
+    Parameters
+    ----------
+    pattern : ndarray of bool of shape (q, q)
+        Entries that may differ from 0: blocks.
+    axes : tuple of str, default=("effect", "effect")
+        What each axis counts.
+    """
+
+    pattern: Mask = field(kw_only=True)
+    axes: tuple[str, ...] = ("effect", "effect")
+
+    def directions(self, at: Array, fixed: Mask) -> Array:
+        """See `Part`. Lengths are those of standard deviations, given the others if possible."""
+        deviation = np.sqrt(np.maximum(np.diagonal(at), 0.0))
+        unit = np.where(deviation > 0.0, deviation, 1.0)
+        scaled = at / unit[:, None] / unit
+        if np.linalg.eigvalsh(scaled)[0] > _ROUNDING:
+            unit = unit / np.sqrt(np.diagonal(np.linalg.inv(scaled)))
+        found = []
+        for i, j in np.argwhere(self.shown(at) & ~fixed):
+            direction = np.zeros(at.shape)
+            direction[i, j] = direction[j, i] = unit[i] * unit[j]
+            found.append(direction.ravel())
+        return np.array(found).T if found else np.zeros((at.size, 0))
+
+    def count_free(self, at: Array, fixed: Mask) -> int:
+        """See `Part`."""
+        return int(np.count_nonzero(self.shown(at) & ~fixed))
+
+    def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
+        """See `Part`: all entries of a block that is singular."""
+        near = np.zeros(at.shape, bool)
+        for block in np.unique(self.pattern, axis=0):
+            own = np.ix_(block, block)
+            near[own] = (np.diagonal(semidefinite_cholesky(at[own])) == 0.0).any()
+        return near
+
+    def impose(self, found: Array, fixed: Array) -> Array:
+        """See `Part`.
+
+        Raises
+        ------
+        DegenerateModelError
+            If the matrix is then not positive semi-definite.
+        """
+        matrix = np.where(np.isnan(fixed), found, fixed)
+        semidefinite_cholesky(matrix)
+        return matrix
+
+    def check(self, fixed: Array, name: str) -> Array:
+        """See `Part`: an entry given on one side of the diagonal holds for both."""
+        if not np.isfinite(fixed[~np.isnan(fixed)]).all():
+            raise ValueError(f"fixed[{name!r}] has entries that are infinite.")
+        both = ~np.isnan(fixed) & ~np.isnan(fixed.T)
+        if not np.allclose(np.where(both, fixed, 0.0), np.where(both, fixed.T, 0.0)):
+            raise ValueError(f"fixed[{name!r}] must be symmetric.")
+        fixed = np.where(np.isnan(fixed), fixed.T, fixed)
+        fixed = np.where(self.pattern, fixed, np.where(np.isnan(fixed), 0.0, fixed))
+        if (fixed[~self.pattern] != 0.0).any():
+            raise ValueError(
+                f"fixed[{name!r}] has a covariance of effects that are independent: it must be 0."
+            )
+        known = np.flatnonzero(~np.isnan(np.diagonal(fixed)))
+        block = fixed[np.ix_(known, known)]
+        wrong = bool((np.diagonal(block) < 0.0).any())
+        if not wrong and not np.isnan(block).any():
+            try:
+                semidefinite_cholesky(block)
+            except DegenerateModelError:
+                wrong = True
+        if wrong:
+            raise ValueError(f"fixed[{name!r}] has entries that no covariance matrix has.")
+        return fixed
+
+    def shown(self, at: Array) -> Mask:
+        """See `Part`: the upper triangle."""
+        triangle: Mask = np.triu(self.pattern)
+        return triangle

@@ -1,0 +1,122 @@
+"""Designs of random-effects terms: what multiplies their effects in each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.sparse import csr_array
+
+from emlearn.mixed._gram import Array, Layout
+from emlearn.mixed._kinship import Kinship
+from emlearn.mixed._terms import Term
+
+# Part of the largest eigenvalue of a kinship below which others are rounding errors, per row.
+_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class TermDesign:
+    """The design of one term in units in which its effects are as large as the noise.
+
+    Attributes
+    ----------
+    layout : Layout
+        Number of levels and columns of the effects that are estimated.
+    scale : ndarray of shape (n_columns,)
+        Root mean square of what multiplies each random effect; effects are multiplied by it.
+    index, basis : ndarray of shape (n_samples,) and (n_samples, n_columns), or None
+        Level and scaled values of each row, if each row has a single level.
+    dense : ndarray of shape (n_samples, layout.size), or None
+        The design, if not.
+    kinship : Kinship or None
+        If its precision is used.
+    root : ndarray of shape (n_levels, layout.n_levels), or None
+        What the effects of the levels are of those that are estimated; None: the same.
+    """
+
+    layout: Layout
+    scale: Array
+    index: NDArray[np.intp] | None = None
+    basis: Array | None = None
+    dense: Array | None = None
+    kinship: Kinship | None = None
+    root: Array | None = None
+
+    def weighted(self, effects: Array) -> Array:
+        """The precision of the levels times their effects, (n_levels, k)."""
+        return effects if self.kinship is None else np.asarray(self.kinship.precision() @ effects)
+
+    def matrix(self) -> Any:
+        """The design as a matrix of shape (n_samples, layout.size), sparse if possible."""
+        if self.dense is not None:
+            return self.dense
+        assert self.index is not None and self.basis is not None
+        n, q = self.basis.shape
+        columns = (self.index[:, None] * q + np.arange(q)).ravel()
+        starts = np.arange(n + 1) * q
+        return csr_array((self.basis.ravel(), columns, starts), shape=(n, self.layout.size))
+
+
+def term_design(term: Term, sqrt_weight: Array, *, dense: bool) -> TermDesign:
+    """The design of a term, each row multiplied by the square root of its weight.
+
+    Parameters
+    ----------
+    term : Term
+        The term.
+    sqrt_weight : ndarray of shape (n_samples,)
+        Square roots of the weights.
+    dense : bool
+        Whether a kinship is used by its square root even if it has a sparse precision.
+    """
+    total = np.square(sqrt_weight).sum()
+    basis = term.basis * sqrt_weight[:, None]
+    if not term.grouped:
+        scale = np.full(1, np.sqrt(np.square(basis).sum() / total) or 1.0)
+        return TermDesign(Layout(basis.shape[1], 1), scale, dense=basis / scale)
+    kinship = term.kinship
+    size = basis if kinship is None else basis * np.sqrt(kinship.diagonal())[term.index, None]
+    scale = np.sqrt(np.square(size).sum(axis=0) / total)
+    scale = np.where(scale > 0.0, scale, 1.0)
+    basis = basis / scale
+    n_levels, q = len(term.levels), basis.shape[1]
+    if kinship is None or (kinship.has_precision and not dense):
+        return TermDesign(
+            Layout(n_levels, q), scale, term.index, np.ascontiguousarray(basis), None, kinship
+        )
+    root = kinship.square_root()
+    rows = root[term.index]
+    if q > 1:
+        rows = (rows[:, :, None] * basis[:, None, :]).reshape(len(rows), -1)
+    else:
+        rows *= basis
+    return TermDesign(Layout(root.shape[1], q), scale, dense=rows, root=root)
+
+
+def rotated(design: TermDesign) -> tuple[TermDesign, Array]:
+    """A dense design of one column with orthogonal columns, and their squared lengths.
+
+    The effects that no row depends on are left out: the rest of the covariance of the levels is
+    as before the rows were seen.
+    """
+    rows = design.dense
+    assert rows is not None
+    n, m = rows.shape
+    if m < n:
+        values, vectors = eigh(rows.T @ rows, overwrite_a=True, check_finite=False)
+        kept = values > _ROUNDING * m * values[-1]
+        values, right = values[kept], vectors[:, kept]
+        left = rows @ right
+    else:
+        values, vectors = eigh(rows @ rows.T, overwrite_a=True, check_finite=False)
+        kept = values > _ROUNDING * n * values[-1]
+        values = values[kept]
+        left = vectors[:, kept] * np.sqrt(values)
+        right = rows.T @ (left / values)
+    root = right if design.root is None else design.root @ right
+    layout = Layout(len(values), 1)
+    return TermDesign(layout, design.scale, dense=left, root=root), values

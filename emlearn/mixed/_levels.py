@@ -1,0 +1,168 @@
+"""Levels of grouping factors: labels of columns, whatever their dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.data.columns import Column, sort_key
+from emlearn.data.names import at_start
+
+Array = NDArray[Any]
+Codes = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A column of labels, or several columns that are one grouping factor together.
+
+    Attributes
+    ----------
+    levels : ndarray of shape (n_levels,)
+        Distinct labels, sorted: numbers before text. Tuples for several columns.
+    index : ndarray of int of shape (n_samples,)
+        Level of each row.
+    label : str
+        What messages call it.
+    """
+
+    levels: Array
+    index: Codes
+    label: str
+
+    def places_in(self, levels: Array) -> Codes:
+        """Position of the level of each row among other levels; -1 where it is not one."""
+        known = {level: i for i, level in enumerate(levels.tolist())}
+        found = [known.get(level, -1) for level in self.levels.tolist()]
+        return np.array(found, np.intp)[self.index]
+
+    def first_row(self, level: int) -> int:
+        """The first row of a level, given by its position."""
+        return int(np.argmax(self.index == level))
+
+
+def read_factor(column: Column, label: str, *, whole: bool = True) -> Factor:
+    """Labels of a column.
+
+    Labels are compared as Python objects: 1 and 1.0 are the same level, "1" is another.
+
+    Parameters
+    ----------
+    column : Column
+        The column: text, whole numbers, booleans, times, categories, or objects of any type that
+        is hashable.
+    label : str
+        What messages call it.
+    whole : bool, default=True
+        Whether numbers must be whole: others are more often measured than labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or is a number that is not whole and must be.
+    TypeError
+        If a label is a list, a dict or the like.
+    """
+    absent = column.absent()
+    if absent.any():
+        raise ValueError(
+            f"{at_start(label)}, row {int(np.argmax(absent))}, has no value. Rows need a group: "
+            "leave such rows out, or give them a label of their own."
+        )
+    values = column.numbers() if column.nature in ("float", "integer") else None
+    # Integers that arrive as floats have lost digits.
+    exact = {"float": "f", "integer": "iu"}.get(column.nature, "")
+    if values is not None and values.dtype.kind in exact:
+        return _factor_of_numbers(values, label, whole)
+    return _factor_of_objects(column.objects(), label, whole)
+
+
+def interaction(factors: Sequence[Factor]) -> Factor:
+    """The factor whose levels are the combinations that occur, as tuples."""
+    if len(factors) == 1:
+        return factors[0]
+    index, codes = factors[0].index, [np.arange(len(factors[0].levels))]
+    for factor in factors[1:]:
+        # Renumbered at each step, so that products stay below the square of the number of rows.
+        pairs, index = np.unique(index * len(factor.levels) + factor.index, return_inverse=True)
+        first, last = np.divmod(pairs, len(factor.levels))
+        codes = [*(code[first] for code in codes), last]
+    labels = [factor.levels[code].tolist() for factor, code in zip(factors, codes, strict=True)]
+    levels = _objects(list(zip(*labels, strict=True)))
+    names = " and ".join(factor.label for factor in factors)
+    return Factor(levels, index.astype(np.intp), names)
+
+
+def _factor_of_numbers(values: Array, label: str, whole: bool) -> Factor:
+    distinct, index = np.unique(values, return_inverse=True)
+    factor = Factor(distinct, index.astype(np.intp), label)
+    wrong = np.flatnonzero(~(np.isfinite(distinct) & (distinct == np.rint(distinct))))
+    if wrong.size:
+        level = int(wrong[0])
+        if whole:
+            raise _not_whole(float(distinct[level]), label, factor.first_row(level))
+        return factor
+    return replace(factor, levels=distinct if distinct.dtype.kind in "iu" else _integers(distinct))
+
+
+def _factor_of_objects(values: Array, label: str, whole: bool) -> Factor:
+    positions: dict[Any, int] = {}
+    labels = values.tolist()
+    try:
+        index = np.array([positions.setdefault(v, len(positions)) for v in labels], np.intp)
+    except TypeError:
+        raise TypeError(
+            f"{at_start(label)} has lists, dicts or the like, which are no labels."
+        ) from None
+    distinct = [value.item() if isinstance(value, np.generic) else value for value in positions]
+    for i, value in enumerate(distinct):
+        if isinstance(value, float) and value.is_integer():
+            distinct[i] = int(value)
+        elif isinstance(value, float) and whole:
+            raise _not_whole(value, label, int(np.argmax(index == i)))
+    order = _sorted_order(distinct)
+    rank = np.empty(len(order), np.intp)
+    rank[order] = np.arange(len(order))
+    return Factor(_as_array([distinct[i] for i in order]), rank[index], label)
+
+
+def _integers(values: Array) -> Array:
+    """Whole numbers as integers; as objects if they are too large."""
+    if np.abs(values).max(initial=0.0) < 2.0**63:
+        return values.astype(np.int64)
+    return _objects([int(value) for value in values.tolist()])
+
+
+def _not_whole(value: float, label: str, row: int) -> ValueError:
+    return ValueError(
+        f"{at_start(label)}, row {row}, has {value:g}, but labels of groups are whole numbers, "
+        "text, times or categories. If it is a label, convert the column to text; otherwise take "
+        "it out of the groups."
+    )
+
+
+def _sorted_order(labels: list[Any]) -> list[int]:
+    positions = range(len(labels))
+    try:
+        return sorted(positions, key=lambda i: sort_key(labels[i]))
+    except TypeError:  # labels of one type without an order
+        return sorted(positions, key=lambda i: (type(labels[i]).__name__, repr(labels[i])))
+
+
+def _as_array(levels: list[Any]) -> Array:
+    """Integers or booleans as such; everything else as objects."""
+    types = set(map(type, levels))
+    if types == {bool} or (types == {int} and all(abs(level) < 2**63 for level in levels)):
+        return np.array(levels)
+    return _objects(levels)
+
+
+def _objects(levels: list[Any]) -> Array:
+    array = np.empty(len(levels), object)
+    for i, level in enumerate(levels):  # one by one, since a list of tuples would be a table
+        array[i] = level
+    return array

@@ -1,0 +1,569 @@
+"""LinearMixedModelEM: linear models with random effects, for scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import _safe_indexing, check_consistent_length
+
+from emlearn._compat import StrOptions, validate_params
+from emlearn._warnings import warn_user
+from emlearn.data import read_weight
+from emlearn.engine import EMEstimator
+from emlearn.engine.estimates import Estimates
+from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
+from emlearn.engine.model import LatentVariableModel
+from emlearn.engine.parameters import Public, read_fixed
+from emlearn.engine.threads import blas_limited
+from emlearn.mixed._data import MixedData, mixed_data
+from emlearn.mixed._effects import random_effects
+from emlearn.mixed._fixed_effects import coefficient_covariance, satterthwaite, tabulate
+from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._predicting import MixedPredicting
+from emlearn.mixed._reading import learn_design
+from emlearn.mixed._response import read_response
+from emlearn.mixed._terms import Design
+from emlearn.mixed._uncertainty import uncertainty_of
+
+Array = NDArray[np.float64]
+
+# Nats that a variance of exactly 0 may cost where a fit came close to it.
+_NEGLIGIBLE = 1e-4
+
+
+class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
+    """Linear mixed model: a linear regression in which some effects are random.
+
+    ``y = intercept_ + X @ coef_ + sum of Z_j @ u_j + e``. The random effects u_j are those of the
+    levels of a grouping factor (subjects, schools, animals): normally distributed around 0 with a
+    covariance that is estimated. So rows of the same level are correlated, and each level has
+    effects of its own that are drawn toward 0 the more, the fewer rows it has.
+
+    Grouping factors are columns of X, so that `predict` and `score` see them in a Pipeline and
+    under any splitter.
+
+    Parameters
+    ----------
+    groups : column, tuple, list or dict, default=None
+        Grouping factors: the name (or number) of a column; a tuple of columns for the levels of
+        their combinations, such as ``("school", "class")`` for classes within schools, which is
+        the term "school:class"; a list of these; or a dict of them by a name of your own, with
+        which two terms can use one column. None: no random effects, unless there are others.
+    random_slopes : list of columns, or dict of str to list, default=None
+        Columns whose effect differs between levels: for the only term, or by term.
+    random_intercept : bool or dict of str to bool, default=True
+        Whether levels have intercepts of their own.
+    covariance : {"full", "diag"} or dict of str to these, default="full"
+        Whether the intercept and slopes of a level are correlated.
+    kinship : Kinship, DataFrame, ndarray or dict of str to these, default=None
+        How levels are related: for the only term, or by term. A matrix of covariances whose rows
+        and columns are named by the levels (of an array: numbered from 0), `Pedigree`, or
+        `Genotypes`.
+    Z : dict of str to list of columns, default=None
+        Terms that are made of columns of X: each column has a random effect, and all effects of a
+        term have the same variance. The columns have no fixed effects.
+    formula : str, default=None
+        Fixed and random effects as in R, such as ``"Reaction ~ Days + (Days | Subject)"``, instead
+        of the parameters above. X must be a DataFrame. Needs the package formulaic.
+    fixed_columns : list of columns, default=None
+        Columns with fixed effects. None: all that are not in `groups` and `Z`; those with random
+        slopes have fixed effects, too.
+    fit_intercept : bool, default=True
+        Whether there is a fixed intercept.
+    method : {"reml", "ml"}, default="reml"
+        "reml": restricted maximum likelihood, in which variances are not too small because fixed
+        effects were fitted; it compares models with the same fixed effects only. "ml": maximum
+        likelihood.
+    weights : {"copies", "precision"}, default="copies"
+        What `sample_weight` means. "copies": a weight w has the same effect as w copies of the
+        row. "precision": the variance of the residual is divided by w, as lme4 has it.
+    random_effects : {"known", "none"}, default="known"
+        Whether `predict` adds the random effects of levels that were seen in `fit`. Other levels
+        have the effect 0 in any case.
+    fixed : dict of str to array-like, default=None
+        Variances that are held at given values: by the keys of `variance_components_`, a number,
+        or a matrix with NaN where free. None estimates all.
+    tol : float, default=1e-10
+        When to stop: estimated gain left, in nats for each row. Newton steps make it cheap.
+    {max_iter}
+    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
+        "auto": Newton steps with the average of observed and expected information wherever they
+        raise the likelihood, and EM steps elsewhere (with `fixed`, as in the other estimators).
+        None is plain EM, which hardly moves where a variance is close to 0.
+    {verbose}
+    {verbose_interval}
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_fixed,)
+        Fixed effects, by generalized least squares.
+    intercept_ : float
+        Fixed intercept; 0 without one.
+    fixed_names_ : tuple of str
+        Names of the columns of `coef_`.
+    fixed_effects_ : Estimates
+        Intercept and fixed effects with standard errors, intervals, tests and a table, by the
+        normal distribution. `fixed_effects` has Satterthwaite's degrees of freedom.
+    variance_components_ : dict
+        For each term the covariance matrix of its random effects, and the variance of the
+        "residual".
+    random_effects_ : dict of str to RandomEffects
+        For each term the predicted random effects of the levels and their errors.
+    boundary_ : tuple of str
+        Terms whose covariance is singular: a variance is 0 or a correlation 1 or -1. That is an
+        answer, not a failure: the data show no more variation than the residuals explain.
+    heritability_ : float or dict of str to float
+        Part of the variance of a row that is due to a term with a kinship, whose diagonal is
+        taken to be 1; a dict if there are several such terms. Only if there is one.
+    aic_, bic_ : float
+        Akaike's and the Bayesian information criterion of the fit, as R has them.
+    {converged_}
+    {n_iter_}
+    log_likelihood_ : float
+        Log-likelihood in nats, restricted with ``method="reml"``, as lme4 has it.
+    {lower_bound_}
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+    {n_features_in_}
+    {feature_names_in_}
+
+    See Also
+    --------
+    emlearn.mixed.likelihood_ratio_test : Tests of fixed effects and of variance components.
+    emlearn.mixed.Pedigree : Relationships from parents.
+    emlearn.mixed.Genotypes : Relationships from markers.
+
+    Notes
+    -----
+    See `emlearn.mixed` for the algorithm. The cost of an iteration is linear in the number of
+    levels for one grouping factor, and of observations for one kinship (after one
+    eigendecomposition); crossed factors are eliminated one by one, and many of them, and
+    pedigrees, are factorized as sparse matrices.
+
+    References
+    ----------
+    N. M. Laird and J. H. Ware (1982). "Random-effects models for longitudinal data". Biometrics
+    38(4), 963-974.
+
+    C. R. Henderson (1975). "Best linear unbiased estimation and prediction under a selection
+    model". Biometrics 31(2), 423-447.
+
+    Examples
+    --------
+    Reaction times of sleep-deprived subjects, each with an intercept and a slope of its own:
+
+    >>> from emlearn import LinearMixedModelEM
+    >>> from emlearn.datasets import load_sleepstudy
+    >>> X, y = load_sleepstudy(return_X_y=True, as_frame=True)
+    >>> model = LinearMixedModelEM("Subject", random_slopes=["Days"]).fit(X, y)
+    >>> round(float(model.intercept_), 2), model.coef_.round(3)
+    (251.41, array([10.467]))
+    >>> model.variance_components_["Subject"].round(2)
+    array([[612.09,   9.6 ],
+           [  9.6 ,  35.07]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "groups": "no_validation",
+        "random_slopes": "no_validation",
+        "random_intercept": "no_validation",
+        "covariance": "no_validation",
+        "kinship": "no_validation",
+        "Z": "no_validation",
+        "formula": [str, None],
+        "fixed_columns": "no_validation",
+        "fit_intercept": ["boolean"],
+        "method": [StrOptions({"reml", "ml"})],
+        "weights": [StrOptions({"copies", "precision"})],
+        "random_effects": [StrOptions({"known", "none"})],
+    }
+    _likelihood_of_published = True
+
+    def __init__(
+        self,
+        groups: Any = None,
+        *,
+        random_slopes: Any = None,
+        random_intercept: bool | dict[str, bool] = True,
+        covariance: str | dict[str, str] = "full",
+        kinship: Any = None,
+        Z: dict[str, Sequence[Any]] | None = None,
+        formula: str | None = None,
+        fixed_columns: Sequence[Any] | None = None,
+        fit_intercept: bool = True,
+        method: str = "reml",
+        weights: str = "copies",
+        random_effects: str = "known",
+        fixed: dict[str, Any] | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 1000,
+        accelerate: str | None = "auto",
+        verbose: int = 0,
+        verbose_interval: int = 10,
+    ):
+        self.groups = groups
+        self.random_slopes = random_slopes
+        self.random_intercept = random_intercept
+        self.covariance = covariance
+        self.kinship = kinship
+        self.Z = Z
+        self.formula = formula
+        self.fixed_columns = fixed_columns
+        self.fit_intercept = fit_intercept
+        self.method = method
+        self.weights = weights
+        self.random_effects = random_effects
+        self.fixed = fixed
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+
+    # ---- fitting ----------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Estimate variances and fixed effects, and predict the random effects.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Columns of fixed effects and of grouping factors. Missing values are errors.
+        y : array-like of shape (n_samples,)
+            Response. Rows in which it is NaN are left out. None: the left side of the formula.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0; see `weights`. None means 1 each.
+        groups : array-like of shape (n_samples,), default=None
+            Levels of the rows, as a shortcut for a term "groups" with random intercepts. `predict`
+            knows the levels only if it is given them, too.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
+            its kinship; if there are no more rows than fixed effects, or these explain y exactly.
+        """
+        validate_params(self)
+        recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
+        with blas_limited():
+            model = self._model(design)
+            start = model.initialize(data, np.random.default_rng(0))
+            fit = self._run_em(model, data, start=start, advice="Leave out a term.")
+            self._recipe = recipe
+            self._publish(model, data, design, model.simplest(data, fit.params, _NEGLIGIBLE))
+        self._warn_of_dropped(data)
+        return self._report(fit)
+
+    def _read_data(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, *, reset: bool
+    ) -> tuple[Any, Design, MixedData]:
+        """How tables are read, the design of the rows that count, and their data."""
+        if y is None and self.formula is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        if y is None:
+            y = learn_design(self, X, groups)[0].response(X, y)
+        response = read_response(y)
+        check_consistent_length(X, response)
+        weight = read_weight(sample_weight, len(response), any_scale=self.weights == "precision")
+        used = ~np.isnan(response)
+        if weight is not None:
+            used &= weight > 0.0
+        if not used.all():
+            rows = np.flatnonzero(used)
+            X, response = _safe_indexing(X, rows), response[rows]
+            groups = None if groups is None else _safe_indexing(groups, rows)
+            weight = None if weight is None else weight[rows]
+        if reset:
+            recipe, design = learn_design(self, X, groups)
+        else:
+            recipe = self._recipe
+            design = recipe.apply(self, X, groups)
+        columns = design.fixed
+        if recipe.fit_intercept:
+            columns = np.column_stack([np.ones(len(columns)), columns])
+        data = mixed_data(
+            columns,
+            design.terms,
+            response,
+            weight,
+            precision_weights=self.weights == "precision",
+        )
+        return recipe, design, data
+
+    def _model(self, design: Design) -> MixedModel:
+        names = tuple(term.name for term in design.terms)
+        patterns = tuple(
+            term.pattern if term.grouped else np.ones((1, 1), bool) for term in design.terms
+        )
+        return MixedModel(names, patterns, self.method == "reml")
+
+    def _fixed(self, model: LatentVariableModel[Any, Any, Any], params: Any) -> Public:
+        """As in `EMEstimator`; a variance may be given as a number."""
+        public = model.public(params)
+        fixed: Any = self.fixed
+        if isinstance(fixed, Mapping):
+            fixed = {
+                name: np.reshape(value, np.shape(public[name]))
+                if name in public and np.size(value) == 1 and np.size(public[name]) == 1
+                else value
+                for name, value in fixed.items()
+            }
+        return read_fixed(fixed, model.space(params), public, self._parameter_names(public))
+
+    def _publish(
+        self, model: MixedModel, data: MixedData, design: Design, params: MixedParams
+    ) -> None:
+        equations = model.equations(data, params)
+        public = model.public(params)
+        self._params = params
+        self.variance_components_ = {
+            name: float(value) if name == RESIDUAL else value for name, value in public.items()
+        }
+        self.boundary_ = model.boundary(params)
+        self.log_likelihood_ = model.e_step(data, params)[1]
+        self._publish_fixed(data, equations, params, design.fixed_names)
+        kinships = [term.kinship for term in design.terms]
+        self._uncertainty = uncertainty_of(
+            equations,
+            params.residual,
+            [None if kinship is None else kinship.diagonal() for kinship in kinships],
+            [term.grouped for term in design.terms],
+        )
+        self.random_effects_ = {
+            design.terms[j].name: random_effects(
+                design.terms[j], at, equations, self._uncertainty
+            )
+            for at, j in sorted(enumerate(data.order), key=lambda pair: pair[1])
+        }
+        self._publish_heritability(design)
+        n_parameters = data.n_fixed + model.n_parameters(params)
+        self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
+        self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
+
+    def _publish_fixed(
+        self, data: MixedData, equations: Any, params: MixedParams, names: tuple[str, ...]
+    ) -> None:
+        first = int(self._recipe.fit_intercept)
+        found = np.zeros(first + len(names))
+        found[data.basis.kept] = data.basis.coefficients(equations.coefficients)
+        self.intercept_ = float(found[0]) if first else 0.0
+        self.coef_ = found[first:]
+        self.fixed_names_ = names
+        covariance = coefficient_covariance(data, equations, params.residual)
+        labels = ("intercept",) * first + names
+        self.fixed_effects_ = tabulate(labels, found, data.basis.kept, covariance)
+
+    def _publish_heritability(self, design: Design) -> None:
+        self.__dict__.pop("heritability_", None)
+        found = heritabilities(self.variance_components_, design)
+        if len(found) == 1:
+            self.heritability_: Any = next(iter(found.values()))
+        elif found:
+            self.heritability_ = found
+
+    def _warn_of_dropped(self, data: MixedData) -> None:
+        labels = self.fixed_effects_.names
+        dropped = [name for i, name in enumerate(labels) if i not in set(data.basis.kept)]
+        if dropped:
+            warn_user(
+                f"The column(s) {', '.join(dropped[:5])} of X depend on others (or are constant), "
+                "so that their fixed effects are not identified. They are set to 0: leave these "
+                "columns out.",
+                UserWarning,
+            )
+
+    # ---- inference --------------------------------------------------------------------
+
+    def inference(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        *,
+        information: Kind = "observed",
+    ) -> Inference:
+        """Standard errors, intervals and tests of the variance components.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,)
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        groups : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        information : "observed"
+            Minus the second derivatives of the (restricted) log-likelihood. Rows are not
+            independent, so there is no other.
+
+        Returns
+        -------
+        inference : Inference
+            The variance components, with standard errors, covariance, intervals, tests and a
+            table. Intervals are on the scale of logarithms, and there is none at a boundary.
+
+        Raises
+        ------
+        ValueError
+            If `information` is not "observed", or the rows are invalid.
+        """
+        if information != "observed":
+            raise ValueError(
+                f"information must be 'observed', got {information!r}: the rows of a mixed model "
+                "are not independent."
+            )
+        return infer(self._fitted_problem(X, y, sample_weight, groups), information)
+
+    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
+        y, sample_weight, groups = (*arguments, None, None, None)[:3]
+        self._check_fitted()
+        _, design, data = self._read_data(X, y, sample_weight, groups, reset=False)
+        model = self._model(design)
+        like = model.initialize(data, np.random.default_rng(0))
+        public = {name: np.asarray(value) for name, value in self.variance_components_.items()}
+        params = model.from_public(public, like)
+        fixed = self._fixed(model, params) if self.fixed else {}
+        return FittedProblem(model, data, params, fixed=fixed)
+
+    def fixed_effects(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        *,
+        degrees_of_freedom: Literal["satterthwaite", "normal"] = "satterthwaite",
+    ) -> Estimates:
+        """Fixed effects with standard errors, t-tests and intervals.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,)
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        groups : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        degrees_of_freedom : {"satterthwaite", "normal"}, default="satterthwaite"
+            "satterthwaite": t distributions whose degrees of freedom follow from how uncertain
+            the standard errors are because variances are estimated; as lmerTest has it. "normal":
+            infinitely many.
+
+        Returns
+        -------
+        estimates : Estimates
+            Intercept and fixed effects; `degrees_of_freedom` has one number for each.
+
+        Raises
+        ------
+        ValueError
+            If `degrees_of_freedom` is unknown, or the rows are invalid.
+
+        References
+        ----------
+        F. E. Satterthwaite (1946). "An approximate distribution of estimates of variance
+        components". Biometrics Bulletin 2(6), 110-114.
+
+        A. Kuznetsova, P. B. Brockhoff and R. H. B. Christensen (2017). "lmerTest package: tests
+        in linear mixed effects models". Journal of Statistical Software 82(13).
+        """
+        self._check_fitted()
+        if degrees_of_freedom == "normal":
+            return self.fixed_effects_
+        if degrees_of_freedom != "satterthwaite":
+            raise ValueError(
+                "degrees_of_freedom must be 'satterthwaite' or 'normal', got "
+                f"{degrees_of_freedom!r}."
+            )
+        problem = self._fitted_problem(X, y, sample_weight, groups)
+        return satterthwaite(problem, infer(problem), self.fixed_effects_)
+
+    def heritability(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> Estimates:
+        """Heritability of each term with a kinship, with standard errors and intervals.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The rows of the fit.
+        y : array-like of shape (n_samples,)
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
+        groups : array-like of shape (n_samples,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        estimates : Estimates
+            By the delta method; intervals are on the scale of logits.
+
+        Raises
+        ------
+        ValueError
+            If there is no term with a kinship, or the rows are invalid.
+        """
+        self._check_fitted()
+        _, design, _ = self._read_data(X, y, sample_weight, groups, reset=False)
+        if not heritabilities(self.variance_components_, design):
+            raise ValueError("There is no term with a kinship, so there is no heritability.")
+        found = self.inference(X, y, sample_weight, groups).function(
+            lambda components: heritabilities(components, design)
+        )
+        n = len(found.names)
+        return Estimates(
+            found.names, found.estimate, found.covariance, np.zeros(n), np.ones(n), found.remarks
+        )
+
+    def _axis_labels(self) -> dict[str, Any]:
+        return {}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self.formula is None
+        return tags
+
+
+def heritabilities(components: Mapping[str, Any], design: Design) -> dict[str, float]:
+    """Part of the total variance that is due to each term with a kinship and one random effect."""
+    total = float(np.asarray(components[RESIDUAL]))
+    for term in design.terms:
+        total += float(np.asarray(components[term.name])[0, 0])
+    return {
+        term.name: float(np.asarray(components[term.name])[0, 0]) / total
+        for term in design.terms
+        if term.kinship is not None
+    }
+
+
+# Without those of searches, which it does not have.
+LinearMixedModelEM._parameter_constraints = {
+    name: LinearMixedModelEM._parameter_constraints[name]
+    for name in inspect.signature(LinearMixedModelEM).parameters
+}

@@ -1,0 +1,366 @@
+"""The linear mixed model on the engine.
+
+    y = X b + sum_j Z_j u_j + e,   u_j ~ N(0, K_j kron S_j),   e ~ N(0, s inv(W)).
+
+The parameters are the covariances S_j and the variance s. Fixed effects are profiled out (ML) or
+integrated out (REML): in both cases they are those of generalized least squares. The latent
+variables are the random effects and, with REML, the fixed effects under a flat prior, so that
+the objective is the likelihood of all contrasts of y that have the mean 0.
+
+One iteration is an ECME step. The variance s is set to its maximum while the factors
+T_j = chol(S_j / s) are kept, which is ``(y - X b)' inv(V) (y - X b) s / df``; then
+
+    S_j = E[sum over levels of u u'] / n_levels,   s = E[e' W e] / n,
+
+with expectations given y, from the inverse of the mixed-model equations. EM is slow where a
+variance is small, and sublinear where it goes to 0. So the engine also takes Newton steps with
+the average information, in the entries of T_j and log s. In these, 0 is an ordinary point: the
+likelihood is even in a pivot of T_j.
+
+References
+----------
+N. M. Laird and J. H. Ware (1982). "Random-effects models for longitudinal data". Biometrics
+38(4), 963-974.
+
+C. Liu and D. B. Rubin (1994). "The ECME algorithm: a simple extension of EM and ECM with faster
+monotone convergence". Biometrika 81(4), 633-648.
+
+D. L. Johnson and R. Thompson (1995). "Restricted maximum likelihood estimation of variance
+components for univariate animal models using sparse matrix techniques and average information".
+Journal of Dairy Science 78(2), 449-456.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.engine.model import LatentVariableModel
+from emlearn.engine.parameters import Entries, ParameterSpace
+from emlearn.mixed._covariance import RandomCovariance, semidefinite_cholesky
+from emlearn.mixed._data import MixedData
+from emlearn.mixed._equations import Equations, nonsingular
+from emlearn.mixed._gram import Array
+
+RESIDUAL = "residual"
+
+# Smallest pivot of a factor that a step leads to, in units of the noise.
+_SMALLEST = 1e-5
+# Largest pivot of a factor and range of the residual variance.
+_LARGEST = 1e8
+
+
+class MixedParams(NamedTuple):
+    """Parameters of a mixed model.
+
+    Attributes
+    ----------
+    factors : tuple of ndarray of shape (q, q)
+        Lower triangular T_j, for effects in the units of `scales`.
+    residual : float
+        Residual variance s, in units of ``unit**2``.
+    scales : tuple of ndarray of shape (q,)
+        What effects are multiplied by, so that they are in the units of the response.
+    unit : float
+        Unit of the response.
+    """
+
+    factors: tuple[Array, ...]
+    residual: float
+    scales: tuple[Array, ...]
+    unit: float
+
+
+class MixedStatistics(NamedTuple):
+    """What the M-step, and Newton steps, need; in the units of the data.
+
+    Attributes
+    ----------
+    products : tuple of ndarray of shape (q, q)
+        Sums over levels of products of the expected v.
+    covariances : tuple of ndarray of shape (q, q)
+        Sums over levels of the covariances of v, in units of s.
+    sum_of_squares : float
+        See `Equations`.
+    n_levels : tuple of int
+        Number of levels of each term.
+    n_observations, degrees_of_freedom : float
+        Number of observations, and less the fixed effects for REML.
+    n_latent : int
+        Number of latent variables.
+    information : ndarray
+        See `Equations.average_information`.
+    """
+
+    products: tuple[Array, ...]
+    covariances: tuple[Array, ...]
+    sum_of_squares: float
+    n_levels: tuple[int, ...]
+    n_observations: float
+    degrees_of_freedom: float
+    n_latent: int
+    information: Array
+
+
+@dataclass(frozen=True, eq=False)
+class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
+    """A linear mixed model.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the terms.
+    patterns : tuple of ndarray of bool of shape (q, q)
+        Which effects of a level may be correlated.
+    restricted : bool, default=True
+        REML, or ML.
+    """
+
+    names: tuple[str, ...]
+    patterns: tuple[NDArray[np.bool_], ...]
+    restricted: bool = True
+
+    # ---- data and start ---------------------------------------------------------------------
+
+    def prepare(self, X: Any, sample_weight: Any = None) -> MixedData:
+        """The data as `mixed_data` made them."""
+        data: MixedData = X
+        return data
+
+    def total_weight(self, data: MixedData) -> float:
+        """Number of observations."""
+        return data.n_observations
+
+    def initialize(self, data: MixedData, rng: np.random.Generator) -> MixedParams:
+        """Random effects as large as the noise; they share the residual variance."""
+        factors = tuple(np.eye(len(pattern)) for pattern in self.patterns)
+        scales = [np.ones(0)] * len(self.patterns)
+        for j, design in zip(data.order, data.designs, strict=True):
+            scales[j] = design.scale
+        share = 1.0 / (1.0 + sum(len(pattern) for pattern in self.patterns))
+        return MixedParams(factors, share, tuple(scales), data.basis.scale)
+
+    # ---- EM ---------------------------------------------------------------------------------
+
+    def equations(self, data: MixedData, params: MixedParams) -> Equations:
+        """The mixed-model equations at these parameters."""
+        return Equations(data, [params.factors[j] for j in data.order])
+
+    def e_step(self, block: MixedData, params: MixedParams) -> tuple[MixedStatistics, float]:
+        """Expected squares of the effects, and the log-likelihood (REML or ML)."""
+        data, equations = block, self.equations(block, params)
+        products = equations.products(equations.effects[:, None])
+        covariances = equations.covariances(self.restricted)
+        place = {j: at for at, j in enumerate(data.order)}
+        directions = [
+            (place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()
+        ]
+        n = data.n_observations
+        statistics = MixedStatistics(
+            tuple(products[place[j]] for j in range(len(self.names))),
+            tuple(covariances[place[j]] for j in range(len(self.names))),
+            equations.sum_of_squares,
+            tuple(data.designs[place[j]].layout.n_levels for j in range(len(self.names))),
+            n,
+            n - data.n_fixed if self.restricted else n,
+            data.gram.size + (data.n_fixed if self.restricted else 0),
+            equations.average_information(directions) / params.residual,
+        )
+        return statistics, self._log_likelihood(equations, statistics, params.residual)
+
+    def _log_likelihood(
+        self, equations: Equations, statistics: MixedStatistics, residual: float
+    ) -> float:
+        data, df = equations.data, statistics.degrees_of_freedom
+        total = df * np.log(2.0 * np.pi * residual * data.basis.scale**2)
+        total += equations.factorization.log_det - data.log_weights
+        total += statistics.sum_of_squares / residual
+        if self.restricted:
+            total += equations.log_det_fixed + data.basis.log_det
+        return -0.5 * float(total)
+
+    def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
+        """See the module: s for given factors first, then all at once."""
+        best = statistics.sum_of_squares / statistics.degrees_of_freedom
+        return self._maximize(statistics, params._replace(residual=best))
+
+    def constrained_m_step(
+        self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
+    ) -> MixedParams:
+        """All variances at once, those that are held put in: they do not depend on each other."""
+        return self.impose(self._maximize(statistics, params), fixed)
+
+    def _maximize(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
+        s = params.residual
+        errors = statistics.sum_of_squares
+        latent = float(statistics.n_latent)
+        factors = []
+        for product, covariance in zip(statistics.products, statistics.covariances, strict=True):
+            errors -= float(np.trace(product))
+            latent -= float(np.trace(covariance))
+        residual = max((errors + s * latent) / statistics.n_observations, 1e-3 * s)
+        for j, factor in enumerate(params.factors):
+            expected = statistics.products[j] + s * statistics.covariances[j]
+            second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor.T
+            second = np.where(self.patterns[j], second, 0.0)
+            factors.append(_bounded(semidefinite_cholesky(second)))
+        return params._replace(factors=tuple(factors), residual=residual)
+
+    # ---- Newton steps, and the vector form ------------------------------------------------------
+
+    def _entries(self) -> list[tuple[int, int, int]]:
+        """Term, row and column of the entries of the factors."""
+        return [
+            (j, int(a), int(c))
+            for j, pattern in enumerate(self.patterns)
+            for a, c in np.argwhere(np.tril(pattern))
+        ]
+
+    def to_vector(self, params: MixedParams) -> Array:
+        """Entries of the factors, and the logarithm of the residual variance."""
+        entries = [params.factors[j][a, c] for j, a, c in self._entries()]
+        return np.array([*entries, np.log(params.residual)])
+
+    def from_vector(self, vector: Array, like: MixedParams) -> MixedParams:
+        """Inverse of `to_vector`; the sign of a column of a factor has no meaning."""
+        factors = [np.zeros_like(factor) for factor in like.factors]
+        for (j, a, c), value in zip(self._entries(), vector, strict=False):
+            factors[j][a, c] = value
+        if not abs(vector[-1]) < np.log(_LARGEST) or np.abs(vector[:-1]).max(initial=0) > _LARGEST:
+            raise DegenerateModelError("variances beyond the range of the data")
+        return like._replace(
+            factors=tuple(_bounded(factor) for factor in factors),
+            residual=float(np.exp(vector[-1])),
+        )
+
+    def curvature(
+        self, statistics: MixedStatistics, params: MixedParams
+    ) -> tuple[Array, Array] | None:
+        """Gradient of the log-likelihood and information, in the coordinates of `to_vector`.
+
+        With H the gradient with respect to T T', that with respect to T is 2 H T, and the second
+        derivatives are those through T T' (average information) plus 2 H, where it is negative:
+        so steps to a variance of 0 are right.
+        """
+        entries = self._entries()
+        gradient = np.zeros(len(entries) + 1)
+        information = statistics.information.copy()
+        derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
+        concave = [_positive_part(-2.0 * derivative) for derivative in derivatives]
+        for i, (j, a, c) in enumerate(entries):
+            gradient[i] = 2.0 * (derivatives[j] @ params.factors[j])[a, c]
+            for k, (other, b, d) in enumerate(entries):
+                if other == j and d == c:
+                    information[i, k] += concave[j][a, b]
+        s, df = params.residual, statistics.degrees_of_freedom
+        gradient[-1] = 0.5 * (statistics.sum_of_squares / s - df)
+        return gradient, information
+
+    def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
+        """Gradient of the log-likelihood with respect to ``T T'`` of a term."""
+        factor = nonsingular(params.factors[j])
+        second = statistics.products[j] / params.residual + statistics.covariances[j]
+        excess = second - statistics.n_levels[j] * np.eye(len(factor))
+        found: Array = 0.5 * np.linalg.solve(factor.T, np.linalg.solve(factor.T, excess).T)
+        return 0.5 * (found + found.T)
+
+    # ---- boundaries -----------------------------------------------------------------------------
+
+    def simplest(self, data: MixedData, params: MixedParams, cost: float) -> MixedParams:
+        """Parameters with variances of exactly 0 where a run came close, if that costs little."""
+        factors = []
+        for factor in params.factors:
+            small = np.diagonal(factor) <= 2.0 * _SMALLEST
+            alone = small & (np.abs(np.tril(factor, -1)).sum(axis=0) <= 2.0 * _SMALLEST)
+            pivots = np.where(small & ~alone, 0.0, np.diagonal(factor))
+            found = np.where(alone, 0.0, factor)
+            np.fill_diagonal(found, np.where(alone, 0.0, pivots))
+            factors.append(found)
+        simpler = params._replace(factors=tuple(factors))
+        if all(np.array_equal(a, b) for a, b in zip(factors, params.factors, strict=True)):
+            return params
+        loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
+        return simpler if loss <= cost else params
+
+    def boundary(self, params: MixedParams) -> tuple[str, ...]:
+        """Names of the terms whose covariance is singular."""
+        found = self.public(params)
+        space = self.space(params)
+        return tuple(
+            name for name in self.names if space.parts[name].at_boundary(found[name], 0, None).any()
+        )
+
+    # ---- published parameters -------------------------------------------------------------------
+
+    def public(self, params: MixedParams) -> dict[str, Array]:
+        """Covariances of the terms by name, and the residual variance."""
+        found = {}
+        for name, factor, scale in zip(self.names, params.factors, params.scales, strict=True):
+            own = factor * (params.unit * np.sqrt(params.residual) / scale)[:, None]
+            found[name] = own @ own.T
+        found[RESIDUAL] = np.asarray(params.residual * params.unit**2)
+        return found
+
+    def from_public(self, public: Mapping[str, Array], like: MixedParams) -> MixedParams:
+        """Inverse of `public`."""
+        residual = float(public[RESIDUAL]) / like.unit**2
+        if not residual > 0.0:
+            raise DegenerateModelError("the residual variance is not positive")
+        factors = []
+        for name, scale in zip(self.names, like.scales, strict=True):
+            size = scale / (like.unit * np.sqrt(residual))
+            factors.append(semidefinite_cholesky(np.asarray(public[name]) * size[:, None] * size))
+        return like._replace(factors=tuple(factors), residual=residual)
+
+    def space(self, params: MixedParams) -> ParameterSpace:
+        """Covariances with their patterns, and a variance."""
+        parts: dict[str, Any] = {
+            name: RandomCovariance(pattern=pattern)
+            for name, pattern in zip(self.names, self.patterns, strict=True)
+        }
+        parts[RESIDUAL] = Entries(lower=0.0)
+        return ParameterSpace(parts)
+
+    def score(self, statistics: MixedStatistics, params: MixedParams) -> dict[str, Array]:
+        """See `LatentVariableModel`."""
+        s, unit = params.residual, params.unit
+        found: dict[str, Array] = {}
+        toward = 0.5 * (statistics.sum_of_squares / s - statistics.degrees_of_freedom)
+        for j, (name, scale) in enumerate(zip(self.names, params.scales, strict=True)):
+            derivative = self._derivative(statistics, params, j)
+            size = scale / (unit * np.sqrt(s))
+            found[name] = np.where(self.patterns[j], derivative * size[:, None] * size, 0.0)
+            # With the covariances held, T T' falls as s grows.
+            relative = params.factors[j] @ params.factors[j].T
+            toward -= float((derivative * relative).sum())
+        found[RESIDUAL] = np.asarray(toward / (s * unit**2))
+        return found
+
+    def n_parameters(self, params: MixedParams) -> int:
+        """Number of variances and covariances."""
+        return len(self._entries()) + 1
+
+
+def _unit(q: int, a: int, c: int) -> Array:
+    direction = np.zeros((q, q))
+    direction[a, c] = 1.0
+    return direction
+
+
+def _bounded(factor: Array) -> Array:
+    """The factor with positive pivots that are not too small to leave again."""
+    pivots = np.diagonal(factor)
+    factor = factor * np.where(pivots < 0.0, -1.0, 1.0)
+    return factor + np.diag(np.maximum(_SMALLEST - np.abs(pivots), 0.0))
+
+
+def _positive_part(matrix: Array) -> Array:
+    values, vectors = np.linalg.eigh(matrix)
+    found: Array = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return found
+

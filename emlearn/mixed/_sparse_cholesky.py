@@ -1,0 +1,309 @@
+"""Cholesky factors of sparse matrices with a fixed pattern, and entries of their inverses.
+
+The pattern is analyzed once: `fill_reducing_order` finds an order in which few entries of the
+factor are not 0, and `SparsePattern` finds these entries. Each factorization then only computes
+numbers. The last columns of a factor are all but dense: these columns, the *tail*, are a dense
+matrix and LAPACK's, and those before them are sparse, ``L D L'`` with L unit lower triangular.
+
+References
+----------
+.. [1] Davis, T. A. (2006). *Direct methods for sparse linear systems*. SIAM.
+.. [2] Erisman, A. M. and Tinney, W. F. (1975). On computing certain elements of the inverse of a
+   sparse matrix. *Communications of the ACM*, 18(3), 177-179.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+from scipy.sparse import coo_array, csc_array, csc_matrix
+from scipy.sparse.linalg import spilu, splu
+
+from emlearn.engine.errors import DegenerateModelError
+from emlearn.kernels import compiled
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+#: Time of an operation in a sparse column, in operations of LAPACK.
+_SPARSE_COST = 10.0
+
+
+def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
+    """Order of elimination by minimum degree.
+
+    Parameters
+    ----------
+    size : int
+        Number of rows of the matrix.
+    rows, columns : ndarray of shape (n_entries,)
+        Where the matrix is not 0, in one of its triangles; the diagonal may be left out.
+
+    Returns
+    -------
+    order : ndarray of shape (size,)
+        ``order[k]`` is the row that is eliminated at step k.
+    """
+    ends = np.concatenate([rows, columns, np.arange(size)])
+    starts = np.concatenate([columns, rows, np.arange(size)])
+    matrix = csc_matrix((np.ones(ends.size), (ends, starts)), shape=(size, size))
+    matrix.setdiag(2.0 * size)
+    # An incomplete factorization that keeps next to nothing: the order is all that is wanted.
+    found = spilu(
+        matrix,
+        drop_tol=1.0,
+        fill_factor=1.0,
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    return np.argsort(found.perm_c)
+
+
+class SparsePattern:
+    """The pattern of a symmetric matrix and of its factor.
+
+    Parameters
+    ----------
+    order : ndarray of shape (size,)
+        Order of elimination.
+    rows, columns : ndarray of shape (n_entries,)
+        Where the matrix is not 0, each pair once and in one of the triangles, with all of the
+        diagonal.
+
+    Attributes
+    ----------
+    rank : ndarray of shape (size,)
+        Step at which each row is eliminated.
+    n_sparse : int
+        Number of columns before the tail.
+    starts, rows : ndarray
+        The upper triangle in the order of elimination: start of each column, row of each entry.
+    factor_starts, factor_rows : ndarray
+        The same of the factor's columns before the tail, below the diagonal.
+    """
+
+    def __init__(self, order: Index, rows: Index, columns: Index) -> None:
+        size = order.size
+        self.order = order
+        self.rank = np.empty(size, np.int64)
+        self.rank[order] = np.arange(size)
+        first, last = self.rank[rows], self.rank[columns]
+        first, last = np.minimum(first, last), np.maximum(first, last)
+        self._sources = np.lexsort((first, last))
+        self.starts = np.searchsorted(last[self._sources], np.arange(size + 1)).astype(np.int64)
+        self.rows = first[self._sources].astype(np.int32)
+        self._find_factor()
+
+    def _find_factor(self) -> None:
+        counts, find_rows = _count_columns(self.starts, self.rows)
+        self.n_sparse = _best_split(counts)
+        self.factor_starts = np.zeros(self.n_sparse + 1, np.int64)
+        np.cumsum(counts[: self.n_sparse] - 1, out=self.factor_starts[1:])
+        self.factor_rows = find_rows(self.factor_starts)
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return self.order.size
+
+    def factorize(self, values: Array) -> SparseCholesky:
+        """Factorize the matrix of these values, one for each pair of rows and columns.
+
+        Raises
+        ------
+        DegenerateModelError
+            If it is not positive definite in floating-point arithmetic.
+        """
+        return SparseCholesky(self, values[self._sources])
+
+    def locate(self, rows: Index, columns: Index) -> Index:
+        """Where `SparseCholesky.selected_inverse` has the entries of these pairs.
+
+        Only of pairs where the matrix or its factor is not 0.
+        """
+        first, last = self.rank[rows], self.rank[columns]
+        return self._locate(np.minimum(first, last), np.maximum(first, last))
+
+    def _locate(self, first: Index, last: Index) -> Index:
+        n_entries, n_sparse = self.factor_rows.size, self.n_sparse
+        n_tail = self.size - n_sparse
+        found = np.searchsorted(self._keys, first * self.size + last)
+        found = np.where(first == last, n_entries + first, found)
+        in_tail = n_entries + n_sparse + (last - n_sparse) * n_tail + first - n_sparse
+        return np.where(first < n_sparse, found, in_tail)
+
+    @cached_property
+    def _keys(self) -> Index:
+        columns = np.repeat(np.arange(self.n_sparse), np.diff(self.factor_starts))
+        return columns * self.size + self.factor_rows
+
+
+class SparseCholesky:
+    """A factorized matrix.
+
+    Attributes
+    ----------
+    log_det : float
+        Logarithm of its determinant.
+    """
+
+    def __init__(self, pattern: SparsePattern, values: Array) -> None:
+        self._pattern = pattern
+        n_tail = pattern.size - pattern.n_sparse
+        self._factor = np.empty(pattern.factor_rows.size)
+        self._pivots = np.empty(pattern.n_sparse)
+        # C-contiguous and lower triangular, so its transpose is what LAPACK calls upper.
+        self._tail = np.empty((n_tail, n_tail))
+        self._lu: Any = None
+        if compiled is None:
+            self._factorize_in_scipy(values)
+        else:
+            self._factorize(values)
+        pivots = np.concatenate([self._pivots, np.diagonal(self._tail) ** 2])
+        self.log_det = float(np.log(pivots).sum())
+        if not np.isfinite(self.log_det):
+            raise _not_positive_definite()
+
+    def _factorize(self, values: Array) -> None:
+        of = self._pattern
+        failed = compiled.factorize_sparse(
+            of.starts, of.rows, values, of.factor_starts, of.factor_rows, self._factor,
+            self._pivots, self._tail,
+        )  # fmt: skip
+        if failed >= 0:
+            raise _not_positive_definite()
+        upper, status = dpotrf(self._tail.T, lower=False, clean=False, overwrite_a=True)
+        if status != 0:
+            raise _not_positive_definite()
+        self._tail = upper.T
+
+    def _factorize_in_scipy(self, values: Array) -> None:
+        of = self._pattern
+        n_sparse = of.n_sparse
+        upper = csc_array((values, of.rows, of.starts), shape=(of.size, of.size))
+        lower = upper.T.tolil()
+        lower.setdiag(0.0)
+        try:
+            self._lu = splu(
+                csc_matrix(upper + lower),
+                permc_spec="NATURAL",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            )
+        except RuntimeError as error:
+            raise _not_positive_definite() from error
+        pivots = np.empty(of.size)
+        # SuperLU orders by the elimination tree once more, which leaves the factor what it is.
+        order = np.argsort(self._lu.perm_c)
+        pivots[order] = self._lu.U.diagonal()
+        if not (np.array_equal(self._lu.perm_r, self._lu.perm_c) and (pivots > 0.0).all()):
+            raise _not_positive_definite()
+        found = coo_array(self._lu.L)
+        row, column, entries = order[found.row], order[found.col], found.data
+        self._pivots[:], self._factor[:], self._tail[:] = pivots[:n_sparse], 0.0, 0.0
+        sparse = (column < n_sparse) & (row > column)
+        self._factor[of._locate(column[sparse], row[sparse])] = entries[sparse]
+        dense = column >= n_sparse
+        self._tail[row[dense] - n_sparse, column[dense] - n_sparse] = (
+            entries[dense] * np.sqrt(pivots)[column[dense]]
+        )
+
+    def solve(self, right: Array) -> Array:
+        """Inverse of the matrix times `right`, (size, k)."""
+        of = self._pattern
+        x = right[of.order]
+        if self._lu is not None:
+            x = self._lu.solve(x)
+        else:
+            columns = of.factor_starts, of.factor_rows, self._factor
+            compiled.solve_sparse(*columns, x, 0.0)
+            x[of.n_sparse :] = dpotrs(self._tail.T, x[of.n_sparse :], lower=False)[0]
+            x[: of.n_sparse] /= self._pivots[:, None]
+            compiled.solve_sparse(*columns, x, 1.0)
+        found = np.empty_like(x)
+        found[of.order] = x
+        return found
+
+    def selected_inverse(self) -> Array:
+        """Entries of the inverse where the factor is not 0; `SparsePattern.locate` finds them."""
+        of = self._pattern
+        n_entries, n_sparse, n_tail = of.factor_rows.size, of.n_sparse, of.size - of.n_sparse
+        found = np.empty(n_entries + n_sparse + n_tail**2)
+        entries, diagonal, tail = np.split(found, [n_entries, n_entries + n_sparse])
+        tail = tail.reshape(n_tail, n_tail)
+        tail[:] = self._tail
+        tail[:] = dpotri(tail.T, lower=False, overwrite_c=True)[0].T
+        if compiled is None:
+            self._invert_columns(found)
+        else:
+            compiled.selected_inverse(
+                of.factor_starts, of.factor_rows, self._factor, self._pivots, tail, entries,
+                diagonal,
+            )  # fmt: skip
+        return found
+
+    def _invert_columns(self, found: Array) -> None:
+        of = self._pattern
+        n_entries = of.factor_rows.size
+        for k in range(of.n_sparse - 1, -1, -1):
+            own = slice(of.factor_starts[k], of.factor_starts[k + 1])
+            rows, column = of.factor_rows[own].astype(np.int64), self._factor[own]
+            first, last = np.minimum.outer(rows, rows), np.maximum.outer(rows, rows)
+            product = found[of._locate(first, last)] @ column
+            found[own] = -product
+            found[n_entries + k] = 1.0 / self._pivots[k] + column @ product
+
+
+def _not_positive_definite() -> DegenerateModelError:
+    return DegenerateModelError("the mixed-model equations are not positive definite")
+
+
+def _best_split(counts: Index) -> int:
+    """Where the tail begins: operations in sparse columns against those in a dense tail."""
+    sparse = np.concatenate([[0.0], np.cumsum(np.square(counts, dtype=np.float64))])
+    tail = np.arange(counts.size, -1, -1.0)
+    return int(np.argmin((_SPARSE_COST * sparse + tail**3 / 3.0)[:-1]))
+
+
+def _count_columns(starts: Index, rows: NDArray[np.int32]) -> tuple[Index, Any]:
+    """Entries of each column of the factor, and the function that finds the rows of the first."""
+    if compiled is None:
+        patterns = _columns_of_factor(starts, rows)
+        counts = np.array([pattern.size + 1 for pattern in patterns], np.int64)
+
+        def join(factor_starts: Index) -> NDArray[np.int32]:
+            return np.concatenate([np.empty(0, np.int32), *patterns[: factor_starts.size - 1]])
+
+        return counts, join
+
+    def find(factor_starts: Index) -> NDArray[np.int32]:
+        found = np.empty(factor_starts[-1], np.int32)
+        compiled.cholesky_pattern(starts, rows, factor_starts, found)
+        return found
+
+    counts = np.empty(starts.size - 1, np.int64)
+    compiled.cholesky_counts(starts, rows, counts)
+    return counts, find
+
+
+def _columns_of_factor(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    """Rows below the diagonal of each column: those of the matrix and of the column's children."""
+    size = starts.size - 1
+    lower = csc_array((np.ones(rows.size), rows, starts), shape=(size, size)).tocsr()
+    lower.sort_indices()
+    patterns: list[NDArray[np.int32]] = []
+    children: list[list[int]] = [[] for _ in range(size)]
+    for k in range(size):
+        # The first entry is the diagonal's; a child's first row is k itself.
+        own = lower.indices[lower.indptr[k] + 1 : lower.indptr[k + 1]]
+        parts = [own, *(patterns[child][1:] for child in children[k])]
+        found = np.unique(np.concatenate(parts)).astype(np.int32) if len(parts) > 1 else own
+        if found.size:
+            children[found[0]].append(k)
+        patterns.append(found.astype(np.int32, copy=False))
+    return patterns
