@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from emlearn.hmm import HiddenMarkovEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
+    from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GaussianMixtureEM",
     "HiddenMarkovEM",
     "ItemResponseEM",
+    "LinearMixedModelEM",
     "MissingDataImputerEM",
     "__version__",
 ]
@@ -29,6 +31,7 @@ _ROOMS = {
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",
     "ItemResponseEM": "emlearn.irt",
+    "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
 }
 

@@ -1,7 +1,9 @@
 """Mixed models: fixed and random effects."""
 
+from emlearn.mixed._effects import RandomEffects
 from emlearn.mixed._genotypes import Genotypes
 from emlearn.mixed._kinship import Kinship
+from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
 from emlearn.mixed._pedigree import Pedigree
 
-__all__ = ["Genotypes", "Kinship", "Pedigree"]
+__all__ = ["Genotypes", "Kinship", "LinearMixedModelEM", "Pedigree", "RandomEffects"]

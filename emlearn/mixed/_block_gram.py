@@ -244,5 +244,3 @@ def _block_diagonal(blocks: Array) -> Any:
     return bsr_array(
         (np.ascontiguousarray(blocks), np.arange(n), np.arange(n + 1)), shape=(n * q, n * q)
     ).tocsr()
-
-

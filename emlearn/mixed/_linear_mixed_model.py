@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing
 
 from emlearn._compat import StrOptions, validate_params
 from emlearn._warnings import warn_user
@@ -23,9 +23,9 @@ from emlearn.engine.threads import blas_limited
 from emlearn.mixed._data import MixedData, mixed_data
 from emlearn.mixed._effects import random_effects
 from emlearn.mixed._fixed_effects import coefficient_covariance, satterthwaite, tabulate
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams, effects_axis
 from emlearn.mixed._predicting import MixedPredicting
-from emlearn.mixed._reading import learn_design
+from emlearn.mixed._reading import Recipe, learn_design
 from emlearn.mixed._response import read_response
 from emlearn.mixed._terms import Design
 from emlearn.mixed._uncertainty import uncertainty_of
@@ -273,31 +273,21 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
 
     def _read_data(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, *, reset: bool
-    ) -> tuple[Any, Design, MixedData]:
+    ) -> tuple[Recipe, Design, MixedData]:
         """How tables are read, the design of the rows that count, and their data."""
-        if y is None and self.formula is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
-        if y is None:
-            y = learn_design(self, X, groups)[0].response(X, y)
-        response = read_response(y)
-        check_consistent_length(X, response)
+        recipe, design = self._design(X, groups, reset=reset)
+        response = read_response(recipe.response(X, y), len(design.fixed), type(self).__name__)
         weight = read_weight(sample_weight, len(response), any_scale=self.weights == "precision")
         used = ~np.isnan(response)
         if weight is not None:
             used &= weight > 0.0
         if not used.all():
+            # Levels that only these rows have are not seen.
             rows = np.flatnonzero(used)
             X, response = _safe_indexing(X, rows), response[rows]
             groups = None if groups is None else _safe_indexing(groups, rows)
             weight = None if weight is None else weight[rows]
-        if reset:
-            recipe, design = learn_design(self, X, groups)
-        else:
-            recipe = self._recipe
-            design = recipe.apply(self, X, groups)
+            recipe, design = self._design(X, groups, reset=reset)
         columns = design.fixed
         if recipe.fit_intercept:
             columns = np.column_stack([np.ones(len(columns)), columns])
@@ -309,6 +299,11 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             precision_weights=self.weights == "precision",
         )
         return recipe, design, data
+
+    def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
+        if reset:
+            return learn_design(self, X, groups)
+        return self._recipe, self._recipe.apply(self, X, groups)
 
     def _model(self, design: Design) -> MixedModel:
         names = tuple(term.name for term in design.terms)
@@ -350,9 +345,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             [term.grouped for term in design.terms],
         )
         self.random_effects_ = {
-            design.terms[j].name: random_effects(
-                design.terms[j], at, equations, self._uncertainty
-            )
+            design.terms[j].name: random_effects(design.terms[j], at, equations, self._uncertainty)
             for at, j in sorted(enumerate(data.order), key=lambda pair: pair[1])
         }
         self._publish_heritability(design)
@@ -446,7 +439,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         public = {name: np.asarray(value) for name, value in self.variance_components_.items()}
         params = model.from_public(public, like)
         fixed = self._fixed(model, params) if self.fixed else {}
-        return FittedProblem(model, data, params, fixed=fixed)
+        labels = {effects_axis(term.name): term.columns for term in design.terms}
+        return FittedProblem(model, data, params, fixed=fixed, labels=labels)
 
     def fixed_effects(
         self,
@@ -540,9 +534,6 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return Estimates(
             found.names, found.estimate, found.covariance, np.zeros(n), np.ones(n), found.remarks
         )
-
-    def _axis_labels(self) -> dict[str, Any]:
-        return {}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -157,9 +157,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         products = equations.products(equations.effects[:, None])
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
-        directions = [
-            (place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()
-        ]
+        directions = [(place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()]
         n = data.n_observations
         statistics = MixedStatistics(
             tuple(products[place[j]] for j in range(len(self.names))),
@@ -320,7 +318,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def space(self, params: MixedParams) -> ParameterSpace:
         """Covariances with their patterns, and a variance."""
         parts: dict[str, Any] = {
-            name: RandomCovariance(pattern=pattern)
+            name: RandomCovariance((effects_axis(name),) * 2, pattern=pattern)
             for name, pattern in zip(self.names, self.patterns, strict=True)
         }
         parts[RESIDUAL] = Entries(lower=0.0)
@@ -346,6 +344,11 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return len(self._entries()) + 1
 
 
+def effects_axis(name: str) -> str:
+    """What the axes of the covariance of a term count."""
+    return f"effect of {name}"
+
+
 def _unit(q: int, a: int, c: int) -> Array:
     direction = np.zeros((q, q))
     direction[a, c] = 1.0
@@ -363,4 +366,3 @@ def _positive_part(matrix: Array) -> Array:
     values, vectors = np.linalg.eigh(matrix)
     found: Array = (vectors * np.maximum(values, 0.0)) @ vectors.T
     return found
-

@@ -222,9 +222,7 @@ def _pairs_of_terms(
     return _Pairs(left, right, known // n, known % n, blocks, None)
 
 
-def _pairs_of_term(
-    term: int, layouts: Sequence[Layout], part: coo_array, precision: Any
-) -> _Pairs:
+def _pairs_of_term(term: int, layouts: Sequence[Layout], part: coo_array, precision: Any) -> _Pairs:
     n, q = layouts[term]
     known = coo_array(identity(n) if precision is None else precision)
     upper = known.row <= known.col

@@ -171,9 +171,7 @@ def test_errors_of_rows(case):
     uncertainty = uncertainty_of(
         equations, problem.params.residual, diagonals, [t.grouped for t in terms]
     )
-    found = uncertainty.row_variances(
-        problem.X, [t.index for t in terms], [t.basis for t in terms]
-    )
+    found = uncertainty.row_variances(problem.X, [t.index for t in terms], [t.basis for t in terms])
     designs = [design_of(t) for t in terms]
     V = np.diag(float(problem.public[RESIDUAL]) / problem.weight)
     cross = 0.0
@@ -186,9 +184,7 @@ def test_errors_of_rows(case):
     whole = cross - cross @ inverse @ cross + left @ expected.covariance @ left.T
     np.testing.assert_allclose(found, np.diagonal(whole), rtol=1e-8)
     # Unknown levels.
-    none = uncertainty.row_variances(
-        problem.X, [None for _ in terms], [t.basis for t in terms]
-    )
+    none = uncertainty.row_variances(problem.X, [None for _ in terms], [t.basis for t in terms])
     assert (none > 0.0).all()
 
 
@@ -240,6 +236,7 @@ def test_average_information(case):
     problem = Problem(case)
     model, params = problem.model, problem.params
     statistics, _ = model.e_step(problem.data, params)
+
     def covariance(vector):
         public = model.public(model.from_vector(vector, params))
         V = float(public[RESIDUAL]) * np.eye(N)
@@ -260,6 +257,4 @@ def test_average_information(case):
         directions.append((covariance(at + move) - covariance(at - move)) / (2 * step))
     working = np.array([d @ P @ problem.y for d in directions]).T
     expected = 0.5 * working.T @ P @ working
-    np.testing.assert_allclose(
-        statistics.information, expected, atol=1e-6 * np.abs(expected).max()
-    )
+    np.testing.assert_allclose(statistics.information, expected, atol=1e-6 * np.abs(expected).max())
