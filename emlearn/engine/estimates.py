@@ -212,9 +212,10 @@ default=None
         -------
         frame : DataFrame
             One row for each estimate, with columns "estimate", "standard_error", "z" (or "t" and
-            "df", if there are degrees of freedom), "pvalue", "low", "high" and "remark". z and its two-sided p-value are about the hypothesis that
-            the parameter is 0. They are NaN where 0 is a bound of it, as of variances and
-            probabilities: a Wald test does not hold there.
+            "df", if there are degrees of freedom), "pvalue", "low", "high" and "remark". z and
+            its two-sided p-value are about the hypothesis that the parameter is 0. They are NaN
+            where 0 is a bound of it, as of variances and probabilities: a Wald test does not hold
+            there.
         """
         pandas = importlib.import_module("pandas")
         return pandas.DataFrame(self._columns(confidence), index=list(self.names))

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack
-from scipy.sparse import bsr_array, csr_array, issparse
+from scipy.sparse import bsr_array, csr_array
 
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.mixed._gram import Array, Factorization, Gram, Layout, scaled, scaled_back
+from emlearn.mixed._gram import Array, Factorization, Gram, Layout, is_sparse, scaled, scaled_back
 
 # Products of pairs of entries of a row that are worth a list of these pairs.
 _MANY_PAIRS = 20_000_000
@@ -53,9 +53,8 @@ class BlockGram(Gram):
         self.rest = self.layouts[self.has_first :]
         self.diagonal = np.zeros((0, 1, 1)) if blocks is None else blocks
         width = sum(layout.size for layout in self.rest)
-        self.between = np.zeros((self.first.size, width)) if between is None else between
-        if issparse(self.between):
-            self.between = csr_array(self.between)
+        whole: Any = np.zeros((self.first.size, width)) if between is None else between
+        self.between: Any = csr_array(whole) if is_sparse(whole) else whole
         self.others = np.zeros((0, 0)) if others is None else others
 
     def split(self, factors: Sequence[Array]) -> tuple[Array, list[Array]]:
@@ -85,7 +84,7 @@ class BlockGram(Gram):
         Positions of both entries in `between.data`, the level, and the position in the matrix of
         the others. None if there are too many.
         """
-        if not issparse(self.between) or self.first.n_columns != 1:
+        if not is_sparse(self.between) or self.first.n_columns != 1:
             return None
         counts = np.diff(self.between.indptr)
         if (counts.astype(np.int64) ** 2).sum() > _MANY_PAIRS:
@@ -146,7 +145,7 @@ class BlockFactorization(Factorization):
             upper += np.triu(upper, 1).T
             self._reduced = _rows_scaled(gram.between, inner.ravel())
             schur = gram.others - upper
-        elif issparse(gram.between):
+        elif is_sparse(gram.between):
             self._reduced = csr_array(_block_diagonal(inner) @ gram.between)
             product = gram.between.T @ csr_array(_block_diagonal(outer) @ gram.between)
             schur = gram.others - product.toarray()
@@ -207,15 +206,16 @@ class BlockFactorization(Factorization):
             data = self._reduced.data
             twice = np.where(one == two, 1.0, 2.0)
             products = twice * data[one] * data[two] * covariance.ravel()[place]
-            return np.bincount(level, products, minlength=n)[:, None, None]
-        reduced = self._reduced
+            sums = np.bincount(level, products, minlength=n).astype(np.float64, copy=False)
+            return sums[:, None, None]
+        reduced: Any = self._reduced
         found = np.empty((n, q, q))
         # Blocks of levels, so that nothing larger than the matrix of the others is made.
         step = max(1, len(covariance) // q)
         for begin in range(0, n, step):
             end = min(begin + step, n)
-            part = reduced[begin * q : end * q]
-            part = part.toarray() if issparse(part) else part
+            part: Any = reduced[begin * q : end * q]
+            part = part.toarray() if is_sparse(part) else part
             image = (part @ covariance).reshape(end - begin, q, -1)
             found[begin:end] = image @ part.reshape(end - begin, q, -1).transpose(0, 2, 1)
         return found

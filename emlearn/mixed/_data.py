@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
-from scipy.sparse import csc_array, hstack, issparse
+from scipy.sparse import csc_array, hstack
 
 from emlearn.mixed._block_gram import BlockGram
 from emlearn.mixed._designs import TermDesign, rotated, term_design
-from emlearn.mixed._gram import Array, Gram
+from emlearn.mixed._gram import Array, Gram, is_sparse
 from emlearn.mixed._sparse_gram import SparseGram
 from emlearn.mixed._terms import Term
 
@@ -170,7 +170,8 @@ def _fixed_basis(
     """Orthonormal columns, how they were made, and the scaled residuals."""
     kept = _independent(columns)
     if len(kept):
-        orthonormal, triangle = qr(columns[:, kept], mode="economic")
+        found: Any = qr(columns[:, kept], mode="economic")
+        orthonormal, triangle = found
         projected = orthonormal.T @ response
         residual = response - orthonormal @ projected
         # Twice is enough.
@@ -269,17 +270,18 @@ def _blocked(
     rest = matrices[blocks is not None :]
     if rest:
         whole = _side_by_side(rest)
-        others = whole.T @ whole
-        others = others.toarray() if issparse(others) else np.asarray(others)
+        product: Any = whole.T @ whole
+        others = product.toarray() if is_sparse(product) else np.asarray(product)
         between = None if blocks is None else matrices[0].T @ whole
     gram = BlockGram(blocks, [design.layout for design in designs], between, others)
     return tuple(designs), tuple(order), gram, matrices
 
 
 def _side_by_side(matrices: list[Any]) -> Any:
-    if all(issparse(matrix) for matrix in matrices):
+    """One matrix, sparse if all of them are."""
+    if all(is_sparse(matrix) for matrix in matrices):
         return csc_array(hstack(matrices))
-    return np.concatenate([m.toarray() if issparse(m) else m for m in matrices], axis=1)
+    return np.concatenate([m.toarray() if is_sparse(m) else m for m in matrices], axis=1)
 
 
 def _level_blocks(design: TermDesign) -> Array:

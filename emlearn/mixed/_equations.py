@@ -64,7 +64,9 @@ class Equations:
         solved = self.factorization.solve(self.right)
         p = data.n_fixed
         normal = np.eye(p) - self.right[:, :p].T @ solved[:, :p]
-        self.cholesky, failed = lapack.dpotrf(normal, lower=1, clean=1) if p else (normal, 0)
+        found = lapack.dpotrf(normal, lower=1, clean=1) if p else (normal, 0)
+        self.cholesky: Array = found[0]
+        failed = found[1]
         if failed:
             raise DegenerateModelError("the equations of the fixed effects are singular")
         projected = -self.right[:, :p].T @ solved[:, p]

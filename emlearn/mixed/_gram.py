@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 Array = NDArray[np.float64]
 
@@ -98,6 +99,11 @@ class Factorization(ABC):
     @abstractmethod
     def blocks(self) -> list[Array]:
         """For each term the blocks of inv(M) of single levels, (n_levels, q, q) each."""
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether it is a sparse matrix of scipy."""
+    return bool(issparse(matrix))
 
 
 def scaled(effects: Array, layouts: Sequence[Layout], factors: Sequence[Array]) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from emlearn.mixed._kinship import Kinship
 Array = NDArray[np.float64]
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Term:
     """One random-effects term, such as ``(Days | Subject)``.
 
     Attributes
@@ -47,7 +49,8 @@ class Term(NamedTuple):
     grouped: bool = True
 
 
-class Design(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Design:
     """What the rows are to a mixed model.
 
     Attributes

@@ -199,8 +199,8 @@ def _row_effects(
     if term.root is None:
         columns = (place[:, None] * q + np.arange(q)).ravel()
         values = (basis * known[:, None]).ravel()
-        part = csr_array((values, columns, np.arange(n + 1) * q), shape=(n, n_levels * q))
-        return part, np.where(known, 0.0, 1.0)
+        sparse = csr_array((values, columns, np.arange(n + 1) * q), shape=(n, n_levels * q))
+        return sparse, np.where(known, 0.0, 1.0)
     rows = term.root[place] * known[:, None]
     part = (rows[:, :, None] * basis[:, None, :]).reshape(n, -1)
     diagonal = np.ones(n) if term.diagonal is None else term.diagonal[place]
