@@ -1,4 +1,4 @@
-"""Data like those with which users of other programs had trouble, with models for them.
+"""What users of other programs complain of works: fits, messages and predictions.
 
 Each function makes rows with a response "y"; `COMPLAINTS` has the model, as a formula of lme4 and
 as parameters of `LinearMixedModelEM`, and the log-likelihood of REML by lme4 1.1-31 (None where
@@ -7,11 +7,18 @@ lme4 refuses the model). The numbers are issues of statsmodels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+
+from emlearn.mixed import LinearMixedModelEM
 
 
 class Complaint(NamedTuple):
@@ -194,3 +201,92 @@ COMPLAINTS = {
         levels_far_apart, "y ~ x + (1 | shop)", {"groups": ["shop"]}, -383.547345549
     ),
 }
+
+
+def rows_of(complaint):
+    frame = complaint.make()
+    return frame.drop(columns="y"), frame["y"]
+
+
+@pytest.fixture(params=COMPLAINTS)
+def complaint(request):
+    return COMPLAINTS[request.param]
+
+
+@pytest.mark.filterwarnings("ignore:The column.s. d of X depend:UserWarning")
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_fits_are_finite(complaint, method):
+    X, y = rows_of(complaint)
+    model = LinearMixedModelEM(**complaint.settings, method=method).fit(X, y)
+    assert model.converged_
+    assert np.isfinite(model.log_likelihood_)
+    assert np.isfinite(model.coef_).all()
+    for variance in model.variance_components_.values():
+        assert np.isfinite(variance).all()
+        assert np.linalg.eigvalsh(np.atleast_2d(variance)).min() >= -1e-9 * np.max(variance)
+    for effects in model.random_effects_.values():
+        assert np.isfinite(effects.effects).all()
+    mean, std = model.predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert (std > 0.0).all()
+
+
+@pytest.mark.filterwarnings("ignore:The column.s. d of X depend:UserWarning")
+@pytest.mark.parametrize(
+    "name", [name for name, c in COMPLAINTS.items() if c.log_likelihood is not None]
+)
+def test_likelihood_is_that_of_lme4(name):
+    X, y = rows_of(COMPLAINTS[name])
+    model = LinearMixedModelEM(**COMPLAINTS[name].settings).fit(X, y)
+    assert model.log_likelihood_ == pytest.approx(COMPLAINTS[name].log_likelihood, abs=1e-7)
+
+
+def test_variance_of_zero_is_an_answer():
+    X, y = rows_of(COMPLAINTS["groups_that_do_not_differ"])
+    model = LinearMixedModelEM(groups=["group"]).fit(X, y)
+    assert model.boundary_ == ("group",)
+    assert model.variance_components_["group"] == 0.0
+    simple = LinearRegression().fit(X[["x"]], y)
+    assert_allclose(model.coef_, simple.coef_, rtol=1e-10)
+    assert_allclose(model.random_effects_["group"].effects, 0.0)
+
+
+def test_regressor_of_groups_keeps_its_effect():
+    frame = regressor_of_groups()
+    X, y = frame.drop(columns="y"), frame["y"]
+    model = LinearMixedModelEM(groups=["subject"]).fit(X, y)
+    assert model.boundary_ == ("subject",)
+    simple = LinearRegression().fit(X[["x", "treated"]], y)
+    assert_allclose(model.coef_, simple.coef_, rtol=1e-8)
+    assert_allclose(model.intercept_, simple.intercept_, rtol=1e-8)
+
+
+def test_redundant_column_is_named():
+    X, y = rows_of(COMPLAINTS["shares_that_sum_to_one"])
+    with pytest.warns(UserWarning, match=r"column\(s\) d of X depend on others"):
+        LinearMixedModelEM(groups=["region"]).fit(X, y)
+
+
+def test_predictions_have_random_effects_of_known_groups():
+    frame = levels_far_apart()
+    X, y = frame.drop(columns="y"), frame["y"]
+    model = LinearMixedModelEM(groups=["shop"]).fit(X, y)
+    assert np.std(y - model.predict(X)) < 1.0
+    without = model.predict(X, random_effects="none")
+    assert_allclose(without, model.intercept_ + model.coef_[0] * X["x"])
+    effects = model.random_effects_["shop"].effects[X["shop"], 0]
+    assert_allclose(model.predict(X), without + effects)
+
+
+def test_cross_validation_by_rows_and_by_groups():
+    frame = levels_far_apart()
+    X, y = frame.drop(columns="y"), frame["y"]
+    model = LinearMixedModelEM(groups=["shop"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        by_rows = cross_val_score(model, X, y, cv=KFold(5, shuffle=True, random_state=0))
+        by_groups = cross_val_score(model, X, y, cv=GroupKFold(5), groups=X["shop"])
+    assert by_rows.min() > 0.99
+    assert by_groups.mean() < 0.5  # groups that are new
+    search = GridSearchCV(model, {"random_effects": ["known", "none"]}, cv=KFold(5))
+    assert search.fit(X, y).best_params_ == {"random_effects": "known"}
