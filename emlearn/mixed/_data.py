@@ -8,7 +8,7 @@ columns, nor on how far their means are from 0, and no digits cancel in cross-pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,14 @@ class MixedData:
         The terms, in this order.
     order : tuple of int
         Number of each of them among the terms of the model.
+    matrices : tuple of sparse matrix or ndarray of shape (n_samples, n_effects)
+        Designs of the terms, ``sqrt(W) Z_j``.
+    columns : ndarray of shape (n_samples, n_fixed)
+        Basis of the fixed effects, ``sqrt(W) X``, orthonormal.
+    response : ndarray of shape (n_samples,)
+        Scaled residuals of least squares, ``sqrt(W) y``, orthogonal to the columns.
     cross : ndarray of shape (m, n_fixed + 1)
-        ``Z' W [X y]`` for the basis of the fixed effects and the scaled residuals.
-    response : float
-        ``y' W y``.
+        ``Z' W [X y]``.
     basis : FixedBasis
         The fixed effects.
     n_observations : float
@@ -98,11 +102,27 @@ class MixedData:
     gram: Gram
     designs: tuple[TermDesign, ...]
     order: tuple[int, ...]
+    matrices: tuple[Any, ...]
+    columns: Array
+    response: Array
     cross: Array
-    response: float
     basis: FixedBasis
     n_observations: float
     log_weights: float
+
+    def fitted(self, effects: Array) -> Array:
+        """``sqrt(W) Z u`` for effects of shape (m, k)."""
+        found = np.zeros((len(self.response), effects.shape[1]))
+        start = 0
+        for matrix in self.matrices:
+            found += matrix @ effects[start : start + matrix.shape[1]]
+            start += matrix.shape[1]
+        return found
+
+    def gathered(self, rows: Array) -> Array:
+        """``Z' sqrt(W) r`` for rows r of shape (n_samples, k)."""
+        parts = [np.asarray(matrix.T @ rows) for matrix in self.matrices]
+        return np.concatenate([*parts, np.zeros((0, rows.shape[1]))])
 
     @property
     def n_fixed(self) -> int:
@@ -150,18 +170,11 @@ def mixed_data(
     )
     # Also without random effects, one structure serves.
     designs, order, gram, matrices = _designs(terms, sqrt_weight)
-    right = np.concatenate([columns, residual[:, None]], axis=1)
-    cross = [np.asarray(matrix.T @ right) for matrix in matrices]
-    return MixedData(
-        gram,
-        designs,
-        order,
-        np.concatenate(cross) if cross else np.zeros((0, right.shape[1])),
-        float(residual @ residual),
-        basis,
-        n_observations,
-        log_weights,
-    )
+    empty = np.zeros((0, columns.shape[1] + 1))
+    parts = (gram, designs, order, tuple(matrices), columns, residual)
+    data = MixedData(*parts, empty, basis, n_observations, log_weights)
+    cross = data.gathered(np.concatenate([columns, residual[:, None]], axis=1))
+    return replace(data, cross=cross)
 
 
 def _fixed_basis(

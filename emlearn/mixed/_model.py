@@ -201,7 +201,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for product, covariance in zip(statistics.products, statistics.covariances, strict=True):
             errors -= float(np.trace(product))
             latent -= float(np.trace(covariance))
-        residual = max((errors + s * latent) / statistics.n_observations, 1e-3 * s)
+        residual = (errors + s * latent) / statistics.n_observations
+        if not residual > 0.0:
+            raise DegenerateModelError("no residual variance is left")
         for j, factor in enumerate(params.factors):
             expected = statistics.products[j] + s * statistics.covariances[j]
             second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor.T
