@@ -26,7 +26,7 @@ from emlearn.mixed._terms import Term
 _FEW_EFFECTS = 3000
 # Size at which a column of X depends on the others.
 _ALIASED = 1e-9
-# Part of the response that is left by the fixed effects, at least.
+# Residuals that are rounding errors, as a part of the largest response.
 _EXACT = 1e-12
 
 
@@ -43,7 +43,7 @@ class FixedBasis:
     least_squares : ndarray of shape (n_kept,)
         Coefficients of ordinary least squares.
     scale : float
-        Standard deviation of the residuals.
+        Standard deviation of the residuals; where these are rounding errors, the size of such.
     """
 
     kept: NDArray[np.intp]
@@ -86,7 +86,7 @@ class MixedData:
     cross : ndarray of shape (m, n_fixed + 1)
         ``Z' W [X y]`` for the basis of the fixed effects and the scaled residuals.
     response : float
-        ``y' W y``.
+        ``y' W y``; exactly 0 if the fixed effects explain y.
     basis : FixedBasis
         The fixed effects.
     n_observations : float
@@ -108,6 +108,11 @@ class MixedData:
     def n_fixed(self) -> int:
         """Number of estimable fixed effects."""
         return len(self.basis.kept)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the fixed effects explain y, so that no variance is left."""
+        return self.response == 0.0
 
 
 def mixed_data(
@@ -136,7 +141,7 @@ def mixed_data(
     Raises
     ------
     ValueError
-        If the fixed effects leave no residuals.
+        If there are no more rows than fixed effects.
     """
     n = len(response)
     sqrt_weight = np.ones(n) if weight is None else np.sqrt(weight)
@@ -182,19 +187,15 @@ def _fixed_basis(
         orthonormal, triangle = np.zeros((len(response), 0)), np.zeros((0, 0))
         residual, coefficients = response.copy(), np.zeros(0)
     left = n_observations - len(kept)
-    largest = np.abs(response).max(initial=0.0)
-    square = float(residual @ residual)
     if left <= 0.0:
         raise ValueError(
-            f"There are {len(response)} rows with a response and {len(kept)} fixed effects: "
-            "nothing is left to estimate variances from. Use more rows or fewer columns."
+            f"There are n_samples = {len(response)} rows with a response and {len(kept)} fixed "
+            "effects: nothing is left to estimate variances from. Use more rows or fewer columns."
         )
-    if not square > (_EXACT * largest) ** 2 * len(response):
-        raise ValueError(
-            "The fixed effects explain y exactly (or y is constant), so there are no variances "
-            "to estimate. Check that y is not computed from columns of X."
-        )
-    scale = float(np.sqrt(square / left))
+    rounding = _EXACT * np.abs(response).max(initial=0.0) or _EXACT
+    scale = float(np.sqrt(residual @ residual / left))
+    if np.abs(residual).max(initial=0.0) <= rounding:
+        residual, scale = np.zeros(len(response)), rounding
     return orthonormal, FixedBasis(kept, triangle, coefficients, scale), residual / scale
 
 

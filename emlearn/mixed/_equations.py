@@ -75,7 +75,7 @@ class Equations:
         self.effects: Array = solved[:, p] - self.absorbed @ self.coefficients
         total = data.response - self.right[:, p] @ solved[:, p]
         self.sum_of_squares = float(total - projected @ self.coefficients)
-        if not self.sum_of_squares > 0.0:
+        if not self.sum_of_squares > 0.0 and not data.is_exact:
             raise DegenerateModelError("no residual variance is left")
 
     def solve_fixed(self, right: Array) -> Array:

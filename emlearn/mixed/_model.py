@@ -137,12 +137,18 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return data.n_observations
 
     def initialize(self, data: MixedData, rng: np.random.Generator) -> MixedParams:
-        """Random effects as large as the noise; they share the residual variance."""
+        """Random effects as large as the noise; they share the residual variance.
+
+        If there are no residuals, these are the estimates: no random effects, and noise that is
+        as small as rounding errors.
+        """
         factors = tuple(np.eye(len(pattern)) for pattern in self.patterns)
         scales = [np.ones(0)] * len(self.patterns)
         for j, design in zip(data.order, data.designs, strict=True):
             scales[j] = design.scale
         share = 1.0 / (1.0 + sum(len(pattern) for pattern in self.patterns))
+        if data.is_exact:
+            factors, share = tuple(0.0 * factor for factor in factors), 1.0
         return MixedParams(factors, share, tuple(scales), data.basis.scale)
 
     # ---- EM ---------------------------------------------------------------------------------
@@ -184,6 +190,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         """See the module: s for given factors first, then all at once."""
+        if statistics.sum_of_squares == 0.0:
+            return params
         best = statistics.sum_of_squares / statistics.degrees_of_freedom
         return self._maximize(statistics, params._replace(residual=best))
 
@@ -245,6 +253,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         derivatives are those through T T' (average information) plus 2 H, where it is negative:
         so steps to a variance of 0 are right.
         """
+        if statistics.sum_of_squares == 0.0:
+            return None
         entries = self._entries()
         gradient = np.zeros(len(entries) + 1)
         information = statistics.information.copy()
