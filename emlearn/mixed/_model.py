@@ -51,6 +51,10 @@ RESIDUAL = "residual"
 
 # Smallest pivot of a factor that a step leads to, in units of the noise.
 _SMALLEST = 1e-5
+# Information about variances, relative to their size and to each other, that is rounding error.
+_NONE = 1e-9
+# Standard deviation of random effects, in units of the noise, that leaves it few digits.
+_DOMINANT = 1e6
 # Largest pivot of a factor and range of the residual variance.
 _LARGEST = 1e8
 
@@ -209,7 +213,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for product, covariance in zip(statistics.products, statistics.covariances, strict=True):
             errors -= float(np.trace(product))
             latent -= float(np.trace(covariance))
-        residual = max((errors + s * latent) / statistics.n_observations, 1e-3 * s)
+        residual = (errors + s * latent) / statistics.n_observations
+        if not residual > 0.0:
+            raise DegenerateModelError("no residual variance is left")
         for j, factor in enumerate(params.factors):
             expected = statistics.products[j] + s * statistics.covariances[j]
             second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor.T
@@ -302,6 +308,45 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return tuple(
             name for name in self.names if space.parts[name].at_boundary(found[name], 0, None).any()
         )
+
+    def unsound(self, statistics: MixedStatistics, params: MixedParams) -> list[str]:
+        """Residuals that are rounding errors, and variances that are not identified."""
+        explained = [
+            repr(name)
+            for name, factor in zip(self.names, params.factors, strict=True)
+            if np.abs(factor).max() > _DOMINANT
+        ]
+        if explained:
+            return [
+                f"The random effects of {', '.join(explained)} explain y, but for residuals that "
+                "are little more than rounding errors, and the variances are not accurate. Check "
+                "that y does vary within levels."
+            ]
+        entries = self._entries()
+        columns = [params.factors[j][:, c] for j, _, c in entries]
+        size = np.array([*(np.abs(column).max() for column in columns), 1.0])
+        used = size > 2.0 * _SMALLEST
+        names = np.array([*(self.names[j] for j, _, _ in entries), RESIDUAL])[used]
+        information = (statistics.information * size[:, None] * size)[np.ix_(used, used)]
+        known = np.diagonal(information)
+        unit = np.sqrt(np.maximum(known, _NONE))
+        values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
+        free = np.abs(vectors[:, values < _NONE]) > 1e-3
+        found = dict.fromkeys(names[free.any(axis=1) & (statistics.sum_of_squares > 0.0)].tolist())
+        if not found:
+            return []
+        listed = ", ".join(map(repr, found))
+        return [
+            f"The variances of {listed} are not identified: others have the same likelihood. Each "
+            "level may have a single row, two terms the same levels, or a column may be 0. Leave "
+            "out a term, or hold its variance with `fixed`."
+        ]
+
+    def constrained_unsound(
+        self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
+    ) -> list[str]:
+        """Nothing: what is held often identifies the rest."""
+        return []
 
     # ---- published parameters -------------------------------------------------------------------
 
