@@ -74,7 +74,9 @@ class Equations:
         found = lapack.dpotrf(normal, lower=1, clean=1) if p else (normal, 0)
         self.cholesky: Array = found[0]
         if found[1]:
-            raise DegenerateModelError("the equations of the fixed effects are singular")
+            raise DegenerateModelError(
+                "no residual variance is left, since the effects can explain y exactly"
+            )
         self.coefficients: Array = self.solve_fixed(projected)
         self.effects: Array = solved[:, p] - self.absorbed @ self.coefficients
         fitted = scaled(self.effects[:, None], self.layouts, self.factors)

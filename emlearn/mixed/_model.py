@@ -52,6 +52,10 @@ RESIDUAL = "residual"
 
 # Smallest eigenvalue of a factor that a step leads to, in units of the noise.
 _SMALLEST = 1e-5
+# Information about variances, relative to their size and to each other, that is rounding error.
+_NONE = 1e-9
+# Standard deviation of random effects, in units of the noise, that leaves it few digits.
+_DOMINANT = 1e6
 # Largest entry of a factor and range of the residual variance.
 _LARGEST = 1e8
 
@@ -138,12 +142,18 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return data.n_observations
 
     def initialize(self, data: MixedData, rng: np.random.Generator) -> MixedParams:
-        """Random effects as large as the noise; they share the residual variance."""
+        """Random effects as large as the noise; they share the residual variance.
+
+        If there are no residuals, these are the estimates: no random effects, and noise that is
+        as small as rounding errors.
+        """
         factors = tuple(np.eye(len(pattern)) for pattern in self.patterns)
         scales = [np.ones(0)] * len(self.patterns)
         for j, design in zip(data.order, data.designs, strict=True):
             scales[j] = design.scale
         share = 1.0 / (1.0 + sum(len(pattern) for pattern in self.patterns))
+        if data.is_exact:
+            factors, share = tuple(0.0 * factor for factor in factors), 1.0
         return MixedParams(factors, share, tuple(scales), data.basis.scale)
 
     # ---- EM ---------------------------------------------------------------------------------
@@ -185,6 +195,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         """See the module: s for given factors first, then all at once."""
+        if statistics.sum_of_squares == 0.0:
+            return params
         best = statistics.sum_of_squares / statistics.degrees_of_freedom
         return self._maximize(statistics, params._replace(residual=best))
 
@@ -248,9 +260,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         ``tr(H (D T + T D)) + tr(H D D)``. The second derivatives are those through S (average
         information) and 2 tr(H D D), where H is negative: so steps to a variance of 0 are right.
         """
-        directions = [
-            (j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()
-        ]
+        if statistics.sum_of_squares == 0.0:
+            return None
+        directions = [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()]
         derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
         concave = [_positive_part(-derivative) for derivative in derivatives]
         gradient = np.zeros(len(directions) + 1)
@@ -291,6 +303,45 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         """Names of the terms whose covariance is singular."""
         found = self.public(params)
         return tuple(name for name in self.names if is_singular(found[name]))
+
+    def unsound(self, statistics: MixedStatistics, params: MixedParams) -> list[str]:
+        """Residuals that are rounding errors, and variances that are not identified."""
+        explained = [
+            repr(name)
+            for name, factor in zip(self.names, params.factors, strict=True)
+            if np.abs(factor).max() > _DOMINANT
+        ]
+        if explained:
+            return [
+                f"The random effects of {', '.join(explained)} explain y, but for residuals that "
+                "are little more than rounding errors, and the variances are not accurate. Check "
+                "that y does vary within levels."
+            ]
+        entries = self._entries()
+        columns = [params.factors[j][:, c] for j, _, c in entries]
+        size = np.array([*(np.abs(column).max() for column in columns), 1.0])
+        used = size > 2.0 * _SMALLEST
+        names = np.array([*(self.names[j] for j, _, _ in entries), RESIDUAL])[used]
+        information = (statistics.information * size[:, None] * size)[np.ix_(used, used)]
+        known = np.diagonal(information)
+        unit = np.sqrt(np.maximum(known, _NONE))
+        values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
+        free = np.abs(vectors[:, values < _NONE]) > 1e-3
+        found = dict.fromkeys(names[free.any(axis=1) & (statistics.sum_of_squares > 0.0)].tolist())
+        if not found:
+            return []
+        listed = ", ".join(map(repr, found))
+        return [
+            f"The variances of {listed} are not identified: others have the same likelihood. Each "
+            "level may have a single row, two terms the same levels, or a column may be 0. Leave "
+            "out a term, or hold its variance with `fixed`."
+        ]
+
+    def constrained_unsound(
+        self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
+    ) -> list[str]:
+        """Nothing: what is held often identifies the rest."""
+        return []
 
     # ---- published parameters -------------------------------------------------------------------
 
