@@ -5,5 +5,21 @@ from emlearn.mixed._genotypes import Genotypes
 from emlearn.mixed._kinship import Kinship
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
 from emlearn.mixed._pedigree import Pedigree
+from emlearn.mixed._testing import (
+    LikelihoodRatioTest,
+    RandomEffectTests,
+    likelihood_ratio_test,
+    random_effect_tests,
+)
 
-__all__ = ["Genotypes", "Kinship", "LinearMixedModelEM", "Pedigree", "RandomEffects"]
+__all__ = [
+    "Genotypes",
+    "Kinship",
+    "LikelihoodRatioTest",
+    "LinearMixedModelEM",
+    "Pedigree",
+    "RandomEffectTests",
+    "RandomEffects",
+    "likelihood_ratio_test",
+    "random_effect_tests",
+]

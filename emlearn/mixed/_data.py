@@ -93,6 +93,8 @@ class MixedData:
         Number of observations: the sum of the weights, or the number of rows.
     log_weights : float
         Sum of the logarithms of the weights of the rows, if these are precisions.
+    checksum : float
+        Weighted mean of the absolute responses.
     """
 
     gram: Gram
@@ -103,6 +105,12 @@ class MixedData:
     basis: FixedBasis
     n_observations: float
     log_weights: float
+    checksum: float
+
+    @property
+    def fingerprint(self) -> tuple[float, float, float]:
+        """What two fits share if their likelihoods are of the same rows."""
+        return self.n_observations, self.log_weights, self.checksum
 
     @property
     def n_fixed(self) -> int:
@@ -161,6 +169,7 @@ def mixed_data(
         basis,
         n_observations,
         log_weights,
+        float(np.average(np.abs(response), weights=weight)),
     )
 
 

@@ -352,6 +352,13 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         n_parameters = data.n_fixed + model.n_parameters(params)
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
+        # What `likelihood_ratio_test` compares: variances are NaN where they are free.
+        patterns = zip(model.names, model.patterns, strict=True)
+        self._held = {name: np.where(pattern, np.nan, 0.0) for name, pattern in patterns}
+        self._held[RESIDUAL] = np.array(np.nan)
+        self._held.update(self._fixed(model, params) if self.fixed else {})
+        self._fingerprint = data.fingerprint
+        self._log_det_fixed = data.basis.log_det
 
     def _publish_fixed(
         self, data: MixedData, equations: Any, params: MixedParams, names: tuple[str, ...]
