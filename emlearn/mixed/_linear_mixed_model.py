@@ -261,7 +261,9 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             its kinship; if there are no more rows than fixed effects, or these explain y exactly.
         """
         validate_params(self)
-        recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
+        return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
+
+    def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))

@@ -1,22 +1,17 @@
-"""Likelihood-ratio tests of fixed effects and of variance components."""
+"""The likelihood-ratio test of two mixed models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._warnings import warn_user
-from emlearn.data.summary import Summary, summary_table
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
-from emlearn.mixed._options import INTERCEPT, RESIDUAL
+from emlearn.mixed._options import RESIDUAL
 
 # A variance or covariance: its term and two of the term's effects.
 Component = tuple[str, str, str]
@@ -65,29 +60,6 @@ class LikelihoodRatioTest:
             f"Likelihood-ratio test: statistic {self.statistic:.4g}, p-value {self.pvalue:.4g}, "
             f"by {self.distribution}"
         )
-
-
-class RandomEffectTests(dict[str, LikelihoodRatioTest]):
-    """Tests of random effects by name, with a table."""
-
-    def summary(self) -> Summary:
-        """The results as text.
-
-        Returns
-        -------
-        summary : str
-            A table with one row for each random effect that was left out.
-        """
-        tests = list(self.values())
-        columns = {
-            "statistic": [test.statistic for test in tests],
-            "p-value": [test.pvalue for test in tests],
-            "distribution": [test.distribution for test in tests],
-        }
-        return summary_table(list(self), columns)
-
-    def __str__(self) -> str:
-        return str(self.summary())
 
 
 def likelihood_ratio_test(
@@ -193,92 +165,6 @@ def likelihood_ratio_test(
     return _test(2.0 * gain, df, n_boundaries)
 
 
-def random_effect_tests(
-    model: LinearMixedModelEM,
-    X: Any,
-    y: Any = None,
-    sample_weight: Any = None,
-    groups: Any = None,
-) -> RandomEffectTests:
-    """Test each random effect of a model by leaving it out.
-
-    Parameters
-    ----------
-    model : LinearMixedModelEM
-        Fitted model.
-    X : array-like or DataFrame of shape (n_samples, n_features)
-        The rows of the fit.
-    y : array-like of shape (n_samples,)
-        As for `fit`.
-    sample_weight : array-like of shape (n_samples,), default=None
-        As for `fit`.
-    groups : array-like of shape (n_samples,), default=None
-        As for `fit`.
-
-    Returns
-    -------
-    tests : RandomEffectTests
-        A dict with a table: a `LikelihoodRatioTest` for each term, such as "Subject", or for each
-        of its random effects if it has several, such as "Subject[Days]". An intercept stays as
-        long as there are slopes that are correlated with it: such a model would depend on where
-        the columns have their 0.
-
-    Raises
-    ------
-    NotFittedError
-        If the model is not fitted.
-    TypeError
-        If it is not a `LinearMixedModelEM`.
-    ValueError
-        If the rows are not those of the fit.
-
-    See Also
-    --------
-    likelihood_ratio_test : The test of two models, with its distribution.
-
-    Notes
-    -----
-    One model is fitted for each test, in which the variance is held at 0.
-
-    Examples
-    --------
-    >>> from emlearn import LinearMixedModelEM
-    >>> from emlearn.datasets import load_penicillin
-    >>> from emlearn.mixed import random_effect_tests
-    >>> X, y = load_penicillin(return_X_y=True, as_frame=True)
-    >>> model = LinearMixedModelEM(["plate", "sample"]).fit(X, y)
-    >>> print(random_effect_tests(model, X, y))
-            statistic    p-value               distribution
-    plate       105.1  5.933e-25  1/2 chi2(0) + 1/2 chi2(1)
-    sample      219.5  5.683e-50  1/2 chi2(0) + 1/2 chi2(1)
-    """
-    if not isinstance(model, LinearMixedModelEM):
-        raise TypeError(f"model must be a LinearMixedModelEM, got {type(model).__name__}.")
-    check_is_fitted(model, "variance_components_")
-    tests = RandomEffectTests()
-    for name, term, left_out in _effects_to_test(model):
-        held = dict(model._held)
-        held[term] = np.where(left_out | left_out[:, None], 0.0, held[term])
-        reduced = clone(model).set_params(fixed=held).fit(X, y, sample_weight, groups)
-        tests[name] = likelihood_ratio_test(reduced, model)
-    return tests
-
-
-def _effects_to_test(
-    model: LinearMixedModelEM,
-) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """Name, term, and which of its effects is left out, where its variance is free."""
-    for recipe in model._recipe.terms:
-        entries = model._held[recipe.name]
-        q = len(entries)
-        for a in range(q):
-            alone = recipe.pattern[a].sum() == 1 or not recipe.grouped
-            needed = recipe.columns[a] == INTERCEPT and not alone
-            if np.isnan(entries[a, a]) and not needed:
-                name = recipe.name if q == 1 else f"{recipe.name}[{recipe.columns[a]}]"
-                yield name, recipe.name, np.arange(q) == a
-
-
 def _components(model: LinearMixedModelEM) -> dict[Component, float]:
     """Variances and covariances that are not held at 0: NaN where free."""
     found: dict[Component, float] = {(RESIDUAL, "", ""): float(model._held[RESIDUAL])}
@@ -302,7 +188,7 @@ def _more_components(reduced: LinearMixedModelEM, full: LinearMixedModelEM) -> t
             if not np.isnan(own):
                 n_components += 1
                 n_boundaries += own == 0.0 and key[1] == key[2]
-        elif not own == other:
+        elif own != other:
             raise ValueError(
                 f"reduced is not nested in full: {_named(key)} is "
                 f"{'free' if np.isnan(own) else own} in reduced, but "

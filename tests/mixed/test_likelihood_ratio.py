@@ -244,10 +244,11 @@ def test_what_is_no_model(sleep):
         random_effect_tests(LinearRegression(), *sleep)
 
 
-def test_full_model_that_is_not_at_its_maximum(sleep):
-    early = subject(sleep, **SLOPES, max_iter=0)
+def test_full_model_that_is_not_at_its_maximum(table):
+    X, y = table("Dyestuff2", "Yield")
+    early = fit(X, y, "Batch", max_iter=0)
     with pytest.warns(ConvergenceWarning, match="reduced has a log-likelihood"):
-        test = likelihood_ratio_test(subject(sleep), early)
+        test = likelihood_ratio_test(fit(X, y, fixed_columns=[]), early)
     assert (test.statistic, test.pvalue) == (0.0, 1.0)
 
 
