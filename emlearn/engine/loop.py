@@ -82,6 +82,7 @@ def run_em(
     weight = model.total_weight(data)
     run = accelerator.start() if accelerator is not None else None
     wants_em_step = getattr(run, "wants_em_step", None)
+    newton = getattr(run, "propose_newton", None)
     vectorize = _Vectorizer(model, required=run is not None, wanted=measure_steps)
     history: list[Iteration] = []
     trace = Trace(lambda: model.n_parameters(params if resume is None else resume.params))
@@ -121,18 +122,17 @@ def run_em(
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
-        def propose_vector(state: _State, vectors: Any) -> NDArray[np.float64] | None:
-            newton = getattr(run, "propose_newton", None)
-            if newton is None:
-                return run.propose(*vectors)
-            curvature = model.curvature(state.statistics, state.params)
-            return None if curvature is None else newton(vectors[0], *curvature)
-
         def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
             """Accepted proposal of the accelerator, or None; and the kind of step."""
             if run is None or vectors is None:
                 return None, "em"
-            vector = propose_vector(state, vectors)
+            curvature = None
+            if newton is not None:
+                curvature = model.curvature(state.statistics, state.params)
+            if newton is not None and curvature is not None:
+                vector = newton(vectors[0], *curvature)
+            else:
+                vector = run.propose(*vectors)
             if vector is None:
                 return None, "em"
             trial = None

@@ -136,7 +136,7 @@ def as_kinship(kinship: Any, name: str) -> Kinship:
         levels, matrix = _of_frame(kinship, where)
     else:
         matrix = _of_array(kinship, where)
-        levels = np.arange(len(matrix))
+        levels = read_only(np.arange(len(matrix)))
     precision = np.finfo(matrix.dtype).eps if matrix.dtype.kind == "f" else np.finfo(float).eps
     covariance = _symmetric(matrix.astype(np.float64), np.sqrt(precision), levels, where)
     return KernelKinship(levels, root_of(covariance, np.sqrt(precision), where))

@@ -258,17 +258,25 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ------
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
-            its kinship; if there are no more rows than fixed effects, or these explain y exactly.
+            its kinship; if there are no more rows than fixed effects.
+
+        Warns
+        -----
+        UserWarning
+            If the fixed effects explain y exactly, as if it is constant: then all variances are 0,
+            but for that of rounding errors. If columns depend on others.
         """
         validate_params(self)
-        recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
+        return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
+
+    def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
             fit = self._run_em(model, data, start=start, advice="Leave out a term.")
             self._recipe = recipe
             self._publish(model, data, design, model.simplest(data, fit.params, _NEGLIGIBLE))
-        self._warn_of_dropped(data)
+        self._warn_of_data(data)
         return self._report(fit)
 
     def _read_data(
@@ -352,6 +360,13 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         n_parameters = data.n_fixed + model.n_parameters(params)
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
+        # What `likelihood_ratio_test` compares: variances are NaN where they are free.
+        patterns = zip(model.names, model.patterns, strict=True)
+        self._held = {name: np.where(pattern, np.nan, 0.0) for name, pattern in patterns}
+        self._held[RESIDUAL] = np.array(np.nan)
+        self._held.update(self._fixed(model, params) if self.fixed else {})
+        self._fingerprint = data.fingerprint
+        self._log_det_fixed = data.basis.log_det
 
     def _publish_fixed(
         self, data: MixedData, equations: Any, params: MixedParams, names: tuple[str, ...]
@@ -374,7 +389,14 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         elif found:
             self.heritability_ = found
 
-    def _warn_of_dropped(self, data: MixedData) -> None:
+    def _warn_of_data(self, data: MixedData) -> None:
+        if data.is_exact and RESIDUAL not in (self.fixed or {}):
+            warn_user(
+                "The fixed effects explain y exactly (or y is constant), so that all variances are "
+                "0, but for that of rounding errors. Check that y is not computed from columns of "
+                "X.",
+                UserWarning,
+            )
         labels = self.fixed_effects_.names
         dropped = [name for i, name in enumerate(labels) if i not in set(data.basis.kept)]
         if dropped:

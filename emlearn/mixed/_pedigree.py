@@ -201,6 +201,12 @@ def _read_rows(
     """Identifiers of individual, sire and dam; None for an unknown parent."""
     if isinstance(unknown, (str, bytes)) or not hasattr(unknown, "__iter__"):
         raise TypeError(f"unknown must be a list of values, such as [{unknown!r}].")
+    for name, column in (("animal", animal), ("sire", sire), ("dam", dam)):
+        if isinstance(column, (str, bytes)) or np.ndim(column) != 1:
+            raise TypeError(
+                f"{name} must be a column of identifiers. Pedigree.from_frame takes a DataFrame "
+                "and the names of its columns."
+            )
     columns = {"animal": listed(animal), "sire": listed(sire), "dam": listed(dam)}
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
