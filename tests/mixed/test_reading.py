@@ -22,12 +22,6 @@ def of_polars(X):
     return pl.DataFrame({name: X[name].tolist() for name in X})
 
 
-@pytest.fixture(autouse=True)
-def kinships_as_they_are(monkeypatch):
-    """These tests are about levels, not about how a matrix becomes a kinship."""
-    monkeypatch.setattr("emlearn.mixed._reading.as_kinship", lambda kinship, name: kinship)
-
-
 # ---- what kinds of tables there are ---------------------------------------------------
 
 TABLES = {
@@ -517,6 +511,20 @@ def test_levels_that_a_kinship_lacks_are_errors(parameters, labels):
     )
     with pytest.raises(ValueError, match=message):
         parameters("school", kinship=labels("b", 1)).learn(X)
+
+
+def test_kinships_of_arrays_and_frames(parameters):
+    table = np.array([[0.5, 2.0], [1.0, 0.0], [1.5, 2.0]])
+    (term,) = parameters(1, kinship=np.eye(4)).learn(table).design.terms
+    assert term.levels.tolist() == [0, 1, 2, 3]
+    assert_array_equal(term.index, [2, 0, 2])
+    names = ["b", "c", "a"]
+    kinship = pd.DataFrame(np.eye(3), names, names)
+    (term,) = parameters("school", kinship=kinship).learn(X).design.terms
+    assert term.levels.tolist() == names
+    assert_array_equal(term.index, [0, 2, 0, 2])
+    with pytest.raises(ValueError, match=r"Level 4 of column 1 of X \(row 1\) is not in the kin"):
+        parameters(1, kinship=np.eye(4)).learn(np.array([[0.0, 1.0], [0.0, 4.0]]))
 
 
 BAD_PARAMETERS = {
