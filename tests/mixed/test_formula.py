@@ -348,7 +348,7 @@ def test_an_infinite_response_is_an_error(learn):
 BAD = {
     "no such column": ("y ~ w", {}, r"'1 \+ w' of the formula .* `w` is not present.*'x', 'z'"),
     "no such slope": ("y ~ (w | a)", {}, "`w` is not present"),
-    "no such group": ("y ~ (1 | w)", {}, "formula: X has no column 'w'. Its columns are: 'x'"),
+    "no such group": ("y ~ (1 | w)", {}, "formula: X has no column 'w'. The columns of X are: 'x'"),
     "no such function": ("y ~ foo(x)", {}, "name 'foo' is not defined"),
     "syntax": ("y ~ x +", {}, "'x \\+' of the formula is invalid: Operator"),
     "not finite": ("y ~ log(x - 2)", {}, r"'log\(x - 2\)' of the formula is nan in row 0"),

@@ -530,7 +530,7 @@ def test_kinships_of_arrays_and_frames(parameters):
 BAD_PARAMETERS = {
     "no such column": (
         {"groups": "pupil"},
-        "groups: X has no column 'pupil'. Its columns are: 'x', 't', 'school', 'class'.",
+        "groups: X has no column 'pupil'. The columns of X are: 'x', 't', 'school', 'class'.",
     ),
     "no such number": ({"groups": 4}, "groups: X has no column 4"),
     "negative number": ({"groups": -1}, "groups: X has no column -1"),
