@@ -203,6 +203,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
     ) -> MixedParams:
         """All variances at once, those that are held put in: they do not depend on each other."""
+        if all(np.isnan(held).all() for held in fixed.values()):
+            return self.m_step(statistics, params)
         return self.impose(self._maximize(statistics, params), fixed)
 
     def _maximize(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
