@@ -258,7 +258,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ------
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
-            its kinship; if there are no more rows than fixed effects.
+            its kinship; if there are no more rows than fixed effects, or than random effects of a
+            term with slopes.
 
         Warns
         -----
@@ -267,7 +268,10 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             but for that of rounding errors. If columns depend on others.
         """
         validate_params(self)
-        recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
+        return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
+
+    def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
+        self._require_residuals(design, len(data.response))
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
@@ -305,6 +309,21 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             precision_weights=self.weights == "precision",
         )
         return recipe, design, data
+
+    def _require_residuals(self, design: Design, n_rows: int) -> None:
+        """Raise ValueError if random effects explain any response, so that no residual is left."""
+        for term in design.terms:
+            q, held = len(term.columns), self.fixed or {}
+            free = term.name not in held and RESIDUAL not in held
+            if term.grouped and q > 1 and term.kinship is None and free:
+                n_effects = len(term.levels) * q
+                if n_effects >= n_rows:
+                    raise ValueError(
+                        f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
+                        f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
+                        "explain any y, so that the residual variance is not identified. Use "
+                        "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
+                    )
 
     def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
         if reset:
@@ -358,6 +377,13 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         n_parameters = data.n_fixed + model.n_parameters(params)
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
+        # What `likelihood_ratio_test` compares: variances are NaN where they are free.
+        patterns = zip(model.names, model.patterns, strict=True)
+        self._held = {name: np.where(pattern, np.nan, 0.0) for name, pattern in patterns}
+        self._held[RESIDUAL] = np.array(np.nan)
+        self._held.update(self._fixed(model, params) if self.fixed else {})
+        self._fingerprint = data.fingerprint
+        self._log_det_fixed = data.basis.log_det
 
     def _publish_fixed(
         self, data: MixedData, equations: Any, params: MixedParams, names: tuple[str, ...]
