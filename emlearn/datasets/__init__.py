@@ -1,5 +1,6 @@
-"""Small real data sets that ship with the package, and simulated populations."""
+"""Small real data sets that ship with the package, and a simulated population."""
 
+from emlearn.datasets._breeding import make_breeding_population
 from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
@@ -28,4 +29,5 @@ __all__ = [
     "load_penicillin",
     "load_science",
     "load_sleepstudy",
+    "make_breeding_population",
 ]

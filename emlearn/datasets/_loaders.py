@@ -525,7 +525,7 @@ def load(
 
     frame = None
     if as_frame:
-        frame = _import_pandas(f"load_{name}").DataFrame(data, columns=list(columns))
+        frame = import_pandas(f"load_{name}").DataFrame(data, columns=list(columns))
         if texts:
             kinds = {n: "category" if n in texts else "float64" for n in columns}
             frame = frame.astype(kinds)
@@ -552,7 +552,7 @@ def _number(field: str) -> float:
     return float(field or "nan")
 
 
-def _import_pandas(caller: str) -> Any:
+def import_pandas(caller: str) -> Any:
     try:
         import pandas
     except ImportError as error:
