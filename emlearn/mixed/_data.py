@@ -26,7 +26,9 @@ from emlearn.mixed._terms import Term
 _FEW_EFFECTS = 3000
 # Size at which a column of X depends on the others.
 _ALIASED = 1e-9
-# Part of the response that is left by the fixed effects, at least.
+# Size of residuals whose squares are floating-point numbers.
+_SMALLEST, _LARGEST = 1e-140, 1e140
+# Residuals that are rounding errors, as a part of the largest response.
 _EXACT = 1e-12
 
 
@@ -43,7 +45,7 @@ class FixedBasis:
     least_squares : ndarray of shape (n_kept,)
         Coefficients of ordinary least squares.
     scale : float
-        Standard deviation of the residuals.
+        Standard deviation of the residuals; where these are rounding errors, the size of such.
     """
 
     kept: NDArray[np.intp]
@@ -88,7 +90,8 @@ class MixedData:
     columns : ndarray of shape (n_samples, n_fixed)
         Basis of the fixed effects, ``sqrt(W) X``, orthonormal.
     response : ndarray of shape (n_samples,)
-        Scaled residuals of least squares, ``sqrt(W) y``, orthogonal to the columns.
+        Scaled residuals of least squares, ``sqrt(W) y``, orthogonal to the columns;
+        exactly 0 if the fixed effects explain y.
     cross : ndarray of shape (m, n_fixed + 1)
         ``Z' W [X y]``.
     basis : FixedBasis
@@ -97,6 +100,8 @@ class MixedData:
         Number of observations: the sum of the weights, or the number of rows.
     log_weights : float
         Sum of the logarithms of the weights of the rows, if these are precisions.
+    checksum : float
+        Weighted mean of the absolute responses.
     """
 
     gram: Gram
@@ -109,6 +114,12 @@ class MixedData:
     basis: FixedBasis
     n_observations: float
     log_weights: float
+    checksum: float
+
+    @property
+    def fingerprint(self) -> tuple[float, float, float]:
+        """What two fits share if their likelihoods are of the same rows."""
+        return self.n_observations, self.log_weights, self.checksum
 
     def fitted(self, effects: Array) -> Array:
         """``sqrt(W) Z u`` for effects of shape (m, k)."""
@@ -128,6 +139,11 @@ class MixedData:
     def n_fixed(self) -> int:
         """Number of estimable fixed effects."""
         return len(self.basis.kept)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the fixed effects explain y, so that no variance is left."""
+        return not self.response.any()
 
 
 def mixed_data(
@@ -156,7 +172,7 @@ def mixed_data(
     Raises
     ------
     ValueError
-        If the fixed effects leave no residuals.
+        If there are no more rows than fixed effects, or y is too large or small to be squared.
     """
     n = len(response)
     sqrt_weight = np.ones(n) if weight is None else np.sqrt(weight)
@@ -172,7 +188,8 @@ def mixed_data(
     designs, order, gram, matrices = _designs(terms, sqrt_weight)
     empty = np.zeros((0, columns.shape[1] + 1))
     parts = (gram, designs, order, tuple(matrices), columns, residual)
-    data = MixedData(*parts, empty, basis, n_observations, log_weights)
+    size = float(np.average(np.abs(response), weights=weight))
+    data = MixedData(*parts, empty, basis, n_observations, log_weights, size)
     cross = data.gathered(np.concatenate([columns, residual[:, None]], axis=1))
     return replace(data, cross=cross)
 
@@ -195,19 +212,24 @@ def _fixed_basis(
         orthonormal, triangle = np.zeros((len(response), 0)), np.zeros((0, 0))
         residual, coefficients = response.copy(), np.zeros(0)
     left = n_observations - len(kept)
-    largest = np.abs(response).max(initial=0.0)
-    square = float(residual @ residual)
     if left <= 0.0:
+        whole = n_observations == len(response)
+        weights = "" if whole else f", whose weights add up to {n_observations:g},"
         raise ValueError(
-            f"There are {len(response)} rows with a response and {len(kept)} fixed effects: "
-            "nothing is left to estimate variances from. Use more rows or fewer columns."
+            f"There are n_samples = {len(response)} rows with a response{weights} and {len(kept)} "
+            "fixed effects: nothing is left to estimate variances from. Use more rows or fewer "
+            "columns."
         )
-    if not square > (_EXACT * largest) ** 2 * len(response):
+    rounding = _EXACT * np.abs(response).max(initial=0.0) or _EXACT
+    largest = float(np.abs(residual).max(initial=0.0)) or 1.0
+    scale = largest * float(np.linalg.norm(residual / largest) / np.sqrt(left))
+    if largest <= rounding or not residual.any():
+        residual, scale = np.zeros(len(response)), rounding
+    if not _SMALLEST < scale < _LARGEST:
         raise ValueError(
-            "The fixed effects explain y exactly (or y is constant), so there are no variances "
-            "to estimate. Check that y is not computed from columns of X."
+            f"y varies by {scale:.1g}, the square of which is beyond the range of floating-point "
+            "numbers. Change its units."
         )
-    scale = float(np.sqrt(square / left))
     return orthonormal, FixedBasis(kept, triangle, coefficients, scale), residual / scale
 
 

@@ -29,6 +29,7 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 
 from emlearn.engine.errors import DegenerateModelError
+from emlearn.mixed._covariance import bounded
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._gram import Array, scaled, scaled_back
 
@@ -73,7 +74,9 @@ class Equations:
         found = lapack.dpotrf(normal, lower=1, clean=1) if p else (normal, 0)
         self.cholesky: Array = found[0]
         if found[1]:
-            raise DegenerateModelError("the equations of the fixed effects are singular")
+            raise DegenerateModelError(
+                "no residual variance is left, since the effects can explain y exactly"
+            )
         self.coefficients: Array = self.solve_fixed(projected)
         self.effects: Array = solved[:, p] - self.absorbed @ self.coefficients
         fitted = scaled(self.effects[:, None], self.layouts, self.factors)
@@ -148,8 +151,8 @@ class Equations:
         Parameters
         ----------
         directions : sequence of tuple (int, ndarray of shape (q, q))
-            Number of a term, and a direction D of its factor T, which changes V along
-            ``s Z (D T' + T D') Z'``.
+            Number of a term, and a symmetric direction D of its factor T, which changes V along
+            ``s Z (D T + T D) Z'``.
 
         Returns
         -------
@@ -172,9 +175,9 @@ class Equations:
         for column, (j, direction) in enumerate(directions):
             n, q = self.layouts[j]
             v = self.effects[starts[j] : starts[j + 1]].reshape(n, q)
-            factor = nonsingular(self.factors[j])
-            levels = np.linalg.solve(factor.T, v.T).T
-            change = direction @ factor.T
+            factor = bounded(self.factors[j], _SMALLEST)
+            levels = np.linalg.solve(factor, v.T).T
+            change = direction @ factor
             working[starts[j] : starts[j + 1], column] = (levels @ (change + change.T)).ravel()
         p = data.n_fixed
         images = gram.multiply(working)
@@ -187,9 +190,3 @@ class Equations:
         information[:k, :k] = 0.5 * quadratic
         information[:k, k] = information[k, :k] = 0.5 * (working.T @ residual)
         return information
-
-
-def nonsingular(factor: Array) -> Array:
-    """The factor, with pivots of 0 replaced by small ones where it is divided by."""
-    pivots = np.diagonal(factor)
-    return factor + np.diag(np.where(np.abs(pivots) < _SMALLEST, _SMALLEST - pivots, 0.0))
