@@ -100,11 +100,20 @@ class SparsePattern:
         self._find_factor()
 
     def _find_factor(self) -> None:
-        counts = _column_counts(self.starts, self.rows)
-        self.n_sparse = _best_split(counts)
-        self.factor_starts = np.zeros(self.n_sparse + 1, np.int64)
-        np.cumsum(counts[: self.n_sparse] - 1, out=self.factor_starts[1:])
-        self.factor_rows = _column_rows(self.starts, self.rows, self.factor_starts)
+        if compiled is None:
+            columns = _factor_columns(self.starts, self.rows)
+            counts = np.array([column.size + 1 for column in columns], np.int64)
+        else:
+            counts = np.empty(self.size, np.int64)
+            compiled.cholesky_counts(self.starts, self.rows, counts)
+        self.n_sparse = n_sparse = _best_split(counts)
+        self.factor_starts = np.zeros(n_sparse + 1, np.int64)
+        np.cumsum(counts[:n_sparse] - 1, out=self.factor_starts[1:])
+        self.factor_rows = np.empty(self.factor_starts[-1], np.int32)
+        if compiled is None:
+            np.concatenate([self.factor_rows[:0], *columns[:n_sparse]], out=self.factor_rows)
+        else:
+            compiled.cholesky_pattern(self.starts, self.rows, self.factor_starts, self.factor_rows)
 
     @property
     def size(self) -> int:
@@ -244,13 +253,14 @@ class SparseCholesky:
     def _invert_columns(self, found: Array) -> None:
         of = self._pattern
         n_entries = of.factor_rows.size
-        for k in range(of.n_sparse - 1, -1, -1):
+        found[n_entries : n_entries + of.n_sparse] = 1.0 / self._pivots
+        for k in np.flatnonzero(np.diff(of.factor_starts))[::-1]:
             own = slice(of.factor_starts[k], of.factor_starts[k + 1])
             rows, column = of.factor_rows[own].astype(np.int64), self._factor[own]
             first, last = np.minimum.outer(rows, rows), np.maximum.outer(rows, rows)
             product = found[of._locate(first, last)] @ column
             found[own] = -product
-            found[n_entries + k] = 1.0 / self._pivots[k] + column @ product
+            found[n_entries + k] += column @ product
 
 
 def _not_positive_definite() -> DegenerateModelError:
@@ -262,26 +272,6 @@ def _best_split(counts: Index) -> int:
     sparse = np.concatenate([[0.0], np.cumsum(np.square(counts, dtype=np.float64))])
     tail = np.arange(counts.size, -1, -1.0)
     return int(np.argmin((_SPARSE_COST * sparse + tail**3 / 3.0)[:-1]))
-
-
-def _column_counts(starts: Index, rows: NDArray[np.int32]) -> Index:
-    """Number of entries of each column of the factor, the diagonal included."""
-    if compiled is None:
-        return np.array([found.size + 1 for found in _factor_columns(starts, rows)], np.int64)
-    counts = np.empty(starts.size - 1, np.int64)
-    compiled.cholesky_counts(starts, rows, counts)
-    return counts
-
-
-def _column_rows(starts: Index, rows: NDArray[np.int32], factor_starts: Index) -> NDArray[np.int32]:
-    """Rows of the first columns of the factor, below the diagonal."""
-    found = np.empty(factor_starts[-1], np.int32)
-    if compiled is None:
-        columns = _factor_columns(starts, rows)[: factor_starts.size - 1]
-        np.concatenate([found[:0], *columns], out=found)
-    else:
-        compiled.cholesky_pattern(starts, rows, factor_starts, found)
-    return found
 
 
 def _factor_columns(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[np.int32]]:
