@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.sparse import coo_array, csc_array, csc_matrix, triu
-from scipy.sparse.linalg import spilu, splu
+from scipy.sparse.linalg import splu
 
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.kernels import compiled
@@ -34,7 +34,7 @@ _SPARSE_COST = 20.0
 
 
 def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
-    """Order of elimination by minimum degree.
+    """Order of elimination by approximate minimum degree.
 
     Parameters
     ----------
@@ -48,20 +48,23 @@ def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
     order : ndarray of shape (size,)
         ``order[k]`` is the row that is eliminated at step k.
     """
-    ends = np.concatenate([rows, columns, np.arange(size)])
-    starts = np.concatenate([columns, rows, np.arange(size)])
-    matrix = csc_matrix((np.ones(ends.size), (ends, starts)), shape=(size, size))
-    matrix.setdiag(2.0 * size)
-    # An incomplete factorization that keeps next to nothing: the order is all that is wanted.
-    found = spilu(
-        matrix,
-        drop_tol=1.0,
-        fill_factor=1.0,
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
+    across = rows != columns
+    rows, columns = rows[across], columns[across]
+    # SuperLU orders symmetric matrices by exact degrees, which takes long; by approximate ones
+    # (COLAMD) it orders the columns of any B for the factor of B'B. So B has a row for each pair.
+    # That B is square, it also has a column for each pair; these columns are left out at the end.
+    # B is triangular: to factorize it is to order it.
+    diagonal, pairs = np.arange(size + rows.size), size + np.arange(rows.size)
+    B = csc_matrix(
+        (
+            np.ones(diagonal.size + 2 * rows.size),
+            (np.concatenate([diagonal, pairs, pairs]), np.concatenate([diagonal, rows, columns])),
+        ),
+        shape=(diagonal.size, diagonal.size),
     )
-    return np.argsort(found.perm_c)
+    found = splu(B, permc_spec="COLAMD", diag_pivot_thresh=0.0, relax=1, panel_size=1)
+    order = np.argsort(found.perm_c)
+    return order[order < size]
 
 
 class SparsePattern:
