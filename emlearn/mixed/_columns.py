@@ -70,7 +70,9 @@ class Columns:
         self.names: list[Any] | None = self._table.names
         if self.names is None and fitted is not None:
             self.names = list(fitted)
+        self._positions = {name: j for j, name in enumerate(self.names or ())}
         self.n_samples, self.n_features = shape
+        self._factors: dict[int, Factor] = {}  # several terms can have the same column
 
     def name(self, position: int) -> str:
         """Name of a column in results: x0, x1, ... if the columns have none."""
@@ -93,8 +95,8 @@ class Columns:
             If there is no such column.
         """
         names = self.names
-        if names is not None and column in names:
-            return names.index(column)
+        if column in self._positions:
+            return self._positions[column]
         number = isinstance(column, (int, np.integer)) and not isinstance(column, bool)
         if number and 0 <= column < self.n_features:
             return int(column)
@@ -118,8 +120,13 @@ class Columns:
 
     def factor(self, positions: Sequence[int]) -> Factor:
         """The grouping factor of a column, or of the combinations of several."""
-        found = [read_factor(self.column(j), f"{self.label(j)} of X") for j in positions]
-        return interaction(found)
+        return interaction([self._factor(j) for j in positions])
+
+    def _factor(self, position: int) -> Factor:
+        if position not in self._factors:
+            label = f"{self.label(position)} of X"
+            self._factors[position] = read_factor(self.column(position), label)
+        return self._factors[position]
 
     def numbers(self, positions: Sequence[int]) -> Floats:
         """Columns as finite numbers, (n_samples, n_columns).
@@ -157,8 +164,11 @@ class Columns:
         block = X if isinstance(X, np.ndarray) else whole_block(X)
         if block is None or block.dtype.kind not in "biuf":
             return None
+        first, n = positions[0] if positions else 0, len(positions)
+        together = list(positions) == list(range(first, first + n))
+        which = slice(first, first + n) if together else list(positions)
         with np.errstate(over="ignore"):
-            return np.take(block, positions, axis=1).astype(np.float64, order="C")
+            return np.array(block[:, which], np.float64)
 
     def _refuse_text(self, position: int) -> None:
         column = self.column(position)

@@ -9,12 +9,12 @@ import numpy as np
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.parameters import Array, Mask, Symmetric
 
-# Negative eigenvalues that rounding explains, and pivots that are 0, as parts of the largest.
-_ROUNDING = 1e-12
+# Eigenvalues of correlations that are 0 but for rounding.
+_ROUNDING = 1e-9
 
 
-def semidefinite_cholesky(matrix: Array) -> Array:
-    """Lower triangular T with ``T @ T.T`` the matrix, which may be singular.
+def square_root(matrix: Array) -> Array:
+    """Symmetric T with ``T @ T`` the matrix, which may be singular.
 
     Raises
     ------
@@ -23,15 +23,31 @@ def semidefinite_cholesky(matrix: Array) -> Array:
     """
     size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
     unit = np.where(size > 0.0, size, 1.0)
-    scaled = matrix / unit[:, None] / unit
-    found, pivot_limit = np.zeros_like(scaled), _ROUNDING
-    for c in range(len(scaled)):
-        rest = scaled[c:, c] - found[c:, :c] @ found[c, :c]
-        if rest[0] > pivot_limit:
-            found[c:, c] = rest / np.sqrt(rest[0])
-        elif rest[0] < -1e-6 or np.abs(rest[1:]).max(initial=0.0) > 1e-6:
-            raise DegenerateModelError("a covariance is not positive semi-definite")
-    return found * unit[:, None]
+    lowest = np.linalg.eigvalsh(matrix / unit[:, None] / unit)[0]
+    if not lowest >= -_ROUNDING:
+        raise DegenerateModelError("a covariance is not positive semi-definite")
+    values, vectors = np.linalg.eigh(matrix)
+    found: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return found
+
+
+def bounded(root: Array, smallest: float) -> Array:
+    """A symmetric square root of nearly the same matrix, with eigenvalues not below `smallest`."""
+    if len(root) == 1:
+        return np.maximum(np.abs(root), smallest)
+    values, vectors = np.linalg.eigh(root)
+    if values[0] >= smallest:
+        return root
+    found: Array = (vectors * np.maximum(np.abs(values), smallest)) @ vectors.T
+    return found
+
+
+def is_singular(matrix: Array) -> bool:
+    """Whether a positive semi-definite matrix is singular."""
+    size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
+    if not size.all():
+        return True
+    return bool(np.linalg.eigvalsh(matrix / size[:, None] / size)[0] <= _ROUNDING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +88,7 @@ class RandomCovariance(Symmetric):
         near = np.zeros(at.shape, bool)
         for block in np.unique(self.pattern, axis=0):
             own = np.ix_(block, block)
-            near[own] = (np.diagonal(semidefinite_cholesky(at[own])) == 0.0).any()
+            near[own] = is_singular(at[own])
         return near
 
     def impose(self, found: Array, fixed: Array) -> Array:
@@ -84,7 +100,7 @@ class RandomCovariance(Symmetric):
             If the matrix is then not positive semi-definite.
         """
         matrix = np.where(np.isnan(fixed), found, fixed)
-        semidefinite_cholesky(matrix)
+        square_root(matrix)
         return matrix
 
     def check(self, fixed: Array, name: str) -> Array:
@@ -105,7 +121,7 @@ class RandomCovariance(Symmetric):
         wrong = bool((np.diagonal(block) < 0.0).any())
         if not wrong and not np.isnan(block).any():
             try:
-                semidefinite_cholesky(block)
+                square_root(block)
             except DegenerateModelError:
                 wrong = True
         if wrong:

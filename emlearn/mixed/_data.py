@@ -8,7 +8,7 @@ columns, nor on how far their means are from 0, and no digits cancel in cross-pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,9 @@ from emlearn.mixed._terms import Term
 _FEW_EFFECTS = 3000
 # Size at which a column of X depends on the others.
 _ALIASED = 1e-9
-# Part of the response that is left by the fixed effects, at least.
+# Size of residuals whose squares are floating-point numbers.
+_SMALLEST, _LARGEST = 1e-140, 1e140
+# Residuals that are rounding errors, as a part of the largest response.
 _EXACT = 1e-12
 
 
@@ -43,7 +45,7 @@ class FixedBasis:
     least_squares : ndarray of shape (n_kept,)
         Coefficients of ordinary least squares.
     scale : float
-        Standard deviation of the residuals.
+        Standard deviation of the residuals; where these are rounding errors, the size of such.
     """
 
     kept: NDArray[np.intp]
@@ -83,10 +85,15 @@ class MixedData:
         The terms, in this order.
     order : tuple of int
         Number of each of them among the terms of the model.
+    matrices : tuple of sparse matrix or ndarray of shape (n_samples, n_effects)
+        Designs of the terms, ``sqrt(W) Z_j``.
+    columns : ndarray of shape (n_samples, n_fixed)
+        Basis of the fixed effects, ``sqrt(W) X``, orthonormal.
+    response : ndarray of shape (n_samples,)
+        Scaled residuals of least squares, ``sqrt(W) y``, orthogonal to the columns;
+        exactly 0 if the fixed effects explain y.
     cross : ndarray of shape (m, n_fixed + 1)
-        ``Z' W [X y]`` for the basis of the fixed effects and the scaled residuals.
-    response : float
-        ``y' W y``.
+        ``Z' W [X y]``.
     basis : FixedBasis
         The fixed effects.
     n_observations : float
@@ -98,16 +105,37 @@ class MixedData:
     gram: Gram
     designs: tuple[TermDesign, ...]
     order: tuple[int, ...]
+    matrices: tuple[Any, ...]
+    columns: Array
+    response: Array
     cross: Array
-    response: float
     basis: FixedBasis
     n_observations: float
     log_weights: float
+
+    def fitted(self, effects: Array) -> Array:
+        """``sqrt(W) Z u`` for effects of shape (m, k)."""
+        found = np.zeros((len(self.response), effects.shape[1]))
+        start = 0
+        for matrix in self.matrices:
+            found += matrix @ effects[start : start + matrix.shape[1]]
+            start += matrix.shape[1]
+        return found
+
+    def gathered(self, rows: Array) -> Array:
+        """``Z' sqrt(W) r`` for rows r of shape (n_samples, k)."""
+        parts = [np.asarray(matrix.T @ rows) for matrix in self.matrices]
+        return np.concatenate([*parts, np.zeros((0, rows.shape[1]))])
 
     @property
     def n_fixed(self) -> int:
         """Number of estimable fixed effects."""
         return len(self.basis.kept)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the fixed effects explain y, so that no variance is left."""
+        return not self.response.any()
 
 
 def mixed_data(
@@ -136,7 +164,7 @@ def mixed_data(
     Raises
     ------
     ValueError
-        If the fixed effects leave no residuals.
+        If there are no more rows than fixed effects, or y is too large or small to be squared.
     """
     n = len(response)
     sqrt_weight = np.ones(n) if weight is None else np.sqrt(weight)
@@ -150,18 +178,11 @@ def mixed_data(
     )
     # Also without random effects, one structure serves.
     designs, order, gram, matrices = _designs(terms, sqrt_weight)
-    right = np.concatenate([columns, residual[:, None]], axis=1)
-    cross = [np.asarray(matrix.T @ right) for matrix in matrices]
-    return MixedData(
-        gram,
-        designs,
-        order,
-        np.concatenate(cross) if cross else np.zeros((0, right.shape[1])),
-        float(residual @ residual),
-        basis,
-        n_observations,
-        log_weights,
-    )
+    empty = np.zeros((0, columns.shape[1] + 1))
+    parts = (gram, designs, order, tuple(matrices), columns, residual)
+    data = MixedData(*parts, empty, basis, n_observations, log_weights)
+    cross = data.gathered(np.concatenate([columns, residual[:, None]], axis=1))
+    return replace(data, cross=cross)
 
 
 def _fixed_basis(
@@ -182,19 +203,24 @@ def _fixed_basis(
         orthonormal, triangle = np.zeros((len(response), 0)), np.zeros((0, 0))
         residual, coefficients = response.copy(), np.zeros(0)
     left = n_observations - len(kept)
-    largest = np.abs(response).max(initial=0.0)
-    square = float(residual @ residual)
     if left <= 0.0:
+        whole = n_observations == len(response)
+        weights = "" if whole else f", whose weights add up to {n_observations:g},"
         raise ValueError(
-            f"There are {len(response)} rows with a response and {len(kept)} fixed effects: "
-            "nothing is left to estimate variances from. Use more rows or fewer columns."
+            f"There are n_samples = {len(response)} rows with a response{weights} and {len(kept)} "
+            "fixed effects: nothing is left to estimate variances from. Use more rows or fewer "
+            "columns."
         )
-    if not square > (_EXACT * largest) ** 2 * len(response):
+    rounding = _EXACT * np.abs(response).max(initial=0.0) or _EXACT
+    largest = float(np.abs(residual).max(initial=0.0)) or 1.0
+    scale = largest * float(np.linalg.norm(residual / largest) / np.sqrt(left))
+    if largest <= rounding or not residual.any():
+        residual, scale = np.zeros(len(response)), rounding
+    if not _SMALLEST < scale < _LARGEST:
         raise ValueError(
-            "The fixed effects explain y exactly (or y is constant), so there are no variances "
-            "to estimate. Check that y is not computed from columns of X."
+            f"y varies by {scale:.1g}, the square of which is beyond the range of floating-point "
+            "numbers. Change its units."
         )
-    scale = float(np.sqrt(square / left))
     return orthonormal, FixedBasis(kept, triangle, coefficients, scale), residual / scale
 
 

@@ -107,12 +107,12 @@ def rotated(design: TermDesign) -> tuple[TermDesign, Array]:
     assert rows is not None
     n, m = rows.shape
     if m < n:
-        values, vectors = eigh(rows.T @ rows, overwrite_a=True, check_finite=False)
+        values, vectors = eigh(rows.T @ rows, overwrite_a=True, check_finite=False, driver="evd")
         kept = values > _ROUNDING * m * values[-1]
         values, right = values[kept], vectors[:, kept]
         left = rows @ right
     else:
-        values, vectors = eigh(rows @ rows.T, overwrite_a=True, check_finite=False)
+        values, vectors = eigh(rows @ rows.T, overwrite_a=True, check_finite=False, driver="evd")
         kept = values > _ROUNDING * n * values[-1]
         values = values[kept]
         left = vectors[:, kept] * np.sqrt(values)

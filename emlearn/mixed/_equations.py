@@ -29,11 +29,14 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 
 from emlearn.engine.errors import DegenerateModelError
+from emlearn.mixed._covariance import bounded
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._gram import Array, scaled, scaled_back
 
 # A factor of 0 in directions that are divided by, in units of the noise.
 _SMALLEST = 1e-5
+# Part of the information about a fixed effect that is left, below which digits are lost.
+_CANCELED = 1e-3
 
 
 class Equations:
@@ -63,20 +66,41 @@ class Equations:
         self.right = scaled_back(data.cross, self.layouts, self.factors)
         solved = self.factorization.solve(self.right)
         p = data.n_fixed
-        normal = np.eye(p) - self.right[:, :p].T @ solved[:, :p]
+        self.absorbed = solved[:, :p]
+        normal = np.eye(p) - self.right[:, :p].T @ self.absorbed
+        projected = -self.right[:, :p].T @ solved[:, p]
+        if p and np.diagonal(normal).min() < _CANCELED:
+            normal, projected = self._normal(solved)
         found = lapack.dpotrf(normal, lower=1, clean=1) if p else (normal, 0)
         self.cholesky: Array = found[0]
-        failed = found[1]
-        if failed:
-            raise DegenerateModelError("the equations of the fixed effects are singular")
-        projected = -self.right[:, :p].T @ solved[:, p]
+        if found[1]:
+            raise DegenerateModelError(
+                "no residual variance is left, since the effects can explain y exactly"
+            )
         self.coefficients: Array = self.solve_fixed(projected)
-        self.absorbed = solved[:, :p]
         self.effects: Array = solved[:, p] - self.absorbed @ self.coefficients
-        total = data.response - self.right[:, p] @ solved[:, p]
-        self.sum_of_squares = float(total - projected @ self.coefficients)
-        if not self.sum_of_squares > 0.0:
-            raise DegenerateModelError("no residual variance is left")
+        fitted = scaled(self.effects[:, None], self.layouts, self.factors)
+        #: sqrt(W) (y - X b - Z u)
+        self.residuals = data.response - data.columns @ self.coefficients
+        self.residuals -= data.fitted(fitted)[:, 0]
+        penalty = sum(float(np.trace(own)) for own in self.products(self.effects[:, None]))
+        # As a minimum, it is exact to the second order in errors of the effects.
+        self.sum_of_squares = float(self.residuals @ self.residuals) + penalty
+
+    def _normal(self, solved: Array) -> tuple[Array, Array]:
+        """``s X' inv(V) [X y]`` as a penalized sum of squares, in which nothing cancels.
+
+        The difference from the orthonormal columns loses digits where levels differ much more
+        than the rows of one level.
+        """
+        data, p = self.data, self.data.n_fixed
+        rows = np.concatenate([data.columns, data.response[:, None]], axis=1)
+        rows -= data.fitted(scaled(solved, self.layouts, self.factors))
+        whole = rows[:, :p].T @ rows
+        for part, design in zip(self.parts(solved), data.designs, strict=True):
+            weighted = design.weighted(part.reshape(len(part), -1)).reshape(part.shape)
+            whole += np.einsum("nap,naw->pw", part[:, :, :p], weighted)
+        return whole[:, :p], whole[:, p]
 
     def solve_fixed(self, right: Array) -> Array:
         """``inv(X' inv(V) X) / s`` times the right sides."""
@@ -127,8 +151,8 @@ class Equations:
         Parameters
         ----------
         directions : sequence of tuple (int, ndarray of shape (q, q))
-            Number of a term, and a direction D of its factor T, which changes V along
-            ``s Z (D T' + T D') Z'``.
+            Number of a term, and a symmetric direction D of its factor T, which changes V along
+            ``s Z (D T + T D) Z'``.
 
         Returns
         -------
@@ -151,9 +175,9 @@ class Equations:
         for column, (j, direction) in enumerate(directions):
             n, q = self.layouts[j]
             v = self.effects[starts[j] : starts[j + 1]].reshape(n, q)
-            factor = nonsingular(self.factors[j])
-            levels = np.linalg.solve(factor.T, v.T).T
-            change = direction @ factor.T
+            factor = bounded(self.factors[j], _SMALLEST)
+            levels = np.linalg.solve(factor, v.T).T
+            change = direction @ factor
             working[starts[j] : starts[j + 1], column] = (levels @ (change + change.T)).ravel()
         p = data.n_fixed
         images = gram.multiply(working)
@@ -162,15 +186,7 @@ class Equations:
         fixed = data.cross[:, :p].T @ working - self.absorbed.T @ right
         quadratic -= fixed.T @ self.solve_fixed(fixed)
         # Z' inv(V) (y - X b), in units of 1 / s.
-        fitted = scaled(self.effects[:, None], self.layouts, self.factors)
-        residual = data.cross[:, p] - data.cross[:, :p] @ self.coefficients
-        residual -= gram.multiply(fitted)[:, 0]
+        residual = data.gathered(self.residuals[:, None])[:, 0]
         information[:k, :k] = 0.5 * quadratic
         information[:k, k] = information[k, :k] = 0.5 * (working.T @ residual)
         return information
-
-
-def nonsingular(factor: Array) -> Array:
-    """The factor, with pivots of 0 replaced by small ones where it is divided by."""
-    pivots = np.diagonal(factor)
-    return factor + np.diag(np.where(np.abs(pivots) < _SMALLEST, _SMALLEST - pivots, 0.0))

@@ -22,12 +22,13 @@ from emlearn.mixed._formula import (
     ParsedFormula,
     is_column,
     names_in,
+    parse_formula,
     unquoted,
     with_dot,
 )
 from emlearn.mixed._formulaic import Part, formula_of, formulas_of, import_formulaic, matrix_of
 from emlearn.mixed._levels import Factor, read_factor
-from emlearn.mixed._options import INTERCEPT, TermOptions, check_names, set_kinships
+from emlearn.mixed._options import TermOptions, check_names, set_kinships
 from emlearn.mixed._reading import Recipe, TermRecipe, learn_levels
 from emlearn.mixed._terms import Design
 
@@ -121,6 +122,7 @@ class FormulaRecipe(Recipe):
 
     def design(self, columns: Columns, factors: Sequence[Factor | None]) -> Design:
         """The design of the rows of some columns, whose groups are read already."""
+        columns.refuse_missing([own.position for own in self.variables])
         frame = _frame(self.variables, columns)
         fixed = Part.of(self.fixed, frame).without_intercept()
         terms = []
@@ -147,10 +149,10 @@ class FormulaRecipe(Recipe):
         )
 
 
-def learnformula_of(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, Design]:
+def learn_formula(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, Design]:
     """What fit learns about X from a formula, and the design; see `learn_design`."""
     _refuse_others(estimator, groups)
-    parsed = parseformula_of(estimator.formula)
+    parsed = parse_formula(estimator.formula)
     dropped = _columns_of_response(parsed, X)
     columns = Columns(estimator, _without(X, dropped), reset=True)
     names = columns.names
@@ -167,7 +169,7 @@ def learnformula_of(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe,
 
     listed = columns.listed()
     fixed = Part.of(formula_of(parsed.fixed), frame, listed)
-    fit_intercept = INTERCEPT in fixed.names
+    fit_intercept = fixed.has_intercept
     fixed = fixed.without_intercept()
     parts: dict[str, list[Part]] = {}
     options: dict[str, TermOptions] = {}
@@ -318,7 +320,6 @@ def _factor(columns: Columns, position: int) -> Factor:
 
 
 def _frame(variables: Sequence[Variable], columns: Columns) -> Any:
-    columns.refuse_missing([own.position for own in variables])
     return _in_pandas({own.name: own.values(columns) for own in variables}, columns.n_samples)
 
 

@@ -66,9 +66,14 @@ class Part(NamedTuple):
         own = (INTERCEPT if name == "Intercept" else name for name in names)
         return cls(matrix.model_spec, tuple(own), values)
 
+    @property
+    def has_intercept(self) -> bool:
+        """Whether it has a column of ones."""
+        return "Intercept" in self.spec.column_names
+
     def without_intercept(self) -> Part:
         """The part without the column of ones."""
-        kept = [j for j, name in enumerate(self.names) if name != INTERCEPT]
+        kept = [j for j, name in enumerate(self.spec.column_names) if name != "Intercept"]
         names = tuple(self.names[j] for j in kept)
         return self._replace(names=names, values=self.values[:, kept])
 

@@ -1,7 +1,7 @@
 """The contract of what is factorized: the cross-products of random effects.
 
 The random effects u of a term with L levels and q columns are ``u = (I kron T) v``: T is the
-*factor* of the term, a lower triangular matrix of shape (q, q), and v has the covariance
+*factor* of the term, a matrix of shape (q, q), and v has the covariance
 ``sigma^2 inv(P) kron I``, with P a known *precision* of the levels (the identity without a
 kinship). With Z the design of all terms, W the weights and T the block diagonal matrix of all
 factors, everything that a mixed model needs of its rows is in ``G = Z' W Z``, and all

@@ -258,7 +258,13 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ------
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
-            its kinship; if there are no more rows than fixed effects, or these explain y exactly.
+            its kinship; if there are no more rows than fixed effects.
+
+        Warns
+        -----
+        UserWarning
+            If the fixed effects explain y exactly, as if it is constant: then all variances are 0,
+            but for that of rounding errors. If columns depend on others.
         """
         validate_params(self)
         recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
@@ -268,7 +274,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             fit = self._run_em(model, data, start=start, advice="Leave out a term.")
             self._recipe = recipe
             self._publish(model, data, design, model.simplest(data, fit.params, _NEGLIGIBLE))
-        self._warn_of_dropped(data)
+        self._warn_of_data(data)
         return self._report(fit)
 
     def _read_data(
@@ -374,7 +380,14 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         elif found:
             self.heritability_ = found
 
-    def _warn_of_dropped(self, data: MixedData) -> None:
+    def _warn_of_data(self, data: MixedData) -> None:
+        if data.is_exact and RESIDUAL not in (self.fixed or {}):
+            warn_user(
+                "The fixed effects explain y exactly (or y is constant), so that all variances are "
+                "0, but for that of rounding errors. Check that y is not computed from columns of "
+                "X.",
+                UserWarning,
+            )
         labels = self.fixed_effects_.names
         dropped = [name for i, name in enumerate(labels) if i not in set(data.basis.kept)]
         if dropped:

@@ -8,14 +8,15 @@ variables are the random effects and, with REML, the fixed effects under a flat 
 the objective is the likelihood of all contrasts of y that have the mean 0.
 
 One iteration is an ECME step. The variance s is set to its maximum while the factors
-T_j = chol(S_j / s) are kept, which is ``(y - X b)' inv(V) (y - X b) s / df``; then
+T_j = (S_j / s)^(1/2), symmetric, are kept, which is ``(y - X b)' inv(V) (y - X b) s / df``; then
 
     S_j = E[sum over levels of u u'] / n_levels,   s = E[e' W e] / n,
 
 with expectations given y, from the inverse of the mixed-model equations. EM is slow where a
 variance is small, and sublinear where it goes to 0. So the engine also takes Newton steps with
-the average information, in the entries of T_j and log s. In these, 0 is an ordinary point: the
-likelihood is even in a pivot of T_j.
+the average information, in the entries of T_j and log s. In these, singular covariances are
+ordinary points: the likelihood is even in the eigenvalues of T_j. (Those of a triangular factor
+are not: where its first pivot is 0, the others are not unique.)
 
 References
 ----------
@@ -42,16 +43,20 @@ from numpy.typing import NDArray
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Entries, ParameterSpace
-from emlearn.mixed._covariance import RandomCovariance, semidefinite_cholesky
+from emlearn.mixed._covariance import RandomCovariance, bounded, is_singular, square_root
 from emlearn.mixed._data import MixedData
-from emlearn.mixed._equations import Equations, nonsingular
+from emlearn.mixed._equations import Equations
 from emlearn.mixed._gram import Array
 
 RESIDUAL = "residual"
 
-# Smallest pivot of a factor that a step leads to, in units of the noise.
+# Smallest eigenvalue of a factor that a step leads to, in units of the noise.
 _SMALLEST = 1e-5
-# Largest pivot of a factor and range of the residual variance.
+# Information about variances, relative to their size and to each other, that is rounding error.
+_NONE = 1e-9
+# Standard deviation of random effects, in units of the noise, that leaves it few digits.
+_DOMINANT = 1e6
+# Largest entry of a factor and range of the residual variance.
 _LARGEST = 1e8
 
 
@@ -61,7 +66,7 @@ class MixedParams(NamedTuple):
     Attributes
     ----------
     factors : tuple of ndarray of shape (q, q)
-        Lower triangular T_j, for effects in the units of `scales`.
+        Symmetric T_j, for effects in the units of `scales`.
     residual : float
         Residual variance s, in units of ``unit**2``.
     scales : tuple of ndarray of shape (q,)
@@ -137,12 +142,18 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return data.n_observations
 
     def initialize(self, data: MixedData, rng: np.random.Generator) -> MixedParams:
-        """Random effects as large as the noise; they share the residual variance."""
+        """Random effects as large as the noise; they share the residual variance.
+
+        If there are no residuals, these are the estimates: no random effects, and noise that is
+        as small as rounding errors.
+        """
         factors = tuple(np.eye(len(pattern)) for pattern in self.patterns)
         scales = [np.ones(0)] * len(self.patterns)
         for j, design in zip(data.order, data.designs, strict=True):
             scales[j] = design.scale
         share = 1.0 / (1.0 + sum(len(pattern) for pattern in self.patterns))
+        if data.is_exact:
+            factors, share = tuple(0.0 * factor for factor in factors), 1.0
         return MixedParams(factors, share, tuple(scales), data.basis.scale)
 
     # ---- EM ---------------------------------------------------------------------------------
@@ -184,6 +195,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         """See the module: s for given factors first, then all at once."""
+        if statistics.sum_of_squares == 0.0:
+            return params
         best = statistics.sum_of_squares / statistics.degrees_of_freedom
         return self._maximize(statistics, params._replace(residual=best))
 
@@ -201,18 +214,20 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for product, covariance in zip(statistics.products, statistics.covariances, strict=True):
             errors -= float(np.trace(product))
             latent -= float(np.trace(covariance))
-        residual = max((errors + s * latent) / statistics.n_observations, 1e-3 * s)
+        residual = (errors + s * latent) / statistics.n_observations
+        if not residual > 0.0:
+            raise DegenerateModelError("no residual variance is left")
         for j, factor in enumerate(params.factors):
             expected = statistics.products[j] + s * statistics.covariances[j]
-            second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor.T
+            second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor
             second = np.where(self.patterns[j], second, 0.0)
-            factors.append(_bounded(semidefinite_cholesky(second)))
+            factors.append(bounded(square_root(second), _SMALLEST))
         return params._replace(factors=tuple(factors), residual=residual)
 
     # ---- Newton steps, and the vector form ------------------------------------------------------
 
     def _entries(self) -> list[tuple[int, int, int]]:
-        """Term, row and column of the entries of the factors."""
+        """Term, row and column of the free entries of the factors."""
         return [
             (j, int(a), int(c))
             for j, pattern in enumerate(self.patterns)
@@ -225,14 +240,14 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return np.array([*entries, np.log(params.residual)])
 
     def from_vector(self, vector: Array, like: MixedParams) -> MixedParams:
-        """Inverse of `to_vector`; the sign of a column of a factor has no meaning."""
+        """Inverse of `to_vector`; the signs of eigenvalues of a factor have no meaning."""
         factors = [np.zeros_like(factor) for factor in like.factors]
         for (j, a, c), value in zip(self._entries(), vector, strict=False):
-            factors[j][a, c] = value
+            factors[j][a, c] = factors[j][c, a] = value
         if not abs(vector[-1]) < np.log(_LARGEST) or np.abs(vector[:-1]).max(initial=0) > _LARGEST:
             raise DegenerateModelError("variances beyond the range of the data")
         return like._replace(
-            factors=tuple(_bounded(factor) for factor in factors),
+            factors=tuple(bounded(factor, _SMALLEST) for factor in factors),
             residual=float(np.exp(vector[-1])),
         )
 
@@ -241,31 +256,34 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     ) -> tuple[Array, Array] | None:
         """Gradient of the log-likelihood and information, in the coordinates of `to_vector`.
 
-        With H the gradient with respect to T T', that with respect to T is 2 H T, and the second
-        derivatives are those through T T' (average information) plus 2 H, where it is negative:
-        so steps to a variance of 0 are right.
+        With H the gradient with respect to S = T T, a change D of T changes the likelihood by
+        ``tr(H (D T + T D)) + tr(H D D)``. The second derivatives are those through S (average
+        information) and 2 tr(H D D), where H is negative: so steps to a variance of 0 are right.
         """
-        entries = self._entries()
-        gradient = np.zeros(len(entries) + 1)
-        information = statistics.information.copy()
+        if statistics.sum_of_squares == 0.0:
+            return None
+        directions = [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()]
         derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
-        concave = [_positive_part(-2.0 * derivative) for derivative in derivatives]
-        for i, (j, a, c) in enumerate(entries):
-            gradient[i] = 2.0 * (derivatives[j] @ params.factors[j])[a, c]
-            for k, (other, b, d) in enumerate(entries):
-                if other == j and d == c:
-                    information[i, k] += concave[j][a, b]
+        concave = [_positive_part(-derivative) for derivative in derivatives]
+        gradient = np.zeros(len(directions) + 1)
+        information = statistics.information.copy()
+        for i, (j, direction) in enumerate(directions):
+            toward = params.factors[j] @ direction
+            gradient[i] = (derivatives[j] * (toward + toward.T)).sum()
+            for k, (other, second) in enumerate(directions):
+                if other == j:
+                    information[i, k] += 2.0 * (concave[j] * (direction @ second)).sum()
         s, df = params.residual, statistics.degrees_of_freedom
         gradient[-1] = 0.5 * (statistics.sum_of_squares / s - df)
         return gradient, information
 
     def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
-        """Gradient of the log-likelihood with respect to ``T T'`` of a term."""
-        factor = nonsingular(params.factors[j])
+        """Gradient of the log-likelihood with respect to ``T T`` of a term."""
+        factor = bounded(params.factors[j], _SMALLEST)
         second = statistics.products[j] / params.residual + statistics.covariances[j]
         excess = second - statistics.n_levels[j] * np.eye(len(factor))
-        found: Array = 0.5 * np.linalg.solve(factor.T, np.linalg.solve(factor.T, excess).T)
-        return 0.5 * (found + found.T)
+        found = 0.5 * np.linalg.solve(factor, np.linalg.solve(factor, excess).T)
+        return np.where(self.patterns[j], 0.5 * (found + found.T), 0.0)
 
     # ---- boundaries -----------------------------------------------------------------------------
 
@@ -273,25 +291,57 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         """Parameters with variances of exactly 0 where a run came close, if that costs little."""
         factors = []
         for factor in params.factors:
-            small = np.diagonal(factor) <= 2.0 * _SMALLEST
-            alone = small & (np.abs(np.tril(factor, -1)).sum(axis=0) <= 2.0 * _SMALLEST)
-            pivots = np.where(small & ~alone, 0.0, np.diagonal(factor))
-            found = np.where(alone, 0.0, factor)
-            np.fill_diagonal(found, np.where(alone, 0.0, pivots))
-            factors.append(found)
+            values, vectors = np.linalg.eigh(factor)
+            found = (vectors * np.where(values <= 2.0 * _SMALLEST, 0.0, values)) @ vectors.T
+            gone = np.diagonal(found @ found) <= np.square(10.0 * _SMALLEST)
+            factors.append(np.where(gone[:, None] | gone, 0.0, found))
         simpler = params._replace(factors=tuple(factors))
-        if all(np.array_equal(a, b) for a, b in zip(factors, params.factors, strict=True)):
-            return params
         loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
         return simpler if loss <= cost else params
 
     def boundary(self, params: MixedParams) -> tuple[str, ...]:
         """Names of the terms whose covariance is singular."""
         found = self.public(params)
-        space = self.space(params)
-        return tuple(
-            name for name in self.names if space.parts[name].at_boundary(found[name], 0, None).any()
-        )
+        return tuple(name for name in self.names if is_singular(found[name]))
+
+    def unsound(self, statistics: MixedStatistics, params: MixedParams) -> list[str]:
+        """Residuals that are rounding errors, and variances that are not identified."""
+        explained = [
+            repr(name)
+            for name, factor in zip(self.names, params.factors, strict=True)
+            if np.abs(factor).max() > _DOMINANT
+        ]
+        if explained:
+            return [
+                f"The random effects of {', '.join(explained)} explain y, but for residuals that "
+                "are little more than rounding errors, and the variances are not accurate. Check "
+                "that y does vary within levels."
+            ]
+        entries = self._entries()
+        columns = [params.factors[j][:, c] for j, _, c in entries]
+        size = np.array([*(np.abs(column).max() for column in columns), 1.0])
+        used = size > 2.0 * _SMALLEST
+        names = np.array([*(self.names[j] for j, _, _ in entries), RESIDUAL])[used]
+        information = (statistics.information * size[:, None] * size)[np.ix_(used, used)]
+        known = np.diagonal(information)
+        unit = np.sqrt(np.maximum(known, _NONE))
+        values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
+        free = np.abs(vectors[:, values < _NONE]) > 1e-3
+        found = dict.fromkeys(names[free.any(axis=1) & (statistics.sum_of_squares > 0.0)].tolist())
+        if not found:
+            return []
+        listed = ", ".join(map(repr, found))
+        return [
+            f"The variances of {listed} are not identified: others have the same likelihood. Each "
+            "level may have a single row, two terms the same levels, or a column may be 0. Leave "
+            "out a term, or hold its variance with `fixed`."
+        ]
+
+    def constrained_unsound(
+        self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
+    ) -> list[str]:
+        """Nothing: what is held often identifies the rest."""
+        return []
 
     # ---- published parameters -------------------------------------------------------------------
 
@@ -312,7 +362,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         factors = []
         for name, scale in zip(self.names, like.scales, strict=True):
             size = scale / (like.unit * np.sqrt(residual))
-            factors.append(semidefinite_cholesky(np.asarray(public[name]) * size[:, None] * size))
+            factors.append(square_root(np.asarray(public[name]) * size[:, None] * size))
         return like._replace(factors=tuple(factors), residual=residual)
 
     def space(self, params: MixedParams) -> ParameterSpace:
@@ -332,9 +382,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for j, (name, scale) in enumerate(zip(self.names, params.scales, strict=True)):
             derivative = self._derivative(statistics, params, j)
             size = scale / (unit * np.sqrt(s))
-            found[name] = np.where(self.patterns[j], derivative * size[:, None] * size, 0.0)
-            # With the covariances held, T T' falls as s grows.
-            relative = params.factors[j] @ params.factors[j].T
+            found[name] = derivative * size[:, None] * size
+            # With the covariances held, T T falls as s grows.
+            relative = params.factors[j] @ params.factors[j]
             toward -= float((derivative * relative).sum())
         found[RESIDUAL] = np.asarray(toward / (s * unit**2))
         return found
@@ -350,16 +400,10 @@ def effects_axis(name: str) -> str:
 
 
 def _unit(q: int, a: int, c: int) -> Array:
+    """Symmetric direction of one entry."""
     direction = np.zeros((q, q))
-    direction[a, c] = 1.0
+    direction[a, c] = direction[c, a] = 1.0
     return direction
-
-
-def _bounded(factor: Array) -> Array:
-    """The factor with positive pivots that are not too small to leave again."""
-    pivots = np.diagonal(factor)
-    factor = factor * np.where(pivots < 0.0, -1.0, 1.0)
-    return factor + np.diag(np.maximum(_SMALLEST - np.abs(pivots), 0.0))
 
 
 def _positive_part(matrix: Array) -> Array:

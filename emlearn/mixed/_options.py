@@ -175,9 +175,7 @@ def _term(
     if not parts:
         raise ValueError(f"{parameter} has an empty tuple. An interaction is of several columns.")
     positions = [columns.position(_hashable(part, parameter), parameter) for part in parts]
-    for i, j in enumerate(positions):
-        if j in positions[:i]:
-            raise ValueError(f"{parameter} has {columns.label(j)} twice in the tuple {spec!r}.")
+    _refuse_repeated(positions, columns, f"The tuple {spec!r} in {parameter}")
     own = ":".join(map(columns.name, positions)) if name is None else name
     return TermOptions(own, tuple(positions), [own] if name is not None else [own, spec])
 
@@ -252,10 +250,14 @@ def _column_list(
     positions = [columns.position(_hashable(own, parameter), parameter) for own in listed]
     if not positions and not empty:
         raise ValueError(f"{parameter} is an empty list. Name columns of X, or leave it out.")
-    for i, j in enumerate(positions):
-        if j in positions[:i]:
-            raise ValueError(f"{parameter} has {columns.label(j)} twice.")
+    _refuse_repeated(positions, columns, parameter)
     return positions
+
+
+def _refuse_repeated(positions: list[int], columns: Columns, parameter: str) -> None:
+    if len(set(positions)) < len(positions):
+        repeated = next(j for i, j in enumerate(positions) if j in positions[:i])
+        raise ValueError(f"{parameter} has {columns.label(repeated)} twice.")
 
 
 def _refuse_used(

@@ -214,8 +214,8 @@ def learn_design(estimator: Any, X: Any, groups: Any = None) -> tuple[Recipe, De
     for name, listed in blocks.items():
         names = tuple(map(columns.name, listed))
         one_level = np.array([None], object)
-        pattern = np.eye(len(listed), dtype=bool)
-        terms.append(TermRecipe(name, names, one_level, pattern, grouped=False))
+        one_variance = np.ones((1, 1), bool)
+        terms.append(TermRecipe(name, names, one_level, one_variance, grouped=False))
         bases.append(tuple(listed))
     recipe = ColumnRecipe(
         tuple(terms),

@@ -51,8 +51,7 @@ def read_response(y: Any, n_samples: int, owner: str) -> NDArray[np.float64]:
         )
     values = _as_vector(y)
     check_consistent_length(np.empty(n_samples), values)
-    may_be_text = values.dtype.kind in "OUST"
-    text = np.array([may_be_text and isinstance(value, (str, bytes)) for value in values], bool)
+    text = _is_text(values)
     if text.any():
         row = int(np.argmax(text))
         raise ValueError(
@@ -87,4 +86,10 @@ def _as_vector(y: Any) -> Array:
             DataConversionWarning,
         )
     vector: Array = column_or_1d(array)
-    return vector
+    return vector.astype(object) if vector.dtype.kind in "UST" else vector
+
+
+def _is_text(values: Array) -> NDArray[np.bool_]:
+    if values.dtype.kind != "O":
+        return np.zeros(len(values), bool)
+    return np.array([isinstance(value, (str, bytes)) for value in values], bool)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
-from scipy.sparse import coo_array, csc_array, csc_matrix
+from scipy.sparse import coo_array, csc_array, csc_matrix, triu
 from scipy.sparse.linalg import spilu, splu
 
 from emlearn.engine.errors import DegenerateModelError
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 #: Time of an operation in a sparse column, in operations of LAPACK.
-_SPARSE_COST = 10.0
+_SPARSE_COST = 20.0
 
 
 def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
@@ -100,11 +100,11 @@ class SparsePattern:
         self._find_factor()
 
     def _find_factor(self) -> None:
-        counts, find_rows = _count_columns(self.starts, self.rows)
+        counts = _column_counts(self.starts, self.rows)
         self.n_sparse = _best_split(counts)
         self.factor_starts = np.zeros(self.n_sparse + 1, np.int64)
         np.cumsum(counts[: self.n_sparse] - 1, out=self.factor_starts[1:])
-        self.factor_rows = find_rows(self.factor_starts)
+        self.factor_rows = _column_rows(self.starts, self.rows, self.factor_starts)
 
     @property
     def size(self) -> int:
@@ -186,37 +186,31 @@ class SparseCholesky:
         of = self._pattern
         n_sparse = of.n_sparse
         upper = csc_array((values, of.rows, of.starts), shape=(of.size, of.size))
-        lower = upper.T.tolil()
-        lower.setdiag(0.0)
         try:
             self._lu = splu(
-                csc_matrix(upper + lower),
+                csc_matrix(upper + triu(upper, 1).T),
                 permc_spec="NATURAL",
                 diag_pivot_thresh=0.0,
                 options={"SymmetricMode": True},
             )
         except RuntimeError as error:
             raise _not_positive_definite() from error
-        pivots = np.empty(of.size)
-        # SuperLU orders by the elimination tree once more, which leaves the factor what it is.
-        order = np.argsort(self._lu.perm_c)
-        pivots[order] = self._lu.U.diagonal()
-        if not (np.array_equal(self._lu.perm_r, self._lu.perm_c) and (pivots > 0.0).all()):
+        pivots = self._lu.U.diagonal()
+        # A row that has been exchanged for another had the pivot 0.
+        if not (np.array_equal(self._lu.perm_r, np.arange(of.size)) and (pivots > 0.0).all()):
             raise _not_positive_definite()
-        found = coo_array(self._lu.L)
-        row, column, entries = order[found.row], order[found.col], found.data
+        lower = coo_array(self._lu.L)
+        rows, columns = lower.row.astype(np.int64), lower.col.astype(np.int64)
         self._pivots[:], self._factor[:], self._tail[:] = pivots[:n_sparse], 0.0, 0.0
-        sparse = (column < n_sparse) & (row > column)
-        self._factor[of._locate(column[sparse], row[sparse])] = entries[sparse]
-        dense = column >= n_sparse
-        self._tail[row[dense] - n_sparse, column[dense] - n_sparse] = (
-            entries[dense] * np.sqrt(pivots)[column[dense]]
-        )
+        sparse, dense = (columns < n_sparse) & (rows > columns), columns >= n_sparse
+        self._factor[of._locate(columns[sparse], rows[sparse])] = lower.data[sparse]
+        self._tail[rows[dense] - n_sparse, columns[dense] - n_sparse] = lower.data[dense]
+        self._tail *= np.sqrt(pivots[n_sparse:])
 
     def solve(self, right: Array) -> Array:
         """Inverse of the matrix times `right`, (size, k)."""
         of = self._pattern
-        x = right[of.order]
+        x = np.take(right, of.order, axis=0)
         if self._lu is not None:
             x = self._lu.solve(x)
         else:
@@ -270,28 +264,27 @@ def _best_split(counts: Index) -> int:
     return int(np.argmin((_SPARSE_COST * sparse + tail**3 / 3.0)[:-1]))
 
 
-def _count_columns(starts: Index, rows: NDArray[np.int32]) -> tuple[Index, Any]:
-    """Entries of each column of the factor, and the function that finds the rows of the first."""
+def _column_counts(starts: Index, rows: NDArray[np.int32]) -> Index:
+    """Number of entries of each column of the factor, the diagonal included."""
     if compiled is None:
-        patterns = _columns_of_factor(starts, rows)
-        counts = np.array([pattern.size + 1 for pattern in patterns], np.int64)
-
-        def join(factor_starts: Index) -> NDArray[np.int32]:
-            return np.concatenate([np.empty(0, np.int32), *patterns[: factor_starts.size - 1]])
-
-        return counts, join
-
-    def find(factor_starts: Index) -> NDArray[np.int32]:
-        found = np.empty(factor_starts[-1], np.int32)
-        compiled.cholesky_pattern(starts, rows, factor_starts, found)
-        return found
-
+        return np.array([found.size + 1 for found in _factor_columns(starts, rows)], np.int64)
     counts = np.empty(starts.size - 1, np.int64)
     compiled.cholesky_counts(starts, rows, counts)
-    return counts, find
+    return counts
 
 
-def _columns_of_factor(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+def _column_rows(starts: Index, rows: NDArray[np.int32], factor_starts: Index) -> NDArray[np.int32]:
+    """Rows of the first columns of the factor, below the diagonal."""
+    found = np.empty(factor_starts[-1], np.int32)
+    if compiled is None:
+        columns = _factor_columns(starts, rows)[: factor_starts.size - 1]
+        np.concatenate([found[:0], *columns], out=found)
+    else:
+        compiled.cholesky_pattern(starts, rows, factor_starts, found)
+    return found
+
+
+def _factor_columns(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[np.int32]]:
     """Rows below the diagonal of each column: those of the matrix and of the column's children."""
     size = starts.size - 1
     lower = csc_array((np.ones(rows.size), rows, starts), shape=(size, size)).tocsr()
@@ -300,10 +293,10 @@ def _columns_of_factor(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[n
     children: list[list[int]] = [[] for _ in range(size)]
     for k in range(size):
         # The first entry is the diagonal's; a child's first row is k itself.
-        own = lower.indices[lower.indptr[k] + 1 : lower.indptr[k + 1]]
-        parts = [own, *(patterns[child][1:] for child in children[k])]
-        found = np.unique(np.concatenate(parts)).astype(np.int32) if len(parts) > 1 else own
-        if found.size:
-            children[found[0]].append(k)
-        patterns.append(found.astype(np.int32, copy=False))
+        own = lower.indices[lower.indptr[k] + 1 : lower.indptr[k + 1]].astype(np.int32)
+        if children[k]:
+            own = np.unique(np.concatenate([own, *(patterns[c][1:] for c in children[k])]))
+        if own.size:
+            children[own[0]].append(k)
+        patterns.append(own)
     return patterns

@@ -56,7 +56,7 @@ class SparseGram(Gram):
         log_det_precisions: Sequence[float],
     ) -> None:
         self.layouts = tuple(layouts)
-        self._gram = csc_array(gram, dtype=np.float64)
+        self._gram: Any = csc_array(gram, dtype=np.float64)
         self._gram.sum_duplicates()
         self._log_det_precision = sum(
             layout.n_columns * value
@@ -142,7 +142,10 @@ class SparseFactorization(Factorization):
 
     def __init__(self, gram: SparseGram, factors: Sequence[Array]) -> None:
         self._gram = gram
-        self._cholesky = gram._pattern.factorize(gram._entries(factors))
+        # What is too large is an error there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            entries = gram._entries(factors)
+        self._cholesky = gram._pattern.factorize(entries)
         self.log_det = self._cholesky.log_det - gram._log_det_precision
 
     def solve(self, right: Array) -> Array:

@@ -31,7 +31,7 @@ class Term:
         Values of the columns: 1 for the intercept.
     pattern : ndarray of bool of shape (n_columns, n_columns)
         Which pairs of effects may be correlated; symmetric, True on the diagonal, an
-        equivalence relation (blocks).
+        equivalence relation (blocks). (1, 1) for a term of `Z`, which has one variance.
     kinship : Kinship or None
         How the levels are related; None: they are independent.
     grouped : bool

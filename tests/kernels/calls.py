@@ -12,6 +12,7 @@ NUMBERS = {
     "lloyd": [2],
     "precision_cholesky": [1],
     "solve_blocks": [6],
+    "solve_sparse": [4],
 }
 #: Positions of the arguments that may be None, alone or together with others.
 OPTIONAL = {
@@ -33,9 +34,12 @@ WRITTEN = {
     "categorical_counts": [1],
     "categorical_log_density": [2],
     "center_observed": [4],
+    "cholesky_counts": [2],
+    "cholesky_pattern": [3],
     "cluster_moments": [3, 4, 5],
     "column_squares": [4],
     "column_sums": [3, 4, 5, 6],
+    "factorize_sparse": [5, 6, 7],
     "fill_missing": [5],
     "forward_backward": [0, 5, 6, 7],
     "gaussian_log_density": [6],
@@ -52,7 +56,9 @@ WRITTEN = {
     "precision_cholesky": [2, 3, 4],
     "responsibilities": [0, 2],
     "seed_clusters": [3, 4, 5],
+    "selected_inverse": [5, 6],
     "solve_blocks": [5, 8, 9],
+    "solve_sparse": [3],
     "standardize": [5],
     "viterbi": [4, 5],
 }
@@ -125,6 +131,35 @@ def location_arguments(rng, n, q, K):
     return arguments, T
 
 
+def upper_columns(matrix):
+    """Starts, rows and entries of the upper triangle, column after column."""
+    columns, rows = np.nonzero(np.tril(matrix))
+    starts = np.searchsorted(columns, np.arange(len(matrix) + 1))
+    return starts, rows.astype(np.int32), matrix[rows, columns]
+
+
+def factor_columns(matrix, n_sparse):
+    """Starts and rows of the first columns of the Cholesky factor, and counts of all columns."""
+    there = matrix != 0.0
+    for k in range(len(there)):
+        below = k + 1 + np.flatnonzero(there[k + 1 :, k])
+        there[np.ix_(below, below)] = True
+    below = np.tril(there, -1)
+    columns, rows = np.nonzero(below[:, :n_sparse].T)
+    starts = np.searchsorted(columns, np.arange(n_sparse + 1))
+    return starts, rows.astype(np.int32), 1 + below.sum(axis=0)
+
+
+def sparse_matrix(rng, n):
+    """A positive definite matrix, next to nothing of which is not 0."""
+    matrix = np.diag(rng.random(n) + 0.5)
+    for _ in range(n):
+        picked = rng.permutation(n)[:2]
+        column = rng.normal(size=picked.size)
+        matrix[np.ix_(picked, picked)] += np.outer(column, column)
+    return matrix
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -151,12 +186,21 @@ def valid_calls(rng, largest=40):
     location, T = location_arguments(rng, n, d, K)
     J = location[2].shape[1]
     points, triangle = rng.normal(size=(d, n)), d * (d + 1) // 2
+    matrix = sparse_matrix(rng, min(n, 40) + 1)
+    n_tail = int(rng.integers(1, len(matrix) + 1))
+    first = len(matrix) - n_tail
+    upper = upper_columns(matrix)
+    factor_starts, factor_rows, counts = factor_columns(matrix, first)
+    factor = factor_starts, factor_rows, rng.normal(size=factor_rows.size)
+    tail = np.linalg.inv(matrix[first:, first:])
     return {
         "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
         "categorical_log_density": [codes, rng.normal(size=(K, n_codes)), np.zeros((K, n))],
         "center_observed": [
             vectors[:m].copy(), rng.random(m), missing, rng.normal(size=d), np.empty((m, d))
         ],
+        "cholesky_counts": [*upper[:2], np.empty(counts.size, np.int64)],
+        "cholesky_pattern": [*upper[:2], factor_starts, np.empty_like(factor_rows)],
         "cluster_moments": [
             points, rng.random(n), rng.integers(K, size=n), np.empty(K), np.empty((K, d)),
             np.empty((K, triangle)),
@@ -165,6 +209,10 @@ def valid_calls(rng, largest=40):
         "column_sums": [
             table, rng.random(n), 0.5, np.zeros(d), np.zeros(d), np.full(d, np.inf),
             np.full(d, -np.inf),
+        ],
+        "factorize_sparse": [
+            *upper, *factor[:2], np.empty(factor_rows.size), np.empty(first),
+            np.empty((n_tail, n_tail)),
         ],
         "fill_missing": [
             vectors[:m].copy(), order, missing, rng.normal(size=d), np.ones(d), table.copy()
@@ -204,10 +252,14 @@ def valid_calls(rng, largest=40):
             points, rng.random(n), rng.random((K, 2)), np.empty(K, np.int64),
             np.empty(n, np.int64), np.empty(n),
         ],
+        "selected_inverse": [
+            *factor, rng.random(first) + 0.5, tail, np.empty(factor_rows.size), np.empty(first)
+        ],
         "solve_blocks": [
             covariances[0].copy(), columns, starts, rows, vectors, np.zeros((n, d)), 1.0,
             rng.random(n_patterns), np.zeros((d, d)), np.empty(n_patterns),
         ],
+        "solve_sparse": [*factor, rng.normal(size=(len(matrix), K)), 0.0],
         "standardize": [
             table, order, rng.normal(size=d), np.ones(d), rng.random(m), np.empty((m, d))
         ],

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 FUNCTIONS = [
-    "categorical_counts", "categorical_log_density", "center_observed", "cluster_moments",
-    "column_squares",
-    "column_sums", "fill_missing", "forward_backward", "gaussian_log_density",
+    "categorical_counts", "categorical_log_density", "center_observed",
+    "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
+    "column_sums", "factorize_sparse", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
     "general_location_expect", "join_clusters", "lloyd", "precision_cholesky",
     "responsibilities",
-    "seed_clusters", "solve_blocks", "standardize", "viterbi",
+    "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize", "viterbi",
 ]  # fmt: skip
 
 
@@ -145,6 +145,8 @@ FREE = {
     ("seed_clusters", 0, 0),
     ("seed_clusters", 2, 1),
     ("solve_blocks", 1, 0),
+    ("solve_sparse", 3, 0),
+    ("solve_sparse", 3, 1),
     ("standardize", 0, 0),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from emlearn.engine.acceleration.contract import Vector
 _FIRST, _FACTOR, _LEAST = 1.0, 10.0, 1e-2
 # Eigenvalue below this part of the largest is a direction without information.
 _FLAT = 1e-12
+# Cosine of the angle between a step and the change of the gradient that shows a curvature.
+_CURVED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -19,19 +22,34 @@ class Newton:
     """Steps ``inv(information) @ gradient``, shorter after rejected ones (Levenberg, Marquardt).
 
     Gradient and information are those of `LatentVariableModel.curvature`. The information need
-    not be exact, nor positive definite; EM steps go on where a proposal is rejected.
+    not be exact, nor positive definite. It is corrected by what the gradients of the last steps
+    showed (BFGS), without which convergence is linear where it is wrong. EM steps go on where a
+    proposal is rejected.
+
+    Parameters
+    ----------
+    memory : int, default=10
+        Number of steps whose gradients correct the information.
+
+    References
+    ----------
+    J. Nocedal and S. J. Wright (2006). "Numerical Optimization", chapters 6 and 10. Springer.
     """
+
+    memory: int = 10
 
     def start(self) -> NewtonRun:
         """New memory for one run."""
-        return NewtonRun()
+        return NewtonRun(deque(maxlen=self.memory))
 
 
 @dataclass
 class NewtonRun:
     """Memory of one run."""
 
+    _pairs: deque[tuple[Vector, Vector]]
     _damping: float = 0.0
+    _last: tuple[Vector, Vector] | None = None
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
         """See `AcceleratorRun.propose`: without a curvature there is no proposal."""
@@ -39,6 +57,7 @@ class NewtonRun:
 
     def propose_newton(self, point: Vector, gradient: Vector, information: Vector) -> Vector | None:
         """See `UsesCurvature.propose_newton`."""
+        information = self._corrected(point, gradient, information)
         size = np.sqrt(np.abs(np.diagonal(information)))
         if not (np.isfinite(information).all() and np.isfinite(gradient).all() and size.any()):
             return None
@@ -48,6 +67,21 @@ class NewtonRun:
         known = values > _FLAT * values[-1]
         step = np.where(known, along / np.where(known, values + self._damping, 1.0), 0.0)
         return point + (vectors @ step) / size
+
+    def _corrected(self, point: Vector, gradient: Vector, information: Vector) -> Vector:
+        """The information with the curvature along the last steps."""
+        if self._last is not None:
+            step, change = point - self._last[0], self._last[1] - gradient
+            if step @ change > _CURVED * np.linalg.norm(step) * np.linalg.norm(change):
+                self._pairs.append((step, change))
+        self._last = (point, gradient)
+        for step, change in self._pairs:
+            image = information @ step
+            along = float(step @ image)
+            if along > 0.0:
+                information = information - np.outer(image, image) / along
+                information += np.outer(change, change) / (step @ change)
+        return information
 
     def update(self, accepted: bool) -> None:
         """See `AcceleratorRun.update`."""

@@ -18,7 +18,9 @@ check_columns(Call *call, const int64_t *starts, const int32_t *rows, ptrdiff_t 
             last = rows[e];
         }
     }
-    return fits || refuse(call, PyExc_ValueError, "the entries do not fit the matrix");
+    return fits || refuse(call, PyExc_ValueError,
+                          "there must be starts that rise, and rows that rise within columns and "
+                          "stay within the matrix");
 }
 
 /* cholesky_counts(starts, rows, counts)
@@ -74,14 +76,14 @@ cholesky_pattern(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssi
         fits = starts[k + 1] >= starts[k];
     }
     if (!fits) {
-        refuse(&call, PyExc_ValueError, "factor_starts does not fit the matrix or factor_rows");
+        refuse(&call, PyExc_ValueError, "there must be factor_starts that rise to the number of factor_rows");
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
     status = find_columns(n, call.data[0], call.data[1], n_sparse, starts, call.data[3]);
     Py_END_ALLOW_THREADS
     if (status > 0) {
-        refuse(&call, PyExc_ValueError, "factor_starts does not fit the columns of the factor");
+        refuse(&call, PyExc_ValueError, "there must be as many factor_rows as the factor has entries");
         return NULL;
     }
     return finish(&call, nothing_or_no_memory(status));
@@ -112,7 +114,7 @@ factorize_sparse(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssi
     const Factor factor = {.n = SIZE(call, 'n'), .n_sparse = SIZE(call, 'p'),
                            .starts = call.data[3], .rows = call.data[4]};
     if (SIZE(call, 't') != factor.n - factor.n_sparse) {
-        refuse(&call, PyExc_ValueError, "the pivots and the tail do not make up the matrix");
+        refuse(&call, PyExc_ValueError, "there must be as many columns before the tail and in it as in the matrix");
         return NULL;
     }
     if (!check_columns(&call, call.data[0], call.data[1], factor.n, SIZE(call, 'e'), factor.n,
@@ -126,7 +128,7 @@ factorize_sparse(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssi
                                    call.data[5], call.data[6], call.data[7]);
     Py_END_ALLOW_THREADS
     if (n_positive == -2) {
-        refuse(&call, PyExc_ValueError, "the pattern of the factor is not that of the matrix");
+        refuse(&call, PyExc_ValueError, "there must be the factor_rows of this matrix");
         return NULL;
     }
     if (n_positive < 0) {
