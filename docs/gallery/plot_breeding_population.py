@@ -62,16 +62,22 @@ for name, kinship in (
     )
 
 # %%
+# Predictions by markers differ more between animals, and are on the line of the truth: a difference
+# that is predicted is there, on average. What is not predicted is above or below it.
+
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 axes[0].plot(trend.index, trend["true"] - trend["true"][0], "k--", label="true")
 axes[0].plot(trend.index, trend["predicted"] - trend["predicted"][0], "o-", label="predicted")
 axes[0].set(xlabel="generation", ylabel="mean breeding value", title="genetic trend")
 axes[0].set_xticks(trend.index)
 axes[0].legend()
+differences = true[young] - true[young].mean()
 for ax, (name, values) in zip(axes[1:], found.items(), strict=True):
-    ax.plot(values, true[young], ".", alpha=0.6, color="tab:blue")
-    ax.set(xlabel="predicted breeding value", title=f"young animals, by {name}")
-axes[1].set_ylabel("true breeding value")
+    ax.axline((0.0, 0.0), slope=1.0, color="0.7", lw=1)
+    ax.plot(values - values.mean(), differences, ".", alpha=0.6, color="tab:blue")
+    ax.set(xlabel="predicted difference from their mean", title=f"young animals, by {name}")
+    ax.set(xlim=(-1.2, 1.2), ylim=(-1.8, 1.8))
+axes[1].set_ylabel("true difference")
 plt.show()
 
 # %%

@@ -28,7 +28,8 @@ print(model.inference(X, y).summary())
 
 # %%
 # The variance of a measurement is the sum of the three. What part of it is between samples, and
-# how well would two plates agree about the same sample? Both are functions of the variances.
+# how well would two plates agree about the same sample? Both are functions of the variances. Their
+# intervals are symmetric, so one reaches beyond 1: six samples say little about how samples vary.
 
 
 def parts(variances):
@@ -46,7 +47,8 @@ print(model.inference(X, y).function(parts).summary())
 # %%
 # Each line is a plate. The lines are parallel up to the residual, and high or low by the effect of
 # their plate. The predicted effects are drawn toward 0: those of the samples hardly, because each
-# has 24 measurements, those of the plates a little.
+# has 24 measurements, those of the plates a little. Intervals of samples are wide because they are
+# about differences from the mean of all samples that there might be, which six do not show well.
 
 order = model.random_effects_["plate"].to_frame().sort_values("intercept")
 samples = model.random_effects_["sample"].to_frame().sort_values("intercept")
@@ -74,7 +76,7 @@ right.set_xticks(
 )
 right.tick_params(axis="x", labelsize="small")
 right.set(ylabel="random effect (mm)", title="predicted effects, 95 % intervals")
-right.legend(loc="lower right")
+right.legend(loc="upper left")
 
 # %%
 # A new measurement of sample A: on a plate that was measured before, on a new plate, and that of a
