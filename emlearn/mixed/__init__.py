@@ -5,5 +5,17 @@ from emlearn.mixed._genotypes import Genotypes
 from emlearn.mixed._kinship import Kinship
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
 from emlearn.mixed._pedigree import Pedigree
+from emlearn.mixed._random_effect_tests import RandomEffectTests, random_effect_tests
+from emlearn.mixed._testing import LikelihoodRatioTest, likelihood_ratio_test
 
-__all__ = ["Genotypes", "Kinship", "LinearMixedModelEM", "Pedigree", "RandomEffects"]
+__all__ = [
+    "Genotypes",
+    "Kinship",
+    "LikelihoodRatioTest",
+    "LinearMixedModelEM",
+    "Pedigree",
+    "RandomEffectTests",
+    "RandomEffects",
+    "likelihood_ratio_test",
+    "random_effect_tests",
+]

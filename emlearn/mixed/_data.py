@@ -100,6 +100,8 @@ class MixedData:
         Number of observations: the sum of the weights, or the number of rows.
     log_weights : float
         Sum of the logarithms of the weights of the rows, if these are precisions.
+    checksum : float
+        Weighted mean of the absolute responses.
     """
 
     gram: Gram
@@ -112,6 +114,12 @@ class MixedData:
     basis: FixedBasis
     n_observations: float
     log_weights: float
+    checksum: float
+
+    @property
+    def fingerprint(self) -> tuple[float, float, float]:
+        """What two fits share if their likelihoods are of the same rows."""
+        return self.n_observations, self.log_weights, self.checksum
 
     def fitted(self, effects: Array) -> Array:
         """``sqrt(W) Z u`` for effects of shape (m, k)."""
@@ -180,7 +188,8 @@ def mixed_data(
     designs, order, gram, matrices = _designs(terms, sqrt_weight)
     empty = np.zeros((0, columns.shape[1] + 1))
     parts = (gram, designs, order, tuple(matrices), columns, residual)
-    data = MixedData(*parts, empty, basis, n_observations, log_weights)
+    size = float(np.average(np.abs(response), weights=weight))
+    data = MixedData(*parts, empty, basis, n_observations, log_weights, size)
     cross = data.gathered(np.concatenate([columns, residual[:, None]], axis=1))
     return replace(data, cross=cross)
 

@@ -267,7 +267,9 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             but for that of rounding errors. If columns depend on others.
         """
         validate_params(self)
-        recipe, design, data = self._read_data(X, y, sample_weight, groups, reset=True)
+        return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
+
+    def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
@@ -358,6 +360,13 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         n_parameters = data.n_fixed + model.n_parameters(params)
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
+        # What `likelihood_ratio_test` compares: variances are NaN where they are free.
+        patterns = zip(model.names, model.patterns, strict=True)
+        self._held = {name: np.where(pattern, np.nan, 0.0) for name, pattern in patterns}
+        self._held[RESIDUAL] = np.array(np.nan)
+        self._held.update(self._fixed(model, params) if self.fixed else {})
+        self._fingerprint = data.fingerprint
+        self._log_det_fixed = data.basis.log_det
 
     def _publish_fixed(
         self, data: MixedData, equations: Any, params: MixedParams, names: tuple[str, ...]
