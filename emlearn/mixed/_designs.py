@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr, solve_triangular
 from scipy.sparse import csr_array
 
 from emlearn.mixed._gram import Array, Layout
@@ -16,6 +16,8 @@ from emlearn.mixed._terms import Term
 
 # Part of the largest eigenvalue of a kinship below which others are rounding errors, per row.
 _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+# Part of a column that does not depend on those before it, at least.
+_DEPENDENT = 1e-8
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,11 @@ class TermDesign:
     ----------
     layout : Layout
         Number of levels and columns of the effects that are estimated.
-    scale : ndarray of shape (n_columns,)
-        Root mean square of what multiplies each random effect; effects are multiplied by it.
+    transform : ndarray of shape (n_columns, n_columns)
+        The columns times this matrix are orthonormal over the rows, but for the blocks of effects
+        that are independent of each other. So nothing depends on units and origins of slopes.
     index, basis : ndarray of shape (n_samples,) and (n_samples, n_columns), or None
-        Level and scaled values of each row, if each row has a single level.
+        Level and transformed columns of each row, if each row has a single level.
     dense : ndarray of shape (n_samples, layout.size), or None
         The design, if not.
     kinship : Kinship or None
@@ -39,7 +42,7 @@ class TermDesign:
     """
 
     layout: Layout
-    scale: Array
+    transform: Array
     index: NDArray[np.intp] | None = None
     basis: Array | None = None
     dense: Array | None = None
@@ -76,17 +79,18 @@ def term_design(term: Term, sqrt_weight: Array, *, dense: bool) -> TermDesign:
     total = np.square(sqrt_weight).sum()
     basis = term.basis * sqrt_weight[:, None]
     if not term.grouped:
-        scale = np.full(1, np.sqrt(np.square(basis).sum() / total) or 1.0)
-        return TermDesign(Layout(basis.shape[1], 1), scale, dense=basis / scale)
+        scale = np.sqrt(np.square(basis).sum() / total) or 1.0
+        return TermDesign(
+            Layout(basis.shape[1], 1), np.full((1, 1), 1.0 / scale), dense=basis / scale
+        )
     kinship = term.kinship
     size = basis if kinship is None else basis * np.sqrt(kinship.diagonal())[term.index, None]
-    scale = np.sqrt(np.square(size).sum(axis=0) / total)
-    scale = np.where(scale > 0.0, scale, 1.0)
-    basis = basis / scale
+    transform = _orthonormal(size / np.sqrt(total), term.pattern)
+    basis = basis @ transform
     n_levels, q = len(term.levels), basis.shape[1]
     if kinship is None or (kinship.has_precision and not dense):
         return TermDesign(
-            Layout(n_levels, q), scale, term.index, np.ascontiguousarray(basis), None, kinship
+            Layout(n_levels, q), transform, term.index, np.ascontiguousarray(basis), None, kinship
         )
     root = kinship.square_root()
     rows = root[term.index]
@@ -94,7 +98,25 @@ def term_design(term: Term, sqrt_weight: Array, *, dense: bool) -> TermDesign:
         rows = (rows[:, :, None] * basis[:, None, :]).reshape(len(rows), -1)
     else:
         rows *= basis
-    return TermDesign(Layout(root.shape[1], q), scale, dense=rows, root=root)
+    return TermDesign(Layout(root.shape[1], q), transform, dense=rows, root=root)
+
+
+def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> Array:
+    """Matrix with which the columns of each block are orthonormal; dependent ones are scaled."""
+    q = len(pattern)
+    length = np.linalg.norm(columns, axis=0)
+    length = np.where(length > 0.0, length, 1.0)
+    found = np.zeros((q, q))
+    for block in np.unique(pattern, axis=0):
+        own = np.flatnonzero(block)
+        triangle = np.eye(len(own))
+        upper = np.asarray(qr(columns[:, own] / length[own], mode="r")[0])[: len(own)]
+        for j in range(len(upper)):
+            if abs(upper[j, j]) > _DEPENDENT:
+                triangle[: j + 1, j] = upper[: j + 1, j]
+        inverse = solve_triangular(triangle, np.eye(len(own)))
+        found[np.ix_(own, own)] = inverse / length[own, None]
+    return found
 
 
 def rotated(design: TermDesign) -> tuple[TermDesign, Array]:
@@ -119,4 +141,4 @@ def rotated(design: TermDesign) -> tuple[TermDesign, Array]:
         right = rows.T @ (left / values)
     root = right if design.root is None else design.root @ right
     layout = Layout(len(values), 1)
-    return TermDesign(layout, design.scale, dense=left, root=root), values
+    return TermDesign(layout, design.transform, dense=left, root=root), values

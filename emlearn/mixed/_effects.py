@@ -111,7 +111,7 @@ def random_effects(
     estimated = equations.effects[start : start + fitted.layout.size].reshape(fitted.layout)
     if fitted.root is not None:
         estimated = fitted.root @ estimated
-    effects = estimated @ fitted.factor.T * (uncertainty.unit / fitted.scale)
+    effects = uncertainty.unit * estimated @ (fitted.transform @ fitted.factor).T
     levels, columns = term.levels, term.columns
     if not term.grouped:
         levels, columns = np.array(term.columns, object), ("effect",)

@@ -66,18 +66,18 @@ class MixedParams(NamedTuple):
     Attributes
     ----------
     factors : tuple of ndarray of shape (q, q)
-        Symmetric T_j, for effects in the units of `scales`.
+        Symmetric T_j, for effects that `transforms` turn into those of the columns.
     residual : float
         Residual variance s, in units of ``unit**2``.
-    scales : tuple of ndarray of shape (q,)
-        What effects are multiplied by, so that they are in the units of the response.
+    transforms : tuple of ndarray of shape (q, q)
+        See `TermDesign`.
     unit : float
         Unit of the response.
     """
 
     factors: tuple[Array, ...]
     residual: float
-    scales: tuple[Array, ...]
+    transforms: tuple[Array, ...]
     unit: float
 
 
@@ -148,13 +148,13 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         as small as rounding errors.
         """
         factors = tuple(np.eye(len(pattern)) for pattern in self.patterns)
-        scales = [np.ones(0)] * len(self.patterns)
+        transforms = [np.ones((0, 0))] * len(self.patterns)
         for j, design in zip(data.order, data.designs, strict=True):
-            scales[j] = design.scale
+            transforms[j] = design.transform
         share = 1.0 / (1.0 + sum(len(pattern) for pattern in self.patterns))
         if data.is_exact:
             factors, share = tuple(0.0 * factor for factor in factors), 1.0
-        return MixedParams(factors, share, tuple(scales), data.basis.scale)
+        return MixedParams(factors, share, tuple(transforms), data.basis.scale)
 
     # ---- EM ---------------------------------------------------------------------------------
 
@@ -348,8 +348,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def public(self, params: MixedParams) -> dict[str, Array]:
         """Covariances of the terms by name, and the residual variance."""
         found = {}
-        for name, factor, scale in zip(self.names, params.factors, params.scales, strict=True):
-            own = factor * (params.unit * np.sqrt(params.residual) / scale)[:, None]
+        unit = params.unit * np.sqrt(params.residual)
+        for j, (name, factor) in enumerate(zip(self.names, params.factors, strict=True)):
+            own = unit * (params.transforms[j] @ factor)
             found[name] = own @ own.T
         found[RESIDUAL] = np.asarray(params.residual * params.unit**2)
         return found
@@ -360,9 +361,11 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         if not residual > 0.0:
             raise DegenerateModelError("the residual variance is not positive")
         factors = []
-        for name, scale in zip(self.names, like.scales, strict=True):
-            size = scale / (like.unit * np.sqrt(residual))
-            factors.append(square_root(np.asarray(public[name]) * size[:, None] * size))
+        unit = like.unit * np.sqrt(residual)
+        for name, transform in zip(self.names, like.transforms, strict=True):
+            covariance = np.asarray(public[name]) / unit**2
+            half = np.linalg.solve(transform, covariance)
+            factors.append(square_root(np.linalg.solve(transform, half.T)))
         return like._replace(factors=tuple(factors), residual=residual)
 
     def space(self, params: MixedParams) -> ParameterSpace:
@@ -379,10 +382,10 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         s, unit = params.residual, params.unit
         found: dict[str, Array] = {}
         toward = 0.5 * (statistics.sum_of_squares / s - statistics.degrees_of_freedom)
-        for j, (name, scale) in enumerate(zip(self.names, params.scales, strict=True)):
+        for j, (name, transform) in enumerate(zip(self.names, params.transforms, strict=True)):
             derivative = self._derivative(statistics, params, j)
-            size = scale / (unit * np.sqrt(s))
-            found[name] = derivative * size[:, None] * size
+            half = np.linalg.solve(transform.T, derivative)
+            found[name] = np.linalg.solve(transform.T, half.T) / (unit**2 * s)
             # With the covariances held, T T falls as s grows.
             relative = params.factors[j] @ params.factors[j]
             toward -= float((derivative * relative).sum())

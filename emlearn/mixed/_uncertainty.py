@@ -31,7 +31,7 @@ class FittedTerm:
         Factor of its covariance.
     root : ndarray or None
         See `TermDesign`.
-    scale : ndarray of shape (q,)
+    transform : ndarray of shape (q, q)
         See `TermDesign`.
     diagonal : ndarray of shape (n_levels,) or None
         Diagonal of the kinship; None: 1.
@@ -42,9 +42,13 @@ class FittedTerm:
     layout: Layout
     factor: Array
     root: Array | None
-    scale: Array
+    transform: Array
     diagonal: Array | None
     grouped: bool
+
+    def transformed(self, basis: Array) -> Array:
+        """Columns of rows as the fit had them."""
+        return basis @ self.transform if self.grouped else basis * self.transform[0, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +109,7 @@ class Uncertainty:
             conditional = self._rooted(term, start)
             fixed = np.einsum("lk,kap->lap", term.root, fixed)
         variances = conditional + fixed @ fixed.transpose(0, 2, 1)
-        size = self.unit * np.sqrt(self.residual) / term.scale
-        factor = term.factor * size[:, None]
+        factor = self.unit * np.sqrt(self.residual) * (term.transform @ term.factor)
         return factor @ variances @ factor.T, factor @ conditional @ factor.T
 
     def _rooted(self, term: FittedTerm, start: int) -> Array:
@@ -164,7 +167,7 @@ class Uncertainty:
         variance = np.zeros(n)
         parts: list[Any] = []
         for j, term in zip(self.order, self.terms, strict=True):
-            basis, own = bases[j] / term.scale, index[j]
+            basis, own = term.transformed(bases[j]), index[j]
             part, unexplained = _row_effects(term, own, basis)
             parts.append(part)
             image = basis @ term.factor if term.grouped else basis * term.factor[0, 0]
@@ -229,7 +232,7 @@ def uncertainty_of(
     """
     data = equations.data
     terms = tuple(
-        FittedTerm(design.layout, factor, design.root, design.scale, diagonals[j], grouped[j])
+        FittedTerm(design.layout, factor, design.root, design.transform, diagonals[j], grouped[j])
         for j, design, factor in zip(data.order, data.designs, equations.factors, strict=True)
     )
     return Uncertainty(
