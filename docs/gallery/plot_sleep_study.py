@@ -45,8 +45,8 @@ for name, candidate in (
     print(f"{name:22} R^2 {cross_val_score(candidate, table, y, cv=rows).mean():.2f}")
 
 # %%
-# Three ways to draw a line for each person. The residuals are large, so ten points do not fix a line
-# well, and the mixed model draws extreme ones toward the mean line.
+# Three ways to draw a line for each person. The residuals are large, so ten points do not fix a
+# line well, and the mixed model draws extreme ones toward the mean line.
 
 pooled = LinearRegression().fit(X[["Days"]], y)
 people = X["Subject"].unique().tolist()
@@ -55,6 +55,7 @@ own = {
     for person in people
 }
 days = np.array([0.0, 9.0])
+center = np.array([model.intercept_, model.coef_[0]])
 figure, axes = plt.subplots(3, 6, figsize=(11, 6), sharex=True, sharey=True, layout="constrained")
 effects = model.random_effects_["Subject"]
 for ax, person in zip(axes.flat, people, strict=True):
@@ -62,7 +63,7 @@ for ax, person in zip(axes.flat, people, strict=True):
     ax.plot(X["Days"][here], y[here], ".", color="0.4")
     ax.plot(days, pooled.intercept_ + pooled.coef_[0] * days, color="0.7", label="one line for all")
     ax.plot(days, np.polyval(own[person], days), "--", color="tab:orange", label="own regression")
-    intercept, slope = effects.of(person) + [model.intercept_, model.coef_[0]]
+    intercept, slope = center + effects.of(person)
     ax.plot(days, intercept + slope * days, color="tab:blue", label="mixed model")
     ax.set_title(person, fontsize="small")
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -71,14 +72,13 @@ figure.supylabel("reaction time (ms)")
 
 # %%
 # The same as points: intercept and slope of each person. Arrows lead from the regressions to the
-# mixed model. The ellipse has 95 % of people, by the estimated covariance. The predictions vary less
-# than the regressions do, whose errors make people look more different than they are.
+# mixed model. The ellipse has 95 % of people, by the estimated covariance. The predictions vary
+# less than the regressions do, whose errors make people look more different than they are.
 
 covariance = model.variance_components_["Subject"]
 values, vectors = np.linalg.eigh(covariance)
 size = 2.0 * np.sqrt(values * chi2.ppf(0.95, 2))
 angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
-center = np.array([model.intercept_, model.coef_[0]])
 start = np.array([own[person][::-1] for person in people])
 end = center + np.array([effects.of(person) for person in people])
 
