@@ -258,7 +258,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ------
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
-            its kinship; if there are no more rows than fixed effects.
+            its kinship; if there are no more rows than fixed effects, or than random effects of a
+            term with slopes.
 
         Warns
         -----
@@ -270,6 +271,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
 
     def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
+        self._require_residuals(design, len(data.response))
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
@@ -307,6 +309,21 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             precision_weights=self.weights == "precision",
         )
         return recipe, design, data
+
+    def _require_residuals(self, design: Design, n_rows: int) -> None:
+        """Raise ValueError if random effects explain any response, so that no residual is left."""
+        for term in design.terms:
+            q, held = len(term.columns), self.fixed or {}
+            free = term.name not in held and RESIDUAL not in held
+            if term.grouped and q > 1 and term.kinship is None and free:
+                n_effects = len(term.levels) * q
+                if n_effects >= n_rows:
+                    raise ValueError(
+                        f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
+                        f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
+                        "explain any y, so that the residual variance is not identified. Use "
+                        "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
+                    )
 
     def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
         if reset:
