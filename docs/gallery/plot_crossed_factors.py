@@ -13,18 +13,21 @@ import numpy as np
 
 from emlearn import LinearMixedModelEM
 from emlearn.datasets import load_penicillin
+from emlearn.display import RandomEffectsDisplay
+from emlearn.mixed import profile_intervals
 
 X, y = load_penicillin(return_X_y=True, as_frame=True)
 table = X.assign(diameter=y).pivot(index="plate", columns="sample", values="diameter")
 print(table.head())
 
 # %%
-# Both factors have random intercepts, and there is no other column. Variances have intervals on the
-# scale of logarithms. That of samples is wide: there are six of them.
+# Both factors have random intercepts, and there is no other column. The last table has standard
+# deviations. The interval of samples is wide: there are six of them.
 
 model = LinearMixedModelEM(["plate", "sample"]).fit(X, y)
 print(f"-2 log-likelihood (REML): {-2.0 * model.log_likelihood_:.5f}")
 print(model.inference(X, y).summary())
+print(profile_intervals(model, X, y).summary())
 
 # %%
 # The variance of a measurement is the sum of the three. What part of it is between samples, and
@@ -45,38 +48,22 @@ def parts(variances):
 print(model.inference(X, y).function(parts).summary())
 
 # %%
-# Each line is a plate. The lines are parallel up to the residual, and high or low by the effect of
-# their plate. The predicted effects are drawn toward 0: those of the samples hardly, because each
-# has 24 measurements, those of the plates a little. Intervals of samples are wide because they are
-# about differences from the mean of all samples that there might be, which six do not show well.
+# Each line is a plate, each step a sample. The lines are parallel up to the residual, and high or
+# low by the effect of their plate.
 
-order = model.random_effects_["plate"].to_frame().sort_values("intercept")
-samples = model.random_effects_["sample"].to_frame().sort_values("intercept")
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(10, 4.5), layout="constrained", width_ratios=[1, 1.2]
-)
-colors = plt.cm.viridis(np.linspace(0.0, 0.9, len(order)))
-for plate, color in zip(order.index, colors, strict=True):
-    left.plot(table.loc[plate, samples.index], color=color, lw=0.8, marker=".")
-left.set(xlabel="sample", ylabel="diameter (mm)", title="a line for each plate")
-for name, frame, color in (("plates", order, "tab:green"), ("samples", samples, "tab:blue")):
-    place = np.arange(len(frame)) + (0 if name == "plates" else len(order) + 1)
-    right.errorbar(
-        place,
-        frame["intercept"],
-        1.96 * frame["intercept std error"],
-        fmt="o",
-        color=color,
-        label=name,
-    )
-right.axhline(0.0, color="0.7", lw=1, zorder=0)
-right.set_xticks(
-    [*range(len(order)), *(np.arange(len(samples)) + len(order) + 1)],
-    [*order.index, *samples.index],
-)
-right.tick_params(axis="x", labelsize="small")
-right.set(ylabel="random effect (mm)", title="predicted effects, 95 % intervals")
-right.legend(loc="upper left")
+plates = model.random_effects_["plate"].to_frame().sort_values("intercept").index
+samples = model.random_effects_["sample"].to_frame().sort_values("intercept").index
+figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
+for plate, color in zip(plates, plt.cm.viridis(np.linspace(0.0, 0.9, len(plates))), strict=True):
+    ax.plot(table.loc[plate, samples], color=color, lw=0.8, marker=".")
+ax.set(xlabel="sample", ylabel="diameter (mm)", title="a line for each plate")
+
+# %%
+# The predicted effects are drawn toward 0: those of the samples hardly, because each has 24
+# measurements, those of the plates a little. Intervals of samples are wide because they are about
+# differences from the mean of all samples that there might be, which six do not show well.
+
+RandomEffectsDisplay.from_estimator(model)
 
 # %%
 # A new measurement of sample A: on a plate that was measured before, on a new plate, and that of a

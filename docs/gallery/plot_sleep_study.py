@@ -17,6 +17,8 @@ from sklearn.model_selection import KFold, cross_val_score
 
 from emlearn import LinearMixedModelEM
 from emlearn.datasets import load_sleepstudy
+from emlearn.display import MixedResidualsDisplay, RandomEffectsDisplay
+from emlearn.mixed import profile_intervals, random_effect_tests
 
 X, y = load_sleepstudy(return_X_y=True, as_frame=True)
 print(X.assign(Reaction=y).head())
@@ -32,8 +34,16 @@ print(model.fixed_effects(X, y).summary())
 print(model.inference(X, y).summary())
 
 # %%
-# Do people have slopes of their own? Cross-validation over rows asks how well other days of the
-# same people are predicted.
+# Intervals of standard deviations and of the correlation, which is about 0, by the profile
+# likelihood. They are more reliable than those of standard errors if there are few people.
+
+print(profile_intervals(model, X, y).summary())
+
+# %%
+# Do people have slopes of their own? The likelihood is compared with that of a model without them;
+# and cross-validation over rows asks how well other days of the same people are predicted.
+
+print(random_effect_tests(model, X, y).summary())
 
 rows = KFold(10, shuffle=True, random_state=0)
 for name, candidate in (
@@ -98,3 +108,15 @@ for name, spread in (
     ("predictions of the mixed model", end.std(axis=0, ddof=1)),
 ):
     print(f"{name:32}{spread[0]:10.1f}{spread[1]:8.1f}")
+
+# %%
+# All effects with intervals. People are in the order of their intercepts; that slopes are in no
+# order says that the two are hardly correlated.
+
+RandomEffectsDisplay.from_estimator(model)
+
+# %%
+# Does the model fit? Points should be around the lines. Random effects are about normal; a few
+# residuals are much larger than normal ones.
+
+MixedResidualsDisplay.from_estimator(model, X, y)
