@@ -22,6 +22,9 @@ from emlearn.engine.parameters import Array, ParameterSpace, Public
 
 Model = LatentVariableModel[Any, Any, Any]
 
+# Step of central differences of published parameters, and part of them that is 0.
+_STEP = 1e-5
+
 
 def n_held(model: Model, params: Any, fixed: Mapping[str, Array]) -> int:
     """By how many the entries that are held reduce the number of free parameters."""
@@ -133,6 +136,48 @@ class FixedParameters(LatentVariableModel[Any, Any, Any]):
             return self.model.impose(self.model.from_vector(vector, like), self.fixed)
         except ValueError as error:
             raise DegenerateModelError(str(error)) from None
+
+    @property
+    def has_curvature(self) -> bool:
+        """Whether the model has a curvature."""
+        return self.model.has_curvature
+
+    def curvature(self, statistics: Any, params: Any) -> tuple[Array, Array] | None:
+        """That of the model within the directions in which the entries do not move."""
+        found = self.model.curvature(statistics, params)
+        if found is None:
+            return None
+        gradient, information = found
+        free = self._free_directions(params)
+        projector = free @ free.T
+        # Nothing pulls in the other directions, so that a Newton step does not go there.
+        stiff = (np.eye(len(gradient)) - projector) * max(float(np.trace(information)), 1.0)
+        return projector @ gradient, projector @ information @ projector + stiff
+
+    def _free_directions(self, params: Any) -> Array:
+        """Orthonormal directions of the vector form in which the entries do not move, at first."""
+        vector = self.model.to_vector(params)
+        derivative = []
+        for i in range(len(vector)):
+            step = np.zeros(len(vector))
+            step[i] = _STEP * max(abs(vector[i]), _STEP)
+            above, below = (
+                self.model.public(self.model.from_vector(vector + side, params))
+                for side in (step, -step)
+            )
+            change = [
+                ((above[name] - below[name]) / (2.0 * step[i]))[~np.isnan(held)]
+                for name, held in self.fixed.items()
+            ]
+            derivative.append(np.concatenate([part.ravel() for part in change]))
+        moved = np.array(derivative)
+        size = np.abs(moved).max(axis=0, initial=0.0)
+        if not size.any():
+            return np.eye(len(vector))
+        moved = moved[:, size > 0.0] / size[size > 0.0]
+        left, values, _ = np.linalg.svd(moved)
+        rank = int(np.count_nonzero(values > _STEP * values.max(initial=0.0)))
+        return left[:, rank:]
 
     def n_parameters(self, params: Any) -> int:
         """Number of free parameters that are not held."""

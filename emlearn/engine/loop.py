@@ -26,6 +26,9 @@ class _State(NamedTuple):
     objective: float
 
 
+# Part of the largest rounding error of an objective that is none of a change of it.
+_INVISIBLE = 1.0 / 256.0
+
 _Vectors = tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
@@ -122,17 +125,22 @@ def run_em(
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
+        def is_negligible(state: _State, gradient: Any, step: Any) -> bool:
+            """Whether the gain that a quadratic predicts cannot be told from rounding errors."""
+            rounding = convergence.rounding(state.objective, weight)
+            return bool(0.5 * float(gradient @ step) <= _INVISIBLE * rounding)
+
         def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
             """Accepted proposal of the accelerator, or None; and the kind of step."""
             if run is None or vectors is None:
                 return None, "em"
-            curvature = None
-            if newton is not None:
-                curvature = model.curvature(state.statistics, state.params)
-            if newton is not None and curvature is not None:
-                vector = newton(vectors[0], *curvature)
-            else:
+            curvature = None if newton is None else model.curvature(state.statistics, state.params)
+            if newton is None or curvature is None:
                 vector = run.propose(*vectors)
+            else:
+                vector = newton(vectors[0], *curvature)
+                if vector is not None and is_negligible(state, curvature[0], vector - vectors[0]):
+                    return state, "kept"
             if vector is None:
                 return None, "em"
             trial = None

@@ -10,18 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack
-from scipy.sparse import bsr_array, csr_array
 
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.mixed._gram import Array, Factorization, Gram, Layout, is_sparse, scaled, scaled_back
-
-# Products of pairs of entries of a row that are worth a list of these pairs.
-_MANY_PAIRS = 20_000_000
+from emlearn.mixed._gram import Array, Factorization, Gram, Layout, scaled, scaled_back
 
 
 class BlockGram(Gram):
@@ -33,7 +27,7 @@ class BlockGram(Gram):
         Diagonal blocks of the first term; None: no term is block diagonal.
     layouts : sequence of Layout
         All terms.
-    between : sparse matrix or ndarray of shape (n_levels * q, m_others), default=None
+    between : ndarray of shape (n_levels * q, m_others), default=None
         Cross-products of the first term with the others.
     others : ndarray of shape (m_others, m_others), default=None
         Cross-products of the others.
@@ -43,7 +37,7 @@ class BlockGram(Gram):
         self,
         blocks: Array | None,
         layouts: Sequence[Layout],
-        between: Any = None,
+        between: Array | None = None,
         others: Array | None = None,
     ):
         self.layouts = tuple(layouts)
@@ -53,8 +47,7 @@ class BlockGram(Gram):
         self.rest = self.layouts[self.has_first :]
         self.diagonal = np.zeros((0, 1, 1)) if blocks is None else blocks
         width = sum(layout.size for layout in self.rest)
-        whole: Any = np.zeros((self.first.size, width)) if between is None else between
-        self.between: Any = csr_array(whole) if is_sparse(whole) else whole
+        self.between = np.zeros((self.first.size, width)) if between is None else between
         self.others = np.zeros((0, 0)) if others is None else others
 
     def split(self, factors: Sequence[Array]) -> tuple[Array, list[Array]]:
@@ -76,30 +69,6 @@ class BlockGram(Gram):
     def factorize(self, factors: Sequence[Array]) -> BlockFactorization:
         """See `Gram`."""
         return BlockFactorization(self, factors)
-
-    @cached_property
-    def pairs(self) -> tuple[NDArray[Any], ...] | None:
-        """Pairs of entries in the same level of the first term, if it is sparse.
-
-        Positions of both entries in `between.data`, the level, and the position in the matrix of
-        the others. None if there are too many.
-        """
-        if not is_sparse(self.between) or self.first.n_columns != 1:
-            return None
-        counts = np.diff(self.between.indptr)
-        if (counts.astype(np.int64) ** 2).sum() > _MANY_PAIRS:
-            return None
-        level = np.repeat(np.arange(len(counts)), counts**2)
-        start = np.cumsum(np.concatenate([[0], counts**2]))[:-1]
-        inside = np.arange(len(level)) - start[level]
-        size = counts[level]
-        first = self.between.indptr[level] + inside // size
-        second = self.between.indptr[level] + inside % size
-        columns = self.between.indices.astype(np.int64)
-        upper = columns[first] <= columns[second]
-        first, second, level = first[upper], second[upper], level[upper]
-        place = columns[first] * self.between.shape[1] + columns[second]
-        return first, second, level, place
 
 
 class BlockFactorization(Factorization):
@@ -134,24 +103,8 @@ class BlockFactorization(Factorization):
         rest, others = gram.rest, self._others
         # inv(M_11) T_1' G_12: without the factors of the others, which multiply from outside.
         inner = self._inverse @ first.T
-        outer = first @ inner
-        self._reduced: Any
-        if gram.pairs is not None:
-            weight = outer.ravel()
-            one, two, level, place = gram.pairs
-            data, size = gram.between.data, len(gram.others)
-            products = data[one] * data[two] * weight[level]
-            upper = np.bincount(place, products, minlength=size * size).reshape(size, size)
-            upper += np.triu(upper, 1).T
-            self._reduced = _rows_scaled(gram.between, inner.ravel())
-            schur = gram.others - upper
-        elif is_sparse(gram.between):
-            self._reduced = csr_array(_block_diagonal(inner) @ gram.between)
-            product = gram.between.T @ csr_array(_block_diagonal(outer) @ gram.between)
-            schur = gram.others - product.toarray()
-        else:
-            self._reduced = _blockwise(inner, gram.between)
-            schur = gram.others - gram.between.T @ _blockwise(outer, gram.between)
+        self._reduced = _blockwise(inner, gram.between)
+        schur = gram.others - gram.between.T @ _blockwise(first @ inner, gram.between)
         schur = scaled_back(scaled_back(schur, rest, others).T, rest, others)
         schur[np.diag_indices_from(schur)] += 1.0
         self._schur, failed = lapack.dpotrf(schur, lower=1, overwrite_a=1, clean=1)
@@ -201,21 +154,12 @@ class BlockFactorization(Factorization):
         """Blocks of ``R C R'`` for the reduced cross-products R and the covariance C of others."""
         gram = self._gram
         n, q = gram.first
-        if gram.pairs is not None:
-            one, two, level, place = gram.pairs
-            data = self._reduced.data
-            twice = np.where(one == two, 1.0, 2.0)
-            products = twice * data[one] * data[two] * covariance.ravel()[place]
-            sums = np.bincount(level, products, minlength=n).astype(np.float64, copy=False)
-            return sums[:, None, None]
-        reduced: Any = self._reduced
         found = np.empty((n, q, q))
         # Blocks of levels, so that nothing larger than the matrix of the others is made.
         step = max(1, len(covariance) // q)
         for begin in range(0, n, step):
             end = min(begin + step, n)
-            part: Any = reduced[begin * q : end * q]
-            part = part.toarray() if is_sparse(part) else part
+            part = self._reduced[begin * q : end * q]
             image = (part @ covariance).reshape(end - begin, q, -1)
             found[begin:end] = image @ part.reshape(end - begin, q, -1).transpose(0, 2, 1)
         return found
@@ -231,16 +175,3 @@ def _blockwise(blocks: Array, effects: Array) -> Array:
     width = effects.shape[1]
     found: Array = (blocks @ effects.reshape(n, q, width)).reshape(n * q, width)
     return found
-
-
-def _rows_scaled(matrix: Any, weight: Array) -> Any:
-    data = matrix.data * np.repeat(weight, np.diff(matrix.indptr))
-    return csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _block_diagonal(blocks: Array) -> Any:
-    """Sparse matrix with these blocks (n, q, q) on its diagonal."""
-    n, q, _ = blocks.shape
-    return bsr_array(
-        (np.ascontiguousarray(blocks), np.arange(n), np.arange(n + 1)), shape=(n * q, n * q)
-    ).tocsr()

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,7 +169,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         products = equations.products(equations.effects[:, None])
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
-        directions = [(place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()]
+        directions = [(place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
         n = data.n_observations
         statistics = MixedStatistics(
             tuple(products[place[j]] for j in range(len(self.names))),
@@ -237,6 +238,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     # ---- Newton steps, and the vector form ------------------------------------------------------
 
+    @cached_property
     def _entries(self) -> list[tuple[int, int, int]]:
         """Term, row and column of the free entries of the factors."""
         return [
@@ -245,15 +247,20 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             for a, c in np.argwhere(np.tril(pattern))
         ]
 
+    @cached_property
+    def _directions(self) -> list[tuple[int, Array]]:
+        """Term, and symmetric direction of each of them."""
+        return [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
+
     def to_vector(self, params: MixedParams) -> Array:
         """Entries of the factors, and the logarithm of the residual variance."""
-        entries = [params.factors[j][a, c] for j, a, c in self._entries()]
+        entries = [params.factors[j][a, c] for j, a, c in self._entries]
         return np.array([*entries, np.log(params.residual)])
 
     def from_vector(self, vector: Array, like: MixedParams) -> MixedParams:
         """Inverse of `to_vector`; the signs of eigenvalues of a factor have no meaning."""
         factors = [np.zeros_like(factor) for factor in like.factors]
-        for (j, a, c), value in zip(self._entries(), vector, strict=False):
+        for (j, a, c), value in zip(self._entries, vector, strict=False):
             factors[j][a, c] = factors[j][c, a] = value
         if not abs(vector[-1]) < np.log(_LARGEST) or np.abs(vector[:-1]).max(initial=0) > _LARGEST:
             raise DegenerateModelError("variances beyond the range of the data")
@@ -273,7 +280,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         """
         if statistics.sum_of_squares == 0.0:
             return None
-        directions = [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries()]
+        directions = self._directions
         derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
         concave = [_positive_part(-derivative) for derivative in derivatives]
         gradient = np.zeros(len(directions) + 1)
@@ -299,13 +306,20 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     # ---- boundaries -----------------------------------------------------------------------------
 
     def simplest(self, data: MixedData, params: MixedParams, cost: float) -> MixedParams:
-        """Parameters with variances of exactly 0 where a run came close, if that costs little."""
-        factors = []
-        for factor in params.factors:
-            values, vectors = np.linalg.eigh(factor)
-            found = (vectors * np.where(values <= 2.0 * _SMALLEST, 0.0, values)) @ vectors.T
-            gone = np.diagonal(found @ found) <= np.square(10.0 * _SMALLEST)
-            factors.append(np.where(gone[:, None] | gone, 0.0, found))
+        """Parameters with variances of exactly 0 where a run came close, if that costs little.
+
+        Parameters
+        ----------
+        data : MixedData
+            The data.
+        params : MixedParams
+            End of a run.
+        cost : float
+            What is little, in nats.
+        """
+        factors = [_without_smallest(factor) for factor in params.factors]
+        if all(a is b for a, b in zip(factors, params.factors, strict=True)):
+            return params
         simpler = params._replace(factors=tuple(factors))
         loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
         return simpler if loss <= cost else params
@@ -349,7 +363,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
         A change of a factor within the directions in which it is 0 has no effect, at first.
         """
-        entries = self._entries()
+        entries = self._entries
         names, changes = [], []
         for j, (factor, pattern) in enumerate(zip(params.factors, self.patterns, strict=True)):
             for block in np.unique(pattern, axis=0):
@@ -423,7 +437,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def n_parameters(self, params: MixedParams) -> int:
         """Number of variances and covariances."""
-        return len(self._entries()) + 1
+        return len(self._entries) + 1
 
 
 def effects_axis(name: str) -> str:
@@ -436,6 +450,17 @@ def _unit(q: int, a: int, c: int) -> Array:
     direction = np.zeros((q, q))
     direction[a, c] = direction[c, a] = 1.0
     return direction
+
+
+def _without_smallest(factor: Array) -> Array:
+    """The factor without eigenvalues, and effects, that are as small as a step may lead to."""
+    values, vectors = np.linalg.eigh(factor)
+    small = values <= 2.0 * _SMALLEST
+    if not small.any():
+        return factor
+    found = (vectors * np.where(small, 0.0, values)) @ vectors.T
+    gone = np.diagonal(found @ found) <= np.square(10.0 * _SMALLEST)
+    return np.where(gone[:, None] | gone, 0.0, found)
 
 
 def _positive_part(matrix: Array) -> Array:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.sparse import csr_array, hstack
 
-from emlearn.mixed._data import FixedBasis
 from emlearn.mixed._equations import Equations
+from emlearn.mixed._fixed_basis import FixedBasis
 from emlearn.mixed._gram import Array, Factorization, Layout, scaled_back
 
 # Right sides that are solved for at once.

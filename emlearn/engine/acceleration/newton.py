@@ -9,8 +9,9 @@ import numpy as np
 
 from emlearn.engine.acceleration.contract import Vector
 
-# Damping after a first rejection, its factor, and below which part there is none.
-_FIRST, _FACTOR, _LEAST = 1.0, 10.0, 1e-2
+# Damping after a first rejection, relative to the scaled information; by what it grows with each
+# rejection and falls with each acceptance; below which it is none.
+_FIRST, _GROWTH, _FALL, _LEAST = 1e-4, 10.0, 3.0, 1e-9
 # Eigenvalue below this part of the largest is a direction without information.
 _FLAT = 1e-12
 # Cosine of the angle between a step and the change of the gradient that shows a curvature.
@@ -86,6 +87,6 @@ class NewtonRun:
     def update(self, accepted: bool) -> None:
         """See `AcceleratorRun.update`."""
         if not accepted:
-            self._damping = max(self._damping * _FACTOR, _FIRST)
+            self._damping = max(self._damping * _GROWTH, _FIRST)
         else:
-            self._damping = self._damping / _FACTOR if self._damping > _LEAST else 0.0
+            self._damping = self._damping / _FALL if self._damping > _LEAST else 0.0
