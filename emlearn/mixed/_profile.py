@@ -32,8 +32,10 @@ _ZERO = 1e-4
 _SMALLEST_UNIT = 0.2
 # Smallest singular value of a factor.
 _SMALLEST = 1e-5
-# How far from the estimates a search begins, in units, one after another until one succeeds.
-_DISTANCES = (0.3, 1.0, 0.05)
+# How far from the estimates a search begins, and the smallest pivot of interest, in units; one
+# after another until one succeeds. A search may end at a pivot of 0, where the likelihood has no
+# slope, although the end is a little above.
+_ATTEMPTS = ((0.3, 0.0), (0.05, 0.01), (1.0, 0.1))
 # Range of the search, in units; of the residual, of its logarithm.
 _RANGE, _LOG_RANGE = 1e4, 10.0
 # How exactly an end is to be found, in nats.
@@ -361,8 +363,8 @@ class _Search:
         return low, high
 
     def _end(self, sign: float, limit: float) -> float:
-        for distance in _DISTANCES:
-            found = self._search(sign, limit, distance)
+        for distance, lowest in _ATTEMPTS:
+            found = self._search(sign, limit, distance, lowest)
             value = self.published(self.objective(found)[0])
             left = self.likelihood(found)[0] - limit
             extreme = (0.0 if sign < 0.0 else np.inf, sign)[len(self.target.effects) - 1]
@@ -371,8 +373,8 @@ class _Search:
                 return value
         return float("nan")
 
-    def _search(self, sign: float, limit: float, distance: float) -> Array:
-        """The search from the estimates, or so far beside them: a pivot of 0 has no slope."""
+    def _search(self, sign: float, limit: float, distance: float, lowest: float) -> Array:
+        """The search from beside the estimates."""
         bounds = self.bounds()
         begin = self.start.copy()
         if self.target.effects:
@@ -380,6 +382,8 @@ class _Search:
             begin[at] += sign * distance
             if len(self.target.effects) == 2:
                 begin[at + 1] = max(begin[at + 1], distance)
+            else:
+                bounds[at] = (lowest, _RANGE)
         # The value and its gradient are asked for one after the other.
         likelihood = lru_cache(maxsize=1)(lambda key: self.likelihood(np.frombuffer(key)))
         constraint: Any = {
