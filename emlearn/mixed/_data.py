@@ -185,7 +185,7 @@ def mixed_data(
         fixed * sqrt_weight[:, None], response * sqrt_weight, n_observations
     )
     # Also without random effects, one structure serves.
-    designs, order, gram, matrices = _designs(terms, sqrt_weight)
+    designs, order, gram, matrices = _designs(terms, sqrt_weight, n_observations)
     empty = np.zeros((0, columns.shape[1] + 1))
     parts = (gram, designs, order, tuple(matrices), columns, residual)
     size = float(np.average(np.abs(response), weights=weight))
@@ -259,12 +259,12 @@ def _independent(columns: Array) -> NDArray[np.intp]:
 
 
 def _designs(
-    terms: Sequence[Term], sqrt_weight: Array
+    terms: Sequence[Term], sqrt_weight: Array, n_observations: float
 ) -> tuple[tuple[TermDesign, ...], tuple[int, ...], Gram, list[Any]]:
     """Designs, their order, their cross-products and their matrices."""
     n_dense = sum(not term.grouped or _is_dense(term) for term in terms)
     sparse = any(term.kinship is not None and term.kinship.has_precision for term in terms)
-    designs = [term_design(term, sqrt_weight, dense=n_dense > 0) for term in terms]
+    designs = [term_design(term, sqrt_weight, n_observations, dense=n_dense > 0) for term in terms]
     if n_dense == 0 and (sparse or _is_large(designs)):
         return _sparse(designs)
     order = sorted(range(len(designs)), key=lambda i: _rank(designs[i]))

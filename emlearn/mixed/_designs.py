@@ -64,7 +64,9 @@ class TermDesign:
         return csr_array((self.basis.ravel(), columns, starts), shape=(n, self.layout.size))
 
 
-def term_design(term: Term, sqrt_weight: Array, *, dense: bool) -> TermDesign:
+def term_design(
+    term: Term, sqrt_weight: Array, n_observations: float, *, dense: bool
+) -> TermDesign:
     """The design of a term, each row multiplied by the square root of its weight.
 
     Parameters
@@ -73,19 +75,20 @@ def term_design(term: Term, sqrt_weight: Array, *, dense: bool) -> TermDesign:
         The term.
     sqrt_weight : ndarray of shape (n_samples,)
         Square roots of the weights.
+    n_observations : float
+        Number of observations that they stand for.
     dense : bool
         Whether a kinship is used by its square root even if it has a sparse precision.
     """
-    total = np.square(sqrt_weight).sum()
     basis = term.basis * sqrt_weight[:, None]
     if not term.grouped:
-        scale = np.sqrt(np.square(basis).sum() / total) or 1.0
+        scale = np.sqrt(np.square(basis).sum() / n_observations) or 1.0
         return TermDesign(
             Layout(basis.shape[1], 1), np.full((1, 1), 1.0 / scale), dense=basis / scale
         )
     kinship = term.kinship
     size = basis if kinship is None else basis * np.sqrt(kinship.diagonal())[term.index, None]
-    transform = _orthonormal(size / np.sqrt(total), term.pattern)
+    transform = _orthonormal(size / np.sqrt(n_observations), term.pattern)
     basis = basis @ transform
     n_levels, q = len(term.levels), basis.shape[1]
     if kinship is None or (kinship.has_precision and not dense):

@@ -16,6 +16,7 @@ from emlearn._warnings import warn_user
 from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
 from emlearn.engine.estimates import Estimates
+from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public, read_fixed
@@ -88,7 +89,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
     fixed : dict of str to array-like, default=None
         Variances that are held at given values: by the keys of `variance_components_`, a number,
         or a matrix with NaN where free. None estimates all.
-    tol : float, default=1e-10
+    tol : float, default=1e-13
         When to stop: estimated gain left, in nats for each row. Newton steps make it cheap.
     {max_iter}
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
@@ -201,7 +202,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         weights: str = "copies",
         random_effects: str = "known",
         fixed: dict[str, Any] | None = None,
-        tol: float = 1e-10,
+        tol: float = 1e-13,
         max_iter: int = 1000,
         accelerate: str | None = "auto",
         verbose: int = 0,
@@ -258,7 +259,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ------
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
-            its kinship; if there are no more rows than fixed effects.
+            its kinship; if there are no more rows than fixed effects, or than random effects of a
+            term with slopes.
 
         Warns
         -----
@@ -270,12 +272,14 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
 
     def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
+        self._require_residuals(design, len(data.response))
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
             fit = self._run_em(model, data, start=start, advice="Leave out a term.")
             self._recipe = recipe
-            self._publish(model, data, design, model.simplest(data, fit.params, _NEGLIGIBLE))
+            params = model.simplest(data, fit.params, _NEGLIGIBLE)
+            self._publish(model, data, design, params, fit.fixed)
         self._warn_of_data(data)
         return self._report(fit)
 
@@ -308,6 +312,21 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         )
         return recipe, design, data
 
+    def _require_residuals(self, design: Design, n_rows: int) -> None:
+        """Raise ValueError if random effects explain any response, so that no residual is left."""
+        for term in design.terms:
+            q, held = len(term.columns), self.fixed or {}
+            free = term.name not in held and RESIDUAL not in held
+            if term.grouped and q > 1 and term.kinship is None and free:
+                n_effects = len(term.levels) * q
+                if n_effects >= n_rows:
+                    raise ValueError(
+                        f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
+                        f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
+                        "explain any y, so that the residual variance is not identified. Use "
+                        "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
+                    )
+
     def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
         if reset:
             return learn_design(self, X, groups)
@@ -334,10 +353,15 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return read_fixed(fixed, model.space(params), public, self._parameter_names(public))
 
     def _publish(
-        self, model: MixedModel, data: MixedData, design: Design, params: MixedParams
+        self,
+        model: MixedModel,
+        data: MixedData,
+        design: Design,
+        params: MixedParams,
+        fixed: Public,
     ) -> None:
         equations = model.equations(data, params)
-        public = model.public(params)
+        public = hold(model.public(params), fixed)
         self._params = params
         self.variance_components_ = {
             name: float(value) if name == RESIDUAL else value for name, value in public.items()
@@ -357,7 +381,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             for at, j in sorted(enumerate(data.order), key=lambda pair: pair[1])
         }
         self._publish_heritability(design)
-        n_parameters = data.n_fixed + model.n_parameters(params)
+        free = model.n_parameters(params) - n_held(model, params, fixed)
+        n_parameters = data.n_fixed + free
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
         # What `likelihood_ratio_test` compares: variances are NaN where they are free.

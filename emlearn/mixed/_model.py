@@ -203,8 +203,19 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def constrained_m_step(
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
     ) -> MixedParams:
-        """All variances at once, those that are held put in: they do not depend on each other."""
-        return self.impose(self._maximize(statistics, params), fixed)
+        """All variances at once, those that are held put in: terms do not depend on each other."""
+        if all(np.isnan(held).all() for held in fixed.values()):
+            return self.m_step(statistics, params)
+        public = self.public(self._maximize(statistics, params))
+        start, space = self.public(params), self.space(params)
+        for name, held in fixed.items():
+            if name == RESIDUAL:
+                public[name] = held
+            else:
+                part = space.parts[name]
+                assert isinstance(part, RandomCovariance)
+                public[name] = part.maximum(public[name], start[name], held)
+        return self.from_public(public, params)
 
     def _maximize(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         s = params.residual
@@ -317,17 +328,13 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
                 "are little more than rounding errors, and the variances are not accurate. Check "
                 "that y does vary within levels."
             ]
-        entries = self._entries()
-        columns = [params.factors[j][:, c] for j, _, c in entries]
-        size = np.array([*(np.abs(column).max() for column in columns), 1.0])
-        used = size > 2.0 * _SMALLEST
-        names = np.array([*(self.names[j] for j, _, _ in entries), RESIDUAL])[used]
-        information = (statistics.information * size[:, None] * size)[np.ix_(used, used)]
-        known = np.diagonal(information)
-        unit = np.sqrt(np.maximum(known, _NONE))
+        names, changes = self._changes(params)
+        information = changes @ statistics.information @ changes.T
+        unit = np.sqrt(np.maximum(np.diagonal(information), _NONE))
         values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
-        free = np.abs(vectors[:, values < _NONE]) > 1e-3
-        found = dict.fromkeys(names[free.any(axis=1) & (statistics.sum_of_squares > 0.0)].tolist())
+        free = (np.abs(vectors[:, values < _NONE]) > 1e-3).any(axis=1)
+        known = statistics.sum_of_squares == 0.0
+        found = {} if known else dict.fromkeys(np.array(names)[free].tolist())
         if not found:
             return []
         listed = ", ".join(map(repr, found))
@@ -336,6 +343,28 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             "level may have a single row, two terms the same levels, or a column may be 0. Leave "
             "out a term, or hold its variance with `fixed`."
         ]
+
+    def _changes(self, params: MixedParams) -> tuple[list[str], Array]:
+        """Changes of the vector form that change the variances, as large as these, and of what.
+
+        A change of a factor within the directions in which it is 0 has no effect, at first.
+        """
+        entries = self._entries()
+        names, changes = [], []
+        for j, (factor, pattern) in enumerate(zip(params.factors, self.patterns, strict=True)):
+            for block in np.unique(pattern, axis=0):
+                own = np.ix_(block, block)
+                values, vectors = np.linalg.eigh(factor[own])
+                for b, a in zip(*np.tril_indices(len(values)), strict=True):
+                    size = values[b]
+                    if size > 2.0 * _SMALLEST:
+                        change = np.zeros_like(factor)
+                        outer = size * np.outer(vectors[:, a], vectors[:, b])
+                        change[own] = outer + outer.T
+                        row = [change[c, d] if i == j else 0.0 for i, c, d in entries]
+                        names.append(self.names[j])
+                        changes.append(np.array([*row, 0.0]))
+        return [*names, RESIDUAL], np.array([*changes, np.eye(len(entries) + 1)[-1]])
 
     def constrained_unsound(
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
@@ -365,7 +394,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for name, transform in zip(self.names, like.transforms, strict=True):
             covariance = np.asarray(public[name]) / unit**2
             half = np.linalg.solve(transform, covariance)
-            factors.append(square_root(np.linalg.solve(transform, half.T)))
+            factors.append(square_root(np.asarray(np.linalg.solve(transform, half.T), float)))
         return like._replace(factors=tuple(factors), residual=residual)
 
     def space(self, params: MixedParams) -> ParameterSpace:

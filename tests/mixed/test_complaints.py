@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 
@@ -208,14 +209,12 @@ def rows_of(complaint):
     return frame.drop(columns="y"), frame["y"]
 
 
-@pytest.fixture(params=COMPLAINTS)
-def complaint(request):
-    return COMPLAINTS[request.param]
-
-
 @pytest.mark.filterwarnings("ignore:The column.s. d of X depend:UserWarning")
+@pytest.mark.filterwarnings("ignore:The variances of 'group', 'residual' are not identified")
 @pytest.mark.parametrize("method", ["reml", "ml"])
-def test_fits_are_finite(complaint, method):
+@pytest.mark.parametrize("name", [name for name in COMPLAINTS if name != "more_effects_than_rows"])
+def test_fits_are_finite(name, method):
+    complaint = COMPLAINTS[name]
     X, y = rows_of(complaint)
     model = LinearMixedModelEM(**complaint.settings, method=method).fit(X, y)
     assert model.converged_
@@ -290,3 +289,20 @@ def test_cross_validation_by_rows_and_by_groups():
     assert by_groups.mean() < 0.5  # groups that are new
     search = GridSearchCV(model, {"random_effects": ["known", "none"]}, cv=KFold(5))
     assert search.fit(X, y).best_params_ == {"random_effects": "known"}
+
+
+def test_every_row_its_own_group_is_told():
+    X, y = rows_of(COMPLAINTS["every_row_its_own_group"])
+    with pytest.warns(ConvergenceWarning, match="'group', 'residual' are not identified"):
+        model = LinearMixedModelEM(groups=["group"]).fit(X, y)
+    simple = LinearRegression().fit(X[["x"]], y)
+    assert_allclose(model.coef_, simple.coef_, rtol=1e-10)
+
+
+def test_more_random_effects_than_rows():
+    complaint = COMPLAINTS["more_effects_than_rows"]
+    X, y = rows_of(complaint)
+    with pytest.raises(ValueError, match=r"random effects .*there are only"):
+        LinearMixedModelEM(**complaint.settings).fit(X, y)
+    held = LinearMixedModelEM(**complaint.settings, fixed={"residual": 1.0})
+    assert held.fit(X, y).converged_
