@@ -18,22 +18,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._warnings import warn_user
 from emlearn.data.summary import Summary, summary_table
-from emlearn.engine.inference import FittedProblem
+from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.threads import blas_limited
-from emlearn.mixed._covariance import square_root
+from emlearn.mixed._data import MixedData
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
-from emlearn.mixed._options import RESIDUAL
+from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
 
 Array = NDArray[np.float64]
 
 # Standard deviations below this part of their unit are 0, correlations this close to 1 are 1.
 _ZERO = 1e-4
-# Smallest unit of a random effect, as a part of the noise.
+# Smallest unit of a factor, as a part of the noise.
 _SMALLEST_UNIT = 0.2
+# Smallest singular value of a factor.
+_SMALLEST = 1e-5
+# How far from the estimates a search begins, and the smallest pivot of interest, in units; one
+# after another until one succeeds. A search may end at a pivot of 0, where the likelihood has no
+# slope, although the end is a little above.
+_ATTEMPTS = ((0.3, 0.0), (0.05, 0.01), (1.0, 0.1))
 # Range of the search, in units; of the residual, of its logarithm.
 _RANGE, _LOG_RANGE = 1e4, 10.0
 # How exactly an end is to be found, in nats.
 _TOLERANCE = 1e-4
+# Below all likelihoods, in nats.
+_FAR = 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +189,13 @@ def profile_intervals(
         raise ValueError(
             "profile_intervals needs all variances free, but the model holds some by `fixed`."
         )
-    problem = model._fitted_problem(X, y, sample_weight, groups)
+    _, design, data = model._read_data(X, y, sample_weight, groups, reset=False)
+    if not np.allclose(data.fingerprint, model._fingerprint, rtol=1e-8, atol=1e-8):
+        raise ValueError("profile_intervals needs the rows, responses and weights of the fit.")
     names, estimates, ends = [], [], []
     with blas_limited():
         for target in _targets(model):
-            search = _Search(problem, target)
+            search = _Search(model._model(design), data, model._params, target)
             names.append(target.label)
             estimates.append(search.published(search.objective(search.start)[0]))
             ends.append(search.interval(confidence))
@@ -215,86 +225,127 @@ def _targets(model: LinearMixedModelEM) -> Iterator[_Target]:
     yield _Target(RESIDUAL, RESIDUAL)
 
 
-class _Search:
-    """The search for the ends of an interval, in Cholesky factors of the covariances.
+class _Factor(NamedTuple):
+    """How a part of the vector becomes the factor of a term; see `_Search`."""
 
-    The effects of interest come first in their term: a standard deviation is then the first
-    entry of a factor, and a correlation depends on two. Entries are in units of the standard
-    deviations of the fit. The last entry is the logarithm of the residual variance.
+    order: NDArray[np.intp]
+    turn: Array
+    triangle: Array
+    unit: Array
+    entries: tuple[NDArray[np.intp], ...]
+    place: slice
+
+    def matrix(self, vector: Array) -> Array:
+        """L."""
+        found = np.zeros((len(self.order), len(self.order)))
+        found[self.entries] = vector[self.place]
+        return self.unit[:, None] * found
+
+    def root(self, factor: Array) -> Array:
+        """T, from L; not singular, as derivatives ask for."""
+        left, values, _ = np.linalg.svd(self.turn @ factor)
+        values = np.maximum(values, _SMALLEST)
+        found = np.empty_like(factor)
+        found[np.ix_(self.order, self.order)] = (left * values) @ left.T
+        return found
+
+
+class _Search:
+    """The search for the ends of an interval, in factors L of the covariances.
+
+    A model has the covariance ``M T T M'`` for a transform M, up to units. The effects of
+    interest come first in their term. With ``M' = Q R``, the factor ``T T = Q L L' Q'`` leads to
+    the Cholesky factor ``R' L``: a standard deviation depends on the first entry of L only, and a
+    correlation on three. Rows of L are in units of their lengths at the fit. The last entry is
+    the logarithm of the residual variance.
     """
 
-    def __init__(self, problem: FittedProblem, target: _Target):
-        self.target = target
-        self.model, self.data, self.params = problem.model, problem.data, problem.params
-        public = self.model.public(self.params)
-        noise = self.model.public(self.model.initialize(self.data, np.random.default_rng(0)))
-        self.residual = float(public[RESIDUAL])
-        self.terms, self.slices, starts = {}, {}, []
-        size = 0
-        for name, pattern in zip(self.model.names, self.model.patterns, strict=True):
-            first = target.effects if name == target.term else ()
+    def __init__(self, model: MixedModel, data: MixedData, params: MixedParams, target: _Target):
+        self.model, self.data, self.params, self.target = model, data, params, target
+        self.factors: list[_Factor] = []
+        start, size = [], 0
+        for j, pattern in enumerate(self.model.patterns):
+            first = target.effects if self.model.names[j] == target.term else ()
             order = np.r_[first, np.delete(np.arange(len(pattern)), first)].astype(int)
-            least = _SMALLEST_UNIT**2 * np.diagonal(noise[name])
-            unit = np.sqrt(np.maximum(np.diagonal(public[name]), least))[order]
+            turn, triangle = np.linalg.qr(self.params.transforms[j][np.ix_(order, order)].T)
+            signs = np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
+            turn, triangle = turn * signs, triangle * signs[:, None]
+            factor = _cholesky(turn.T @ self.params.factors[j][np.ix_(order, order)])
+            unit = np.maximum(np.linalg.norm(factor, axis=1), _SMALLEST_UNIT)
             entries = np.nonzero(np.tril(pattern[np.ix_(order, order)]))
-            self.terms[name] = (order, unit, entries)
-            self.slices[name] = slice(size, size + len(entries[0]))
-            size += len(entries[0])
-            starts.append(_cholesky(public[name][np.ix_(order, order)] / np.outer(unit, unit)))
-            starts[-1] = starts[-1][entries]
-        self.start = np.concatenate([*starts, np.zeros(1)])
-        first_entry = self.slices[target.term].start if target.effects else size
-        # Of a correlation, the two entries of the second row of the factor.
-        self.at = [first_entry] if len(target.effects) < 2 else [first_entry + 1, first_entry + 2]
+            place = slice(size, size + len(entries[0]))
+            size = place.stop
+            self.factors.append(_Factor(order, turn, triangle, unit, entries, place))
+            start.append((factor / unit[:, None])[entries])
+            if first:
+                self.own = self.factors[-1]
+        self.start = np.concatenate([*start, np.zeros(1)])
+        self.deviation = float(np.sqrt(self.params.residual)) * self.params.unit
 
     # ---- what is maximized --------------------------------------------------------------------
 
     def objective(self, vector: Array) -> tuple[float, Array]:
         """Standard deviation in its unit, logarithm, or correlation; and its gradient."""
         gradient = np.zeros(len(vector))
-        value = vector[self.at]
-        if len(value) == 1:
-            gradient[self.at] = 1.0
-            return float(value[0]), gradient
-        length = max(float(np.hypot(*value)), 1e-10)
-        gradient[self.at] = np.array([value[1], -value[0]]) * value[1] / length**3
-        return float(value[0]) / length, gradient
+        if not self.target.effects:
+            gradient[-1] = 1.0
+            return float(vector[-1]), gradient
+        own, at = self.own, self.own.place.start
+        if len(self.target.effects) == 1:
+            gradient[at] = 1.0
+            return float(vector[at]), gradient
+        # Second row of the Cholesky factor.
+        turned = np.zeros((2, 3))
+        turned[0, 0] = own.triangle[0, 1] * own.unit[0]
+        turned[[0, 1], [1, 2]] = own.triangle[1, 1] * own.unit[1]
+        row = turned @ vector[at : at + 3]
+        length = max(float(np.hypot(*row)), 1e-10)
+        gradient[at : at + 3] = (np.array([row[1], -row[0]]) * row[1] / length**3) @ turned
+        return float(row[0]) / length, gradient
 
     def published(self, value: float) -> float:
         """The standard deviation or correlation."""
         if not self.target.effects:
-            return float(np.sqrt(self.residual * np.exp(value)))
+            return self.deviation * float(np.exp(0.5 * value))
         if len(self.target.effects) == 2:
             return float(np.sign(value)) if abs(value) > 1.0 - _ZERO else value
-        return float(self.terms[self.target.term][1][0]) * value if value > _ZERO else 0.0
+        unit = self.deviation * self.own.triangle[0, 0] * self.own.unit[0]
+        return float(unit) * value if value > _ZERO else 0.0
 
     # ---- the constraint -----------------------------------------------------------------------
 
     def likelihood(self, vector: Array) -> tuple[float, Array]:
-        """Log-likelihood and its gradient."""
-        factors = {}
-        public: dict[str, Any] = {RESIDUAL: self.residual * np.exp(vector[-1])}
-        for name, (order, unit, entries) in self.terms.items():
-            factor = np.zeros((len(order), len(order)))
-            factor[entries] = vector[self.slices[name]]
-            own = np.empty_like(factor)
-            own[order] = unit[:, None] * factor
-            factors[name], public[name] = factor, own @ own.T
-        params = self.model.from_public(public, self.params)
-        statistics, value = self.model.e_step(self.data, params)
-        score = self.model.score(statistics, params)
+        """Log-likelihood and its gradient; far below all others where there is none."""
+        ratio = float(np.exp(vector[-1]))
+        factors = [factor.matrix(vector) for factor in self.factors]
+        roots = [
+            factor.root(own / np.sqrt(ratio))
+            for factor, own in zip(self.factors, factors, strict=True)
+        ]
+        residual = self.params.residual * ratio
+        params = self.params._replace(factors=tuple(roots), residual=residual)
         gradient = np.zeros(len(vector))
-        gradient[-1] = float(score[RESIDUAL]) * public[RESIDUAL]
-        for name, (order, unit, entries) in self.terms.items():
-            toward = score[name][np.ix_(order, order)] * np.outer(unit, unit)
-            gradient[self.slices[name]] = 2.0 * (toward @ factors[name])[entries]
-        return value, gradient
+        try:
+            statistics, value = self.model.e_step(self.data, params)
+        except DegenerateModelError:
+            return -_FAR, gradient
+        toward = 0.5 * (statistics.sum_of_squares / residual - statistics.degrees_of_freedom)
+        for j, (factor, own) in enumerate(zip(self.factors, factors, strict=True)):
+            derivative = self.model._derivative(statistics, params, j)
+            # With the covariances held, T falls as the residual variance grows.
+            toward -= float((derivative * (roots[j] @ roots[j])).sum())
+            turned = factor.turn.T @ derivative[np.ix_(factor.order, factor.order)] @ factor.turn
+            slope = 2.0 * factor.unit[:, None] * (turned @ own) / ratio
+            gradient[factor.place] = slope[factor.entries]
+        gradient[-1] = toward
+        return float(value), gradient
 
     def bounds(self) -> list[tuple[float, float]]:
         """Pivots are not negative."""
         found = []
-        for _, _, entries in self.terms.values():
-            found += [(0.0 if i == j else -_RANGE, _RANGE) for i, j in zip(*entries, strict=True)]
+        for factor in self.factors:
+            for i, j in zip(*factor.entries, strict=True):
+                found.append((0.0 if i == j else -_RANGE, _RANGE))
         return [*found, (-_LOG_RANGE, _LOG_RANGE)]
 
     # ---- the search ---------------------------------------------------------------------------
@@ -312,10 +363,27 @@ class _Search:
         return low, high
 
     def _end(self, sign: float, limit: float) -> float:
+        for distance, lowest in _ATTEMPTS:
+            found = self._search(sign, limit, distance, lowest)
+            value = self.published(self.objective(found)[0])
+            left = self.likelihood(found)[0] - limit
+            extreme = (0.0 if sign < 0.0 else np.inf, sign)[len(self.target.effects) - 1]
+            at_bound = bool(self.target.effects) and value == extreme
+            if abs(left) <= _TOLERANCE or (at_bound and left >= -_TOLERANCE):
+                return value
+        return float("nan")
+
+    def _search(self, sign: float, limit: float, distance: float, lowest: float) -> Array:
+        """The search from beside the estimates."""
         bounds = self.bounds()
         begin = self.start.copy()
-        # Where a variance is 0, the likelihood is level.
-        begin[self.at[0]] += 0.3 * sign
+        if self.target.effects:
+            at = self.own.place.start + len(self.target.effects) - 1
+            begin[at] += sign * distance
+            if len(self.target.effects) == 2:
+                begin[at + 1] = max(begin[at + 1], distance)
+            else:
+                bounds[at] = (lowest, _RANGE)
         # The value and its gradient are asked for one after the other.
         likelihood = lru_cache(maxsize=1)(lambda key: self.likelihood(np.frombuffer(key)))
         constraint: Any = {
@@ -324,7 +392,7 @@ class _Search:
             "jac": lambda vector: likelihood(vector.tobytes())[1],
         }
         search: Any = minimize
-        found = search(
+        found: Array = search(
             lambda vector: -sign * self.objective(vector)[0],
             np.clip(begin, *np.transpose(bounds)),
             jac=lambda vector: -sign * self.objective(vector)[1],
@@ -332,16 +400,12 @@ class _Search:
             bounds=bounds,
             constraints=constraint,
             options={"ftol": 1e-10, "maxiter": 200},
-        )
-        value = self.published(self.objective(found.x)[0])
-        left = self.likelihood(found.x)[0] - limit
-        at_bound = bool(self.target.effects) and value in (-1.0, 0.0, 1.0)
-        reached = abs(left) <= _TOLERANCE or (at_bound and left >= -_TOLERANCE)
-        return value if reached else float("nan")
+        ).x
+        return found
 
 
-def _cholesky(matrix: Array) -> Array:
-    """Lower triangular factor of a matrix that may be singular."""
-    triangle = np.linalg.qr(square_root(matrix))[1]
+def _cholesky(factor: Array) -> Array:
+    """Lower triangular L with ``L @ L.T`` that of the factor, which may be singular."""
+    triangle = np.linalg.qr(factor.T)[1]
     found: Array = triangle.T * np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
     return found

@@ -204,6 +204,18 @@ def test_weights_and_the_order_of_rows_are_compared(sleep):
         likelihood_ratio_test(fit(X, y, "Subject", weights="precision"), precise)
 
 
+def test_weights_are_copies_of_rows(sleep):
+    X, y = sleep
+    weight = 1.0 + (X.Days > 4)
+    rows = np.repeat(np.arange(len(y)), weight.astype(int))
+    repeated = LinearMixedModelEM("Subject").fit(X.iloc[rows], y.iloc[rows])
+    weighted = LinearMixedModelEM("Subject", **SLOPES).fit(X, y, weight)
+    expected = LinearMixedModelEM("Subject").fit(X, y, weight)
+    assert likelihood_ratio_test(repeated, weighted).statistic == pytest.approx(
+        likelihood_ratio_test(expected, weighted).statistic, rel=1e-6
+    )
+
+
 def test_models_that_cannot_be_compared(sleep):
     X, y = sleep
     full, reduced = subject(sleep, **SLOPES), subject(sleep)
