@@ -54,8 +54,6 @@ class Genotypes(Kinship):
 
     Attributes
     ----------
-    levels : ndarray of shape (n_individuals,)
-        Identifiers of the individuals.
     polymorphic : ndarray of bool of shape (n_markers,)
         Markers that are used: those whose known genotypes are not all the same.
 
@@ -71,6 +69,8 @@ class Genotypes(Kinship):
 
     Notes
     -----
+    ``levels`` has the identifiers of the individuals.
+
     With more markers than individuals, only the matrix of relationships is formed, from one block
     of markers after the other, and never a matrix of pairs of markers.
 
@@ -150,7 +150,7 @@ class Genotypes(Kinship):
         Parameters
         ----------
         effects : array-like of shape (n_individuals,) or (n_individuals, n_effects)
-            Effects of the individuals, in the order of `levels`.
+            Effects of the individuals, in the order of ``levels``.
 
         Returns
         -------

@@ -142,7 +142,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
 
     Notes
     -----
-    See `emlearn.mixed` for the algorithm. The cost of an iteration is linear in the number of
+    See the guide to mixed models for the algorithm. The cost of an iteration is linear in the number of
     levels for one grouping factor, and of observations for one kinship (after one
     eigendecomposition); crossed factors are eliminated one by one, and many of them, and
     pedigrees, are factorized as sparse matrices.

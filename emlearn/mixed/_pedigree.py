@@ -44,9 +44,6 @@ class Pedigree(Kinship):
 
     Attributes
     ----------
-    levels : ndarray of shape (n_levels,)
-        Identifiers: those of `animal` in the order of their first rows, then those of parents
-        without a row.
     inbreeding : ndarray of shape (n_levels,)
         Coefficients of inbreeding: half the relationships of the parents.
     has_precision : bool
@@ -65,6 +62,9 @@ class Pedigree(Kinship):
 
     Notes
     -----
+    ``levels`` has the identifiers: those of `animal` in the order of their first rows, then those
+    of parents without a row.
+
     With T the matrix of gene flow from ancestors to descendants and D the diagonal matrix of the
     variances of Mendelian sampling, the relationships are T D T' [1]_; inv(T) and D are known
     from parents and their coefficients of inbreeding [2]_. These are found for one generation

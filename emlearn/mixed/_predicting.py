@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.engine.threads import blas_limited
@@ -19,7 +20,7 @@ Use = Literal["known", "none"]
 
 
 class MixedPredicting:
-    """`predict` of `LinearMixedModelEM`."""
+    """`predict` and `score` of `LinearMixedModelEM`."""
 
     random_effects: str
     coef_: Array
@@ -97,6 +98,26 @@ class MixedPredicting:
         if not return_std:
             return mean
         return mean, np.sqrt(self._variances(design, use))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination of the predictions, as that of other regressors.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their responses.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 is perfect, 0 as good as the mean of y. `random_effects` says whether predictions
+            are for known levels.
+        """
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
 
     def _variances(self, design: Design, use: str) -> Array:
         columns = design.fixed
