@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emlearn.distributions.gaussian.constrained import put_in, scoring
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.parameters import Array, Mask, Symmetric
 
@@ -92,16 +93,47 @@ class RandomCovariance(Symmetric):
         return near
 
     def impose(self, found: Array, fixed: Array) -> Array:
-        """See `Part`.
+        """See `Part`: others change where the result would not be positive semi-definite.
 
         Raises
         ------
         DegenerateModelError
-            If the matrix is then not positive semi-definite.
+            If no positive semi-definite matrix has the entries.
         """
         matrix = np.where(np.isnan(fixed), found, fixed)
+        for own in self._blocks(fixed):
+            matrix[own] = put_in(found[own], fixed[own])
         square_root(matrix)
         return matrix
+
+    def maximum(self, target: Array, start: Array, fixed: Array) -> Array:
+        """The matrix with the entries of `fixed` that is closest to `target` by likelihood.
+
+        Parameters
+        ----------
+        target : ndarray of shape (q, q)
+            What the matrix would be if all entries were free.
+        start : ndarray of shape (q, q)
+            A matrix with the entries; the result is not worse.
+        fixed : ndarray of shape (q, q)
+            Entries to hold; NaN where free.
+        """
+        matrix = np.where(np.isnan(fixed), target, fixed)
+        for own in self._blocks(fixed):
+            if np.isnan(fixed[own]).all():
+                continue
+            matrix[own] = scoring(target[own], start[own], np.isnan(fixed[own]))
+        return matrix
+
+    def _blocks(self, fixed: Array) -> list[tuple[Array, ...]]:
+        """Blocks of the pattern with free entries, without effects whose variance is held at 0."""
+        there = np.diagonal(fixed) != 0.0
+        found = []
+        for block in np.unique(self.pattern, axis=0):
+            own = np.ix_(block & there, block & there)
+            if np.isnan(fixed[own]).any():
+                found.append(own)
+        return found
 
     def check(self, fixed: Array, name: str) -> Array:
         """See `Part`: an entry given on one side of the diagonal holds for both."""
@@ -116,10 +148,13 @@ class RandomCovariance(Symmetric):
             raise ValueError(
                 f"fixed[{name!r}] has a covariance of effects that are independent: it must be 0."
             )
+        none = np.diagonal(fixed) == 0.0
+        alone = none[:, None] | none
+        fixed = np.where(alone & np.isnan(fixed), 0.0, fixed)
         known = np.flatnonzero(~np.isnan(np.diagonal(fixed)))
         block = fixed[np.ix_(known, known)]
         wrong = bool((np.diagonal(block) < 0.0).any())
-        if not wrong and not np.isnan(block).any():
+        if not wrong and known.size and not np.isnan(block).any():
             try:
                 square_root(block)
             except DegenerateModelError:

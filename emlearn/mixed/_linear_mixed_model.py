@@ -16,6 +16,7 @@ from emlearn._warnings import warn_user
 from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
 from emlearn.engine.estimates import Estimates
+from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public, read_fixed
@@ -88,7 +89,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
     fixed : dict of str to array-like, default=None
         Variances that are held at given values: by the keys of `variance_components_`, a number,
         or a matrix with NaN where free. None estimates all.
-    tol : float, default=1e-10
+    tol : float, default=1e-13
         When to stop: estimated gain left, in nats for each row. Newton steps make it cheap.
     {max_iter}
     accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default="auto"
@@ -201,7 +202,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         weights: str = "copies",
         random_effects: str = "known",
         fixed: dict[str, Any] | None = None,
-        tol: float = 1e-10,
+        tol: float = 1e-13,
         max_iter: int = 1000,
         accelerate: str | None = "auto",
         verbose: int = 0,
@@ -277,7 +278,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             start = model.initialize(data, np.random.default_rng(0))
             fit = self._run_em(model, data, start=start, advice="Leave out a term.")
             self._recipe = recipe
-            self._publish(model, data, design, model.simplest(data, fit.params, _NEGLIGIBLE))
+            params = model.simplest(data, fit.params, _NEGLIGIBLE)
+            self._publish(model, data, design, params, fit.fixed)
         self._warn_of_data(data)
         return self._report(fit)
 
@@ -351,10 +353,15 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return read_fixed(fixed, model.space(params), public, self._parameter_names(public))
 
     def _publish(
-        self, model: MixedModel, data: MixedData, design: Design, params: MixedParams
+        self,
+        model: MixedModel,
+        data: MixedData,
+        design: Design,
+        params: MixedParams,
+        fixed: Public,
     ) -> None:
         equations = model.equations(data, params)
-        public = model.public(params)
+        public = hold(model.public(params), fixed)
         self._params = params
         self.variance_components_ = {
             name: float(value) if name == RESIDUAL else value for name, value in public.items()
@@ -374,7 +381,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             for at, j in sorted(enumerate(data.order), key=lambda pair: pair[1])
         }
         self._publish_heritability(design)
-        n_parameters = data.n_fixed + model.n_parameters(params)
+        free = model.n_parameters(params) - n_held(model, params, fixed)
+        n_parameters = data.n_fixed + free
         self.aic_ = -2.0 * self.log_likelihood_ + 2.0 * n_parameters
         self.bic_ = -2.0 * self.log_likelihood_ + float(np.log(data.n_observations)) * n_parameters
         # What `likelihood_ratio_test` compares: variances are NaN where they are free.

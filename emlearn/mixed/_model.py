@@ -203,10 +203,19 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def constrained_m_step(
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
     ) -> MixedParams:
-        """All variances at once, those that are held put in: they do not depend on each other."""
+        """All variances at once, those that are held put in: terms do not depend on each other."""
         if all(np.isnan(held).all() for held in fixed.values()):
             return self.m_step(statistics, params)
-        return self.impose(self._maximize(statistics, params), fixed)
+        public = self.public(self._maximize(statistics, params))
+        start, space = self.public(params), self.space(params)
+        for name, held in fixed.items():
+            if name == RESIDUAL:
+                public[name] = held
+            else:
+                part = space.parts[name]
+                assert isinstance(part, RandomCovariance)
+                public[name] = part.maximum(public[name], start[name], held)
+        return self.from_public(public, params)
 
     def _maximize(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         s = params.residual
@@ -385,7 +394,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for name, transform in zip(self.names, like.transforms, strict=True):
             covariance = np.asarray(public[name]) / unit**2
             half = np.linalg.solve(transform, covariance)
-            factors.append(square_root(np.linalg.solve(transform, half.T)))
+            factors.append(square_root(np.asarray(np.linalg.solve(transform, half.T), float)))
         return like._replace(factors=tuple(factors), residual=residual)
 
     def space(self, params: MixedParams) -> ParameterSpace:

@@ -302,7 +302,7 @@ def test_every_row_its_own_group_is_told():
 def test_more_random_effects_than_rows():
     complaint = COMPLAINTS["more_effects_than_rows"]
     X, y = rows_of(complaint)
-    with pytest.raises(ValueError, match="random effects .*there are only"):
+    with pytest.raises(ValueError, match=r"random effects .*there are only"):
         LinearMixedModelEM(**complaint.settings).fit(X, y)
     held = LinearMixedModelEM(**complaint.settings, fixed={"residual": 1.0})
     assert held.fit(X, y).converged_
