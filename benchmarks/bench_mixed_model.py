@@ -2,16 +2,17 @@
 
     python benchmarks/bench_mixed_model.py [--quick] [--only slopes crossed]
 
-Times are those of a fit from a table of rows: medians of repeated fits, without what it takes to
-start a program. Genomic peers are given the markers. A ratio above 1 says that the peer takes
-longer. The log-likelihood is that of REML as lme4 reports it; for genomic peers it is computed from
-their variances. Peers that are not installed are left out by name, and a fit is stopped at its
-limit of time.
+Times are those of a fit from a table of rows, on one thread: medians of the seconds of the
+processor of repeated fits, without what it takes to start a program. Genomic peers are given the
+markers. A ratio above 1 says that the peer takes longer. The log-likelihood is that of REML as lme4
+reports it; for genomic peers it is computed from their variances. Peers that are not installed are
+left out by name, and a fit is stopped at its limit of time.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import tempfile
@@ -23,11 +24,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import _rscript
-import numpy as np
-from _measure import Stopped, in_child
-from _mixed_problems import Problem, crossed, genomic, sleepstudy, slopes
-from scipy.linalg import cho_factor, cho_solve
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # before numpy is imported
+
+import _rscript  # noqa: E402
+import numpy as np  # noqa: E402
+from _measure import Stopped, in_child, seconds  # noqa: E402
+from _mixed_problems import Problem, crossed, genomic, sleepstudy, slopes  # noqa: E402
+from scipy.linalg import cho_factor, cho_solve  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("lme4_fits.R")
 #: Problems in full and in small.
@@ -47,10 +51,14 @@ class Fit(NamedTuple):
 def repeated(fit: Callable[[], Any], least: float) -> tuple[float, Any]:
     """Median seconds of fits, at least three, or one that takes long, and the last result."""
     took: list[float] = []
-    while sum(took) < least or (len(took) < 3 and sum(took) < 20 * least):
-        begin = time.perf_counter()
+    result: Any = None
+
+    def turn() -> None:
+        nonlocal result
         result = fit()
-        took.append(time.perf_counter() - begin)
+
+    while sum(took) < least or (len(took) < 3 and sum(took) < 20 * least):
+        took.append(seconds(turn, time.process_time))
     return statistics.median(took), result
 
 
@@ -65,8 +73,8 @@ def emlearn(problem: Problem, least: float) -> Fit:
             settings["kinship"] = Genotypes(problem.markers)
         return LinearMixedModelEM(**settings).fit(X, y)
 
-    seconds, model = repeated(fit, least)
-    return Fit(seconds, model.log_likelihood_)
+    took, model = repeated(fit, least)
+    return Fit(took, model.log_likelihood_)
 
 
 def lme4(problem: Problem, least: float, derivatives: bool = True) -> Fit:
@@ -100,8 +108,8 @@ def statsmodels(problem: Problem, least: float) -> Fit:
     else:  # crossed: all rows are one group, with components of variance
         parts = {group: f"0 + C({group})" for group in groups}
         random = {"groups": np.ones(len(problem.frame)), "vc_formula": parts, "re_formula": "0"}
-    seconds, fit = repeated(lambda: smf.mixedlm(fixed, problem.frame, **random).fit(), least)
-    return Fit(seconds, float(fit.llf))
+    took, fit = repeated(lambda: smf.mixedlm(fixed, problem.frame, **random).fit(), least)
+    return Fit(took, float(fit.llf))
 
 
 # ---- Genomic peers: genetic and residual variance ---------------------------------------
@@ -134,8 +142,8 @@ def restricted_log_likelihood(problem: Problem, genetic: float, residual: float)
 def genomic_fit(
     variances: Callable[[Problem], tuple[float, float]], problem: Problem, least: float
 ) -> Fit:
-    seconds, found = repeated(lambda: variances(problem), least)
-    return Fit(seconds, restricted_log_likelihood(problem, *found))
+    took, found = repeated(lambda: variances(problem), least)
+    return Fit(took, restricted_log_likelihood(problem, *found))
 
 
 def fastlmm(problem: Problem) -> tuple[float, float]:

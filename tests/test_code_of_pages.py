@@ -16,13 +16,15 @@ from emlearn.distributions.gaussian.structures import STRUCTURES
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
     DOCS / "getting_started.md",
+    DOCS / "animal_models.md",
     DOCS / "factors.md",
     DOCS / "gaussian_mixtures.md",
     DOCS / "imputing_categories.md",
+    DOCS / "mixed_models.md",
     *sorted((DOCS / "coming_from").glob("*.md")),
     *sorted((DOCS / "recipes").glob("*.md")),
 ]
-PEERS = {"hmmlearn", "stepmix"}
+PEERS = {"formulaic", "hmmlearn", "statsmodels", "stepmix"}
 _FENCE = re.compile(
     r"^```(?:\{code-block\} )?(?P<kind>python|pycon)\n(?::\w+:[^\n]*\n)*\n?(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -40,8 +42,8 @@ def run(code, line, page, names):
     try:
         # Empty lines before it, so that a traceback has the line of the page.
         exec(compile("\n" * line + code, str(page), "exec"), names)
-    except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in PEERS:
+    except ImportError as error:
+        if not any(peer in str(error) for peer in PEERS):
             raise
 
 

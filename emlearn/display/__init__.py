@@ -2,6 +2,15 @@
 
 from emlearn.display._convergence import ConvergenceDisplay
 from emlearn.display._items import ItemCurvesDisplay, ItemInformationDisplay
+from emlearn.display._mixed_residuals import MixedResidualsDisplay
 from emlearn.display._mixture import MixtureDisplay
+from emlearn.display._random_effects import RandomEffectsDisplay
 
-__all__ = ["ConvergenceDisplay", "ItemCurvesDisplay", "ItemInformationDisplay", "MixtureDisplay"]
+__all__ = [
+    "ConvergenceDisplay",
+    "ItemCurvesDisplay",
+    "ItemInformationDisplay",
+    "MixedResidualsDisplay",
+    "MixtureDisplay",
+    "RandomEffectsDisplay",
+]

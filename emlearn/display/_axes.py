@@ -10,6 +10,17 @@ _WIDTH, _COLUMN = 6.4, 1.4
 _NARROWEST = 0.4
 
 
+def axes_class() -> Any:
+    """The class of axes, or an ImportError that says how to install matplotlib."""
+    try:
+        from matplotlib.axes import Axes
+    except ImportError:
+        raise ImportError(
+            'Plots need matplotlib; install it with: python -m pip install "scikit-em[plot]"'
+        ) from None
+    return Axes
+
+
 def axes_or_new(ax: Any, columns_beside: int = 0) -> Any:
     """Axes given, or those of a new figure, as wide as legends beside the axes ask for.
 
@@ -22,13 +33,7 @@ def axes_or_new(ax: Any, columns_beside: int = 0) -> Any:
     TypeError
         If `ax` is something else.
     """
-    try:
-        from matplotlib.axes import Axes
-    except ImportError:
-        raise ImportError(
-            'Plots need matplotlib; install it with: python -m pip install "scikit-em[plot]"'
-        ) from None
-    if isinstance(ax, Axes):
+    if isinstance(ax, axes_class()):
         return ax
     if ax is not None:
         raise TypeError(
@@ -38,6 +43,42 @@ def axes_or_new(ax: Any, columns_beside: int = 0) -> Any:
 
     size = (_WIDTH + _COLUMN * columns_beside, 4.8)
     return pyplot.subplots(figsize=size, layout="constrained")[1]
+
+
+def panels_or_new(ax: Any, n_panels: int, width: float, height: float) -> list[Any]:
+    """Axes given, one for each panel, or those of a new figure.
+
+    Call it when nothing else can fail, so that no empty figure is left open.
+
+    Parameters
+    ----------
+    ax : Axes, sequence of Axes, or None
+        What the user gave.
+    n_panels : int
+        Number of panels.
+    width, height : float
+        Size of a panel, in inches.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If `ax` is something else.
+    ValueError
+        If there are fewer or more axes than panels.
+    """
+    if ax is None:
+        axes_class()
+        from matplotlib import pyplot
+
+        size = (width * n_panels, height)
+        new = pyplot.subplots(1, n_panels, figsize=size, layout="constrained", squeeze=False)[1]
+        return list(new[0])
+    given = list(ax.flat if hasattr(ax, "flat") else ax if isinstance(ax, (list, tuple)) else [ax])
+    if len(given) != n_panels:
+        raise ValueError(f"ax must be {n_panels} Axes, one for each panel; got {len(given)}.")
+    return [axes_or_new(own) for own in given]
 
 
 def make_room_beside(ax: Any, legend: Any) -> None:

@@ -52,7 +52,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         """
         How to take longer steps than EM where it is slow; None is plain EM. No choice lowers
         the objective. "auto" starts as plain EM and accelerates once its steps shrink
-        slowly; it is plain EM for a family of your own that has no vector form.
+        slowly. It takes Newton steps if the model has a `curvature`, and it is plain EM for a
+        family of your own that has no vector form.
         """,
     ),
     "fixed": (

@@ -116,7 +116,7 @@ class Columns:
         """The names of the columns, as a sentence of a message."""
         names = self.names or []
         shown = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-        return f"Its columns are: {shown}."
+        return f"The columns of X are: {shown}."
 
     def factor(self, positions: Sequence[int]) -> Factor:
         """The grouping factor of a column, or of the combinations of several."""

@@ -47,7 +47,17 @@ class RandomEffects:
         return found
 
     def of(self, level: Any) -> Array:
-        """Predictions for one level, (n_columns,).
+        """Predictions for one level.
+
+        Parameters
+        ----------
+        level : object
+            Its identifier.
+
+        Returns
+        -------
+        effects : ndarray of shape (n_columns,)
+            The predictions.
 
         Raises
         ------

@@ -128,12 +128,12 @@ def unquoted(name: str) -> str:
 
 
 def _masked(text: str) -> str:
-    """The text with blanks for what is quoted."""
+    """The text with quotes for all that is quoted, at the same positions."""
     return _QUOTED.sub(lambda match: '"' * len(match.group()), text)
 
 
 def _nesting(plain: str) -> Iterator[tuple[int, str, int]]:
-    """Each character that is not a parenthesis, or opens or closes at depth 0, with its depth."""
+    """Each character and its position and depth; parentheses have the depth outside of them."""
     depth = 0
     for i, letter in enumerate(plain):
         if letter in ")]}":

@@ -167,38 +167,43 @@ def learn_formula(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, D
     variables = tuple(_variable(columns, j, text) for j in used)
     frame = _frame(variables, columns)
 
-    listed = columns.listed()
-    fixed = Part.of(formula_of(parsed.fixed), frame, listed)
-    fit_intercept = fixed.has_intercept
-    fixed = fixed.without_intercept()
-    parts: dict[str, list[Part]] = {}
-    options: dict[str, TermOptions] = {}
-    for random in parsed.random:
-        name = ":".join(random.groups)
-        positions = tuple(columns.position(own, "formula") for own in random.groups)
-        options.setdefault(name, TermOptions(name, positions, [name, random.groups]))
-        own = [Part.of(formula, frame, listed) for formula in formulas_of(random)]
-        parts.setdefault(name, []).extend(own)
-    check_names(list(options))
-    set_kinships(list(options.values()), estimator.kinship)
-    factors = [columns.factor(own.groups) for own in options.values()]
-    terms = tuple(
-        _term(own, parts[own.name], factor)
-        for own, factor in zip(options.values(), factors, strict=True)
-    )
+    fixed = Part.of(formula_of(parsed.fixed), frame, columns.listed())
+    options, parts = _random(parsed, frame, columns)
+    set_kinships(options, estimator.kinship)
+    factors = [columns.factor(own.groups) for own in options]
+    found = list(zip(options, factors, parts, strict=True))
+    recipes = tuple(_term(own, factor, several) for own, factor, several in found)
     recipe = FormulaRecipe(
-        terms,
-        fixed.names,
-        fit_intercept,
+        recipes,
+        fixed.without_intercept().names,
+        fixed.has_intercept,
         parsed.response,
         dropped,
         variables,
         fixed.spec,
-        tuple(tuple(part.spec for part in own) for own in parts.values()),
+        tuple(tuple(part.spec for part in several) for several in parts),
     )
-    bases = [np.hstack([part.values for part in own]) for own in parts.values()]
-    found = zip(terms, factors, bases, strict=True)
-    return recipe, Design(fixed.values, fixed.names, tuple(t.term(f, b) for t, f, b in found))
+    terms = tuple(
+        own.term(factor, np.hstack([part.values for part in several]))
+        for own, (_, factor, several) in zip(recipes, found, strict=True)
+    )
+    return recipe, Design(fixed.without_intercept().values, recipe.fixed_names, terms)
+
+
+def _random(
+    parsed: ParsedFormula, frame: Any, columns: Columns
+) -> tuple[list[TermOptions], list[list[Part]]]:
+    """The terms, and the parts of each: those of one group are one term."""
+    options: dict[str, TermOptions] = {}
+    parts: dict[str, list[Part]] = {}
+    for random in parsed.random:
+        name = ":".join(random.groups)
+        positions = tuple(columns.position(own, "formula") for own in random.groups)
+        options.setdefault(name, TermOptions(name, positions, [name, random.groups]))
+        own = [Part.of(formula, frame, columns.listed()) for formula in formulas_of(random)]
+        parts.setdefault(name, []).extend(own)
+    check_names(list(options))
+    return list(options.values()), list(parts.values())
 
 
 def _refuse_others(estimator: Any, groups: Any) -> None:
@@ -228,7 +233,7 @@ def _expanded(parsed: ParsedFormula, names: list[Any]) -> ParsedFormula:
     return parsed._replace(fixed=with_dot(parsed.fixed, others), random=tuple(random))
 
 
-def _term(own: TermOptions, parts: list[Part], factor: Factor) -> TermRecipe:
+def _term(own: TermOptions, factor: Factor, parts: list[Part]) -> TermRecipe:
     names = tuple(name for part in parts for name in part.names)
     for i, name in enumerate(names):
         if name in names[:i]:

@@ -122,13 +122,22 @@ class Genotypes(Kinship):
     def square_root(self) -> Array:
         """F with ``F @ F.T`` the relationships.
 
-        The centered and scaled markers if they are at most as many as individuals, else a
-        Cholesky factor of the relationships; (n_individuals, rank).
+        Returns
+        -------
+        root : ndarray of shape (n_individuals, rank)
+            The centered and scaled markers if they are at most as many as individuals, else a
+            Cholesky factor of the relationships.
         """
         return self._root
 
     def diagonal(self) -> Array:
-        """Relationships of individuals with themselves, (n_individuals,)."""
+        """Relationships of individuals with themselves.
+
+        Returns
+        -------
+        diagonal : ndarray of shape (n_individuals,)
+            The diagonal of the relationships.
+        """
         return np.einsum("ij,ij->i", self._root, self._root)
 
     def marker_effects(self, effects: Any) -> Array:

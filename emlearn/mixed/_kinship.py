@@ -57,12 +57,29 @@ class Kinship(ABC):
         raise NotImplementedError
 
     def relationship(self) -> Array:
-        """The covariance, dense, (n_levels, n_levels)."""
+        """The covariance of the levels, dense.
+
+        Returns
+        -------
+        relationship : ndarray of shape (n_levels, n_levels)
+            The covariance.
+        """
         root = self.square_root()
         return root @ root.T
 
     def positions(self, identifiers: NDArray[Any]) -> NDArray[np.intp]:
-        """Position of each identifier among the levels; -1 where it is unknown."""
+        """Position of each identifier among the levels.
+
+        Parameters
+        ----------
+        identifiers : ndarray of shape (n,)
+            Identifiers.
+
+        Returns
+        -------
+        positions : ndarray of int of shape (n,)
+            Their positions; -1 where one is unknown.
+        """
         known = {level: i for i, level in enumerate(self.levels.tolist())}
         return np.array([known.get(value, -1) for value in identifiers.tolist()], np.intp)
 

@@ -154,9 +154,8 @@ def _sorted_order(labels: list[Any]) -> list[int]:
 
 
 def _as_array(levels: list[Any]) -> Array:
-    """Integers or booleans as such; everything else as objects."""
-    types = set(map(type, levels))
-    if types == {bool} or (types == {int} and all(abs(level) < 2**63 for level in levels)):
+    """Integers as such; everything else as objects."""
+    if set(map(type, levels)) == {int} and all(abs(level) < 2**63 for level in levels):
         return np.array(levels)
     return _objects(levels)
 

@@ -73,7 +73,9 @@ def read_options(estimator: Any, columns: Columns, given: bool) -> list[TermOpti
     _set_slopes(terms, estimator.random_slopes, columns)
     for term, value in _by_term(terms, estimator.random_intercept, "random_intercept"):
         if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"random_intercept must be True, False or a dict of these: {value!r}.")
+            raise ValueError(
+                f"random_intercept must be True, False or a dict of these. Got {value!r}."
+            )
         term.intercept = bool(value)
     for term, value in _by_term(terms, estimator.covariance, "covariance"):
         if value not in ("full", "diag"):

@@ -156,7 +156,13 @@ class Pedigree(Kinship):
         return self._levels
 
     def square_root(self) -> Array:
-        """F with ``F @ F.T`` the relationships, dense, (n_levels, n_levels)."""
+        """F with ``F @ F.T`` the relationships.
+
+        Returns
+        -------
+        root : ndarray of shape (n_levels, n_levels)
+            F, a dense matrix.
+        """
         flow = GeneFlow(self._half, self._generations)
         root = np.diag(np.sqrt(self._variances[flow.order]))
         flow.descend(root)
@@ -165,16 +171,44 @@ class Pedigree(Kinship):
         return found
 
     def diagonal(self) -> Array:
-        """Relationships of individuals with themselves: 1 + inbreeding, (n_levels,)."""
+        """Relationships of individuals with themselves.
+
+        Returns
+        -------
+        diagonal : ndarray of shape (n_levels,)
+            1 + inbreeding.
+        """
         return 1.0 + self.inbreeding
 
     def precision(self) -> Any:
-        """Inverse of the relationships, a sparse CSC matrix of shape (n_levels, n_levels)."""
+        """Inverse of the relationships.
+
+        Returns
+        -------
+        precision : sparse CSC matrix of shape (n_levels, n_levels)
+            The inverse.
+
+        Raises
+        ------
+        ValueError
+            If an individual has completely inbred parents; see `has_precision`.
+        """
         self._require_precision()
         return self._precision
 
     def log_det_precision(self) -> float:
-        """Logarithm of the determinant of the precision."""
+        """Logarithm of the determinant of the precision.
+
+        Returns
+        -------
+        log_det : float
+            The logarithm.
+
+        Raises
+        ------
+        ValueError
+            If an individual has completely inbred parents; see `has_precision`.
+        """
         self._require_precision()
         return -float(np.log(self._variances).sum())
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.sparse import coo_array, csc_array, csc_matrix, triu
-from scipy.sparse.linalg import spilu, splu
+from scipy.sparse.linalg import splu
 
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.kernels import compiled
@@ -34,7 +34,7 @@ _SPARSE_COST = 20.0
 
 
 def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
-    """Order of elimination by minimum degree.
+    """Order of elimination by approximate minimum degree.
 
     Parameters
     ----------
@@ -48,20 +48,23 @@ def fill_reducing_order(size: int, rows: Index, columns: Index) -> Index:
     order : ndarray of shape (size,)
         ``order[k]`` is the row that is eliminated at step k.
     """
-    ends = np.concatenate([rows, columns, np.arange(size)])
-    starts = np.concatenate([columns, rows, np.arange(size)])
-    matrix = csc_matrix((np.ones(ends.size), (ends, starts)), shape=(size, size))
-    matrix.setdiag(2.0 * size)
-    # An incomplete factorization that keeps next to nothing: the order is all that is wanted.
-    found = spilu(
-        matrix,
-        drop_tol=1.0,
-        fill_factor=1.0,
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
+    across = rows != columns
+    rows, columns = rows[across], columns[across]
+    # SuperLU orders symmetric matrices by exact degrees, which takes long; by approximate ones
+    # (COLAMD) it orders the columns of any B for the factor of B'B. So B has a row for each pair.
+    # That B is square, it also has a column for each pair; these columns are left out at the end.
+    # B is triangular: to factorize it is to order it.
+    diagonal, pairs = np.arange(size + rows.size), size + np.arange(rows.size)
+    B = csc_matrix(
+        (
+            np.ones(diagonal.size + 2 * rows.size),
+            (np.concatenate([diagonal, pairs, pairs]), np.concatenate([diagonal, rows, columns])),
+        ),
+        shape=(diagonal.size, diagonal.size),
     )
-    return np.argsort(found.perm_c)
+    found = splu(B, permc_spec="COLAMD", diag_pivot_thresh=0.0, relax=1, panel_size=1)
+    order = np.argsort(found.perm_c)
+    return order[order < size]
 
 
 class SparsePattern:
@@ -100,11 +103,20 @@ class SparsePattern:
         self._find_factor()
 
     def _find_factor(self) -> None:
-        counts = _column_counts(self.starts, self.rows)
-        self.n_sparse = _best_split(counts)
-        self.factor_starts = np.zeros(self.n_sparse + 1, np.int64)
-        np.cumsum(counts[: self.n_sparse] - 1, out=self.factor_starts[1:])
-        self.factor_rows = _column_rows(self.starts, self.rows, self.factor_starts)
+        if compiled is None:
+            columns = _factor_columns(self.starts, self.rows)
+            counts = np.array([column.size + 1 for column in columns], np.int64)
+        else:
+            counts = np.empty(self.size, np.int64)
+            compiled.cholesky_counts(self.starts, self.rows, counts)
+        self.n_sparse = n_sparse = _best_split(counts)
+        self.factor_starts = np.zeros(n_sparse + 1, np.int64)
+        np.cumsum(counts[:n_sparse] - 1, out=self.factor_starts[1:])
+        self.factor_rows = np.empty(self.factor_starts[-1], np.int32)
+        if compiled is None:
+            np.concatenate([self.factor_rows[:0], *columns[:n_sparse]], out=self.factor_rows)
+        else:
+            compiled.cholesky_pattern(self.starts, self.rows, self.factor_starts, self.factor_rows)
 
     @property
     def size(self) -> int:
@@ -244,13 +256,14 @@ class SparseCholesky:
     def _invert_columns(self, found: Array) -> None:
         of = self._pattern
         n_entries = of.factor_rows.size
-        for k in range(of.n_sparse - 1, -1, -1):
+        found[n_entries : n_entries + of.n_sparse] = 1.0 / self._pivots
+        for k in np.flatnonzero(np.diff(of.factor_starts))[::-1]:
             own = slice(of.factor_starts[k], of.factor_starts[k + 1])
             rows, column = of.factor_rows[own].astype(np.int64), self._factor[own]
             first, last = np.minimum.outer(rows, rows), np.maximum.outer(rows, rows)
             product = found[of._locate(first, last)] @ column
             found[own] = -product
-            found[n_entries + k] = 1.0 / self._pivots[k] + column @ product
+            found[n_entries + k] += column @ product
 
 
 def _not_positive_definite() -> DegenerateModelError:
@@ -262,26 +275,6 @@ def _best_split(counts: Index) -> int:
     sparse = np.concatenate([[0.0], np.cumsum(np.square(counts, dtype=np.float64))])
     tail = np.arange(counts.size, -1, -1.0)
     return int(np.argmin((_SPARSE_COST * sparse + tail**3 / 3.0)[:-1]))
-
-
-def _column_counts(starts: Index, rows: NDArray[np.int32]) -> Index:
-    """Number of entries of each column of the factor, the diagonal included."""
-    if compiled is None:
-        return np.array([found.size + 1 for found in _factor_columns(starts, rows)], np.int64)
-    counts = np.empty(starts.size - 1, np.int64)
-    compiled.cholesky_counts(starts, rows, counts)
-    return counts
-
-
-def _column_rows(starts: Index, rows: NDArray[np.int32], factor_starts: Index) -> NDArray[np.int32]:
-    """Rows of the first columns of the factor, below the diagonal."""
-    found = np.empty(factor_starts[-1], np.int32)
-    if compiled is None:
-        columns = _factor_columns(starts, rows)[: factor_starts.size - 1]
-        np.concatenate([found[:0], *columns], out=found)
-    else:
-        compiled.cholesky_pattern(starts, rows, factor_starts, found)
-    return found
 
 
 def _factor_columns(starts: Index, rows: NDArray[np.int32]) -> list[NDArray[np.int32]]:

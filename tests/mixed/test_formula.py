@@ -23,12 +23,6 @@ X = pd.DataFrame(
 ONE = np.ones(6)
 
 
-@pytest.fixture(autouse=True)
-def kinships_as_they_are(monkeypatch):
-    """These tests are about levels, not about how a matrix becomes a kinship."""
-    monkeypatch.setattr("emlearn.mixed._reading.as_kinship", lambda kinship, name: kinship)
-
-
 @pytest.fixture
 def learn(parameters):
     """Function that reads a table with a formula."""
@@ -354,7 +348,7 @@ def test_an_infinite_response_is_an_error(learn):
 BAD = {
     "no such column": ("y ~ w", {}, r"'1 \+ w' of the formula .* `w` is not present.*'x', 'z'"),
     "no such slope": ("y ~ (w | a)", {}, "`w` is not present"),
-    "no such group": ("y ~ (1 | w)", {}, "formula: X has no column 'w'. Its columns are: 'x'"),
+    "no such group": ("y ~ (1 | w)", {}, "formula: X has no column 'w'. The columns of X are: 'x'"),
     "no such function": ("y ~ foo(x)", {}, "name 'foo' is not defined"),
     "syntax": ("y ~ x +", {}, "'x \\+' of the formula is invalid: Operator"),
     "not finite": ("y ~ log(x - 2)", {}, r"'log\(x - 2\)' of the formula is nan in row 0"),
@@ -363,6 +357,7 @@ BAD = {
         {},
         "'log\\(x - 1\\)' .* is -inf in row 0",
     ),
+    "reserved name": ("y ~ (1 | residual)", {}, "No term can have the name 'residual'"),
     "an effect twice": ("y ~ (1 | a) + (x | a)", {}, "random effect 'intercept' of 'a' twice"),
     "no effects": ("y ~ (0 | a)", {}, "The formula has no random effects of 'a'"),
     "no independent effects": ("y ~ (0 || a)", {}, "The formula has no random effects of 'a'"),
@@ -379,7 +374,7 @@ BAD = {
 @pytest.mark.parametrize(("formula", "options", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_uses_are_errors(learn, formula, options, message):
     with pytest.raises(ValueError, match=message):
-        learn(formula, **options)
+        learn(formula, X.assign(residual=X["a"]), **options)
 
 
 @pytest.mark.parametrize("column", ["x", "machine", "a"])

@@ -22,12 +22,6 @@ def of_polars(X):
     return pl.DataFrame({name: X[name].tolist() for name in X})
 
 
-@pytest.fixture(autouse=True)
-def kinships_as_they_are(monkeypatch):
-    """These tests are about levels, not about how a matrix becomes a kinship."""
-    monkeypatch.setattr("emlearn.mixed._reading.as_kinship", lambda kinship, name: kinship)
-
-
 # ---- what kinds of tables there are ---------------------------------------------------
 
 TABLES = {
@@ -119,6 +113,7 @@ LABELS = {
     "unsigned": (np.array([2**63 + 5, 1, 2**63 + 5], np.uint64), [1, 2**63 + 5]),
     "floats": ([3.0, -1.0, 3.0], [-1, 3]),
     "large floats": ([1e300, -1.0, 1e300], [-1, int(1e300)]),
+    "floats beyond integers": ([2.0**63, -1.0, 2.0**63], [-1, 2**63]),
     "booleans": ([True, False, True], [False, True]),
     "nullable booleans": (pd.array([True, False, True], "boolean"), [False, True]),
     "categories": (pd.Categorical(["b", "a", "b"], ["c", "b", "a"]), ["a", "b"]),
@@ -518,10 +513,24 @@ def test_levels_that_a_kinship_lacks_are_errors(parameters, labels):
         parameters("school", kinship=labels("b", 1)).learn(X)
 
 
+def test_kinships_of_arrays_and_frames(parameters):
+    table = np.array([[0.5, 2.0], [1.0, 0.0], [1.5, 2.0]])
+    (term,) = parameters(1, kinship=np.eye(4)).learn(table).design.terms
+    assert term.levels.tolist() == [0, 1, 2, 3]
+    assert_array_equal(term.index, [2, 0, 2])
+    names = ["b", "c", "a"]
+    kinship = pd.DataFrame(np.eye(3), names, names)
+    (term,) = parameters("school", kinship=kinship).learn(X).design.terms
+    assert term.levels.tolist() == names
+    assert_array_equal(term.index, [0, 2, 0, 2])
+    with pytest.raises(ValueError, match=r"Level 4 of column 1 of X \(row 1\) is not in the kin"):
+        parameters(1, kinship=np.eye(4)).learn(np.array([[0.0, 1.0], [0.0, 4.0]]))
+
+
 BAD_PARAMETERS = {
     "no such column": (
         {"groups": "pupil"},
-        "groups: X has no column 'pupil'. Its columns are: 'x', 't', 'school', 'class'.",
+        "groups: X has no column 'pupil'. The columns of X are: 'x', 't', 'school', 'class'.",
     ),
     "no such number": ({"groups": 4}, "groups: X has no column 4"),
     "negative number": ({"groups": -1}, "groups: X has no column -1"),
