@@ -445,3 +445,27 @@ def test_more_columns_than_rows_have_random_effects(rows):
 def test_an_outlier(rows):
     X, y = rows
     assert fit(X, put(y, 0, 1e9)).converged_
+
+
+def test_heritability_of_zero_has_no_standard_error(rows):
+    X, y = rows
+    y = y - pd.Series(y).groupby(X["g"]).transform("mean").to_numpy()
+    model = fit(X, y, kinship=pd.DataFrame(np.eye(8), LEVELS, LEVELS), fixed_columns=[])
+    assert model.boundary_ == ("g",)
+    assert model.heritability_ == 0.0
+    found = model.heritability(X, y)
+    assert found.remarks == ("at a bound",)
+    assert np.isnan(found.standard_error).all()
+    assert np.isnan(found.confidence_interval()).all()
+
+
+def test_heritability_inside(rows):
+    """By hand: the delta method."""
+    X, y = rows
+    model = fit(X, y, kinship=pd.DataFrame(np.eye(8), LEVELS, LEVELS))
+    found, inference = model.heritability(X, y), model.inference(X, y)
+    a, e = inference.estimate
+    slope = np.array([e, -a]) / (a + e) ** 2
+    expected = np.sqrt(slope @ inference.covariance @ slope)
+    assert_allclose(found.estimate, model.heritability_, rtol=1e-12)
+    assert_allclose(found.standard_error, expected, rtol=1e-6)
