@@ -563,7 +563,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         Returns
         -------
         estimates : Estimates
-            By the delta method; intervals are on the scale of logits.
+            By the delta method; intervals are on the scale of logits. There is none for a term at
+            a boundary.
 
         Raises
         ------
@@ -578,8 +579,12 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
             lambda components: heritabilities(components, design)
         )
         n = len(found.names)
+        # With a covariance at a boundary, what is left of the errors is too small.
+        near = np.array([name in self.boundary_ for name in found.names])
+        covariance = np.where(near[:, None] | near, np.nan, found.covariance)
+        remarks = ("at a bound" if bound else "" for bound in near)
         return Estimates(
-            found.names, found.estimate, found.covariance, np.zeros(n), np.ones(n), found.remarks
+            found.names, found.estimate, covariance, np.zeros(n), np.ones(n), tuple(remarks)
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -14,6 +14,8 @@ from emlearn.engine.acceleration.contract import Vector
 _FIRST, _GROWTH, _FALL, _LEAST = 1e-4, 10.0, 3.0, 1e-9
 # Eigenvalue below this part of the largest is a direction without information.
 _FLAT = 1e-12
+# Part of the gain to be expected before a step that is left after a useful one, at most.
+_USEFUL = 0.9
 # Cosine of the angle between a step and the change of the gradient that shows a curvature.
 _CURVED = 1e-8
 
@@ -51,14 +53,32 @@ class NewtonRun:
     _pairs: deque[tuple[Vector, Vector]]
     _damping: float = 0.0
     _last: tuple[Vector, Vector] | None = None
+    _slope: float = np.inf
 
     def propose(self, point: Vector, image: Vector) -> Vector | None:
         """See `AcceleratorRun.propose`: without a curvature there is no proposal."""
         return None
 
     def propose_newton(self, point: Vector, gradient: Vector, information: Vector) -> Vector | None:
-        """See `UsesCurvature.propose_newton`."""
+        """See `UsesCurvature.propose_newton`; no step where the last one was of no use."""
+        slope = self._slope
+        self._slope = self._gain(gradient, information)
+        if self._pairs and self._slope > _USEFUL * slope:
+            # The corrections are wrong: steps that hardly gain would look like convergence.
+            self._pairs.clear()
+            self._last = None
+            return None
         information = self._corrected(point, gradient, information)
+        step = self._step(gradient, information, self._damping)
+        return None if step is None else point + step
+
+    def _gain(self, gradient: Vector, information: Vector) -> float:
+        """Gain of a step, if the information is exact, as it was given."""
+        step = self._step(gradient, information, 0.0)
+        return np.inf if step is None else 0.5 * float(gradient @ step)
+
+    @staticmethod
+    def _step(gradient: Vector, information: Vector, damping: float) -> Vector | None:
         size = np.sqrt(np.abs(np.diagonal(information)))
         if not (np.isfinite(information).all() and np.isfinite(gradient).all() and size.any()):
             return None
@@ -66,8 +86,9 @@ class NewtonRun:
         values, vectors = np.linalg.eigh(information / size[:, None] / size)
         along = vectors.T @ (gradient / size)
         known = values > _FLAT * values[-1]
-        step = np.where(known, along / np.where(known, values + self._damping, 1.0), 0.0)
-        return point + (vectors @ step) / size
+        step = np.where(known, along / np.where(known, values + damping, 1.0), 0.0)
+        found: Vector = (vectors @ step) / size
+        return found
 
     def _corrected(self, point: Vector, gradient: Vector, information: Vector) -> Vector:
         """The information with the curvature along the last steps."""
