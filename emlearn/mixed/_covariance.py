@@ -33,13 +33,24 @@ def square_root(matrix: Array) -> Array:
 
 
 def bounded(root: Array, smallest: float) -> Array:
-    """A symmetric square root of nearly the same matrix, with eigenvalues not below `smallest`."""
-    if len(root) == 1:
-        return np.maximum(np.abs(root), smallest)
+    """A symmetric square root of nearly the same matrix, with eigenvalues not below `smallest`.
+
+    Those of exactly 0 stay: effects without a variance are none.
+    """
+    return _raised(root, smallest, zero=0.0)
+
+
+def invertible(root: Array, smallest: float) -> Array:
+    """As `bounded`, with eigenvalues of 0 raised, too."""
+    return _raised(root, smallest, zero=smallest)
+
+
+def _raised(root: Array, smallest: float, zero: float) -> Array:
     values, vectors = np.linalg.eigh(root)
     if values[0] >= smallest:
         return root
-    found: Array = (vectors * np.maximum(np.abs(values), smallest)) @ vectors.T
+    values = np.where(values == 0.0, zero, np.maximum(np.abs(values), smallest))
+    found: Array = (vectors * values) @ vectors.T
     return found
 
 

@@ -39,6 +39,8 @@ class TermDesign:
         If its precision is used.
     root : ndarray of shape (n_levels, layout.n_levels), or None
         What the effects of the levels are of those that are estimated; None: the same.
+    dependent : tuple of int
+        Columns that depend on others with which their effects are correlated.
     """
 
     layout: Layout
@@ -48,6 +50,7 @@ class TermDesign:
     dense: Array | None = None
     kinship: Kinship | None = None
     root: Array | None = None
+    dependent: tuple[int, ...] = ()
 
     def weighted(self, effects: Array) -> Array:
         """The precision of the levels times their effects, (n_levels, k)."""
@@ -88,12 +91,13 @@ def term_design(
         )
     kinship = term.kinship
     size = basis if kinship is None else basis * np.sqrt(kinship.diagonal())[term.index, None]
-    transform = _orthonormal(size / np.sqrt(n_observations), term.pattern)
+    transform, dependent = _orthonormal(size / np.sqrt(n_observations), term.pattern)
     basis = basis @ transform
     n_levels, q = len(term.levels), basis.shape[1]
     if kinship is None or (kinship.has_precision and not dense):
+        rows = np.ascontiguousarray(basis)
         return TermDesign(
-            Layout(n_levels, q), transform, term.index, np.ascontiguousarray(basis), None, kinship
+            Layout(n_levels, q), transform, term.index, rows, None, kinship, None, dependent
         )
     root = kinship.square_root()
     rows = root[term.index]
@@ -101,11 +105,14 @@ def term_design(
         rows = (rows[:, :, None] * basis[:, None, :]).reshape(len(rows), -1)
     else:
         rows *= basis
-    return TermDesign(Layout(root.shape[1], q), transform, dense=rows, root=root)
+    return TermDesign(
+        Layout(root.shape[1], q), transform, dense=rows, root=root, dependent=dependent
+    )
 
 
-def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> Array:
-    """Matrix with which the columns of each block are orthonormal; dependent ones are scaled."""
+def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tuple[int, ...]]:
+    """Matrix with which the columns of each block are orthonormal; and those that depend on others."""
+    dependent: list[int] = []
     q = len(pattern)
     length = np.linalg.norm(columns, axis=0)
     length = np.where(length > 0.0, length, 1.0)
@@ -117,9 +124,11 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> Array:
         for j in range(len(upper)):
             if abs(upper[j, j]) > _DEPENDENT:
                 triangle[: j + 1, j] = upper[: j + 1, j]
+            else:
+                dependent.append(int(own[j]))
         inverse = solve_triangular(triangle, np.eye(len(own)))
         found[np.ix_(own, own)] = inverse / length[own, None]
-    return found
+    return found, tuple(dependent)
 
 
 def rotated(design: TermDesign) -> tuple[TermDesign, Array]:

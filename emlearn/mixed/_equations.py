@@ -29,7 +29,7 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.mixed._covariance import bounded
+from emlearn.mixed._covariance import invertible
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._gram import Array, scaled, scaled_back
 
@@ -175,7 +175,7 @@ class Equations:
         for column, (j, direction) in enumerate(directions):
             n, q = self.layouts[j]
             v = self.effects[starts[j] : starts[j + 1]].reshape(n, q)
-            factor = bounded(self.factors[j], _SMALLEST)
+            factor = invertible(self.factors[j], _SMALLEST)
             levels = np.linalg.solve(factor, v.T).T
             change = direction @ factor
             working[starts[j] : starts[j + 1], column] = (levels @ (change + change.T)).ravel()

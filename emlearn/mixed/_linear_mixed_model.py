@@ -142,10 +142,9 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
 
     Notes
     -----
-    See the guide to mixed models for the algorithm. The cost of an iteration is linear in the number of
-    levels for one grouping factor, and of observations for one kinship (after one
-    eigendecomposition); crossed factors are eliminated one by one, and many of them, and
-    pedigrees, are factorized as sparse matrices.
+    See the guide to mixed models for the algorithm. The cost of an iteration is linear in the
+    number of rows for one grouping factor, and for one kinship (after one eigendecomposition).
+    Several grouping factors, and pedigrees, are factorized as sparse matrices.
 
     References
     ----------
@@ -260,7 +259,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         ValueError
             If a hyperparameter, an entry of X or y or a weight is invalid; if a level is not in
             its kinship; if there are no more rows than fixed effects, or than random effects of a
-            term with slopes.
+            term with slopes, or the columns of these depend on each other.
 
         Warns
         -----
@@ -272,7 +271,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         return self._fit_data(*self._read_data(X, y, sample_weight, groups, reset=True))
 
     def _fit_data(self, recipe: Recipe, design: Design, data: MixedData) -> Self:
-        self._require_residuals(design, len(data.response))
+        self._require_identified(design, data)
         with blas_limited():
             model = self._model(design)
             start = model.initialize(data, np.random.default_rng(0))
@@ -312,20 +311,27 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         )
         return recipe, design, data
 
-    def _require_residuals(self, design: Design, n_rows: int) -> None:
-        """Raise ValueError if random effects explain any response, so that no residual is left."""
-        for term in design.terms:
-            q, held = len(term.columns), self.fixed or {}
-            free = term.name not in held and RESIDUAL not in held
-            if term.grouped and q > 1 and term.kinship is None and free:
-                n_effects = len(term.levels) * q
-                if n_effects >= n_rows:
-                    raise ValueError(
-                        f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
-                        f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
-                        "explain any y, so that the residual variance is not identified. Use "
-                        "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
-                    )
+    def _require_identified(self, design: Design, data: MixedData) -> None:
+        """Raise ValueError if a term has more random effects than rows, or dependent columns."""
+        held, n_rows = self.fixed or {}, len(data.response)
+        for j, own in zip(data.order, data.designs, strict=True):
+            term, q = design.terms[j], len(design.terms[j].columns)
+            if not term.grouped or q == 1 or term.name in held or RESIDUAL in held:
+                continue
+            if own.dependent:
+                raise ValueError(
+                    f"The column {term.columns[own.dependent[0]]!r} of the random effects of "
+                    f"{term.name!r} is constant or depends on their other columns, so that its "
+                    "variance is not identified. Leave it out of random_slopes."
+                )
+            n_effects = len(term.levels) * q
+            if n_effects >= n_rows and term.kinship is None:
+                raise ValueError(
+                    f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
+                    f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
+                    "explain any y, so that the residual variance is not identified. Use "
+                    "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
+                )
 
     def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
         if reset:

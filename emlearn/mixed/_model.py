@@ -44,7 +44,13 @@ from numpy.typing import NDArray
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Entries, ParameterSpace
-from emlearn.mixed._covariance import RandomCovariance, bounded, is_singular, square_root
+from emlearn.mixed._covariance import (
+    RandomCovariance,
+    bounded,
+    invertible,
+    is_singular,
+    square_root,
+)
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._equations import Equations
 from emlearn.mixed._gram import Array
@@ -297,7 +303,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
         """Gradient of the log-likelihood with respect to ``T T`` of a term."""
-        factor = bounded(params.factors[j], _SMALLEST)
+        factor = invertible(params.factors[j], _SMALLEST)
         second = statistics.products[j] / params.residual + statistics.covariances[j]
         excess = second - statistics.n_levels[j] * np.eye(len(factor))
         found = 0.5 * np.linalg.solve(factor, np.linalg.solve(factor, excess).T)

@@ -284,11 +284,13 @@ class TestNotIdentified:
             method=method,
         )
 
-    def test_slopes_of_a_constant(self, rows, method):
+    @pytest.mark.parametrize("z", ["constant", "a column", "a sum"])
+    def test_slopes_that_depend_on_others(self, rows, method, z):
         X, y = rows
-        unidentified(
-            "'g'", X.assign(z=1.0), y, random_slopes=["z"], fixed_columns=["x"], method=method
-        )
+        columns = {"constant": 1.0, "a column": X["x"], "a sum": 3.0 - 2.0 * X["x"]}
+        X = X.assign(z=columns[z])
+        with pytest.raises(ValueError, match="column 'z' of the random effects of 'g' is constant"):
+            fit(X, y, random_slopes=["x", "z"], fixed_columns=["x"], method=method)
 
 
 def test_what_is_held_identifies_the_rest(rows):
