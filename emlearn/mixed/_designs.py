@@ -111,7 +111,7 @@ def term_design(
 
 
 def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tuple[int, ...]]:
-    """Matrix that makes the columns of each block orthonormal, and columns that depend on others."""
+    """Matrix that makes the columns of each block orthonormal, and those that depend on others."""
     dependent: list[int] = []
     q = len(pattern)
     length = np.linalg.norm(columns, axis=0)
