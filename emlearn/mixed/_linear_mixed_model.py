@@ -142,8 +142,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
 
     Notes
     -----
-    See the guide to mixed models for the algorithm. The cost of an iteration is linear in the number of
-    levels for one grouping factor, and of observations for one kinship (after one
+    See the guide to mixed models for the algorithm. The cost of an iteration is linear in the
+    number of levels for one grouping factor, and of observations for one kinship (after one
     eigendecomposition); crossed factors are eliminated one by one, and many of them, and
     pedigrees, are factorized as sparse matrices.
 
