@@ -350,7 +350,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             ]
         names, changes = self._changes(params)
         information = changes @ statistics.information @ changes.T
-        unit = np.sqrt(np.maximum(np.diagonal(information), _NONE))
+        # Where entries cancel, what is left is rounding errors.
+        largest = np.einsum("ia,ab,ib->i", *map(np.abs, (changes, statistics.information, changes)))
+        unit = np.sqrt(np.maximum(np.diagonal(information), np.maximum(1e-4 * largest, _NONE)))
         values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
         free = (np.abs(vectors[:, values < _NONE]) > 1e-3).any(axis=1)
         known = statistics.sum_of_squares == 0.0

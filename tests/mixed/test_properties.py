@@ -1,6 +1,7 @@
 """What holds for any data: invariances, and optima found in other ways."""
 
 import runpy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
@@ -256,7 +258,10 @@ def test_direct_maximization(name, method):
 def test_plain_em_and_newton_steps_reach_one_optimum(seed, name, method):
     X, y = rows(seed, n=150, size=2.0)
     newton = make(name, method).fit(X, y)
-    squarem = make(name, method, accelerate="squarem", max_iter=5000).fit(X, y)
+    with warnings.catch_warnings():
+        # Toward a boundary, EM steps crawl.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        squarem = make(name, method, accelerate="squarem", max_iter=2000).fit(X, y)
     assert newton.converged_
     assert_allclose(squarem.log_likelihood_, newton.log_likelihood_, rtol=1e-6)
     assert newton.log_likelihood_ >= squarem.log_likelihood_ - 1e-6
