@@ -62,6 +62,47 @@ def is_singular(matrix: Array) -> bool:
     return bool(np.linalg.eigvalsh(matrix / size[:, None] / size)[0] <= _ROUNDING)
 
 
+def _entries(block: Array, fixed: Mask) -> list[Array]:
+    """Directions of the free entries of a positive definite matrix."""
+    size = np.sqrt(np.diagonal(block))
+    unit = size / np.sqrt(np.diagonal(np.linalg.inv(block / size[:, None] / size)))
+    found = []
+    for i, j in np.argwhere(np.triu(~fixed)):
+        direction = np.zeros(block.shape)
+        direction[i, j] = direction[j, i] = unit[i] * unit[j]
+        found.append(direction)
+    return found
+
+
+class _Root:
+    """A singular covariance as ``R @ R.T`` with R of full column rank, and how it moves."""
+
+    def __init__(self, block: Array):
+        self._size = np.sqrt(np.diagonal(block))
+        values, vectors = np.linalg.eigh(block / self._size[:, None] / self._size)
+        kept = values > _ROUNDING
+        self._values, self._range, self._null = values[kept], vectors[:, kept], vectors[:, ~kept]
+        self._root = self._size[:, None] * self._range * np.sqrt(self._values)
+        self._inverse = np.linalg.pinv(self._root)
+
+    def directions(self) -> list[Array]:
+        """Changes of the matrix to which its rank is the same, at first."""
+        rank, found = len(self._values), []
+        for i in range(rank):
+            for j in range(i + 1):
+                outer = np.outer(self._range[:, i], self._range[:, j])
+                found.append(np.sqrt(self._values[i] * self._values[j]) * outer)
+            for null in self._null.T:
+                found.append(self._values[i] * np.outer(self._range[:, i], null))
+        return [0.5 * self._size[:, None] * (own + own.T) * self._size for own in found]
+
+    def change(self, direction: Array) -> Array:
+        """Change of R that changes the matrix so, at first."""
+        part = direction @ self._inverse.T
+        found: Array = part - 0.5 * self._root @ (self._inverse @ part)
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class RandomCovariance(Symmetric):
     """Covariance of the random effects of a level; it may be singular.
@@ -78,30 +119,62 @@ class RandomCovariance(Symmetric):
     axes: tuple[str, ...] = ("effect", "effect")
 
     def directions(self, at: Array, fixed: Mask) -> Array:
-        """See `Part`. Lengths are those of standard deviations, given the others if possible."""
-        deviation = np.sqrt(np.maximum(np.diagonal(at), 0.0))
-        unit = np.where(deviation > 0.0, deviation, 1.0)
-        scaled = at / unit[:, None] / unit
-        if np.linalg.eigvalsh(scaled)[0] > _ROUNDING:
-            unit = unit / np.sqrt(np.diagonal(np.linalg.inv(scaled)))
+        """See `Part`: single entries; those of a singular block move such that its rank stays.
+
+        Lengths are those of standard deviations, given the others if possible.
+        """
         found = []
-        for i, j in np.argwhere(self.shown(at) & ~fixed):
-            direction = np.zeros(at.shape)
-            direction[i, j] = direction[j, i] = unit[i] * unit[j]
-            found.append(direction.ravel())
+        for own in self._blocks(at):
+            block, held = at[own], fixed[own]
+            if not is_singular(block):
+                moves = _entries(block, held)
+            else:
+                moves = [] if held.any() else _Root(block).directions()
+            for move in moves:
+                direction = np.zeros(at.shape)
+                direction[own] = move
+                found.append(direction.ravel())
         return np.array(found).T if found else np.zeros((at.size, 0))
+
+    def move(self, at: Array, directions: Array, step: Array) -> Array:
+        """See `Part`: singular blocks stay so, also to the second order."""
+        change = (directions @ step).reshape(at.shape)
+        moved = at + change
+        for own in self._blocks(at):
+            if is_singular(at[own]):
+                root = _Root(at[own]).change(change[own])
+                moved[own] += root @ root.T
+        return moved
+
+    def tangent(self, at: Array, directions: Array, step: Array) -> Array:
+        """See `Part`."""
+        found = directions.copy()
+        change = (directions @ step).reshape(at.shape)
+        for own in self._blocks(at):
+            if is_singular(at[own]):
+                root = _Root(at[own])
+                now = root.change(change[own])
+                for k, direction in enumerate(directions.T):
+                    more = np.zeros(at.shape)
+                    product = root.change(direction.reshape(at.shape)[own]) @ now.T
+                    more[own] = product + product.T
+                    found[:, k] += more.ravel()
+        return found
+
+    def _blocks(self, at: Array) -> list[tuple[Array, ...]]:
+        """Blocks of the pattern, without effects of variance 0."""
+        there = np.diagonal(at) > 0.0
+        blocks = [block & there for block in np.unique(self.pattern, axis=0)]
+        return [np.ix_(block, block) for block in blocks if block.any()]
 
     def count_free(self, at: Array, fixed: Mask) -> int:
         """See `Part`."""
         return int(np.count_nonzero(self.shown(at) & ~fixed))
 
     def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
-        """See `Part`: all entries of a block that is singular."""
-        near = np.zeros(at.shape, bool)
-        for block in np.unique(self.pattern, axis=0):
-            own = np.ix_(block, block)
-            near[own] = is_singular(at[own])
-        return near
+        """See `Part`: effects of variance 0."""
+        none = np.diagonal(at) <= 0.0
+        return (none[:, None] | none) & self.pattern
 
     def impose(self, found: Array, fixed: Array) -> Array:
         """See `Part`: others change where the result would not be positive semi-definite.
@@ -112,7 +185,7 @@ class RandomCovariance(Symmetric):
             If no positive semi-definite matrix has the entries.
         """
         matrix = np.where(np.isnan(fixed), found, fixed)
-        for own in self._blocks(fixed):
+        for own in self._held_blocks(fixed):
             matrix[own] = put_in(found[own], fixed[own])
         square_root(matrix)
         return matrix
@@ -130,13 +203,13 @@ class RandomCovariance(Symmetric):
             Entries to hold; NaN where free.
         """
         matrix = np.where(np.isnan(fixed), target, fixed)
-        for own in self._blocks(fixed):
+        for own in self._held_blocks(fixed):
             if np.isnan(fixed[own]).all():
                 continue
             matrix[own] = scoring(target[own], start[own], np.isnan(fixed[own]))
         return matrix
 
-    def _blocks(self, fixed: Array) -> list[tuple[Array, ...]]:
+    def _held_blocks(self, fixed: Array) -> list[tuple[Array, ...]]:
         """Blocks of the pattern with free entries, without effects whose variance is held at 0."""
         there = np.diagonal(fixed) != 0.0
         found = []

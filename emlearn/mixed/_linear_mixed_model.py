@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from emlearn.engine.threads import blas_limited
 from emlearn.mixed._data import MixedData, mixed_data
 from emlearn.mixed._effects import random_effects
 from emlearn.mixed._fixed_effects import coefficient_covariance, satterthwaite, tabulate
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams, effects_axis
+from emlearn.mixed._model import RESIDUAL, SMALLEST, MixedModel, MixedParams, effects_axis
 from emlearn.mixed._predicting import MixedPredicting
 from emlearn.mixed._reading import Recipe, learn_design
 from emlearn.mixed._response import read_response
@@ -469,7 +470,8 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         -------
         inference : Inference
             The variance components, with standard errors, covariance, intervals, tests and a
-            table. Intervals are on the scale of logarithms, and there is none at a boundary.
+            table. Intervals are on the scale of logarithms. A variance of 0 has no error, and a
+            covariance that is otherwise singular those within singular covariances.
 
         Raises
         ------
@@ -481,7 +483,12 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
                 f"information must be 'observed', got {information!r}: the rows of a mixed model "
                 "are not independent."
             )
-        return infer(self._fitted_problem(X, y, sample_weight, groups), information)
+        found = infer(self._fitted_problem(X, y, sample_weight, groups), information)
+        if not self.boundary_:
+            return found
+        terms = ", ".join(self.boundary_)
+        note = f"singular covariances of {terms}: errors are those within singular covariances"
+        return replace(found, notes=(*found.notes, note))
 
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         y, sample_weight, groups = (*arguments, None, None, None)[:3]
@@ -493,7 +500,9 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
         params = model.from_public(public, like)
         fixed = self._fixed(model, params) if self.fixed else {}
         labels = {effects_axis(term.name): term.columns for term in design.terms}
-        return FittedProblem(model, data, params, fixed=fixed, labels=labels)
+        return FittedProblem(
+            replace(model, least=SMALLEST), data, params, fixed=fixed, labels=labels
+        )
 
     def fixed_effects(
         self,

@@ -57,8 +57,8 @@ from emlearn.mixed._gram import Array
 
 RESIDUAL = "residual"
 
-# Smallest eigenvalue of a factor that a step leads to, in units of the noise.
-_SMALLEST = 1e-5
+#: Smallest eigenvalue of a factor that a step leads to, in units of the noise.
+SMALLEST = 1e-5
 # Information about variances, relative to their size and to each other, that is rounding error.
 _NONE = 1e-9
 # Standard deviation of random effects, in units of the noise, that leaves it few digits.
@@ -131,11 +131,15 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         Which effects of a level may be correlated.
     restricted : bool, default=True
         REML, or ML.
+    least : float, default=0
+        Smallest eigenvalue of the factors of published covariances. If it is positive, the score
+        at singular covariances has all its directions, and the likelihood hardly changes.
     """
 
     names: tuple[str, ...]
     patterns: tuple[NDArray[np.bool_], ...]
     restricted: bool = True
+    least: float = 0.0
 
     # ---- data and start ---------------------------------------------------------------------
 
@@ -239,7 +243,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             expected = statistics.products[j] + s * statistics.covariances[j]
             second = factor @ (expected / (statistics.n_levels[j] * residual)) @ factor
             second = np.where(self.patterns[j], second, 0.0)
-            factors.append(bounded(square_root(second), _SMALLEST))
+            factors.append(bounded(square_root(second), SMALLEST))
         return params._replace(factors=tuple(factors), residual=residual)
 
     # ---- Newton steps, and the vector form ------------------------------------------------------
@@ -271,7 +275,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         if not abs(vector[-1]) < np.log(_LARGEST) or np.abs(vector[:-1]).max(initial=0) > _LARGEST:
             raise DegenerateModelError("variances beyond the range of the data")
         return like._replace(
-            factors=tuple(bounded(factor, _SMALLEST) for factor in factors),
+            factors=tuple(bounded(factor, SMALLEST) for factor in factors),
             residual=float(np.exp(vector[-1])),
         )
 
@@ -303,7 +307,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
         """Gradient of the log-likelihood with respect to ``T T`` of a term."""
-        factor = invertible(params.factors[j], _SMALLEST)
+        factor = invertible(params.factors[j], SMALLEST)
         second = statistics.products[j] / params.residual + statistics.covariances[j]
         excess = second - statistics.n_levels[j] * np.eye(len(factor))
         found = 0.5 * np.linalg.solve(factor, np.linalg.solve(factor, excess).T)
@@ -379,7 +383,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
                 values, vectors = np.linalg.eigh(factor[own])
                 for b, a in zip(*np.tril_indices(len(values)), strict=True):
                     size = values[b]
-                    if size > 2.0 * _SMALLEST:
+                    if size > 2.0 * SMALLEST:
                         change = np.zeros_like(factor)
                         outer = size * np.outer(vectors[:, a], vectors[:, b])
                         change[own] = outer + outer.T
@@ -416,7 +420,8 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         for name, transform in zip(self.names, like.transforms, strict=True):
             covariance = np.asarray(public[name]) / unit**2
             half = np.linalg.solve(transform, covariance)
-            factors.append(square_root(np.asarray(np.linalg.solve(transform, half.T), float)))
+            root = square_root(np.asarray(np.linalg.solve(transform, half.T), float))
+            factors.append(invertible(root, self.least) if self.least else root)
         return like._replace(factors=tuple(factors), residual=residual)
 
     def space(self, params: MixedParams) -> ParameterSpace:
@@ -463,11 +468,11 @@ def _unit(q: int, a: int, c: int) -> Array:
 def _without_smallest(factor: Array) -> Array:
     """The factor without eigenvalues, and effects, that are as small as a step may lead to."""
     values, vectors = np.linalg.eigh(factor)
-    small = values <= 2.0 * _SMALLEST
+    small = values <= 2.0 * SMALLEST
     if not small.any():
         return factor
     found = (vectors * np.where(small, 0.0, values)) @ vectors.T
-    gone = np.diagonal(found @ found) <= np.square(10.0 * _SMALLEST)
+    gone = np.diagonal(found @ found) <= np.square(10.0 * SMALLEST)
     return np.where(gone[:, None] | gone, 0.0, found)
 
 
