@@ -1,0 +1,5 @@
+"""Reconstruction of images from counts."""
+
+from emlearn.tomography._systems import System
+
+__all__ = ["System"]
