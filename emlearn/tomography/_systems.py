@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import LinearOperator
 
 Array = NDArray[np.float64]
 
@@ -160,7 +160,8 @@ class MatrixSystem(System):
     """
 
     def __init__(self, matrix: Any, image_shape: tuple[int, ...] | None = None) -> None:
-        super().__init__(*matrix.shape, image_shape)
+        n_rays, n_pixels = matrix.shape
+        super().__init__(n_rays, n_pixels, image_shape)
         self.matrix = matrix
 
     def forward(self, images: Array) -> Array:
@@ -177,7 +178,7 @@ class MatrixSystem(System):
 
     def parts(self) -> Sequence[tuple[slice, System]]:
         """See `System.parts`; the parts share the memory of the whole."""
-        size = self.matrix.nnz if sparse.issparse(self.matrix) else self.matrix.size
+        size = self.matrix.nnz if _is_sparse(self.matrix) else self.matrix.size
         n_parts = max(1, min(size // _PART, _MOST_PARTS, self.n_rays))
         edges = np.linspace(0, self.n_rays, n_parts + 1).astype(int).tolist()
         return [
@@ -198,7 +199,8 @@ class OperatorSystem(System):
     """
 
     def __init__(self, operator: LinearOperator, image_shape: tuple[int, ...] | None = None):
-        super().__init__(*operator.shape, image_shape)
+        n_rays, n_pixels = operator.shape
+        super().__init__(n_rays, n_pixels, image_shape)
         self._operator = operator
 
     def forward(self, images: Array) -> Array:
@@ -210,9 +212,13 @@ class OperatorSystem(System):
         return np.ascontiguousarray(self._operator.rmatmat(rays.T).T, dtype=np.float64)
 
 
+def _is_sparse(matrix: Any) -> bool:
+    return bool(sparse.issparse(matrix))
+
+
 def _rows(matrix: Any, start: int, stop: int) -> Any:
     """Neighboring rows of a matrix, without a copy."""
-    if not sparse.issparse(matrix):
+    if not _is_sparse(matrix):
         return matrix[start:stop]
     matrix = sparse.csr_array(matrix)
     a, b = matrix.indptr[start], matrix.indptr[stop]
@@ -257,7 +263,7 @@ def as_system(
         return system
     shape = None if image_shape is None else _read_shape(image_shape)
     if isinstance(system_matrix, LinearOperator):
-        system = OperatorSystem(aslinearoperator(system_matrix), shape)
+        system = OperatorSystem(system_matrix, shape)
     else:
         system = MatrixSystem(_read_matrix(system_matrix), shape)
     if shape is not None and prod(shape) != system.n_pixels:
@@ -276,7 +282,7 @@ def _read_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _read_matrix(given: Any) -> Any:
-    if sparse.issparse(given):
+    if _is_sparse(given):
         matrix: Any = sparse.csr_array(given, dtype=np.float64)
         entries = matrix.data
     else:
