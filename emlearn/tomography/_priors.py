@@ -1,11 +1,11 @@
 """Priors of images: penalties of the differences between neighboring pixels.
 
 A prior is ``exp(-weight * R(v))`` with ``R(v) = sum of w_jk psi(v_j, v_k)`` over pairs of
-neighbors, in which `w_jk` is 1 over their distance. The M-step maximizes, for each pixel on its own,
-``e_j log v_j - s_j v_j`` minus a bound of the penalty that touches it at the present image `a`.
-As `psi` is convex, its value at ``(v_j, v_k) = ((2 v_j - a_j, a_k) + (a_j, 2 v_k - a_k)) / 2`` is at
-most the mean of the values at the two points, each of which has only one of the pixels (De Pierro
-1995).
+neighbors, in which `w_jk` is 1 over their distance. The M-step maximizes, for each pixel on its
+own, ``e_j log v_j - s_j v_j`` minus a bound of the penalty that touches it at the present image
+`a`. As `psi` is convex, its value at ``(v_j, v_k) = ((2 v_j - a_j, a_k) + (a_j, 2 v_k - a_k)) / 2``
+is at most the mean of the values at the two points, each of which has only one of the pixels (De
+Pierro 1995).
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def neighbors(shape: tuple[int, ...]) -> Iterator[Pair]:
     """Pairs of neighbors, diagonal ones too: the one half, the other half, and the weight."""
     for offset in product((-1, 0, 1), repeat=len(shape)):
         if offset > (0,) * len(shape):
-            first = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape))
-            second = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape))
+            sizes = list(zip(offset, shape, strict=True))
+            first = tuple(slice(max(0, -o), n - max(0, o)) for o, n in sizes)
+            second = tuple(slice(max(0, o), n - max(0, -o)) for o, n in sizes)
             yield first, second, 1.0 / float(np.linalg.norm(offset))
 
 
