@@ -1,5 +1,16 @@
 """Reconstruction of images from counts."""
 
+from emlearn.tomography._bootstrap import ImageBootstrap
+from emlearn.tomography._priors import HuberPrior, Prior, QuadraticPrior, RelativeDifferencePrior
+from emlearn.tomography._reconstruction import PoissonReconstructionEM
 from emlearn.tomography._systems import System
 
-__all__ = ["System"]
+__all__ = [
+    "HuberPrior",
+    "ImageBootstrap",
+    "PoissonReconstructionEM",
+    "Prior",
+    "QuadraticPrior",
+    "RelativeDifferencePrior",
+    "System",
+]
