@@ -63,6 +63,8 @@ class ParallelBeam(System):
         Shape of the system matrix. Rays are in the order of the angles, bin after bin.
     image_shape : tuple of two int
         Shape of the image.
+    n_views : int
+        Number of angles.
     angles : ndarray of shape (n_angles,)
         Angles.
     n_bins : int
@@ -169,7 +171,10 @@ class ParallelBeam(System):
             "detector_distance": detector_distance,
         }
         super().__init__(
-            len(self.angles) * self.n_bins, self._shape[0] * self._shape[1], self._shape
+            len(self.angles) * self.n_bins,
+            self._shape[0] * self._shape[1],
+            self._shape,
+            n_views=len(self.angles),
         )
         views = find_views(
             self.angles,

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import LinearOperator
 
 Array = NDArray[np.float64]
+
+# Entries of a matrix that are worth a task of their own, and the largest number of parts.
+_PART, _MOST_PARTS = 200_000, 16
 
 
 class System(ABC):
     """A linear map from images to expected counts, with nonnegative entries.
 
     Images and counts are rows of arrays, and an image is flattened in C order. A projector
-    defines `forward`, `back` and, if it can project only some of the rays, `subset`.
+    defines `forward`, `back` and, if it can project only some of the rays, `subset` and `parts`.
 
     Parameters
     ----------
@@ -30,6 +34,9 @@ class System(ABC):
     image_shape : tuple of int, default=None
         Shape of the image, the product of which is `n_pixels`. None means that the pixels have no
         neighbors.
+    n_views : int, default=None
+        Number of views (angles), if the rays are in order of them and each has as many. Ordered
+        subsets are sets of views. None means that each ray is a view.
 
     Attributes
     ----------
@@ -37,14 +44,21 @@ class System(ABC):
         Shape of the system matrix.
     image_shape : tuple of int or None
         Shape of the image.
+    n_views : int
+        Number of views.
     """
 
     def __init__(
-        self, n_rays: int, n_pixels: int, image_shape: tuple[int, ...] | None = None
+        self,
+        n_rays: int,
+        n_pixels: int,
+        image_shape: tuple[int, ...] | None = None,
+        n_views: int | None = None,
     ) -> None:
         self.n_rays = n_rays
         self.n_pixels = n_pixels
         self.image_shape = image_shape
+        self.n_views = n_rays if n_views is None else n_views
 
     @abstractmethod
     def forward(self, images: Array) -> Array:
@@ -103,6 +117,16 @@ class System(ABC):
         """
         return _ChosenRays(self, rays)
 
+    def parts(self) -> Sequence[tuple[slice, System]]:
+        """Parts of the rays on which threads can work, in order; by default, one of all.
+
+        Returns
+        -------
+        parts : sequence of (slice, System)
+            Rays, and the system of these. The division may not depend on the number of threads.
+        """
+        return ((slice(0, self.n_rays), self),)
+
 
 class _ChosenRays(System):
     """Some rays of a system that can only project all of them."""
@@ -136,7 +160,8 @@ class MatrixSystem(System):
     """
 
     def __init__(self, matrix: Any, image_shape: tuple[int, ...] | None = None) -> None:
-        super().__init__(*matrix.shape, image_shape)
+        n_rays, n_pixels = matrix.shape
+        super().__init__(n_rays, n_pixels, image_shape)
         self.matrix = matrix
 
     def forward(self, images: Array) -> Array:
@@ -151,6 +176,16 @@ class MatrixSystem(System):
         """See `System.subset`."""
         return MatrixSystem(self.matrix[rays], self.image_shape)
 
+    def parts(self) -> Sequence[tuple[slice, System]]:
+        """See `System.parts`; the parts share the memory of the whole."""
+        size = self.matrix.nnz if _is_sparse(self.matrix) else self.matrix.size
+        n_parts = max(1, min(size // _PART, _MOST_PARTS, self.n_rays))
+        edges = np.linspace(0, self.n_rays, n_parts + 1).astype(int).tolist()
+        return [
+            (slice(a, b), MatrixSystem(_rows(self.matrix, a, b), self.image_shape))
+            for a, b in pairwise(edges)
+        ]
+
 
 class OperatorSystem(System):
     """A `scipy.sparse.linalg.LinearOperator` as a system; it must have an adjoint.
@@ -164,7 +199,8 @@ class OperatorSystem(System):
     """
 
     def __init__(self, operator: LinearOperator, image_shape: tuple[int, ...] | None = None):
-        super().__init__(*operator.shape, image_shape)
+        n_rays, n_pixels = operator.shape
+        super().__init__(n_rays, n_pixels, image_shape)
         self._operator = operator
 
     def forward(self, images: Array) -> Array:
@@ -174,6 +210,20 @@ class OperatorSystem(System):
     def back(self, rays: Array) -> Array:
         """See `System.back`."""
         return np.ascontiguousarray(self._operator.rmatmat(rays.T).T, dtype=np.float64)
+
+
+def _is_sparse(matrix: Any) -> bool:
+    return bool(sparse.issparse(matrix))
+
+
+def _rows(matrix: Any, start: int, stop: int) -> Any:
+    """Neighboring rows of a matrix, without a copy."""
+    if not _is_sparse(matrix):
+        return matrix[start:stop]
+    matrix = sparse.csr_array(matrix)
+    a, b = matrix.indptr[start], matrix.indptr[stop]
+    entries = (matrix.data[a:b], matrix.indices[a:b], matrix.indptr[start : stop + 1] - a)
+    return sparse.csr_array(entries, shape=(stop - start, matrix.shape[1]), copy=False)
 
 
 def as_system(
@@ -213,7 +263,7 @@ def as_system(
         return system
     shape = None if image_shape is None else _read_shape(image_shape)
     if isinstance(system_matrix, LinearOperator):
-        system = OperatorSystem(aslinearoperator(system_matrix), shape)
+        system = OperatorSystem(system_matrix, shape)
     else:
         system = MatrixSystem(_read_matrix(system_matrix), shape)
     if shape is not None and prod(shape) != system.n_pixels:
@@ -232,7 +282,7 @@ def _read_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _read_matrix(given: Any) -> Any:
-    if sparse.issparse(given):
+    if _is_sparse(given):
         matrix: Any = sparse.csr_array(given, dtype=np.float64)
         entries = matrix.data
     else:
@@ -255,9 +305,10 @@ def _read_matrix(given: Any) -> Any:
 
 
 def _first_place(matrix: Any, wrong: NDArray[np.bool_]) -> tuple[int, int]:
-    if not sparse.issparse(matrix):
+    """Row and column of the first entry that is wrong."""
+    if wrong.ndim == 2:
         row, column = np.argwhere(wrong)[0]
         return int(row), int(column)
     entry = int(np.flatnonzero(wrong)[0])
-    row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
-    return row, int(matrix.indices[entry])
+    row = np.searchsorted(matrix.indptr, entry, side="right") - 1
+    return int(row), int(matrix.indices[entry])
