@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 # Numbers of what the detector sees that are in memory at a time, for each thread.
 _MOST = 2**20
+# Pixels, at all angles, that are worth a thread of their own: about half a millisecond.
+_WORTH = 2**18
 
 
 class ViewProjector:
@@ -75,7 +77,8 @@ class ViewProjector:
         def project(block: slice) -> Array:
             return self._blur.forward(project_lines(self._projection.at(block), stacked))
 
-        seen = np.concatenate(_in_threads(project, self._blocks(stacked.shape[2])))
+        blocks = self._blocks(stacked.shape[2])
+        seen = np.concatenate(_in_threads(project, blocks, self._n_threads))
         return _apart(seen, *mirrored.shape[::3]).transpose(2, 0, 3, 1)
 
     def _back(self, rays: Array) -> Array:
@@ -89,21 +92,27 @@ class ViewProjector:
             layers = np.ascontiguousarray(self._blur.back(stacked[block]))
 
             def backproject(
-                lines: slice, projection: Projection = projection, layers: Array = layers
+                part: slice, projection: Projection = projection, layers: Array = layers
             ) -> None:
-                backproject_lines(projection, layers, sums, lines.start, lines.stop)
+                backproject_lines(projection, layers, sums, part.start, part.stop)
 
-            _in_threads(backproject, _divide(shape[0], available_threads()))
+            lines = _divide(shape[0], self._n_threads)
+            _in_threads(backproject, lines, self._n_threads)
             pixels = _apart(sums, len(rays), len(mirrors)).transpose(3, 2, 0, 1)
             for mirror, part in zip(mirrors, pixels, strict=True):
                 total = total + mirror.undo(part)
         return np.asarray(total)
 
+    @property
+    def _n_threads(self) -> int:
+        work = len(self.view.angles) * self._shape[0] * self._shape[1]
+        return max(1, min(available_threads(), work // _WORTH))
+
     def _blocks(self, n_images: int, n_threads: int | None = None) -> list[slice]:
         """Angles at a time: few enough for the memory, and blocks for all threads."""
         n_angles = len(self.view.angles)
         numbers = n_angles * self._projection.n_bins * n_images * self._blur.numbers_of_a_bin
-        n_blocks = max(n_threads or available_threads(), -(-numbers // _MOST))
+        n_blocks = max(n_threads or self._n_threads, -(-numbers // _MOST))
         return _divide(n_angles, n_blocks)
 
 
@@ -126,9 +135,9 @@ def _apart(flat: Array, *sizes: int) -> Array:
     return flat[..., : sizes[0] * sizes[1]].reshape(*flat.shape[:2], *sizes)
 
 
-def _in_threads(function: Callable[[slice], Any], items: Sequence[slice]) -> Sequence[Any]:
-    with (
-        blas_limited(),
-        Threads(available_threads()).over(lambda item, _: function(item), items) as each,
-    ):
+def _in_threads(
+    function: Callable[[slice], Any], items: Sequence[slice], n_threads: int
+) -> Sequence[Any]:
+    threads = Threads(n_threads)
+    with blas_limited(), threads.over(lambda item, _: function(item), items) as each:
         return each(None)
