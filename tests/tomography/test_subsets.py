@@ -104,7 +104,7 @@ def test_subsets_with_a_prior_are_near_its_maximum():
 
 
 def test_one_step_late_ends_at_the_same_maximum(geometry):
-    settings = {"prior": HuberPrior(1.0), "prior_weight": 0.02}
+    settings = {"prior": HuberPrior(1.0), "prior_weight": 0.2}
 
     def fit(**more):
         em = PoissonReconstructionEM(geometry.matrix, geometry.shape, **settings, **more)
