@@ -289,7 +289,13 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
         Parameters
         ----------
-        X, y, background, sample_weight
+        X : array-like of shape (n_samples, n_rays)
+            Counts.
+        y : Ignored
+            Present for compatibility with pipelines.
+        background : float or array-like of shape (n_rays,) or (n_samples, n_rays), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
             As for `fit`.
 
         Returns
