@@ -7,12 +7,14 @@ from emlearn.tomography._phantoms import shepp_logan
 from emlearn.tomography._priors import HuberPrior, Prior, QuadraticPrior, RelativeDifferencePrior
 from emlearn.tomography._reconstruction import PoissonReconstructionEM
 from emlearn.tomography._richardson_lucy import RichardsonLucyEM
+from emlearn.tomography._stopping import IterationSelection, select_n_iter, thin_counts
 from emlearn.tomography._systems import System
 
 __all__ = [
     "Convolution",
     "HuberPrior",
     "ImageBootstrap",
+    "IterationSelection",
     "ParallelBeam",
     "PoissonReconstructionEM",
     "Prior",
@@ -20,5 +22,7 @@ __all__ = [
     "RelativeDifferencePrior",
     "RichardsonLucyEM",
     "System",
+    "select_n_iter",
     "shepp_logan",
+    "thin_counts",
 ]

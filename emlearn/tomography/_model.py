@@ -129,7 +129,10 @@ class PoissonReconstruction(LatentVariableModel[Counts, Array, Emissions]):
             return self.start
         sensitivity = sum(block.sensitivity for block in data.blocks)
         counts = sum(_sum(block.counts, block.weight) for block in data.blocks)
-        background = sum(_sum(block.background, block.weight) for block in data.blocks)
+        # Of a list of events, the background is known only where they are.
+        background = sum(
+            _sum(block.background, block.weight) for block in data.blocks if not block.listed
+        )
         total = float(np.sum(sensitivity))
         # At least some of the counts must come from the image, or it stays at 0.
         level = max(counts - background, 0.1 * counts) / total if total > 0.0 else 0.0

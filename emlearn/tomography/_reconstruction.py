@@ -499,3 +499,10 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _test(self) -> Convergence:
         """The test of convergence; without `tol`, only of rounding errors."""
         return RemainingGain(0.0) if self.tol is None else self._convergence(np.float64)
+
+
+# scikit-learn requires exactly the parameters of the constructor.
+PoissonReconstructionEM._parameter_constraints = {
+    name: PoissonReconstructionEM._parameter_constraints[name]
+    for name in PoissonReconstructionEM().get_params(deep=False)
+}

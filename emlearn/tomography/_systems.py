@@ -202,6 +202,13 @@ class OperatorSystem(System):
         n_rays, n_pixels = operator.shape
         super().__init__(n_rays, n_pixels, image_shape)
         self._operator = operator
+        try:
+            operator.rmatmat(np.zeros((n_rays, 1)))
+        except (TypeError, NotImplementedError):
+            raise TypeError(
+                "system_matrix is a LinearOperator without an adjoint; give it rmatvec or rmatmat, "
+                "the products with the transpose."
+            ) from None
 
     def forward(self, images: Array) -> Array:
         """See `System.forward`."""
