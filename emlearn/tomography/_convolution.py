@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 # A blur that is a product of one-dimensional ones with fewer weights than this, all together, is
 # faster without Fourier transforms.
-_FEW_WEIGHTS = 20
+_FEW_WEIGHTS = 32
 
 
 class Convolution(System):
@@ -98,6 +98,7 @@ class Convolution(System):
         if self._factors is None:
             self._padded = [fft.next_fast_len(n, real=True) for n in self._extended]
             self._response = fft.rfftn(self.psf, self._padded)
+            self._conjugate = self._response.conj()
 
     def forward(self, images: Array) -> Array:
         """What the window shows of images.
@@ -145,7 +146,7 @@ class Convolution(System):
         margins = [(k - 1, 0 if self._factors is None else k - 1) for k, _ in self._sizes()]
         pixels = np.pad(seen, [(0, 0), *margins])
         if self._factors is None:
-            pixels = self._filter(pixels, self._response.conj())
+            pixels = self._filter(pixels, self._conjugate)
             pixels = pixels[(slice(None), *(slice(n) for n in self._extended))]
         else:
             for axis, factor, (k, n) in zip(self._axes, self._factors, self._sizes(), strict=True):

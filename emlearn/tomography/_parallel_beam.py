@@ -199,7 +199,7 @@ class ParallelBeam(System):
         pixels = np.reshape(images, (-1, *self._shape))
         rays = np.empty((len(pixels), len(self.angles), self.n_bins))
         for projector in self._projectors:
-            rays[:, projector.view.angles] = projector.forward(pixels)
+            projector.forward(pixels, rays)
         return rays.reshape(len(pixels), -1)
 
     def back(self, rays: Array) -> Array:
@@ -218,7 +218,7 @@ class ParallelBeam(System):
         seen = np.reshape(rays, (-1, len(self.angles), self.n_bins))
         pixels = np.zeros((len(seen), *self._shape))
         for projector in self._projectors:
-            pixels += projector.back(seen[:, projector.view.angles])
+            projector.back(seen, pixels)
         return pixels.reshape(len(seen), -1)
 
     def subset(self, rays: NDArray[np.intp]) -> System:

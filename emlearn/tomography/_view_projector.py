@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from emlearn.engine.blocks import Threads
 from emlearn.engine.threads import available_threads, blas_limited
 from emlearn.kernels.projections import N_IMAGES, Projection, backproject_lines, project_lines
 from emlearn.tomography._detector import DetectorBlur
-from emlearn.tomography._views import View
+from emlearn.tomography._views import Mirror, View
 
 Array = NDArray[np.float64]
 
@@ -46,74 +47,84 @@ class ViewProjector:
         self._projection = projection
         self._blur = blur
 
-    def forward(self, images: Array) -> Array:
-        """Projections.
+    def forward(self, images: Array, rays: Array) -> None:
+        """Write the projections at the angles of the view.
 
         Parameters
         ----------
         images : ndarray of shape (n_images, n_rows, n_columns)
             Images.
-
-        Returns
-        -------
-        rays : ndarray of shape (n_images, n_standing, n_mirrors, n_bins)
-            What the bins see at the angles ``view.angles``.
+        rays : ndarray of shape (n_images, n_angles, n_bins)
+            Projections; those of the view are overwritten.
         """
-        return np.concatenate([self._forward(images[few]) for few in self._chunks(len(images))])
+        self._over_images(self._forward, images, rays)
 
-    def back(self, rays: Array) -> Array:
-        """The transpose of `forward`: images of the rays of this view."""
-        return np.concatenate([self._back(rays[few]) for few in self._chunks(len(rays))])
+    def back(self, rays: Array, images: Array) -> None:
+        """Add the transpose of `forward` to the images."""
+        self._over_images(self._back, rays, images)
 
-    def _chunks(self, n_images: int) -> list[slice]:
-        """As many images as, with their mirrors, the kernels take at a time."""
+    def _over_images(
+        self, function: Callable[[Array, Array, int], None], source: Array, target: Array
+    ) -> None:
+        """Work on as many images as, with their mirrors, the kernels take at a time.
+
+        Threads work on some images each, if there are enough of them, or else on parts of the
+        projections.
+        """
         size = N_IMAGES[-1] // len(self.view.mirrors)
-        return [slice(i, i + size) for i in range(0, n_images, size)]
+        chunks = [slice(i, i + size) for i in range(0, len(source), size)]
+        work = len(source) * len(self.view.angles) * self._shape[0] * self._shape[1]
+        n_threads = max(1, min(available_threads(), work // _WORTH))
+        outside = n_threads if len(chunks) >= n_threads else 1
+        inside = n_threads // outside
 
-    def _forward(self, images: Array) -> Array:
-        mirrored = np.stack([mirror.apply(images) for mirror in self.view.mirrors], axis=-1)
-        stacked = _side_by_side(mirrored.transpose(1, 2, 0, 3))
+        def work_on(few: slice) -> None:
+            function(source[few], target[few], inside)
 
-        def project(block: slice) -> Array:
-            return self._blur.forward(project_lines(self._projection.at(block), stacked))
+        _in_threads(work_on, chunks, outside)
 
-        blocks = self._blocks(stacked.shape[2])
-        seen = np.concatenate(_in_threads(project, blocks, self._n_threads))
-        return _apart(seen, *mirrored.shape[::3]).transpose(2, 0, 3, 1)
+    def _forward(self, images: Array, rays: Array, n_threads: int) -> None:
+        stacked = self._room(len(images), *self._shape)
+        for lanes, _, mirror in self._lanes(len(images)):
+            stacked[..., lanes] = mirror.apply(images).transpose(1, 2, 0)
 
-    def _back(self, rays: Array) -> Array:
-        mirrors = self.view.mirrors
-        stacked = _side_by_side(rays.transpose(1, 3, 0, 2))
-        shape = self._shape
-        sums = np.empty((*shape, stacked.shape[2]))
-        total: Any = 0.0
-        for block in self._blocks(stacked.shape[2], n_threads=1):
-            projection = self._projection.at(block)
+        def project(block: slice) -> None:
+            seen = self._blur.forward(project_lines(self._projection.at(block), stacked))
+            for lanes, angles, _ in self._lanes(len(images)):
+                rays[:, angles[block]] = seen[..., lanes].transpose(2, 0, 1)
+
+        _in_threads(project, self._blocks(stacked.shape[2], n_threads), n_threads)
+
+    def _back(self, rays: Array, images: Array, n_threads: int) -> None:
+        stacked = self._room(len(rays), len(self.view.angles), self._projection.n_bins)
+        for lanes, angles, _ in self._lanes(len(rays)):
+            stacked[..., lanes] = rays[:, angles].transpose(1, 2, 0)
+        sums = np.empty((*self._shape, stacked.shape[2]))
+        for block in self._blocks(stacked.shape[2], 1):
             layers = np.ascontiguousarray(self._blur.back(stacked[block]))
+            backproject = partial(self._backproject, block, layers, sums)
+            _in_threads(backproject, _divide(self._shape[0], n_threads), n_threads)
+            for lanes, _, mirror in self._lanes(len(rays)):
+                images += mirror.undo(sums[..., lanes].transpose(2, 0, 1))
 
-            def backproject(
-                part: slice, projection: Projection = projection, layers: Array = layers
-            ) -> None:
-                backproject_lines(projection, layers, sums, part.start, part.stop)
+    def _backproject(self, block: slice, layers: Array, sums: Array, lines: slice) -> None:
+        backproject_lines(self._projection.at(block), layers, sums, lines.start, lines.stop)
 
-            lines = _divide(shape[0], self._n_threads)
-            _in_threads(backproject, lines, self._n_threads)
-            pixels = _apart(sums, len(rays), len(mirrors)).transpose(3, 2, 0, 1)
-            for mirror, part in zip(mirrors, pixels, strict=True):
-                total = total + mirror.undo(part)
-        return np.asarray(total)
+    def _room(self, n_images: int, *shape: int) -> Array:
+        """Zeros for images and their mirrors, as many as the kernels take."""
+        needed = n_images * len(self.view.mirrors)
+        return np.zeros((*shape, next(size for size in N_IMAGES if size >= needed)))
 
-    @property
-    def _n_threads(self) -> int:
-        work = len(self.view.angles) * self._shape[0] * self._shape[1]
-        return max(1, min(available_threads(), work // _WORTH))
+    def _lanes(self, n_images: int) -> Iterator[tuple[slice, NDArray[np.intp], Mirror]]:
+        """For each mirror: where its images are, its angles, and itself."""
+        for m, mirror in enumerate(self.view.mirrors):
+            yield slice(m * n_images, (m + 1) * n_images), self.view.angles[:, m], mirror
 
-    def _blocks(self, n_images: int, n_threads: int | None = None) -> list[slice]:
+    def _blocks(self, n_lanes: int, n_threads: int) -> list[slice]:
         """Angles at a time: few enough for the memory, and blocks for all threads."""
         n_angles = len(self.view.angles)
-        numbers = n_angles * self._projection.n_bins * n_images * self._blur.numbers_of_a_bin
-        n_blocks = max(n_threads or self._n_threads, -(-numbers // _MOST))
-        return _divide(n_angles, n_blocks)
+        numbers = n_angles * self._projection.n_bins * n_lanes * self._blur.numbers_of_a_bin
+        return _divide(n_angles, max(n_threads, -(-numbers // _MOST)))
 
 
 def _divide(n: int, n_blocks: int) -> list[slice]:
@@ -121,23 +132,7 @@ def _divide(n: int, n_blocks: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def _side_by_side(values: Array) -> Array:
-    """The last two axes as one, with zeros to a number of images that the kernels take."""
-    n = values.shape[2] * values.shape[3]
-    room = next(size for size in N_IMAGES if size >= n)
-    flat = np.zeros((*values.shape[:2], room))
-    flat[..., :n] = values.reshape(*values.shape[:2], n)
-    return flat
-
-
-def _apart(flat: Array, *sizes: int) -> Array:
-    """The inverse of `_side_by_side`."""
-    return flat[..., : sizes[0] * sizes[1]].reshape(*flat.shape[:2], *sizes)
-
-
-def _in_threads(
-    function: Callable[[slice], Any], items: Sequence[slice], n_threads: int
-) -> Sequence[Any]:
+def _in_threads(function: Callable[[slice], Any], items: Sequence[slice], n_threads: int) -> None:
     threads = Threads(n_threads)
     with blas_limited(), threads.over(lambda item, _: function(item), items) as each:
-        return each(None)
+        each(None)

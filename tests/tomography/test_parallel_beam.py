@@ -142,7 +142,7 @@ def test_several_images_are_projected_as_each_alone():
 @pytest.mark.parametrize("n_angles", [1, 8, 45])
 def test_results_have_the_same_bits_for_any_number_of_threads(n_angles, monkeypatch):
     projector = ParallelBeam((17, 17), n_angles, blur=1.0)
-    images = np.random.default_rng(0).random((3, 17 * 17))
+    images = np.random.default_rng(0).random((11, 17 * 17))
     results = []
     monkeypatch.setattr("emlearn.tomography._view_projector._WORTH", 1)
     for n in (1, 2, 5):
