@@ -109,8 +109,14 @@ class Prior(ABC):
 
         Parameters
         ----------
-        emissions, sensitivity, image, weight
-            As for `maximize`.
+        emissions : ndarray
+            Expected numbers of counts from each pixel.
+        sensitivity : ndarray
+            Sums of the columns of the system matrix.
+        image : ndarray
+            The present image.
+        weight : float
+            Weight of the penalty.
 
         Returns
         -------
@@ -300,7 +306,6 @@ class RelativeDifferencePrior(Prior):
         _require(self.epsilon >= 0.0, "epsilon", ">= 0", self.epsilon)
 
     def value(self, image: Array) -> float:
-        """See `Prior.value`."""
         total = 0.0
         for a, b, w in neighbors(image.shape):
             difference, size = self._parts(image[a], image[b])
@@ -308,7 +313,6 @@ class RelativeDifferencePrior(Prior):
         return total
 
     def gradient(self, image: Array) -> Array:
-        """See `Prior.gradient`."""
         gradient = np.zeros_like(image)
         for a, b, w in neighbors(image.shape):
             for one, other in ((a, b), (b, a)):
@@ -316,7 +320,6 @@ class RelativeDifferencePrior(Prior):
         return gradient
 
     def maximize(self, emissions: Array, sensitivity: Array, image: Array, weight: float) -> Array:
-        """See `Prior.maximize`."""
         pairs = [(*p, w) for a, b, w in neighbors(image.shape) for p in ((a, b), (b, a))]
         low, high = 0.5 * image, _ratio(emissions, sensitivity)
         for one, other, _ in pairs:

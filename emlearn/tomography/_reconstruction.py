@@ -16,23 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._warnings import warn_user
 from emlearn.data import read_table, read_weight
-from emlearn.engine import EMEstimator, RemainingGain, Status
+from emlearn.engine import EMEstimator, Status
 from emlearn.engine.acceleration import ACCELERATORS
-from emlearn.engine.convergence import Convergence
 from emlearn.engine.progress import Printer
 from emlearn.tomography._bootstrap import ImageBootstrap, resample
-from emlearn.tomography._model import PoissonReconstruction
+from emlearn.tomography._planning import make_plan, read_system
 from emlearn.tomography._priors import PRIORS, Prior
-from emlearn.tomography._reading import (
-    read_background,
-    read_image,
-    read_prior,
-    read_schedule,
-    require_counts,
-    require_seen,
-)
-from emlearn.tomography._rows import Plan, Run, joint_history, plan_passes
-from emlearn.tomography._systems import System, as_system
+from emlearn.tomography._reading import read_background, require_counts, require_seen
+from emlearn.tomography._rows import Plan, Run, joint_history
+from emlearn.tomography._systems import System
 
 Array = NDArray[np.float64]
 
@@ -263,7 +255,7 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         counts = self._read_rows(X, reset=True)
         weight = read_weight(sample_weight, len(counts))
         weight = np.ones(len(counts)) if weight is None else weight
-        system = self._system(counts.shape[1])
+        system = read_system(self, counts.shape[1])
         runs, plan = self._reconstruct(system, counts, background)
         self.images_ = np.array([run.result.params for run in runs])
         self.sensitivity_ = np.sum([part.sensitivity for part in plan.whole], axis=0)
@@ -289,7 +281,13 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
         Parameters
         ----------
-        X, y, background, sample_weight
+        X : array-like of shape (n_samples, n_rays)
+            Counts.
+        y : Ignored
+            Present for compatibility with pipelines.
+        background : float or array-like of shape (n_rays,) or (n_samples, n_rays), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
             As for `fit`.
 
         Returns
@@ -345,7 +343,7 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             )
         if not np.isfinite(images).all():
             raise ValueError("Images have pixels that are NaN or infinite.")
-        rays = self._system(self.n_features_in_).forward(images)
+        rays = read_system(self, self.n_features_in_).forward(images)
         return np.asarray(rays + read_background(background, rays.shape))
 
     def score(
@@ -422,8 +420,8 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """
         check_is_fitted(self)
         counts = self._read_rows(X)
-        system = self._system(counts.shape[1])
-        plan = self._plan(system)
+        system = read_system(self, counts.shape[1])
+        plan = make_plan(self, system)
         return resample(
             plan,
             counts,
@@ -440,27 +438,15 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         require_counts(counts)
         return counts
 
-    def _system(self, n_rays: int) -> System:
-        matrix: Any = self.system_matrix
-        if matrix is None:
-            matrix = sparse.identity(n_rays)
-        system = as_system(matrix, self.image_shape)
-        if system.n_rays != n_rays:
-            raise ValueError(
-                f"X has {n_rays} columns, but system_matrix has {system.n_rays} rows, one for "
-                "each ray."
-            )
-        return system
-
     def _later(self, X: ArrayLike, background: ArrayLike | None) -> tuple[list[Run], Plan]:
         check_is_fitted(self)
         counts = self._read_rows(X)
-        return self._reconstruct(self._system(counts.shape[1]), counts, background)
+        return self._reconstruct(read_system(self, counts.shape[1]), counts, background)
 
     def _reconstruct(
         self, system: System, counts: Array, background: ArrayLike | None
     ) -> tuple[list[Run], Plan]:
-        plan = self._plan(system)
+        plan = make_plan(self, system)
         constant = read_background(background, counts.shape)
         require_seen(counts, constant, system, plan.model.start)
         observers = None
@@ -479,26 +465,6 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             if text := self._unconverged(late[0], advice):
                 warn_user(text, ConvergenceWarning)
         return runs, plan
-
-    def _plan(self, system: System) -> Plan:
-        late = self.prior_update == "one-step-late"
-        prior = read_prior(self.prior, float(self.prior_weight), system.image_shape)
-        model = PoissonReconstruction(
-            prior,
-            float(self.prior_weight) if prior else 0.0,
-            system.image_shape,
-            late and prior is not None,
-            read_image(self.image_init, system, "image_init"),
-        )
-        schedule = read_schedule(self.n_subsets, system)
-        complete = read_image(self.sensitivity, system, "sensitivity")
-        whole, passes = plan_passes(system, schedule, self.max_iter, complete, model.late)
-        accelerator = self._accelerator(model)
-        return Plan(model, whole, passes, self.max_iter, self._test(), accelerator)
-
-    def _test(self) -> Convergence:
-        """The test of convergence; without `tol`, only of rounding errors."""
-        return RemainingGain(0.0) if self.tol is None else self._convergence(np.float64)
 
 
 # scikit-learn requires exactly the parameters of the constructor.

@@ -15,15 +15,8 @@ from emlearn.engine.acceleration import Accelerator
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.progress import Observer
 from emlearn.engine.threads import available_threads, blas_limited
-from emlearn.tomography._model import (
-    Counts,
-    Part,
-    PoissonReconstruction,
-    Projections,
-    parts_of,
-)
-from emlearn.tomography._subsets import one_pass, subset_parts
-from emlearn.tomography._systems import System
+from emlearn.tomography._model import Counts, Part, PoissonReconstruction, Projections
+from emlearn.tomography._subsets import one_pass
 
 Array = NDArray[np.float64]
 
@@ -154,55 +147,6 @@ class Plan:
 
     def _data(self, parts: Sequence[Part], counts: Array, background: Array) -> Counts:
         return self.model.prepare(Projections(parts, counts, background))
-
-
-def plan_passes(
-    system: System, schedule: Sequence[int], max_iter: int, sensitivity: Array | None, late: bool
-) -> tuple[list[Part], list[list[Part]]]:
-    """The parts of the system for EM, and the subsets of each iteration before EM.
-
-    Parameters
-    ----------
-    system : System
-        The system.
-    schedule : sequence of int
-        Number of subsets of each iteration; the last one goes on.
-    max_iter : int
-        Number of iterations.
-    sensitivity : ndarray of shape (n_pixels,) or None
-        Sums of the columns of the complete system matrix, if the rays are a list of events.
-    late : bool
-        Whether all iterations are passes, because the M-step can lower the objective.
-
-    Returns
-    -------
-    whole : list of Part
-        Parts for EM.
-    passes : list of list of Part
-        Subsets for each pass; equal numbers share their subsets.
-    """
-    numbers = [*schedule, *[schedule[-1]] * (max_iter - len(schedule))][:max_iter]
-    if not late and 1 in numbers:
-        tail = len(numbers) - next(
-            (i for i, n in enumerate(reversed(numbers)) if n != 1), len(numbers)
-        )
-        numbers = numbers[:tail]
-    made = {
-        n: _listed(subset_parts(system, n), sensitivity, system.n_rays)
-        for n in sorted(set(numbers))
-    }
-    whole = _listed(parts_of(system), sensitivity, system.n_rays)
-    return whole, [made[n] for n in numbers]
-
-
-def _listed(parts: list[Part], sensitivity: Array | None, n_rays: int) -> list[Part]:
-    """Parts with their shares of the complete sensitivity, if one is given."""
-    if sensitivity is None:
-        return parts
-    return [
-        part._replace(sensitivity=sensitivity * (part.system.n_rays / n_rays), listed=True)
-        for part in parts
-    ]
 
 
 def joint_history(runs: Sequence[Run], weight: Array) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from emlearn._compat import validate_params
 from emlearn.data import as_numbers
+from emlearn.tomography._planning import make_plan, read_system
 from emlearn.tomography._reading import read_background, require_counts, require_seen
 from emlearn.tomography._reconstruction import PoissonReconstructionEM
 
@@ -193,8 +194,8 @@ def _curves(
     fraction: float,
 ) -> list[tuple[Array, Array]]:
     """For each row, log-likelihoods of the counts kept and of those held out."""
-    system = estimator._system(kept.shape[1])
-    plan = estimator._plan(system)
+    system = read_system(estimator, kept.shape[1])
+    plan = make_plan(estimator, system)
     of_kept = (1.0 - fraction) * background
     require_seen(kept, of_kept, system, plan.model.start)
     odds = fraction / (1.0 - fraction)
