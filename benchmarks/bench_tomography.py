@@ -249,7 +249,7 @@ def _peak(size, n_angles, n_images, attenuated):
 
 
 def memory(options):
-    print("\nPeak beyond images and sinograms, 512 x 512, 360 angles (CSR would be 3.4 GB)")
+    print("\nPeak beyond images and sinograms, 512 x 512, 360 angles (CSR: 2.2 GiB)")
     for n_images in (1, 16):
         for attenuated in (False, True):
             peak, (forward, back) = in_child(_peak, 512, 360, n_images, attenuated)

@@ -198,11 +198,11 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like
-            An image or a stack of them, as for `fit`.
+        X : array-like of shape window_shape or (n_images, *window_shape)
+            Images, as for `fit`.
         y : Ignored
-            Present for compatibility.
-        background : float or array-like, default=None
+            Present for compatibility with pipelines.
+        background : float or array-like of the shape of X or of an image, default=None
             As for `fit`.
 
         Returns
