@@ -15,7 +15,8 @@ from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._fixed_effects import satterthwaite
-from emlearn.mixed._model import RESIDUAL, SMALLEST, MixedModel, effects_axis
+from emlearn.mixed._model import MixedModel, effects_axis
+from emlearn.mixed._params import RESIDUAL, SMALLEST
 from emlearn.mixed._terms import Design
 
 

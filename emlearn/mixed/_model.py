@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,69 +54,11 @@ from emlearn.mixed._covariance import (
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._equations import Equations
 from emlearn.mixed._gram import Array
+from emlearn.mixed._params import RESIDUAL, SMALLEST, MixedParams, MixedStatistics
+from emlearn.mixed._soundness import free_entries, unsound
 
-RESIDUAL = "residual"
-
-#: Smallest eigenvalue of a factor that a step leads to, in units of the noise.
-SMALLEST = 1e-5
-# Information about variances, relative to their size and to each other, that is rounding error.
-_NONE = 1e-9
-# Standard deviation of random effects, in units of the noise, that leaves it few digits.
-_DOMINANT = 1e6
 # Largest entry of a factor and range of the residual variance.
 _LARGEST = 1e8
-
-
-class MixedParams(NamedTuple):
-    """Parameters of a mixed model.
-
-    Attributes
-    ----------
-    factors : tuple of ndarray of shape (q, q)
-        Symmetric T_j, for effects that `transforms` turn into those of the columns.
-    residual : float
-        Residual variance s, in units of ``unit**2``.
-    transforms : tuple of ndarray of shape (q, q)
-        See `TermDesign`.
-    unit : float
-        Unit of the response.
-    """
-
-    factors: tuple[Array, ...]
-    residual: float
-    transforms: tuple[Array, ...]
-    unit: float
-
-
-class MixedStatistics(NamedTuple):
-    """What the M-step, and Newton steps, need; in the units of the data.
-
-    Attributes
-    ----------
-    products : tuple of ndarray of shape (q, q)
-        Sums over levels of products of the expected v.
-    covariances : tuple of ndarray of shape (q, q)
-        Sums over levels of the covariances of v, in units of s.
-    sum_of_squares : float
-        See `Equations`.
-    n_levels : tuple of int
-        Number of levels of each term.
-    n_observations, degrees_of_freedom : float
-        Number of observations, and less the fixed effects for REML.
-    n_latent : int
-        Number of latent variables.
-    information : ndarray
-        See `Equations.average_information`.
-    """
-
-    products: tuple[Array, ...]
-    covariances: tuple[Array, ...]
-    sum_of_squares: float
-    n_levels: tuple[int, ...]
-    n_observations: float
-    degrees_of_freedom: float
-    n_latent: int
-    information: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,11 +193,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     @cached_property
     def _entries(self) -> list[tuple[int, int, int]]:
         """Term, row and column of the free entries of the factors."""
-        return [
-            (j, int(a), int(c))
-            for j, pattern in enumerate(self.patterns)
-            for a, c in np.argwhere(np.tril(pattern))
-        ]
+        return free_entries(self.patterns)
 
     @cached_property
     def _directions(self) -> list[tuple[int, Array]]:
@@ -327,7 +265,10 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         cost : float
             What is little, in nats.
         """
-        factors = [_without_smallest(factor) for factor in params.factors]
+        factors = [
+            _without_smallest(factor, transform)
+            for factor, transform in zip(params.factors, params.transforms, strict=True)
+        ]
         if all(a is b for a, b in zip(factors, params.factors, strict=True)):
             return params
         simpler = params._replace(factors=tuple(factors))
@@ -341,56 +282,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def unsound(self, statistics: MixedStatistics, params: MixedParams) -> list[str]:
         """Residuals that are rounding errors, and variances that are not identified."""
-        explained = [
-            repr(name)
-            for name, factor in zip(self.names, params.factors, strict=True)
-            if np.abs(factor).max() > _DOMINANT
-        ]
-        if explained:
-            return [
-                f"The random effects of {', '.join(explained)} explain y, but for residuals that "
-                "are little more than rounding errors, and the variances are not accurate. Check "
-                "that y does vary within levels."
-            ]
-        names, changes = self._changes(params)
-        information = changes @ statistics.information @ changes.T
-        # Where entries cancel, what is left is rounding errors.
-        largest = np.einsum("ia,ab,ib->i", *map(np.abs, (changes, statistics.information, changes)))
-        unit = np.sqrt(np.maximum(np.diagonal(information), np.maximum(1e-4 * largest, _NONE)))
-        values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
-        free = (np.abs(vectors[:, values < _NONE]) > 1e-3).any(axis=1)
-        known = statistics.sum_of_squares == 0.0
-        found = {} if known else dict.fromkeys(np.array(names)[free].tolist())
-        if not found:
-            return []
-        listed = ", ".join(map(repr, found))
-        return [
-            f"The variances of {listed} are not identified: others have the same likelihood. Each "
-            "level may have a single row, two terms the same levels, or a column may be 0. Leave "
-            "out a term, or hold its variance with `fixed`."
-        ]
-
-    def _changes(self, params: MixedParams) -> tuple[list[str], Array]:
-        """Changes of the vector form that change the variances, as large as these, and of what.
-
-        A change of a factor within the directions in which it is 0 has no effect, at first.
-        """
-        entries = self._entries
-        names, changes = [], []
-        for j, (factor, pattern) in enumerate(zip(params.factors, self.patterns, strict=True)):
-            for block in np.unique(pattern, axis=0):
-                own = np.ix_(block, block)
-                values, vectors = np.linalg.eigh(factor[own])
-                for b, a in zip(*np.tril_indices(len(values)), strict=True):
-                    size = values[b]
-                    if size > 2.0 * SMALLEST:
-                        change = np.zeros_like(factor)
-                        outer = size * np.outer(vectors[:, a], vectors[:, b])
-                        change[own] = outer + outer.T
-                        row = [change[c, d] if i == j else 0.0 for i, c, d in entries]
-                        names.append(self.names[j])
-                        changes.append(np.array([*row, 0.0]))
-        return [*names, RESIDUAL], np.array([*changes, np.eye(len(entries) + 1)[-1]])
+        return unsound(self.names, self.patterns, statistics, params)
 
     def constrained_unsound(
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
@@ -465,15 +357,21 @@ def _unit(q: int, a: int, c: int) -> Array:
     return direction
 
 
-def _without_smallest(factor: Array) -> Array:
+def _without_smallest(factor: Array, transform: Array) -> Array:
     """The factor without eigenvalues, and effects, that are as small as a step may lead to."""
     values, vectors = np.linalg.eigh(factor)
     small = values <= 2.0 * SMALLEST
     if not small.any():
         return factor
-    found = (vectors * np.where(small, 0.0, values)) @ vectors.T
-    gone = np.diagonal(found @ found) <= np.square(10.0 * SMALLEST)
-    return np.where(gone[:, None] | gone, 0.0, found)
+    found: Array = (vectors * np.where(small, 0.0, values)) @ vectors.T
+    effects = transform @ found
+    size, unit = np.linalg.norm(effects, axis=1), np.linalg.norm(transform, axis=1)
+    gone = size <= 10.0 * SMALLEST * unit
+    if gone.any():
+        effects[gone] = 0.0
+        half = np.linalg.solve(transform, effects)
+        found = square_root(half @ half.T)
+    return found
 
 
 def _positive_part(matrix: Array) -> Array:

@@ -22,7 +22,8 @@ from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.threads import blas_limited
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedParams
 
 Array = NDArray[np.float64]
 
