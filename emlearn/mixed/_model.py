@@ -229,7 +229,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         if statistics.sum_of_squares == 0.0:
             return None
         directions = self._directions
-        derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
+        derivatives = [self.derivative(statistics, params, j) for j in range(len(self.names))]
         concave = [_positive_part(-derivative) for derivative in derivatives]
         gradient = np.zeros(len(directions) + 1)
         information = statistics.information.copy()
@@ -243,8 +243,18 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         gradient[-1] = 0.5 * (statistics.sum_of_squares / s - df)
         return gradient, information
 
-    def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
-        """Gradient of the log-likelihood with respect to ``T T`` of a term."""
+    def derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
+        """Gradient of the log-likelihood with respect to ``T T`` of a term.
+
+        Parameters
+        ----------
+        statistics : MixedStatistics
+            Statistics at the parameters.
+        params : MixedParams
+            The parameters.
+        j : int
+            Number of the term.
+        """
         factor = invertible(params.factors[j], SMALLEST)
         second = statistics.products[j] / params.residual + statistics.covariances[j]
         excess = second - statistics.n_levels[j] * np.eye(len(factor))
@@ -331,7 +341,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         found: dict[str, Array] = {}
         toward = 0.5 * (statistics.sum_of_squares / s - statistics.degrees_of_freedom)
         for j, (name, transform) in enumerate(zip(self.names, params.transforms, strict=True)):
-            derivative = self._derivative(statistics, params, j)
+            derivative = self.derivative(statistics, params, j)
             half = np.linalg.solve(transform.T, derivative)
             found[name] = np.linalg.solve(transform.T, half.T) / (unit**2 * s)
             # With the covariances held, T T falls as s grows.

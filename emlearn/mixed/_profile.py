@@ -332,7 +332,7 @@ class _Search:
             return -_FAR, gradient
         toward = 0.5 * (statistics.sum_of_squares / residual - statistics.degrees_of_freedom)
         for j, (factor, own) in enumerate(zip(self.factors, factors, strict=True)):
-            derivative = self.model._derivative(statistics, params, j)
+            derivative = self.model.derivative(statistics, params, j)
             # With the covariances held, T falls as the residual variance grows.
             toward -= float((derivative * (roots[j] @ roots[j])).sum())
             turned = factor.turn.T @ derivative[np.ix_(factor.order, factor.order)] @ factor.turn
