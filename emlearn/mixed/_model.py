@@ -121,30 +121,32 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         products = equations.products(equations.effects[:, None])
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
-        directions = [(place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
-        n = data.n_observations
+        directions = [(place[j], own) for j, own in enumerate(self._directions)]
         statistics = MixedStatistics(
             tuple(products[place[j]] for j in range(len(self.names))),
             tuple(covariances[place[j]] for j in range(len(self.names))),
             equations.sum_of_squares,
             tuple(data.designs[place[j]].layout.n_levels for j in range(len(self.names))),
-            n,
-            n - data.n_fixed if self.restricted else n,
+            data.n_observations,
+            self._degrees_of_freedom(data),
             data.gram.size + (data.n_fixed if self.restricted else 0),
             equations.average_information(directions) / params.residual,
         )
-        return statistics, self._log_likelihood(equations, statistics, params.residual)
+        return statistics, self.log_likelihood_at(equations, params)
 
-    def _log_likelihood(
-        self, equations: Equations, statistics: MixedStatistics, residual: float
-    ) -> float:
-        data, df = equations.data, statistics.degrees_of_freedom
-        total = df * np.log(2.0 * np.pi * residual * data.basis.scale**2)
+    def log_likelihood_at(self, equations: Equations, params: MixedParams) -> float:
+        """Log-likelihood (REML or ML) at the parameters of the equations."""
+        data, residual = equations.data, params.residual
+        variance = 2.0 * np.pi * residual * data.basis.scale**2
+        total = self._degrees_of_freedom(data) * np.log(variance)
         total += equations.factorization.log_det - data.log_weights
-        total += statistics.sum_of_squares / residual
+        total += equations.sum_of_squares / residual
         if self.restricted:
             total += equations.log_det_fixed + data.basis.log_det
         return -0.5 * float(total)
+
+    def _degrees_of_freedom(self, data: MixedData) -> float:
+        return data.n_observations - (data.n_fixed if self.restricted else 0)
 
     def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         """See the module: s for given factors first, then all at once."""
@@ -196,9 +198,12 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         return free_entries(self.patterns)
 
     @cached_property
-    def _directions(self) -> list[tuple[int, Array]]:
-        """Term, and symmetric direction of each of them."""
-        return [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
+    def _directions(self) -> list[Array]:
+        """For each term the symmetric directions of these entries, (n_entries, q, q)."""
+        found = [np.zeros((0, len(pattern), len(pattern))) for pattern in self.patterns]
+        for j, a, c in self._entries:
+            found[j] = np.concatenate([found[j], _unit(len(self.patterns[j]), a, c)[None]])
+        return found
 
     def to_vector(self, params: MixedParams) -> Array:
         """Entries of the factors, and the logarithm of the residual variance."""
@@ -228,17 +233,18 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         """
         if statistics.sum_of_squares == 0.0:
             return None
-        directions = self._directions
-        derivatives = [self.derivative(statistics, params, j) for j in range(len(self.names))]
-        concave = [_positive_part(-derivative) for derivative in derivatives]
-        gradient = np.zeros(len(directions) + 1)
         information = statistics.information.copy()
-        for i, (j, direction) in enumerate(directions):
-            toward = params.factors[j] @ direction
-            gradient[i] = (derivatives[j] * (toward + toward.T)).sum()
-            for k, (other, second) in enumerate(directions):
-                if other == j:
-                    information[i, k] += 2.0 * (concave[j] * (direction @ second)).sum()
+        gradient = np.zeros(len(information))
+        start = 0
+        for j, directions in enumerate(self._directions):
+            derivative = self.derivative(statistics, params, j)
+            concave = _positive_part(-derivative)
+            own = slice(start, start + len(directions))
+            toward = params.factors[j] @ directions
+            gradient[own] = 2.0 * (derivative * toward).sum(axis=(1, 2))
+            second = np.tensordot(concave @ directions, directions, ([1, 2], [1, 2]))
+            information[own, own] += 2.0 * second
+            start = own.stop
         s, df = params.residual, statistics.degrees_of_freedom
         gradient[-1] = 0.5 * (statistics.sum_of_squares / s - df)
         return gradient, information
@@ -282,8 +288,10 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         if all(a is b for a, b in zip(factors, params.factors, strict=True)):
             return params
         simpler = params._replace(factors=tuple(factors))
-        loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
-        return simpler if loss <= cost else params
+        before, after = (
+            self.log_likelihood_at(self.equations(data, own), own) for own in (params, simpler)
+        )
+        return simpler if before - after <= cost else params
 
     def boundary(self, params: MixedParams) -> tuple[str, ...]:
         """Names of the terms whose covariance is singular."""
