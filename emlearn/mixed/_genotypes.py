@@ -31,6 +31,10 @@ _BLOCK = 1 << 23
 # Whole numbers up to here, and sums of such, are exact in float32.
 _EXACT = 1 << 24
 
+_COUNT = (
+    "count the copies of an allele, 0, 1 or 2. A column of identifiers is named by individuals=."
+)
+
 
 class Genotypes(Kinship):
     """Genomic relationships of individuals (GBLUP).
@@ -337,7 +341,7 @@ def _read(table: Any, individuals: Any) -> tuple[NDArray[Any], NDArray[Any], Any
         matrix = as_matrix(table, sequences=False)
         names = np.arange(matrix.shape[1])
         if matrix.dtype.kind not in "biuf":
-            matrix = matrix_of(list(matrix.T), names.tolist(), "the genotypes")
+            matrix = matrix_of(list(matrix.T), names.tolist(), "the genotypes", _COUNT)
     else:
         if isinstance(individuals, str):
             table, individuals = _without(table, individuals)
@@ -346,7 +350,7 @@ def _read(table: Any, individuals: Any) -> tuple[NDArray[Any], NDArray[Any], Any
         names = as_levels(list(table.columns))
         matrix = whole_block(table)
         if matrix is None:
-            matrix = matrix_of(columns_of(table), names.tolist(), "the genotypes")
+            matrix = matrix_of(columns_of(table), names.tolist(), "the genotypes", _COUNT)
     n, p = matrix.shape
     if not (n and p):
         raise ValueError(f"The table of genotypes is empty: its shape is {matrix.shape}.")
@@ -385,6 +389,7 @@ def _require_counts(lowest: Array, highest: Array, names: Any) -> None:
         raise ValueError(
             f"{at_start(label(names.tolist(), first))} of the genotypes has values from "
             f"{lowest[first]:g} to {highest[first]:g}, but scaling='vanraden' needs numbers of "
-            "copies of an allele, from 0 to 2. Mark missing genotypes by NaN, or use "
+            "copies of an allele, from 0 to 2. Mark missing genotypes by NaN, name a column of "
+            "identifiers by individuals=, add 1 to the codes -1, 0, 1; or use "
             "scaling='standardized'."
         )

@@ -149,7 +149,12 @@ def test_polars():
         ([[0, np.inf], [1, 2]], {}, "Column 1 of the genotypes is infinite in row 0"),
         ([[1, 2], [1, 2]], {}, "All markers are constant"),
         ([[np.nan, np.nan], [1, 2]], {}, "All markers are constant"),
-        ([["A", "T"], ["T", "A"]], {}, "Text in column 0 of the genotypes, row 0"),
+        (
+            [["A", "T"], ["T", "A"]],
+            {},
+            "Text in column 0 of the genotypes, row 0.* count the copies",
+        ),
+        ([[-1, 0], [1, 1]], {}, "Column 0 .* from -1 to 1.* add 1 to the codes -1, 0, 1"),
         ([[0, 1], [1, 1]], {"individuals": ["a"]}, "has 1 identifiers, but the table has 2 rows"),
         ([[0, 1], [1, 1]], {"individuals": ["a", "a"]}, "Two individuals are named 'a'"),
         ([[0, 1], [1, 1]], {"scaling": "yang"}, "'vanraden' or 'standardized', not 'yang'"),

@@ -202,6 +202,21 @@ def test_copies(kinship):
     assert_allclose(kinship.diagonal(), kinship.relationship().diagonal(), rtol=1e-13)
 
 
+@pytest.mark.parametrize("thing", ["pedigree", RBF(1.0), len, 3.0], ids=lambda x: type(x).__name__)
+def test_what_is_no_matrix(thing):
+    with pytest.raises(TypeError, match=f"The kinship of 'g' is a {type(thing).__name__}. Pass a"):
+        as_kinship(thing, "g")
+
+
+def test_tables_that_are_no_kinship():
+    pd = pytest.importorskip("pandas")
+    parents = pd.DataFrame({"animal": [1, 2], "sire": [0, 1], "dam": [0, 0]})
+    with pytest.raises(ValueError, match=r"shape \(2, 3\).* Pedigree.from_frame"):
+        as_kinship(parents, "g")
+    with pytest.raises(ValueError, match=r"Text in column 'a' .* make it the index: set_index"):
+        as_kinship(pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}, ["a", "b"]), "g")
+
+
 def test_a_class_is_no_kinship():
     with pytest.raises(TypeError, match="is the class Pedigree"):
         as_kinship(Pedigree, "g")
