@@ -143,9 +143,7 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tup
     return found, tuple(dependent)
 
 
-def rotated(
-    term: Term, sqrt_weight: Array, n_observations: float
-) -> tuple[TermDesign, Array]:
+def rotated(term: Term, sqrt_weight: Array, n_observations: float) -> tuple[TermDesign, Array]:
     """The design of a dense term of one column with orthogonal columns, and their squared lengths.
 
     The effects that no row depends on are left out: the rest of the covariance of the levels is

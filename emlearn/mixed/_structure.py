@@ -51,7 +51,8 @@ def structure(
     if n_dense == 0 and (sparse or len(terms) > 1):
         return _sparse([term_design(term, *rows, dense=False) for term in terms])
     order = sorted(range(len(terms)), key=lambda i: _rank(terms[i]))
-    designs, blocks = [], None
+    designs: list[TermDesign] = []
+    blocks = None
     for term in [terms[i] for i in order]:
         if designs or not _is_block_diagonal(term):
             designs.append(term_design(term, *rows, dense=True))
