@@ -143,9 +143,7 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tup
     return found, tuple(dependent)
 
 
-def rotated(
-    term: Term, sqrt_weight: Array, n_observations: float
-) -> tuple[TermDesign, Array]:
+def rotated(term: Term, sqrt_weight: Array, n_observations: float) -> tuple[TermDesign, Array]:
     """The design of a dense term of one column with orthogonal columns, and their squared lengths.
 
     The effects that no row depends on are left out: the rest of the covariance of the levels is
@@ -182,16 +180,17 @@ def _rotated_covariance(
     covariance = kinship.covariance(index, index)
     covariance *= size
     covariance *= size[:, None]
-    values, vectors = _eigenvectors(covariance)
-    del covariance
-    roots = np.sqrt(values)
-    left = vectors * roots
-    root = np.empty((len(term.levels), len(values)))
+    values, left = _eigenvectors(covariance)
+    left *= np.sqrt(values)
     # Effects of levels are those of their rows, but where these tell little of them.
     clear = np.abs(size) > _CLEAR * np.abs(size).max(initial=0.0)
-    root[index[clear]] = left[clear] / size[clear, None]
-    others = np.setdiff1d(np.arange(len(root)), index[clear])
-    root[others] = kinship.covariance(others, index) @ (size[:, None] * vectors / roots)
+    row = np.full(len(term.levels), -1)
+    row[index[clear]] = np.flatnonzero(clear)
+    root = left[row]
+    root /= np.where(row >= 0, size[row], 1.0)[:, None]
+    others = np.flatnonzero(row < 0)
+    if others.size:
+        root[others] = kinship.covariance(others, index) @ (left * size[:, None] / values)
     layout = Layout(len(values), 1)
     return TermDesign(layout, transform, dense=left, root=root, dependent=dependent), values
 

@@ -137,7 +137,9 @@ class Equations:
         found = []
         for part, design in zip(self.parts(effects), self.data.designs, strict=True):
             weighted = design.weighted(part.reshape(len(part), -1)).reshape(part.shape)
-            left, right = (own.transpose(1, 0, 2).reshape(part.shape[1], -1) for own in (part, weighted))
+            left, right = (
+                own.transpose(1, 0, 2).reshape(part.shape[1], -1) for own in (part, weighted)
+            )
             found.append(left @ right.T)
         return found
 
@@ -180,8 +182,8 @@ class Equations:
             rows = slice(self.starts[j], self.starts[j + 1])
             root = invertible(self.factors[j], _SMALLEST)
             change = own @ root
-            change = np.linalg.solve(root, change + change.transpose(0, 2, 1))
-            levels = self.effects[rows].reshape(n, q) @ change
+            relative = np.linalg.solve(root, change + change.transpose(0, 2, 1))
+            levels = self.effects[rows].reshape(n, q) @ relative
             working[rows, column : column + len(own)] = levels.reshape(len(own), -1).T
             column += len(own)
         p = data.n_fixed

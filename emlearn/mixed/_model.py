@@ -186,9 +186,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             data.gram.size + (data.n_fixed if self.restricted else 0),
             equations.average_information(directions) / params.residual,
         )
-        return statistics, self.log_likelihood(equations, params)
+        return statistics, self.log_likelihood_of(equations, params)
 
-    def log_likelihood(self, equations: Equations, params: MixedParams) -> float:
+    def log_likelihood_of(self, equations: Equations, params: MixedParams) -> float:
         """Log-likelihood (REML or ML) at the parameters of the equations."""
         data, residual = equations.data, params.residual
         variance = 2.0 * np.pi * residual * data.basis.scale**2
@@ -334,7 +334,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             return params
         simpler = params._replace(factors=tuple(factors))
         before, after = (
-            self.log_likelihood(self.equations(data, own), own) for own in (params, simpler)
+            self.log_likelihood_of(self.equations(data, own), own) for own in (params, simpler)
         )
         return simpler if before - after <= cost else params
 
