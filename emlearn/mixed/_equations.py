@@ -85,7 +85,9 @@ class Equations:
         #: sqrt(W) (y - X b - Z u)
         self.residuals = data.response - data.columns @ self.coefficients
         self.residuals -= data.fitted(fitted)[:, 0]
-        penalty = sum(float(np.trace(own)) for own in self.products(self.effects[:, None]))
+        #: Of each term the sum over pairs of levels of ``P[k, l] v[k] v[l]'``, (q, q).
+        self.squares = self.products(self.effects[:, None])
+        penalty = sum(float(own.trace()) for own in self.squares)
         # As a minimum, it is exact to the second order in errors of the effects.
         self.sum_of_squares = float(self.residuals @ self.residuals) + penalty
 

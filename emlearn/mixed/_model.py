@@ -172,7 +172,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def e_step(self, block: MixedData, params: MixedParams) -> tuple[MixedStatistics, float]:
         """Expected squares of the effects, and the log-likelihood (REML or ML)."""
         data, equations = block, self.equations(block, params)
-        products = equations.products(equations.effects[:, None])
+        products = equations.squares
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
         directions = [(place[j], own) for j, own in enumerate(self._directions)]
