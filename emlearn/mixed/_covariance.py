@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.constrained import put_in, scoring
 from emlearn.engine.errors import DegenerateModelError
@@ -12,6 +13,11 @@ from emlearn.engine.parameters import Array, Mask, Symmetric
 
 # Eigenvalues of correlations that are 0 but for rounding.
 _ROUNDING = 1e-9
+
+
+def blocks_of(pattern: Mask) -> list[NDArray[np.intp]]:
+    """Effects of each block of a pattern, in the order of the first ones."""
+    return [np.flatnonzero(row) for j, row in enumerate(pattern) if not row[:j].any()]
 
 
 def square_root(matrix: Array) -> Array:
@@ -98,7 +104,7 @@ class RandomCovariance(Symmetric):
     def at_boundary(self, at: Array, one_row: float, gradient: Array | None) -> Mask:
         """See `Part`: all entries of a block that is singular."""
         near = np.zeros(at.shape, bool)
-        for block in np.unique(self.pattern, axis=0):
+        for block in blocks_of(self.pattern):
             own = np.ix_(block, block)
             near[own] = is_singular(at[own])
         return near
@@ -140,8 +146,8 @@ class RandomCovariance(Symmetric):
         """Blocks of the pattern with free entries, without effects whose variance is held at 0."""
         there = np.diagonal(fixed) != 0.0
         found = []
-        for block in np.unique(self.pattern, axis=0):
-            own = np.ix_(block & there, block & there)
+        for block in blocks_of(self.pattern):
+            own = np.ix_(block[there[block]], block[there[block]])
             if np.isnan(fixed[own]).any():
                 found.append(own)
         return found

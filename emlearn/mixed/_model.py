@@ -46,6 +46,7 @@ from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Entries, ParameterSpace
 from emlearn.mixed._covariance import (
     RandomCovariance,
+    blocks_of,
     bounded,
     invertible,
     is_singular,
@@ -380,7 +381,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         entries = self._entries
         names, changes = [], []
         for j, (factor, pattern) in enumerate(zip(params.factors, self.patterns, strict=True)):
-            for block in np.unique(pattern, axis=0):
+            for block in blocks_of(pattern):
                 own = np.ix_(block, block)
                 values, vectors = np.linalg.eigh(factor[own])
                 for b, a in zip(*np.tril_indices(len(values)), strict=True):
