@@ -13,7 +13,7 @@ from peers._registry import Record, Settings, Subject, python_peer, r_peer
 from peers._tables import failures, names, prose, table
 
 #: Seconds that fits are repeated for, and after which one is stopped.
-LEAST, LIMIT = 1.0, 30.0
+LEAST, LIMIT = 1.0, 60.0
 PYTHON_PEERS = ("statsmodels", "fastlmm", "glimix-core", "genoselect")
 PROBLEMS = {
     "sleepstudy, 180 rows, 18 subjects": sleepstudy,

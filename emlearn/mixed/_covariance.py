@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.constrained import put_in, scoring
 from emlearn.engine.errors import DegenerateModelError
@@ -12,6 +13,11 @@ from emlearn.engine.parameters import Array, Mask, Symmetric
 
 # Eigenvalues of correlations that are 0 but for rounding.
 _ROUNDING = 1e-9
+
+
+def blocks_of(pattern: Mask) -> list[NDArray[np.intp]]:
+    """Effects of each block of a pattern, in the order of the first ones."""
+    return [np.flatnonzero(row) for j, row in enumerate(pattern) if not row[:j].any()]
 
 
 def square_root(matrix: Array) -> Array:
@@ -164,8 +170,8 @@ class RandomCovariance(Symmetric):
     def _blocks(self, at: Array) -> list[tuple[Array, ...]]:
         """Blocks of the pattern, without effects of variance 0."""
         there = np.diagonal(at) > 0.0
-        blocks = [block & there for block in np.unique(self.pattern, axis=0)]
-        return [np.ix_(block, block) for block in blocks if block.any()]
+        blocks = [block[there[block]] for block in blocks_of(self.pattern)]
+        return [np.ix_(block, block) for block in blocks if block.size]
 
     def count_free(self, at: Array, fixed: Mask) -> int:
         """See `Part`."""
@@ -213,8 +219,8 @@ class RandomCovariance(Symmetric):
         """Blocks of the pattern with free entries, without effects whose variance is held at 0."""
         there = np.diagonal(fixed) != 0.0
         found = []
-        for block in np.unique(self.pattern, axis=0):
-            own = np.ix_(block & there, block & there)
+        for block in blocks_of(self.pattern):
+            own = np.ix_(block[there[block]], block[there[block]])
             if np.isnan(fixed[own]).any():
                 found.append(own)
         return found

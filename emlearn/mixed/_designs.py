@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, solve_triangular
 from scipy.sparse import csr_array
 
+from emlearn.mixed._covariance import blocks_of
 from emlearn.mixed._gram import Array, Layout
 from emlearn.mixed._kinship import Kinship
 from emlearn.mixed._terms import Term
@@ -129,8 +130,7 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tup
     length = np.linalg.norm(columns, axis=0)
     length = np.where(length > 0.0, length, 1.0)
     found = np.zeros((q, q))
-    for block in np.unique(pattern, axis=0):
-        own = np.flatnonzero(block)
+    for own in blocks_of(pattern):
         triangle = np.eye(len(own))
         upper = np.asarray(qr(columns[:, own] / length[own], mode="r")[0])[: len(own)]
         for j in range(len(upper)):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.mixed._covariance import blocks_of
 from emlearn.mixed._gram import Array
 from emlearn.mixed._params import RESIDUAL, SMALLEST, MixedParams, MixedStatistics
 
@@ -86,7 +87,7 @@ def _changes(
     entries = free_entries(patterns)
     changed, changes = [], []
     for j, (factor, pattern) in enumerate(zip(params.factors, patterns, strict=True)):
-        for block in np.unique(pattern, axis=0):
+        for block in blocks_of(pattern):
             own = np.ix_(block, block)
             values, vectors = np.linalg.eigh(factor[own])
             for b, a in zip(*np.tril_indices(len(values)), strict=True):
