@@ -63,6 +63,8 @@ SMALLEST = 1e-5
 _NONE = 1e-9
 # Standard deviation of random effects, in units of the noise, that leaves it few digits.
 _DOMINANT = 1e6
+# Part of the variance below which noise goes to 0, if it is not identified.
+_NEARLY_NONE = 1e-3
 # Largest entry of a factor and range of the residual variance.
 _LARGEST = 1e8
 
@@ -363,6 +365,14 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         found = {} if known else dict.fromkeys(np.array(names)[free].tolist())
         if not found:
             return []
+        relative = 1.0 / (1.0 + sum(np.square(factor).sum() for factor in params.factors))
+        if RESIDUAL in found and relative < _NEARLY_NONE:
+            return [
+                "The likelihood is highest where the residual variance is 0, or nearly so: random "
+                "effects account for all of y, as with a heritability of 1. So few rows do not "
+                "tell them from noise: use more rows or fewer terms, method='reml', or hold the "
+                "variance of 'residual' with `fixed`."
+            ]
         listed = ", ".join(map(repr, found))
         return [
             f"The variances of {listed} are not identified: others have the same likelihood. Each "
