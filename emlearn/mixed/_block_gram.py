@@ -90,7 +90,7 @@ class BlockFactorization(Factorization):
                 cholesky = np.linalg.cholesky(matrices)
             except np.linalg.LinAlgError:
                 raise DegenerateModelError("the mixed-model equations are singular") from None
-            root = np.linalg.solve(cholesky, np.broadcast_to(np.eye(q), matrices.shape))
+            root = np.linalg.inv(cholesky)
             self._inverse = root.transpose(0, 2, 1) @ root
             pivots = np.ascontiguousarray(np.diagonal(cholesky, axis1=1, axis2=2))
             self.log_det = 2.0 * float(np.log(pivots).sum())

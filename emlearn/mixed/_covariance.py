@@ -22,12 +22,12 @@ def square_root(matrix: Array) -> Array:
     DegenerateModelError
         If the matrix is not positive semi-definite.
     """
-    size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
-    unit = np.where(size > 0.0, size, 1.0)
-    lowest = np.linalg.eigvalsh(matrix / unit[:, None] / unit)[0]
-    if not lowest >= -_ROUNDING:
-        raise DegenerateModelError("a covariance is not positive semi-definite")
     values, vectors = np.linalg.eigh(matrix)
+    if not values[0] >= 0.0:
+        size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
+        unit = np.where(size > 0.0, size, 1.0)
+        if not np.linalg.eigvalsh(matrix / unit[:, None] / unit)[0] >= -_ROUNDING:
+            raise DegenerateModelError("a covariance is not positive semi-definite")
     found: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     return found
 

@@ -15,7 +15,8 @@ from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._fixed_effects import satterthwaite
-from emlearn.mixed._model import RESIDUAL, SMALLEST, MixedModel, effects_axis
+from emlearn.mixed._model import MixedModel, effects_axis
+from emlearn.mixed._params import RESIDUAL, SMALLEST
 from emlearn.mixed._terms import Design
 
 
@@ -179,7 +180,7 @@ class MixedInferring:
         -------
         estimates : Estimates
             By the delta method; intervals are on the scale of logits. There is none for a term at
-            a boundary.
+            a boundary, nor where the residual variance goes to 0.
 
         Raises
         ------
@@ -190,12 +191,13 @@ class MixedInferring:
         _, design, _ = self._read_data(X, y, sample_weight, groups, reset=False)
         if not heritabilities(self.variance_components_, design):
             raise ValueError("There is no term with a kinship, so there is no heritability.")
-        found = self.inference(X, y, sample_weight, groups).function(
-            lambda components: heritabilities(components, design)
-        )
+        inference = self.inference(X, y, sample_weight, groups)
+        found = inference.function(lambda components: heritabilities(components, design))
         n = len(found.names)
         # With a covariance at a boundary, what is left of the errors is too small.
         near = np.array([name in self.boundary_ for name in found.names])
+        # So it is with a residual variance that is as good as 0.
+        near |= inference.remarks[-1] == "not identified"
         covariance = np.where(near[:, None] | near, np.nan, found.covariance)
         remarks = ("at a bound" if bound else "" for bound in near)
         return Estimates(

@@ -19,6 +19,7 @@ from emlearn.data.names import at_start
 from emlearn.data.values import is_absent, to_floats
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 Self = TypeVar("Self", bound="Kinship")
 
 # A dense matrix of this size has 800 MB.
@@ -58,6 +59,30 @@ class Kinship(ABC):
         """Logarithm of the determinant of the precision."""
         raise NotImplementedError
 
+    @property
+    def rank(self) -> int:
+        """Largest rank that the covariance can have."""
+        return self.square_root().shape[1]
+
+    def covariance(self, rows: Index, columns: Index) -> Array:
+        """Covariance of some levels with others, dense.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int of shape (n,) and (m,)
+            Positions of the levels.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n, m)
+            A copy.
+        """
+        root = self.square_root()
+        left = root[rows]
+        # Of a product with itself, numpy computes one half.
+        right = left if columns is rows else root[columns]
+        return left @ right.T
+
     def relationship(self) -> Array:
         """The covariance of the levels, dense.
 
@@ -69,7 +94,7 @@ class Kinship(ABC):
         root = self.square_root()
         return root @ root.T
 
-    def positions(self, identifiers: NDArray[Any]) -> NDArray[np.intp]:
+    def positions(self, identifiers: NDArray[Any]) -> Index:
         """Position of each identifier among the levels.
 
         Parameters

@@ -23,7 +23,8 @@ from emlearn.mixed._data import MixedData, mixed_data
 from emlearn.mixed._effects import random_effects
 from emlearn.mixed._fixed_effects import coefficient_covariance, tabulate
 from emlearn.mixed._inferring import MixedInferring, heritabilities
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedParams
 from emlearn.mixed._predicting import MixedPredicting
 from emlearn.mixed._reading import Recipe, learn_design
 from emlearn.mixed._response import read_response
@@ -372,7 +373,7 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
             name: float(value) if name == RESIDUAL else value for name, value in public.items()
         }
         self.boundary_ = model.boundary(params)
-        self.log_likelihood_ = model.e_step(data, params)[1]
+        self.log_likelihood_ = model.log_likelihood_at(equations, params)
         self._publish_fixed(data, equations, params, design.fixed_names)
         kinships = [term.kinship for term in design.terms]
         self._uncertainty = uncertainty_of(

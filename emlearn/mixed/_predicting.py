@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn.engine.threads import blas_limited
 from emlearn.mixed._effects import RandomEffects
-from emlearn.mixed._model import RESIDUAL
+from emlearn.mixed._params import RESIDUAL
 from emlearn.mixed._terms import Design, Term
 from emlearn.mixed._uncertainty import Uncertainty
 

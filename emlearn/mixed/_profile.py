@@ -22,7 +22,8 @@ from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.threads import blas_limited
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedParams
 
 Array = NDArray[np.float64]
 
@@ -331,7 +332,7 @@ class _Search:
             return -_FAR, gradient
         toward = 0.5 * (statistics.sum_of_squares / residual - statistics.degrees_of_freedom)
         for j, (factor, own) in enumerate(zip(self.factors, factors, strict=True)):
-            derivative = self.model._derivative(statistics, params, j)
+            derivative = self.model.derivative(statistics, params, j)
             # With the covariances held, T falls as the residual variance grows.
             toward -= float((derivative * (roots[j] @ roots[j])).sum())
             turned = factor.turn.T @ derivative[np.ix_(factor.order, factor.order)] @ factor.turn

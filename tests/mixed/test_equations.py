@@ -9,7 +9,8 @@ import pytest
 from emlearn.mixed._data import mixed_data
 from emlearn.mixed._effects import random_effects
 from emlearn.mixed._kinship import Kinship
-from emlearn.mixed._model import RESIDUAL, MixedModel
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL
 from emlearn.mixed._terms import Term
 from emlearn.mixed._uncertainty import uncertainty_of
 
