@@ -61,8 +61,8 @@ class Columns:
             check_array(X, estimator=estimator, input_name="X")
         self._table = table_of(X)
         shape = self._table.X.shape
-        # No numbers are looked at: this is about the shape only.
-        check_array(np.broadcast_to(0.0, shape), estimator=estimator, input_name="X")
+        if 0 in shape:  # scikit-learn's message, without a look at numbers
+            check_array(np.broadcast_to(0.0, shape), estimator=estimator, input_name="X")
         if self._table.names is not None:
             require_distinct_names(self._table.X)
         validate_data(estimator, self._table.X, reset=reset, skip_check_array=True)

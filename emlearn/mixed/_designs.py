@@ -180,16 +180,17 @@ def _rotated_covariance(
     covariance = kinship.covariance(index, index)
     covariance *= size
     covariance *= size[:, None]
-    values, vectors = _eigenvectors(covariance)
-    del covariance
-    roots = np.sqrt(values)
-    left = vectors * roots
-    root = np.empty((len(term.levels), len(values)))
+    values, left = _eigenvectors(covariance)
+    left *= np.sqrt(values)
     # Effects of levels are those of their rows, but where these tell little of them.
     clear = np.abs(size) > _CLEAR * np.abs(size).max(initial=0.0)
-    root[index[clear]] = left[clear] / size[clear, None]
-    others = np.setdiff1d(np.arange(len(root)), index[clear])
-    root[others] = kinship.covariance(others, index) @ (size[:, None] * vectors / roots)
+    row = np.full(len(term.levels), -1)
+    row[index[clear]] = np.flatnonzero(clear)
+    root = left[row]
+    root /= np.where(row >= 0, size[row], 1.0)[:, None]
+    others = np.flatnonzero(row < 0)
+    if others.size:
+        root[others] = kinship.covariance(others, index) @ (left * size[:, None] / values)
     layout = Layout(len(values), 1)
     return TermDesign(layout, transform, dense=left, root=root, dependent=dependent), values
 
@@ -200,6 +201,8 @@ def _eigenvectors(matrix: Array) -> tuple[Array, Array]:
     The matrix is overwritten.
     """
     # Either triangle will do, and the transpose is in the order that LAPACK takes.
-    values, vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
+    # scipy 1.11 has no workspace for a single row.
+    overwritten: Any = {"overwrite_a": True, "driver": "evd"} if len(matrix) > 1 else {}
+    values, vectors = eigh(matrix.T, check_finite=False, **overwritten)
     kept = values > _ROUNDING * len(values) * values[-1]
     return (values, vectors) if kept.all() else (values[kept], vectors[:, kept])

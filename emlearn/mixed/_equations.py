@@ -85,7 +85,9 @@ class Equations:
         #: sqrt(W) (y - X b - Z u)
         self.residuals = data.response - data.columns @ self.coefficients
         self.residuals -= data.fitted(fitted)[:, 0]
-        penalty = sum(float(np.trace(own)) for own in self.products(self.effects[:, None]))
+        #: Of each term the sum over pairs of levels of ``P[k, l] v[k] v[l]'``, (q, q).
+        self.squares = self.products(self.effects[:, None])
+        penalty = sum(float(own.trace()) for own in self.squares)
         # As a minimum, it is exact to the second order in errors of the effects.
         self.sum_of_squares = float(self.residuals @ self.residuals) + penalty
 
@@ -137,8 +139,10 @@ class Equations:
         found = []
         for part, design in zip(self.parts(effects), self.data.designs, strict=True):
             weighted = design.weighted(part.reshape(len(part), -1)).reshape(part.shape)
-            flat = [own.transpose(1, 0, 2).reshape(part.shape[1], -1) for own in (part, weighted)]
-            found.append(flat[0] @ flat[1].T)
+            left, right = (
+                own.transpose(1, 0, 2).reshape(part.shape[1], -1) for own in (part, weighted)
+            )
+            found.append(left @ right.T)
         return found
 
     def covariances(self, restricted: bool) -> list[Array]:

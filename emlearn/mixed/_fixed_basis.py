@@ -51,12 +51,17 @@ class FixedBasis:
 
     def from_basis(self, vectors: Array) -> Array:
         """Coefficients of the columns with the same values as those of the basis."""
+        if not len(self.kept):
+            return vectors
         found: Array = solve_triangular(self.triangle, vectors)
         return found
 
     def to_basis(self, columns: Array) -> Array:
         """Rows of X in terms of the basis, (n_kept, n_samples)."""
-        found: Array = solve_triangular(self.triangle, columns[:, self.kept].T, trans="T")
+        rows = columns[:, self.kept].T
+        if not len(self.kept):
+            return rows
+        found: Array = solve_triangular(self.triangle, rows, trans="T")
         return found
 
 

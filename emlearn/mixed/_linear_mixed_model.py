@@ -373,7 +373,7 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
             name: float(value) if name == RESIDUAL else value for name, value in public.items()
         }
         self.boundary_ = model.boundary(params)
-        self.log_likelihood_ = model.log_likelihood_at(equations, params)
+        self.log_likelihood_ = model.log_likelihood_of(equations, params)
         self._publish_fixed(data, equations, params, design.fixed_names)
         kinships = [term.kinship for term in design.terms]
         self._uncertainty = uncertainty_of(

@@ -118,7 +118,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def e_step(self, block: MixedData, params: MixedParams) -> tuple[MixedStatistics, float]:
         """Expected squares of the effects, and the log-likelihood (REML or ML)."""
         data, equations = block, self.equations(block, params)
-        products = equations.products(equations.effects[:, None])
+        products = equations.squares
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
         directions = [(place[j], own) for j, own in enumerate(self._directions)]
@@ -132,9 +132,9 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             data.gram.size + (data.n_fixed if self.restricted else 0),
             equations.average_information(directions) / params.residual,
         )
-        return statistics, self.log_likelihood_at(equations, params)
+        return statistics, self.log_likelihood_of(equations, params)
 
-    def log_likelihood_at(self, equations: Equations, params: MixedParams) -> float:
+    def log_likelihood_of(self, equations: Equations, params: MixedParams) -> float:
         """Log-likelihood (REML or ML) at the parameters of the equations."""
         data, residual = equations.data, params.residual
         variance = 2.0 * np.pi * residual * data.basis.scale**2
@@ -289,7 +289,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             return params
         simpler = params._replace(factors=tuple(factors))
         before, after = (
-            self.log_likelihood_at(self.equations(data, own), own) for own in (params, simpler)
+            self.log_likelihood_of(self.equations(data, own), own) for own in (params, simpler)
         )
         return simpler if before - after <= cost else params
 

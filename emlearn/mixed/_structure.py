@@ -51,18 +51,18 @@ def structure(
     if n_dense == 0 and (sparse or len(terms) > 1):
         return _sparse([term_design(term, *rows, dense=False) for term in terms])
     order = sorted(range(len(terms)), key=lambda i: _rank(terms[i]))
-    designs: list[TermDesign] = []
-    blocks = None
-    for term in [terms[i] for i in order]:
-        if designs or not _is_block_diagonal(term):
-            designs.append(term_design(term, *rows, dense=True))
-        elif term.grouped and term.kinship is None:
-            designs.append(term_design(term, *rows, dense=True))
-            blocks = _level_blocks(designs[0])
+    rest = [terms[i] for i in order]
+    designs, blocks = [], None
+    if rest and _is_block_diagonal(rest[0]):
+        first = rest.pop(0)
+        if first.grouped and first.kinship is None:
+            design = term_design(first, *rows, dense=True)
+            blocks = _level_blocks(design)
         else:
-            design, values = rotated(term, *rows)
-            designs.append(design)
+            design, values = rotated(first, *rows)
             blocks = values[:, None, None]
+        designs.append(design)
+    designs += [term_design(term, *rows, dense=True) for term in rest]
     return _blocked(designs, order, blocks)
 
 

@@ -88,7 +88,7 @@ def test_maximum_in_few_steps(data):
 
 
 def test_gain_that_cannot_be_seen_ends_the_run(data):
-    result = run(Signals(), data, Newton())
+    result = run(Signals(), data[1:], Newton())
     assert result.history[-1].step == "kept"
     assert result.history[-1].e_steps == result.history[-2].e_steps
 

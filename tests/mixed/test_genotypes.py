@@ -103,6 +103,21 @@ def test_types(dtype, order):
     assert_allclose(genotypes.relationship(), vanraden(table), atol=1e-13)
 
 
+@pytest.mark.parametrize("exact", [1 << 24, 100], ids=["float32", "too many for float32"])
+def test_common_alleles_lose_no_digits(exact, monkeypatch):
+    monkeypatch.setattr("emlearn.mixed._genotypes._EXACT", exact)
+    table = np.full((30, 400), 2, np.int8)
+    table[np.arange(30), np.arange(30)] = 1
+    table[3, 5] = 0
+    assert_allclose(Genotypes(table).relationship(), vanraden(table), rtol=1e-13, atol=1e-15)
+
+
+def test_relationships_cannot_be_changed():
+    genotypes = Genotypes(simulated((20, 90)))
+    with pytest.raises(ValueError, match="read-only"):
+        genotypes.relationship()[0, 0] = 1.0
+
+
 def test_masked_arrays_and_lists():
     table = simulated((20, 12))
     masked = np.ma.masked_equal(table.astype(np.int8), 2)
