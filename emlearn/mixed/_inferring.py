@@ -17,7 +17,7 @@ from emlearn.mixed._data import MixedData
 from emlearn.mixed._fixed_effects import satterthwaite
 from emlearn.mixed._model import MixedModel, effects_axis
 from emlearn.mixed._params import RESIDUAL, SMALLEST
-from emlearn.mixed._terms import Design
+from emlearn.mixed._terms import Design, Term
 
 
 class MixedInferring:
@@ -180,23 +180,24 @@ class MixedInferring:
         -------
         estimates : Estimates
             By the delta method; intervals are on the scale of logits. There is none for a term at
-            a boundary.
+            a boundary, nor where the residual variance goes to 0.
 
         Raises
         ------
         ValueError
-            If there is no term with a kinship, or the rows are invalid.
+            If there is no term with a kinship and intercepts, or the rows are invalid.
         """
         self._check_fitted()
         _, design, _ = self._read_data(X, y, sample_weight, groups, reset=False)
         if not heritabilities(self.variance_components_, design):
-            raise ValueError("There is no term with a kinship, so there is no heritability.")
-        found = self.inference(X, y, sample_weight, groups).function(
-            lambda components: heritabilities(components, design)
-        )
+            raise ValueError("There is no term with a kinship and intercepts, so no heritability.")
+        inference = self.inference(X, y, sample_weight, groups)
+        found = inference.function(lambda components: heritabilities(components, design))
         n = len(found.names)
         # With a covariance at a boundary, what is left of the errors is too small.
         near = np.array([name in self.boundary_ for name in found.names])
+        # So it is with a residual variance that is as good as 0.
+        near |= inference.remarks[-1] == "not identified"
         covariance = np.where(near[:, None] | near, np.nan, found.covariance)
         remarks = ("at a bound" if bound else "" for bound in near)
         return Estimates(
@@ -205,12 +206,23 @@ class MixedInferring:
 
 
 def heritabilities(components: Mapping[str, Any], design: Design) -> dict[str, float]:
-    """Part of the total variance that is due to each term with a kinship and one random effect."""
-    total = float(np.asarray(components[RESIDUAL]))
-    for term in design.terms:
-        total += float(np.asarray(components[term.name])[0, 0])
+    """Part of the variance of a row that is due to the intercepts of each term with a kinship."""
+    parts = {term.name: _variance_of_rows(term, components[term.name]) for term in design.terms}
+    total = float(np.asarray(components[RESIDUAL])) + sum(parts.values())
     return {
-        term.name: float(np.asarray(components[term.name])[0, 0]) / total
+        term.name: parts[term.name] / total
         for term in design.terms
-        if term.kinship is not None
+        if term.kinship is not None and _has_intercept(term)
     }
+
+
+def _variance_of_rows(term: Term, covariance: Any) -> float:
+    """Variance that a term adds to rows: where its slopes are 0, or on average of columns of X."""
+    variance = float(np.asarray(covariance)[0, 0])
+    if not term.grouped:
+        return variance * float(np.square(term.basis).sum(axis=1).mean())
+    return variance if _has_intercept(term) else 0.0
+
+
+def _has_intercept(term: Term) -> bool:
+    return term.grouped and bool((term.basis[:, 0] == 1.0).all())

@@ -119,8 +119,9 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
         Terms whose covariance is singular: a variance is 0 or a correlation 1 or -1. That is an
         answer, not a failure: the data show no more variation than the residuals explain.
     heritability_ : float or dict of str to float
-        Part of the variance of a row that is due to a term with a kinship, whose diagonal is
-        taken to be 1; a dict if there are several such terms. Only if there is one.
+        Part of the variance of a row that is due to the intercepts of a term with a kinship,
+        whose diagonal is taken to be 1, where columns with random slopes are 0; a dict if there
+        are several such terms. Only if there is one.
     aic_, bic_ : float
         Akaike's and the Bayesian information criterion of the fit, as R has them.
     {converged_}

@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 _NONE = 1e-9
 # Standard deviation of random effects, in units of the noise, that leaves it few digits.
 _DOMINANT = 1e6
+# Part of the variance below which noise goes to 0, if it is not identified.
+_NO_NOISE = 1e-3
 
 
 def free_entries(patterns: Sequence[Mask]) -> list[tuple[int, int, int]]:
@@ -69,6 +71,14 @@ def unsound(
     found = {} if known else dict.fromkeys(np.array(changed)[free].tolist())
     if not found:
         return []
+    relative = 1.0 / (1.0 + sum(float(np.square(factor).sum()) for factor in params.factors))
+    if RESIDUAL in found and relative < _NO_NOISE:
+        return [
+            "The likelihood is highest where the variance of 'residual' is 0, or nearly so: the "
+            "random effects account for all of y, as with a heritability of 1. So few rows do not "
+            "tell them from noise: use more rows, method='reml' instead of 'ml', or hold the "
+            "variance of 'residual' with `fixed`."
+        ]
     listed = ", ".join(map(repr, found))
     return [
         f"The variances of {listed} are not identified: others have the same likelihood. Each "

@@ -107,6 +107,13 @@ class NewtonRun:
                 information += np.outer(change, change) / (step @ change)
         return information
 
+    def wants_em_step(self, loss: float) -> bool:
+        """See `WantsEMStep`: from a proposal that is lower, which may be a long way along a ridge.
+
+        A step is straight, and ridges are not: a noise that falls as effects grow.
+        """
+        return loss > 0.0
+
     def update(self, accepted: bool) -> None:
         """See `AcceleratorRun.update`."""
         if not accepted:
