@@ -548,7 +548,7 @@ class LinearMixedModelEM(MixedPredicting, RegressorMixin, EMEstimator):
                 f"{degrees_of_freedom!r}."
             )
         problem = self._fitted_problem(X, y, sample_weight, groups)
-        return satterthwaite(problem, infer(problem), self.fixed_effects_)
+        return satterthwaite(problem, self.fixed_effects_, self.boundary_)
 
     def heritability(
         self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None

@@ -348,7 +348,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
                 "are little more than rounding errors, and the variances are not accurate. Check "
                 "that y does vary within levels."
             ]
-        names, changes = self._changes(params)
+        names, changes = self.changes(params)
         information = changes @ statistics.information @ changes.T
         unit = np.sqrt(np.maximum(np.diagonal(information), _NONE))
         values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
@@ -364,7 +364,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
             "out a term, or hold its variance with `fixed`."
         ]
 
-    def _changes(self, params: MixedParams) -> tuple[list[str], Array]:
+    def changes(self, params: MixedParams) -> tuple[list[str], Array]:
         """Changes of the vector form that change the variances, as large as these, and of what.
 
         A change of a factor within the directions in which it is 0 has no effect, at first.

@@ -50,6 +50,10 @@ class FittedTerm:
         """Columns of rows as the fit had them."""
         return basis @ self.transform if self.grouped else basis * self.transform[0, 0]
 
+    def alone(self, index: NDArray[np.intp] | None) -> bool:
+        """Whether each row has the effects of one level, if there is no other term."""
+        return self.grouped and self.root is None and index is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -165,6 +169,39 @@ class Uncertainty:
     ) -> Array:
         n = len(fixed)
         variance = np.zeros(n)
+        toward = self.basis.to_basis(fixed)
+        if len(self.terms) == 1 and self.terms[0].alone(index[self.order[0]]):
+            found, seen = self._of_levels(index[self.order[0]], bases[self.order[0]])
+            variance += found
+            toward = toward - seen
+        elif self.terms:
+            rows, unexplained = self._of_all_effects(index, bases)
+            variance += unexplained + np.einsum("mn,mn->n", rows, self.factorization.solve(rows))
+            toward = toward - self.absorbed.T @ rows
+        if len(toward):
+            toward = solve_triangular(self.cholesky, toward, lower=True)
+            variance += np.square(toward).sum(axis=0)
+        return variance
+
+    def _of_levels(self, index: Any, bases: Array) -> tuple[Array, Array]:
+        """Of rows that touch the effects of one level each, which is all that is read."""
+        term = self.terms[0]
+        images = term.transformed(bases) @ term.factor
+        known, place = index >= 0, np.where(index >= 0, index, 0)
+        own = self.factorization.blocks()[0][place]
+        variance = np.where(
+            known,
+            np.einsum("na,nab,nb->n", images, own, images),
+            np.square(images).sum(axis=1),
+        )
+        absorbed = self.absorbed.reshape(*term.layout, -1)[place]
+        return variance, np.einsum("na,nap->pn", images * known[:, None], absorbed)
+
+    def _of_all_effects(
+        self, index: Sequence[NDArray[np.intp] | None], bases: Sequence[Array]
+    ) -> tuple[Array, Array]:
+        """What multiplies all effects in each row, (m, n), and the variance that is not known."""
+        variance = np.zeros(len(bases[0]))
         parts: list[Any] = []
         for j, term in zip(self.order, self.terms, strict=True):
             basis, own = term.transformed(bases[j]), index[j]
@@ -172,16 +209,9 @@ class Uncertainty:
             parts.append(part)
             image = basis @ term.factor if term.grouped else basis * term.factor[0, 0]
             variance += unexplained * np.square(image).sum(axis=1)
-        toward = self.basis.to_basis(fixed)
-        if parts:
-            rows = np.asarray(hstack(parts).toarray()).T
-            rows = scaled_back(rows, [t.layout for t in self.terms], [t.factor for t in self.terms])
-            variance += np.einsum("mn,mn->n", rows, self.factorization.solve(rows))
-            toward = toward - self.absorbed.T @ rows
-        if len(toward):
-            toward = solve_triangular(self.cholesky, toward, lower=True)
-            variance += np.square(toward).sum(axis=0)
-        return variance
+        rows = np.asarray(hstack(parts).toarray()).T
+        layouts, factors = [t.layout for t in self.terms], [t.factor for t in self.terms]
+        return scaled_back(rows, layouts, factors), variance
 
 
 def _row_effects(
