@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,8 +171,8 @@ class RandomCovariance(Symmetric):
     def _blocks(self, at: Array) -> list[tuple[Array, ...]]:
         """Blocks of the pattern, without effects of variance 0."""
         there = np.diagonal(at) > 0.0
-        blocks = [block[there[block]] for block in blocks_of(self.pattern)]
-        return [np.ix_(block, block) for block in blocks if block.size]
+        live: list[Any] = [block[there[block]] for block in blocks_of(self.pattern)]
+        return [np.ix_(own, own) for own in live if own.size]
 
     def count_free(self, at: Array, fixed: Mask) -> int:
         """See `Part`."""

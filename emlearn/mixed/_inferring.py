@@ -27,6 +27,7 @@ class MixedInferring:
     boundary_: tuple[str, ...]
     fixed_effects_: Estimates
     variance_components_: dict[str, Any]
+    _fingerprint: Any
 
     @abstractmethod
     def _check_fitted(self) -> None: ...
@@ -91,10 +92,22 @@ class MixedInferring:
         note = f"singular covariances of {terms}: errors are those within singular covariances"
         return replace(found, notes=(*found.notes, note))
 
+    def _read_fitted(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[Design, MixedData]:
+        """The rows of the fit once more."""
+        _, design, data = self._read_data(X, y, sample_weight, groups, reset=False)
+        if not np.allclose(data.fingerprint, self._fingerprint, rtol=1e-8, atol=1e-8):
+            raise ValueError(
+                "X, y and sample_weight must be the rows, responses and weights of the fit, which "
+                "the errors of its estimates come from; these are others."
+            )
+        return design, data
+
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         y, sample_weight, groups = (*arguments, None, None, None)[:3]
         self._check_fitted()
-        _, design, data = self._read_data(X, y, sample_weight, groups, reset=False)
+        design, data = self._read_fitted(X, y, sample_weight, groups)
         model = self._model(design)
         like = model.initialize(data, np.random.default_rng(0))
         public = {name: np.asarray(value) for name, value in self.variance_components_.items()}

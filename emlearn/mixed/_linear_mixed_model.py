@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,7 +27,8 @@ from emlearn.mixed._inferring import MixedInferring, heritabilities
 from emlearn.mixed._model import MixedModel
 from emlearn.mixed._params import RESIDUAL, MixedParams
 from emlearn.mixed._predicting import MixedPredicting
-from emlearn.mixed._reading import Recipe, learn_design
+from emlearn.mixed._reading import Recipe, learn_design, read_given
+from emlearn.mixed._resampling import MixedResampling, MixedRows
 from emlearn.mixed._response import read_response
 from emlearn.mixed._terms import Design
 from emlearn.mixed._uncertainty import uncertainty_of
@@ -287,30 +289,69 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
         self, X: Any, y: Any, sample_weight: Any, groups: Any, *, reset: bool
     ) -> tuple[Recipe, Design, MixedData]:
         """How tables are read, the design of the rows that count, and their data."""
+        rows = self._rows(X, y, sample_weight, groups, reset=reset)
+        parts = (rows.recipe, rows.design)
+        return *parts, self._data(*parts, rows.response, rows.weight)
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, groups: Any, *, reset: bool) -> MixedRows:
         recipe, design = self._design(X, groups, reset=reset)
         response = read_response(recipe.response(X, y), len(design.fixed), type(self).__name__)
         weight = read_weight(sample_weight, len(response), any_scale=self.weights == "precision")
         used = ~np.isnan(response)
         if weight is not None:
             used &= weight > 0.0
+        rows = np.flatnonzero(used)
         if not used.all():
             # Levels that only these rows have are not seen.
-            rows = np.flatnonzero(used)
             X, response = _safe_indexing(X, rows), response[rows]
             groups = None if groups is None else _safe_indexing(groups, rows)
             weight = None if weight is None else weight[rows]
             recipe, design = self._design(X, groups, reset=reset)
+        return MixedRows(recipe, design, response, weight, rows)
+
+    def _data(
+        self, recipe: Recipe, design: Design, response: Array, weight: Array | None
+    ) -> MixedData:
         columns = design.fixed
         if recipe.fit_intercept:
             columns = np.column_stack([np.ones(len(columns)), columns])
-        data = mixed_data(
-            columns,
-            design.terms,
-            response,
-            weight,
-            precision_weights=self.weights == "precision",
-        )
-        return recipe, design, data
+        precision = self.weights == "precision"
+        return mixed_data(columns, design.terms, response, weight, precision_weights=precision)
+
+    def _resampling(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, kind: str
+    ) -> MixedResampling:
+        """How the bootstrap resamples the rows of the fit."""
+        if kind == "bayesian":
+            raise ValueError(
+                "kind='bayesian' weighs the units, but a random effect has no parts: use "
+                "kind='nonparametric', which draws levels, or 'parametric'."
+            )
+        given = any(term.grouped and not term.groups for term in self._recipe.terms)
+        rows = self._rows(X, y, sample_weight, groups if given else None, reset=False)
+        factor = None
+        if groups is not None and not given:
+            if kind == "parametric":
+                raise ValueError(
+                    "groups are not part of the model, so responses drawn from it do not depend "
+                    "on them: leave them out."
+                )
+            factor = read_given(groups, len(X))
+            factor = replace(
+                factor, index=np.unique(factor.index[rows.used], return_inverse=True)[1]
+            )
+        return MixedResampling(self, rows, kind, factor)
+
+    def _published_parameters(self) -> dict[str, Any]:
+        """What the bootstrap has standard errors of."""
+        found = {**self.variance_components_, "intercept": self.intercept_, "coef": self.coef_}
+        if hasattr(self, "heritability_"):
+            found["heritability"] = (
+                list(self.heritability_.values())
+                if isinstance(self.heritability_, dict)
+                else self.heritability_
+            )
+        return {name: value for name, value in found.items() if np.size(value)}
 
     def _require_identified(self, design: Design, data: MixedData) -> None:
         """Raise ValueError if a term has more random effects than rows, or dependent columns."""

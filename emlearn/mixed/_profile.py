@@ -190,9 +190,7 @@ def profile_intervals(
         raise ValueError(
             "profile_intervals needs all variances free, but the model holds some by `fixed`."
         )
-    _, design, data = model._read_data(X, y, sample_weight, groups, reset=False)
-    if not np.allclose(data.fingerprint, model._fingerprint, rtol=1e-8, atol=1e-8):
-        raise ValueError("profile_intervals needs the rows, responses and weights of the fit.")
+    design, data = model._read_fitted(X, y, sample_weight, groups)
     names, estimates, ends = [], [], []
     with blas_limited():
         for target in _targets(model):

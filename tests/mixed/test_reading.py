@@ -157,6 +157,7 @@ def test_levels_are_sorted_labels(parameters, values, levels):
     ids=lambda own: str(own.dtype) if isinstance(own, pd.Series) else "",
 )
 @pytest.mark.parametrize("other", [False, True], ids=["pandas", "polars"])
+@pytest.mark.filterwarnings("ignore:.*These are different levels:UserWarning")
 def test_levels_are_the_same_in_any_dtype(parameters, fitted, new, index, other):
     estimator = parameters("g").learn(pd.DataFrame({"g": fitted}))
     frame = pd.DataFrame({"g": new})
