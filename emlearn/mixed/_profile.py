@@ -192,12 +192,17 @@ def profile_intervals(
         )
     design, data = model._read_fitted(X, y, sample_weight, groups)
     names, estimates, ends = [], [], []
+    absent: set[tuple[str, int]] = set()  # effects whose variance may be 0
     with blas_limited():
         for target in _targets(model):
             search = _Search(model._model(design), data, model._params, target)
             names.append(target.label)
             estimates.append(search.published(search.objective(search.start)[0]))
-            ends.append(search.interval(confidence))
+            # Of an effect that is 0, any correlation has the same likelihood.
+            free = any((target.term, own) in absent for own in target.effects)
+            ends.append((-1.0, 1.0) if free else search.interval(confidence))
+            if len(target.effects) == 1 and ends[-1][0] == 0.0:
+                absent.add((target.term, *target.effects))
     return ProfileIntervals(tuple(names), np.array(estimates), np.array(ends), float(confidence))
 
 
