@@ -145,7 +145,18 @@ class Genotypes(Kinship):
         return self._products
 
     def covariance(self, rows: Index, columns: Index) -> Array:
-        """See `Kinship`."""
+        """Covariance of some individuals with others, dense.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int of shape (n,) and (m,)
+            Positions of the individuals.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n, m)
+            A copy.
+        """
         if self._is_wide:
             return self._products[np.ix_(rows, columns)]
         return super().covariance(rows, columns)
