@@ -53,7 +53,7 @@ def report(records: list[Record]) -> str:
                 record["method"],
                 1e3 * record["seconds"],
                 record["seconds"] / ours["seconds"],
-                f"{record['log_likelihood']:.5f}",
+                f"{record['log_likelihood']:.7g}",
             )
         )
     parts = [
@@ -61,7 +61,8 @@ def report(records: list[Record]) -> str:
             "Fits by REML of benchmarks/_mixed_problems.py, on one thread; times are of the",
             "processor, from a table of rows, without the start of a program. Genomic programs are",
             "given the markers. lme4 is also timed without its check of convergence, which takes",
-            "derivatives by differences. `python benchmarks/bench_mixed_model.py` has larger",
+            "derivatives by differences. A method is stopped after a minute of the clock, in which",
+            "it has to end its repeated fits. `python benchmarks/bench_mixed_model.py` has larger",
             "problems.",
         ),
         table(["", "", "ms", "time / ours", "log-likelihood"], rows),
