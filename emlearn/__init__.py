@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
+    from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
     "FactorAnalysisEM",
@@ -21,6 +22,8 @@ __all__ = [
     "ItemResponseEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
+    "PoissonReconstructionEM",
+    "RichardsonLucyEM",
     "__version__",
 ]
 
@@ -33,6 +36,8 @@ _ROOMS = {
     "ItemResponseEM": "emlearn.irt",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
+    "PoissonReconstructionEM": "emlearn.tomography",
+    "RichardsonLucyEM": "emlearn.tomography",
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 #: Positions of the arguments that are read as floats.
 NUMBERS = {
+    "backproject_lines": [3, 4, 5],
     "column_sums": [2],
     "general_location_condition": [9],
     "general_location_draw": [9],
@@ -11,11 +12,13 @@ NUMBERS = {
     "join_clusters": [4, 5, 6],
     "lloyd": [2],
     "precision_cholesky": [1],
+    "project_lines": [3],
     "solve_blocks": [6],
     "solve_sparse": [4],
 }
 #: Positions of the arguments that may be None, alone or together with others.
 OPTIONAL = {
+    "backproject_lines": [2],
     "column_sums": [1],
     "column_squares": [1],
     "forward_backward": [4],
@@ -25,12 +28,14 @@ OPTIONAL = {
     "gaussian_missing_step": [1, 2, 6, 10, 14],
     "gaussian_moments": [1, 2],
     "gaussian_step": [1, 2, 6],
+    "project_lines": [2],
     "responsibilities": [1, 2],
     "solve_blocks": [4, 5, 7, 8],
     "standardize": [4],
 }
 #: Positions of the arguments that are written to.
 WRITTEN = {
+    "backproject_lines": [6],
     "categorical_counts": [1],
     "categorical_log_density": [2],
     "center_observed": [4],
@@ -54,6 +59,7 @@ WRITTEN = {
     "join_clusters": [7],
     "lloyd": [3, 4],
     "precision_cholesky": [2, 3, 4],
+    "project_lines": [4],
     "responsibilities": [0, 2],
     "seed_clusters": [3, 4, 5],
     "selected_inverse": [5, 6],
@@ -160,6 +166,20 @@ def sparse_matrix(rng, n):
     return matrix
 
 
+def projection_arguments(rng):
+    """Lines of pixels, the geometry of some angles, and what a detector sees of slabs."""
+    A, S, L, N, B = (int(x) for x in rng.integers(2, 9, 5))
+    K = int(rng.choice([1, 4, 8]))
+    angle = rng.random((A, 1)) * np.pi / 4
+    size = rng.choice([0.4, 1.0, 3.0])
+    along = size * np.hstack([np.cos(angle), -np.sin(angle)])
+    geometry = np.hstack(
+        [rng.normal(B / 2 - N / 2, 3.0, (A, 1)), along, rng.random((A, 1)), -along[:, ::-1]]
+    )
+    factors = rng.random((A, L, N)).astype(np.float32)
+    return rng.random((L, N, K)), geometry, factors, rng.random((A, S, B, K))
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -193,7 +213,11 @@ def valid_calls(rng, largest=40):
     factor_starts, factor_rows, counts = factor_columns(matrix, first)
     factor = factor_starts, factor_rows, rng.normal(size=factor_rows.size)
     tail = np.linalg.inv(matrix[first:, first:])
+    pixels, geometry, factors, rays = projection_arguments(rng)
     return {
+        "backproject_lines": [
+            rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
+        ],
         "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
         "categorical_log_density": [codes, rng.normal(size=(K, n_codes)), np.zeros((K, n))],
         "center_observed": [
@@ -247,6 +271,7 @@ def valid_calls(rng, largest=40):
         "precision_cholesky": [
             covariances, 1e-10, np.empty((K, d, d)), np.empty(K), np.empty((K, d))
         ],
+        "project_lines": [pixels, geometry, factors, 2.0, np.empty(rays.shape)],
         "responsibilities": [joint.astype(dtype), rng.random(n), np.empty(n)],
         "seed_clusters": [
             points, rng.random(n), rng.random((K, 2)), np.empty(K, np.int64),

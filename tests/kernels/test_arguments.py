@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 FUNCTIONS = [
-    "categorical_counts", "categorical_log_density", "center_observed",
+    "backproject_lines", "categorical_counts", "categorical_log_density", "center_observed",
     "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
     "column_sums", "factorize_sparse", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
     "general_location_expect", "join_clusters", "lloyd", "precision_cholesky",
-    "responsibilities",
+    "project_lines", "responsibilities",
     "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize", "viterbi",
 ]  # fmt: skip
 
@@ -132,6 +132,10 @@ def test_other_strides_are_refused_where_rows_lie_one_after_another(call, name):
 
 #: Sizes that no other argument has: function, position, axis.
 FREE = {
+    ("backproject_lines", 0, 1),
+    ("backproject_lines", 0, 2),
+    ("project_lines", 4, 1),
+    ("project_lines", 4, 2),
     ("categorical_counts", 0, 1),
     ("categorical_counts", 1, 1),
     ("categorical_log_density", 0, 1),

@@ -24,6 +24,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "gaussian_missing_bindings.h"
 #include "general_location_bindings.h"
 #include "hmm_bindings.h"
+#include "projection_bindings.h"
 #include "softmax_bindings.h"
 #include "sparse_bindings.h"
 
@@ -31,6 +32,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
+    METHOD(backproject_lines),
     METHOD(categorical_counts),
     METHOD(categorical_log_density),
     METHOD(center_observed),
@@ -54,6 +56,7 @@ static PyMethodDef methods[] = {
     METHOD(join_clusters),
     METHOD(lloyd),
     METHOD(precision_cholesky),
+    METHOD(project_lines),
     METHOD(responsibilities),
     METHOD(seed_clusters),
     METHOD(selected_inverse),

@@ -62,4 +62,5 @@
 #include "clusters_kernels.h"
 #include "hmm_log_kernels.h"
 #include "hmm_kernels.h"
+#include "projection_kernels.h"
 #include "sparse_kernels.h"
