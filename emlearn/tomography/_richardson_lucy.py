@@ -198,7 +198,11 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, background
+        X : array-like
+            An image or a stack of them, as for `fit`.
+        y : Ignored
+            Present for compatibility.
+        background : float or array-like, default=None
             As for `fit`.
 
         Returns
