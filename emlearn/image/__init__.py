@@ -1,0 +1,5 @@
+"""Segmentation of images."""
+
+from emlearn.image._segmenter import ImageSegmenterEM
+
+__all__ = ["ImageSegmenterEM"]

@@ -1,0 +1,68 @@
+"""Where the segmentation of an image starts: the mixture of its intensities, or an atlas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlearn._warnings import collected_warnings
+from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.spec import GaussianParams, GaussianSpec
+from emlearn.engine.blocks import add_statistics
+from emlearn.image._model import ImageData, PottsModel
+from emlearn.mixture import GaussianMixtureEM
+
+Array = NDArray[Any]
+
+# Voxels that the mixture of the start is fitted to.
+_SAMPLE = 1 << 16
+
+
+def mixture_start(
+    inside: Array, family: Gaussian, spec: GaussianSpec, n_classes: int, seed: int
+) -> tuple[Array, GaussianParams]:
+    """Prior probabilities and Gaussians of a mixture of intensities without neighbors.
+
+    Parameters
+    ----------
+    inside : ndarray of shape (n_inside, n_channels)
+        Intensities of the voxels.
+    family : Gaussian
+        Distribution of a class.
+    spec : GaussianSpec
+        What the Gaussians learned of the intensities.
+    n_classes : int
+        Number of classes.
+    seed : int
+        Seed of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    if len(inside) > _SAMPLE:
+        inside = inside[rng.choice(len(inside), _SAMPLE, replace=False)]
+    colors, count = np.unique(inside, axis=0, return_counts=True)
+    mixture = GaussianMixtureEM(
+        n_classes,
+        covariance_type=family.covariance_type,
+        reg_covar=family.reg_covar,
+        random_state=seed,
+    )
+    # What is wrong with the start need not be wrong with the fit.
+    with collected_warnings():
+        mixture.fit(colors, sample_weight=count)
+    public = {"mean": mixture.means_, "covariance": mixture.covariances_}
+    return mixture.weights_.astype(np.float64), family.from_public(public, spec)
+
+
+def atlas_start(model: PottsModel, data: ImageData, atlas: Array) -> GaussianParams:
+    """Gaussians of the voxels as the atlas (n_classes, n_voxels) divides them."""
+    family = model.family
+    pooled = family.pooled(len(atlas), data.spec)
+    precomputed = family.precompute(pooled, data.spec)
+    statistics: Any = None
+    for part, rows in model.rows(data, None):
+        own = np.ascontiguousarray(atlas[:, part])
+        found = family.sufficient_statistics(rows, own, precomputed)
+        statistics = found if statistics is None else add_statistics(statistics, found)
+    return family.m_step(statistics, pooled, data.spec)
