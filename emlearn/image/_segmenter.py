@@ -37,7 +37,7 @@ class ImageSegmenterEM(EMEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_classes": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
-        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "covariance_type": [StrOptions({"auto", "full", "tied", "diag", "spherical"})],
         "bias_degree": [Interval(Integral, 1, None, closed="left"), None],
         "spacing": ["array-like", None],
         "channel_axis": [Integral, None],
@@ -49,7 +49,7 @@ class ImageSegmenterEM(EMEstimator):
         n_classes: int = 3,
         *,
         beta: float | str = "auto",
-        covariance_type: str = "full",
+        covariance_type: str = "auto",
         bias_degree: int | None = None,
         spacing: ArrayLike | None = None,
         channel_axis: int | None = None,
@@ -109,7 +109,7 @@ class ImageSegmenterEM(EMEstimator):
         self._check_contrast(box)
         prior = None if atlas is None else read_atlas(atlas, self.n_classes, box)
         with blas_limited():
-            family = Gaussian(self.covariance_type, reg_covar=self.reg_covar)
+            family = Gaussian(self._structure, reg_covar=self.reg_covar)
             rows = self._intensities(box)
             inside = rows if box.mask is None else rows[box.mask.ravel()]
             data = self._data(box, rows, prior, family.column_spec(inside))
@@ -120,6 +120,13 @@ class ImageSegmenterEM(EMEstimator):
             self.beta_, self.n_axes_ = beta, len(box.shape)
             self._publish(fit.params, fit.best.statistics.q, family, data, box)
         return self._report(fit, _ADVICE)
+
+    @property
+    def _structure(self) -> str:
+        """Structure of the covariances. Noise has one size, but not that of logarithms."""
+        if self.covariance_type != "auto":
+            return self.covariance_type
+        return "tied" if self.bias_degree is None else "full"
 
     def _read_image(self, image: Any, mask: Any) -> Box:
         shape = np.shape(image)
@@ -235,7 +242,7 @@ class ImageSegmenterEM(EMEstimator):
         if data.log_atlas is None:
             order = np.argsort(means.mean(axis=1), kind="stable")
         self.means_ = means[order]
-        self.covariances_ = covariances if self.covariance_type == "tied" else covariances[order]
+        self.covariances_ = covariances if self._structure == "tied" else covariances[order]
         self.weights_ = params.weights[order]
         self.labels_ = box.put(_labels(q[order]), -1)
         self.bias_field_ = None
@@ -346,7 +353,7 @@ class ImageSegmenterEM(EMEstimator):
             )
         prior = None if atlas is None else read_atlas(atlas, len(self.means_), box)
         with blas_limited():
-            family = Gaussian(self.covariance_type, reg_covar=0.0)
+            family = Gaussian(self._structure, reg_covar=0.0)
             public = {"mean": self.means_, "covariance": self.covariances_}
             spec = family.spec_of(public)
             data = self._data(box, self._intensities(box), prior, spec)

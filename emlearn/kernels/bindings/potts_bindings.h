@@ -23,7 +23,7 @@ potts_sweep(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t 
         return NULL;
     }
     if (SIZE(call, 'T') != 3) {
-        refuse(&call, PyExc_ValueError, "coupling must have three entries");
+        refuse(&call, PyExc_ValueError, "there must be three couplings");
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
