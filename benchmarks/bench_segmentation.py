@@ -100,7 +100,7 @@ def otsu(phantom):
 
 SEGMENTERS = {
     "field": (lambda phantom: ours(phantom), None),
-    "field and bias": (lambda phantom: ours(phantom, bias_degree=4), None),
+    "field and bias": (lambda phantom: ours(phantom, bias_degree=3), None),
     "mixture": (mixture, None),
     "k-means": (k_means, None),
     "dipy HMRF": (dipy, "dipy"),
@@ -146,7 +146,7 @@ def volume():
         ("beta=1, mask", {"beta": 1.0}, phantom.mask),
         ("beta=1, no mask, 4 classes", {"beta": 1.0, "n_classes": 4}, None),
         ("beta='auto', mask", {}, phantom.mask),
-        ("beta='auto', bias_degree=4, mask", {"bias_degree": 4}, phantom.mask),
+        ("beta='auto', bias_degree=3, mask", {"bias_degree": 3}, phantom.mask),
     ):
         begin = time.perf_counter()
 

@@ -89,14 +89,14 @@ class PottsStatistics(NamedTuple):
     ----------
     gaussian : GaussianStatistics
         Statistics of the Gaussians.
-    field : FieldMoments or None
-        Moments of the field.
+    field : FieldMoments or empty tuple
+        Moments of the field, if there is one.
     q : ndarray of shape (n_classes, n_planes, n_lines, length)
         Probabilities of the labels.
     """
 
     gaussian: GaussianStatistics
-    field: FieldMoments | None
+    field: FieldMoments | tuple[()]
     q: Array
 
 
@@ -165,7 +165,7 @@ class PottsModel(LatentVariableModel[ImageData, PottsParams, PottsStatistics]):
                 own, np.ascontiguousarray(flat[:, part]), precomputed
             )
             gaussian = found if gaussian is None else add_statistics(gaussian, found)
-        moments = None
+        moments: FieldMoments | tuple[()] = ()
         if params.field is not None:
             values = np.concatenate([own.X for _, own in rows])
             moments = _field_moments(block, params.component, values, q)
@@ -187,7 +187,7 @@ class PottsModel(LatentVariableModel[ImageData, PottsParams, PottsStatistics]):
         """
         gaussian, moments, q = statistics
         field, component, weights = params.field, params.component, params.weights
-        if field is not None and moments is not None:
+        if field is not None and isinstance(moments, FieldMoments):
             structure = self.family.structure
             root = structure.kernel_cholesky(component.factor, component.mean.shape)
             if root.ndim == 2:

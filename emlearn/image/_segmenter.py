@@ -203,7 +203,10 @@ class ImageSegmenterEM(EMEstimator):
             component = atlas_start(self._model(family, data, 0.0), data, own)
         else:
             seed = int(check_random_state(self.random_state).randint(_LARGEST_SEED))
-            own, component = mixture_start(inside, family, data.spec, self.n_classes, seed)
+            logarithms = self.bias_degree is not None
+            own, component = mixture_start(
+                inside, family, data.spec, self.n_classes, seed, logarithms=logarithms
+            )
             weights = own if self.beta == 0.0 else weights
         return first_params(weights, component, data)
 

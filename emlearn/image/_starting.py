@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from emlearn._warnings import collected_warnings
 from emlearn.distributions import Gaussian
+from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.spec import GaussianParams, GaussianSpec
 from emlearn.engine.blocks import add_statistics
 from emlearn.image._model import ImageData, PottsModel
@@ -21,14 +22,20 @@ _SAMPLE = 1 << 16
 
 
 def mixture_start(
-    inside: Array, family: Gaussian, spec: GaussianSpec, n_classes: int, seed: int
+    inside: Array,
+    family: Gaussian,
+    spec: GaussianSpec,
+    n_classes: int,
+    seed: int,
+    *,
+    logarithms: bool = False,
 ) -> tuple[Array, GaussianParams]:
     """Prior probabilities and Gaussians of a mixture of intensities without neighbors.
 
     Parameters
     ----------
     inside : ndarray of shape (n_inside, n_channels)
-        Intensities of the voxels.
+        Intensities of the voxels, or their logarithms.
     family : Gaussian
         Distribution of a class.
     spec : GaussianSpec
@@ -37,6 +44,9 @@ def mixture_start(
         Number of classes.
     seed : int
         Seed of the random numbers.
+    logarithms : bool, default=False
+        Whether the intensities are logarithms. The mixture is then that of the intensities
+        with one covariance: noise has the same size everywhere.
     """
     rng = np.random.default_rng(seed)
     if len(inside) > _SAMPLE:
@@ -44,14 +54,24 @@ def mixture_start(
     colors, count = np.unique(inside, axis=0, return_counts=True)
     mixture = GaussianMixtureEM(
         n_classes,
-        covariance_type=family.covariance_type,
-        reg_covar=family.reg_covar,
+        covariance_type="tied" if logarithms else family.covariance_type,
+        reg_covar="auto" if logarithms else family.reg_covar,
         random_state=seed,
     )
     # What is wrong with the start need not be wrong with the fit.
     with collected_warnings():
-        mixture.fit(colors, sample_weight=count)
-    public = {"mean": mixture.means_, "covariance": mixture.covariances_}
+        mixture.fit(np.exp(colors) if logarithms else colors, sample_weight=count)
+    means, covariances = mixture.means_, mixture.covariances_
+    if logarithms:
+        # Means are positive, as all intensities are. To first order:
+        relative = covariances / (means[:, :, None] * means[:, None, :])
+        covariances = in_layout(family.structure, relative)
+        means = np.log(means)
+        if family.structure.is_shared:
+            covariances = covariances / n_classes
+        elif family.covariance_type == "spherical":
+            covariances = covariances / means.shape[1]
+    public = {"mean": means, "covariance": covariances}
     return mixture.weights_.astype(np.float64), family.from_public(public, spec)
 
 

@@ -20,9 +20,9 @@ from emlearn.kernels.potts import neighbor_sums
 
 
 def test_without_coupling_it_is_the_weighted_mixture_of_the_intensities(blocks):
-    image = blocks(dtype=np.uint8, noise=1.0)[0].astype(float)
+    image = np.rint(12.0 * blocks(noise=0.6)[0])
     table = pixel_table(image)
-    assert len(table.rows) < image.size / 10
+    assert len(table.rows) < image.size / 5
     settings = {"covariance_type": "full", "tol": 1e-13, "random_state": 0}
     mixture = GaussianMixtureEM(3, **settings)
     mixture.fit(table.rows, sample_weight=table.sample_weight)
@@ -83,6 +83,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:EM did not converge", "ignore:.*classes are empty")
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.5])
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("option", OPTIONS)
@@ -93,14 +94,8 @@ def test_the_objective_never_falls(option, masked, beta):
     axis = settings.get("channel_axis")
     grid = shape if axis is None else np.delete(shape, axis)
     mask = rng.random(grid) < 0.8 if masked else None
-    found = ImageSegmenterEM(
-        3, beta=beta, tol=0.0, max_iter=25, random_state=0, **settings
-    )  # fmt: skip
-    with pytest.warns(match="did not converge|empty") if beta else pytest.warns():
-        found.fit(image, mask)
-        import warnings
-
-        warnings.warn("there may be none", UserWarning, stacklevel=1)
+    found = ImageSegmenterEM(3, beta=beta, tol=0.0, max_iter=25, random_state=0, **settings)
+    found.fit(image, mask)
     objective = found.history_["objective"]
     assert (np.diff(objective) >= -1e-9 * abs(objective[0])).all()
     assert np.isfinite(objective).all()
