@@ -5,6 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter1d
 
 from emlearn.kernels import projections
@@ -251,6 +252,22 @@ def test_a_point_in_a_disk_is_attenuated_by_its_depth(angle):
     across, depth = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     length = np.sqrt(radius**2 - across**2) - depth
     assert_allclose(rays.sum(), np.exp(-mu * length), atol=0.015)
+
+
+@pytest.mark.parametrize("angle", [0.3, 0.7, 1.1, 2.0, 2.6, 3.5, 4.4, 5.0, 6.0])
+def test_attenuation_is_the_integral_of_a_smooth_map(angle):
+    def body(x, y):
+        return 0.05 * np.exp(-0.5 * (np.square(x + 3.0) + np.square(y - 5.0)) / 64.0)
+
+    place = np.arange(91) - 45.0
+    x, y = 4.0, -7.0
+    image = np.zeros((91, 91))
+    image[45 + 7, 45 + 4] = 1.0
+    projector = ParallelBeam((91, 91), [angle], attenuation=body(place, -place[:, None]))
+    arrived = projector.forward(image.reshape(1, -1)).sum()
+    along = np.linspace(0.0, 60.0, 6001)
+    means = body(x - along * np.sin(angle), y + along * np.cos(angle))
+    assert_allclose(arrived, np.exp(-trapezoid(means, along)), rtol=2e-3)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
