@@ -6,7 +6,8 @@
     python benchmarks/run.py --quick            a few small problems each, some seconds
 
 Peers that are not installed are left out, which the output and the files say by name. All of
-them: `python -m pip install ".[benchmarks]"`, and R with the packages mclust, Amelia and mice.
+them: `python -m pip install ".[benchmarks]"`, and R with the packages mclust, Amelia,
+mice and lme4.
 Everything runs in one thread, unless OMP_NUM_THREADS and OPENBLAS_NUM_THREADS say otherwise.
 `python benchmarks/render.py` makes tables and pictures of the files.
 """

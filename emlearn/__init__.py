@@ -8,6 +8,7 @@ from emlearn._version import __version__
 if TYPE_CHECKING:
     from emlearn.factors import FactorAnalysisEM
     from emlearn.hmm import HiddenMarkovEM
+    from emlearn.image import ImageSegmenterEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
@@ -19,6 +20,7 @@ __all__ = [
     "FiniteMixtureEM",
     "GaussianMixtureEM",
     "HiddenMarkovEM",
+    "ImageSegmenterEM",
     "ItemResponseEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
@@ -33,6 +35,7 @@ _ROOMS = {
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
     "HiddenMarkovEM": "emlearn.hmm",
+    "ImageSegmenterEM": "emlearn.image",
     "ItemResponseEM": "emlearn.irt",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",

@@ -19,6 +19,7 @@ PEERS = {
     "markov_models": ["hmmlearn"],
     "latent_classes": ["StepMix"],
     "imputation": ["Amelia", "mice"],
+    "mixed_models": ["lme4", "statsmodels", "fastlmm", "glimix-core", "genoselect"],
     "scaling": ["oneDAL", "hmmlearn", "StepMix"],
     "memory": ["hmmlearn", "StepMix"],
 }
@@ -78,9 +79,11 @@ def test_log_likelihoods_of_quick_runs(quick):
         own = [r for r in records if r["problem"] == problem and r["method"] == "emlearn"]
         return max(record["log_likelihood"] for record in own)
 
-    # What mclust and hmmlearn reach in benchmarks/results.
+    # What mclust, hmmlearn and lme4 reach in benchmarks/results.
     assert best("gaussian_mixtures", "iris 3") == pytest.approx(-180.1855, abs=1e-3)
     assert best("markov_models", "earthquakes, 3 states") == pytest.approx(-328.5275, abs=1e-3)
+    subjects = "sleepstudy, 180 rows, 18 subjects"
+    assert best("mixed_models", subjects) == pytest.approx(-871.8141, abs=1e-3)
 
 
 def test_energy_score_and_coverage(load):

@@ -6,6 +6,7 @@ from peers import (
     latent_classes,
     markov_models,
     memory,
+    mixed_models,
     scaling,
 )
 
@@ -16,6 +17,7 @@ SUBJECTS = {
         markov_models,
         latent_classes,
         imputation,
+        mixed_models,
         scaling,
         memory,
     )

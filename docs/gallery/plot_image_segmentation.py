@@ -11,25 +11,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_image
 
-from emlearn import GaussianMixtureEM
+from emlearn import GaussianMixtureEM, ImageSegmenterEM
+from emlearn.image import pixel_table
 
 image = load_sample_image("china.jpg")
-colors, pixel_color, n_pixels = np.unique(
-    image.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
-)
-print(f"{n_pixels.sum()} pixels, {len(colors)} colors")
+table = pixel_table(image, channel_axis=-1)
+print(f"{table.sample_weight.sum()} pixels, {len(table.rows)} colors")
 
 # %%
 # Eight groups of colors, each with its own covariance: the sky is a narrow group, the roof
 # a wide one.
 
 mixture = GaussianMixtureEM(8, random_state=0)
-mixture.fit(colors.astype(float), sample_weight=n_pixels)
+mixture.fit(table.rows, sample_weight=table.sample_weight)
 
 # %%
 # Each pixel gets the mean color of its group. The number of one component is a mask.
 
-segment = mixture.predict(colors.astype(float))[pixel_color.ravel()].reshape(image.shape[:2])
+segment = table.to_image(mixture.predict(table.rows))
 palette = mixture.means_.clip(0, 255).astype(np.uint8)
 largest = int(mixture.weights_.argmax())
 
@@ -46,5 +45,26 @@ axes[1].set_title("mean color of the component")
 axes[2].imshow(segment == largest, cmap="Greys_r", interpolation="nearest")
 axes[2].set_title("mask: the largest component")
 for ax in axes:
+    ax.set_axis_off()
+
+# %%
+# A mixture knows nothing of neighbors. `ImageSegmenterEM` couples them: segments lose
+# their single pixels, and the leaves of the trees become areas.
+
+image_classes = ImageSegmenterEM(8, covariance_type="full", channel_axis=-1, random_state=0)
+image_classes.fit(image)
+print(f"beta {image_classes.beta_:.2f}")
+smooth = image_classes.means_.clip(0, 255).astype(np.uint8)[image_classes.labels_]
+
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+part = (slice(60, 220), slice(330, 560))
+for ax, picture, title in zip(
+    axes,
+    (image, palette[segment], smooth),
+    ("photograph, a part", "mixture", "with neighbors"),
+    strict=True,
+):
+    ax.imshow(picture[part])
+    ax.set_title(title)
     ax.set_axis_off()
 plt.show()

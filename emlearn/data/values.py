@@ -25,13 +25,19 @@ _TIME_TYPES = (
     datetime.timedelta,
 )
 
+_ENCODE = (
+    "leave it out, or encode text first, for example with sklearn.preprocessing.OrdinalEncoder as "
+    "a step before this one. MissingDataImputerEM takes text that marks missing entries "
+    "(missing_values), and columns of categories (categorical_features)."
+)
+
 
 def is_absent(value: Any) -> bool:
     """Whether a value is None, pandas.NA or pandas.NaT."""
     return type(value).__name__ in _ABSENT_TYPES
 
 
-def to_floats(values: Array, where: str, at: Callable[[int], str]) -> Floats:
+def to_floats(values: Array, where: str, at: Callable[[int], str], advice: str = _ENCODE) -> Floats:
     """Numbers of a one-dimensional array, or of any array with a numeric dtype.
 
     Parameters
@@ -43,6 +49,8 @@ def to_floats(values: Array, where: str, at: Callable[[int], str]) -> Floats:
         The place, for messages: "column 'a' of X".
     at : callable
         Function from the position of a value to its place, for messages.
+    advice : str
+        What to do about text.
 
     Raises
     ------
@@ -62,10 +70,10 @@ def to_floats(values: Array, where: str, at: Callable[[int], str]) -> Floats:
         raise _time(where, values.dtype)
     if kind == "V":
         raise ValueError(f"Records in {where}: {values.dtype}. Numbers are needed.")
-    return _objects_to_floats(values.astype(object), where, at)
+    return _objects_to_floats(values.astype(object), where, at, advice)
 
 
-def _objects_to_floats(values: Array, where: str, at: Callable[[int], str]) -> Floats:
+def _objects_to_floats(values: Array, where: str, at: Callable[[int], str], advice: str) -> Floats:
     types = set(map(type, values))
     for kind in types:
         if kind.__name__ in _ABSENT_TYPES:
@@ -80,10 +88,10 @@ def _objects_to_floats(values: Array, where: str, at: Callable[[int], str]) -> F
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise _first_failure(values, where, at) from None
+        raise _first_failure(values, where, at, advice) from None
 
 
-def _first_failure(values: Array, where: str, at: Callable[[int], str]) -> Exception:
+def _first_failure(values: Array, where: str, at: Callable[[int], str], advice: str) -> Exception:
     """The error that names the first value that is not a number."""
     for i, value in enumerate(values):
         try:
@@ -91,12 +99,7 @@ def _first_failure(values: Array, where: str, at: Callable[[int], str]) -> Excep
         except OverflowError:
             return ValueError(f"A number in {at(i)} is too large for float64.")
         except ValueError as error:
-            return ValueError(
-                f"Text in {at(i)}: {error}. Numbers are needed: leave it out, or encode text "
-                "first, for example with sklearn.preprocessing.OrdinalEncoder as a step before "
-                "this one. MissingDataImputerEM takes text that marks missing entries "
-                "(missing_values), and columns of categories (categorical_features)."
-            )
+            return ValueError(f"Text in {at(i)}: {error}. Numbers are needed: {advice}")
         except TypeError as error:
             return TypeError(f"Not a number in {at(i)}: {error}.")
     return ValueError(f"Values in {where} are not single numbers.")

@@ -1,5 +1,6 @@
-"""Small real data sets that ship with the package, and a simulated population."""
+"""Small real data sets that ship with the package, a simulated population and a simulated brain."""
 
+from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
 from emlearn.datasets._loaders import (
     load_apple,
@@ -29,5 +30,6 @@ __all__ = [
     "load_penicillin",
     "load_science",
     "load_sleepstudy",
+    "make_brain_phantom",
     "make_breeding_population",
 ]

@@ -125,10 +125,13 @@ def run_em(
                 raise DegenerateModelError(f"the objective is {objective}")
             return _State(params, statistics, objective)
 
-        def is_negligible(state: _State, gradient: Any, step: Any) -> bool:
-            """Whether the gain that a quadratic predicts cannot be told from rounding errors."""
-            rounding = convergence.rounding(state.objective, weight)
-            return bool(0.5 * float(gradient @ step) <= _INVISIBLE * rounding)
+        def is_negligible(state: _State, gradient: Any, vector: Any, point: Any) -> bool:
+            """Whether the gain that a Newton step predicts cannot be told from rounding errors."""
+            with suppress(DegenerateModelError):
+                # Where parameters end, a step may lead nowhere.
+                vector = model.to_vector(model.from_vector(vector, state.params))
+            gain = 0.5 * abs(float(gradient @ (vector - point)))
+            return gain <= _INVISIBLE * convergence.rounding(state.objective, weight)
 
         def propose(state: _State, image: Any, vectors: _Vectors) -> tuple[_State | None, str]:
             """Accepted proposal of the accelerator, or None; and the kind of step."""
@@ -139,7 +142,7 @@ def run_em(
                 vector = run.propose(*vectors)
             else:
                 vector = newton(vectors[0], *curvature)
-                if vector is not None and is_negligible(state, curvature[0], vector - vectors[0]):
+                if vector is not None and is_negligible(state, curvature[0], vector, vectors[0]):
                     return state, "kept"
             if vector is None:
                 return None, "em"

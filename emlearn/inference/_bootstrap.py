@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import read_lengths
 from emlearn.engine.estimator import EMEstimator
@@ -57,13 +58,14 @@ def bootstrap(
         single one has only the parametric bootstrap.
     groups : array-like of shape (n_samples,) or (n_sequences,), default=None
         Labels of groups of dependent rows (or sequences), which are resampled as a whole. None
-        means that rows are independent.
+        means that rows are independent; for `LinearMixedModelEM`, that levels of its coarsest
+        grouping factor are. What its `fit` was given, if it was.
     kind : {"nonparametric", "parametric", "bayesian"}, default="nonparametric"
         "nonparametric": rows are drawn with replacement; valid if the model is not. "parametric":
         rows are drawn from the fitted model; entries are missing, and classes known, where they
-        are in the data. "bayesian": rows get Dirichlet(1, ..., 1) weights (Rubin 1981). It is
-        close to "nonparametric", but no row ever has weight 0, so that a component keeps its
-        rows and a column its levels.
+        are in the data; for `LinearMixedModelEM`, responses are. "bayesian": rows get
+        Dirichlet(1, ..., 1) weights (Rubin 1981). It is close to "nonparametric", but no row ever
+        has weight 0, so that a component keeps its rows and a column its levels.
     n_resamples : int, default=999
         Number of resamples. 999 give standard errors to about 2 %; 95 % intervals need more than
         standard errors.
@@ -152,7 +154,13 @@ def bootstrap(
         )
     sequences = read_lengths(lengths, n_rows) if by_sequences else None
     item, n_items = ("row", n_rows) if sequences is None else ("sequence", len(sequences))
-    units = Units.read(n_items, item, sample_weight, groups)
+    own = None
+    if hasattr(estimator, "_resampling"):  # its rows depend on each other
+        check_is_fitted(estimator)
+        own = estimator._resampling(X, y, sample_weight, groups, kind)
+        units = Units(own.n_units, None, None, None, own.what)
+    else:
+        units = Units.read(n_items, item, sample_weight, groups)
     if kind != "parametric" and units.n < 2:
         raise ValueError(
             f"kind={kind!r} resamples {units.what}s, but there is only one. "
@@ -163,7 +171,7 @@ def bootstrap(
             f"{type(estimator).__name__} takes no sample_weight: leave it out, and use another "
             "kind than 'bayesian'."
         )
-    refits = Refits.of(estimator, X, y, sequences, units, kind, statistic)
+    refits = Refits.of(estimator, X, y, sequences, units, kind, statistic, own)
     root = np.random.SeedSequence(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     of_parts, of_resamples = root.spawn(2)
     tasks = [Task(seed) for seed in of_resamples.spawn(int(n_resamples))]

@@ -73,8 +73,10 @@ class Refits:
         The statistics of the fit.
     reference : ndarray of shape (n_rows, n_labels) or None
         Responsibilities of the fit times the weights of the rows, to match labels.
-    simulation : Simulation or None
-        How rows are drawn from the model.
+    simulation : object or None
+        How rows are drawn from the model: has a method `fit`, as `Simulation`.
+    own : object or None
+        How the estimator itself fits copies of its units.
     """
 
     full: Any
@@ -86,7 +88,8 @@ class Refits:
     statistic: Callable[[Any], Any] | None
     estimates: dict[str, Array]
     reference: Array | None
-    simulation: Simulation | None
+    simulation: Any
+    own: Any = None
 
     @classmethod
     def of(
@@ -98,6 +101,7 @@ class Refits:
         units: Units,
         kind: str,
         statistic: Callable[[Any], Any] | None,
+        own_resampling: Any = None,
     ) -> Refits:
         """Refits of a fitted estimator."""
         check_is_fitted(estimator)
@@ -115,8 +119,9 @@ class Refits:
             reference = reference * weight[:, None]
         simulation = None
         if kind == "parametric":
-            simulation = Simulation.of(full, own, y, lengths, units)
-        return cls(full, own, y, lengths, units, kind, statistic, estimates, reference, simulation)
+            simulation = own_resampling or Simulation.of(full, own, y, lengths, units)
+        found = (full, own, y, lengths, units, kind, statistic, estimates, reference, simulation)
+        return cls(*found, own_resampling)
 
     def run(self, task: Task) -> Replicate:
         """Refit to one resample."""
@@ -157,6 +162,8 @@ class Refits:
         return Replicate(values, "", bool(getattr(refit, "converged_", True)))
 
     def _fit_copies(self, refit: Any, copies: Array) -> Any:
+        if self.own is not None:
+            return self.own.fit_copies(refit, copies)
         weight = self.units.weights(copies)
         settings: dict[str, Any] = {} if self.lengths is None else {"lengths": self.lengths}
         if takes(refit, "sample_weight"):

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack
 
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.mixed._gram import Array, Factorization, Gram, Layout, scaled, scaled_back
+from emlearn.mixed._gram import Array, Factorization, Gram, Index, Layout, scaled, scaled_back
 
 
 class BlockGram(Gram):
@@ -90,7 +90,7 @@ class BlockFactorization(Factorization):
                 cholesky = np.linalg.cholesky(matrices)
             except np.linalg.LinAlgError:
                 raise DegenerateModelError("the mixed-model equations are singular") from None
-            root = np.linalg.solve(cholesky, np.broadcast_to(np.eye(q), matrices.shape))
+            root = np.linalg.inv(cholesky)
             self._inverse = root.transpose(0, 2, 1) @ root
             pivots = np.ascontiguousarray(np.diagonal(cholesky, axis1=1, axis2=2))
             self.log_det = 2.0 * float(np.log(pivots).sum())
@@ -167,6 +167,14 @@ class BlockFactorization(Factorization):
     def blocks(self) -> list[Array]:
         """See `Factorization`."""
         return self._blocks
+
+    def entries(self, rows: Index, columns: Index) -> Array:
+        """See `Factorization`."""
+        if self._gram.rest:
+            return super().entries(rows, columns)
+        q = self._gram.first.n_columns
+        level, other = rows // q, columns // q
+        return np.where(level == other, self._inverse[level, rows % q, columns % q], 0.0)
 
 
 def _blockwise(blocks: Array, effects: Array) -> Array:

@@ -22,6 +22,7 @@ from emlearn.mixed._levels import Factor, interaction, read_factor
 
 Floats = NDArray[np.float64]
 
+_LARGEST = 1e150
 _IF_MISSING = "leave out the rows that have any, or fill them in with MissingDataImputerEM"
 
 
@@ -61,8 +62,8 @@ class Columns:
             check_array(X, estimator=estimator, input_name="X")
         self._table = table_of(X)
         shape = self._table.X.shape
-        # No numbers are looked at: this is about the shape only.
-        check_array(np.broadcast_to(0.0, shape), estimator=estimator, input_name="X")
+        if 0 in shape:  # scikit-learn's message, without a look at numbers
+            check_array(np.broadcast_to(0.0, shape), estimator=estimator, input_name="X")
         if self._table.names is not None:
             require_distinct_names(self._table.X)
         validate_data(estimator, self._table.X, reset=reset, skip_check_array=True)
@@ -145,6 +146,7 @@ class Columns:
                 self._refuse_text(j)
                 table[:, i] = column_numbers(self.column(j), j, self.names, Markers())
         self._check_finite(table, positions)
+        self._check_sizes(table, positions)
         return table
 
     def refuse_missing(self, positions: Sequence[int]) -> None:
@@ -157,6 +159,16 @@ class Columns:
     def _check_finite(self, table: Floats, positions: Sequence[int]) -> None:
         keys = positions if self.names is None else [self.names[j] for j in positions]
         check_entries(table, keys, False, self._owner, advice=_IF_MISSING)
+
+    def _check_sizes(self, table: Floats, positions: Sequence[int]) -> None:
+        size = np.maximum(table.max(axis=0, initial=0.0), -table.min(axis=0, initial=0.0))
+        wrong = np.flatnonzero((size > 0.0) & ~((size > 1.0 / _LARGEST) & (size < _LARGEST)))
+        if wrong.size:
+            raise ValueError(
+                f"{at_start(self.label(positions[wrong[0]]))} of X has values of the size "
+                f"{size[wrong[0]]:.1g}, the square of which is beyond the range of floating-point "
+                "numbers. Change its units."
+            )
 
     def _block(self, positions: Sequence[int]) -> Floats | None:
         """Columns of a table of numbers of one dtype, at once: there may be very many."""

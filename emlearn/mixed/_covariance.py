@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.constrained import put_in, scoring
 from emlearn.engine.errors import DegenerateModelError
@@ -12,6 +14,11 @@ from emlearn.engine.parameters import Array, Mask, Symmetric
 
 # Eigenvalues of correlations that are 0 but for rounding.
 _ROUNDING = 1e-9
+
+
+def blocks_of(pattern: Mask) -> list[NDArray[np.intp]]:
+    """Effects of each block of a pattern, in the order of the first ones."""
+    return [np.flatnonzero(row) for j, row in enumerate(pattern) if not row[:j].any()]
 
 
 def square_root(matrix: Array) -> Array:
@@ -22,12 +29,12 @@ def square_root(matrix: Array) -> Array:
     DegenerateModelError
         If the matrix is not positive semi-definite.
     """
-    size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
-    unit = np.where(size > 0.0, size, 1.0)
-    lowest = np.linalg.eigvalsh(matrix / unit[:, None] / unit)[0]
-    if not lowest >= -_ROUNDING:
-        raise DegenerateModelError("a covariance is not positive semi-definite")
     values, vectors = np.linalg.eigh(matrix)
+    if not values[0] >= 0.0:
+        size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
+        unit = np.where(size > 0.0, size, 1.0)
+        if not np.linalg.eigvalsh(matrix / unit[:, None] / unit)[0] >= -_ROUNDING:
+            raise DegenerateModelError("a covariance is not positive semi-definite")
     found: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     return found
 
@@ -164,8 +171,8 @@ class RandomCovariance(Symmetric):
     def _blocks(self, at: Array) -> list[tuple[Array, ...]]:
         """Blocks of the pattern, without effects of variance 0."""
         there = np.diagonal(at) > 0.0
-        blocks = [block & there for block in np.unique(self.pattern, axis=0)]
-        return [np.ix_(block, block) for block in blocks if block.any()]
+        live: list[Any] = [block[there[block]] for block in blocks_of(self.pattern)]
+        return [np.ix_(own, own) for own in live if own.size]
 
     def count_free(self, at: Array, fixed: Mask) -> int:
         """See `Part`."""
@@ -213,8 +220,8 @@ class RandomCovariance(Symmetric):
         """Blocks of the pattern with free entries, without effects whose variance is held at 0."""
         there = np.diagonal(fixed) != 0.0
         found = []
-        for block in np.unique(self.pattern, axis=0):
-            own = np.ix_(block & there, block & there)
+        for block in blocks_of(self.pattern):
+            own = np.ix_(block[there[block]], block[there[block]])
             if np.isnan(fixed[own]).any():
                 found.append(own)
         return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, solve_triangular
 from scipy.sparse import csr_array
 
+from emlearn.mixed._covariance import blocks_of
 from emlearn.mixed._gram import Array, Layout
 from emlearn.mixed._kinship import Kinship
 from emlearn.mixed._terms import Term
@@ -18,6 +19,8 @@ from emlearn.mixed._terms import Term
 _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 # Part of a column that does not depend on those before it, at least.
 _DEPENDENT = 1e-8
+# Part of the largest value of a column from which effects of levels are told by their rows.
+_CLEAR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,14 @@ def term_design(
     dense : bool
         Whether a kinship is used by its square root even if it has a sparse precision.
     """
-    basis = term.basis * sqrt_weight[:, None]
     if not term.grouped:
+        basis = term.basis * sqrt_weight[:, None]
         scale = np.sqrt(np.square(basis).sum() / n_observations) or 1.0
         return TermDesign(
             Layout(basis.shape[1], 1), np.full((1, 1), 1.0 / scale), dense=basis / scale
         )
     kinship = term.kinship
-    size = basis if kinship is None else basis * np.sqrt(kinship.diagonal())[term.index, None]
-    transform, dependent = _orthonormal(size / np.sqrt(n_observations), term.pattern)
-    basis = basis @ transform
+    transform, basis, dependent = _transformed(term, sqrt_weight, n_observations)
     n_levels, q = len(term.levels), basis.shape[1]
     if kinship is None or (kinship.has_precision and not dense):
         rows = np.ascontiguousarray(basis)
@@ -110,6 +111,18 @@ def term_design(
     )
 
 
+def _transformed(
+    term: Term, sqrt_weight: Array, n_observations: float
+) -> tuple[Array, Array, tuple[int, ...]]:
+    """Transform of the columns, these weighted and transformed, and those that are dependent."""
+    basis = term.basis * sqrt_weight[:, None]
+    size = basis / np.sqrt(n_observations)
+    if term.kinship is not None:
+        size *= np.sqrt(term.kinship.diagonal())[term.index, None]
+    transform, dependent = _orthonormal(size, term.pattern)
+    return transform, basis @ transform, dependent
+
+
 def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tuple[int, ...]]:
     """Matrix that makes the columns of each block orthonormal, and those that depend on others."""
     dependent: list[int] = []
@@ -117,8 +130,7 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tup
     length = np.linalg.norm(columns, axis=0)
     length = np.where(length > 0.0, length, 1.0)
     found = np.zeros((q, q))
-    for block in np.unique(pattern, axis=0):
-        own = np.flatnonzero(block)
+    for own in blocks_of(pattern):
         triangle = np.eye(len(own))
         upper = np.asarray(qr(columns[:, own] / length[own], mode="r")[0])[: len(own)]
         for j in range(len(upper)):
@@ -131,26 +143,66 @@ def _orthonormal(columns: Array, pattern: NDArray[np.bool_]) -> tuple[Array, tup
     return found, tuple(dependent)
 
 
-def rotated(design: TermDesign) -> tuple[TermDesign, Array]:
-    """A dense design of one column with orthogonal columns, and their squared lengths.
+def rotated(term: Term, sqrt_weight: Array, n_observations: float) -> tuple[TermDesign, Array]:
+    """The design of a dense term of one column with orthogonal columns, and their squared lengths.
 
     The effects that no row depends on are left out: the rest of the covariance of the levels is
     as before the rows were seen.
+
+    Parameters
+    ----------
+    term, sqrt_weight, n_observations
+        See `term_design`.
     """
+    if term.kinship is not None and len(sqrt_weight) <= term.kinship.rank:
+        return _rotated_covariance(term, term.kinship, sqrt_weight, n_observations)
+    design = term_design(term, sqrt_weight, n_observations, dense=True)
     rows = design.dense
     assert rows is not None
-    n, m = rows.shape
-    if m < n:
-        values, vectors = eigh(rows.T @ rows, overwrite_a=True, check_finite=False, driver="evd")
-        kept = values > _ROUNDING * m * values[-1]
-        values, right = values[kept], vectors[:, kept]
+    if rows.shape[1] < rows.shape[0]:
+        values, right = _eigenvectors(rows.T @ rows)
         left = rows @ right
     else:
-        values, vectors = eigh(rows @ rows.T, overwrite_a=True, check_finite=False, driver="evd")
-        kept = values > _ROUNDING * n * values[-1]
-        values = values[kept]
-        left = vectors[:, kept] * np.sqrt(values)
+        values, vectors = _eigenvectors(rows @ rows.T)
+        left = vectors * np.sqrt(values)
         right = rows.T @ (left / values)
     root = right if design.root is None else design.root @ right
     layout = Layout(len(values), 1)
     return TermDesign(layout, design.transform, dense=left, root=root), values
+
+
+def _rotated_covariance(
+    term: Term, kinship: Kinship, sqrt_weight: Array, n_observations: float
+) -> tuple[TermDesign, Array]:
+    """The same from the covariance of the rows, without a square root of that of the levels."""
+    transform, basis, dependent = _transformed(term, sqrt_weight, n_observations)
+    size, index = basis[:, 0], term.index
+    covariance = kinship.covariance(index, index)
+    covariance *= size
+    covariance *= size[:, None]
+    values, left = _eigenvectors(covariance)
+    left *= np.sqrt(values)
+    # Effects of levels are those of their rows, but where these tell little of them.
+    clear = np.abs(size) > _CLEAR * np.abs(size).max(initial=0.0)
+    row = np.full(len(term.levels), -1)
+    row[index[clear]] = np.flatnonzero(clear)
+    root = left[row]
+    root /= np.where(row >= 0, size[row], 1.0)[:, None]
+    others = np.flatnonzero(row < 0)
+    if others.size:
+        root[others] = kinship.covariance(others, index) @ (left * size[:, None] / values)
+    layout = Layout(len(values), 1)
+    return TermDesign(layout, transform, dense=left, root=root, dependent=dependent), values
+
+
+def _eigenvectors(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues of a positive semi-definite matrix that are not 0, and their vectors.
+
+    The matrix is overwritten.
+    """
+    # Either triangle will do, and the transpose is in the order that LAPACK takes.
+    # scipy 1.11 has no workspace for a single row.
+    overwritten: Any = {"overwrite_a": True, "driver": "evd"} if len(matrix) > 1 else {}
+    values, vectors = eigh(matrix.T, check_finite=False, **overwritten)
+    kept = values > _ROUNDING * len(values) * values[-1]
+    return (values, vectors) if kept.all() else (values[kept], vectors[:, kept])

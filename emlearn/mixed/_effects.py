@@ -32,6 +32,10 @@ class RandomEffects:
         that the fixed effects are estimated, as is usual in breeding.
     conditional_variances : ndarray of shape (n_levels, n_columns, n_columns)
         The same at known fixed effects, as lme4 has them.
+    reliabilities : ndarray of shape (n_levels, n_columns)
+        Squared correlations of predictions and true effects, ``1 - PEV / variance``, with the
+        variance of the effect before any observation: that of the term times the diagonal of its
+        kinship. 0 is no information, and where the variance is 0.
     """
 
     levels: NDArray[Any]
@@ -39,6 +43,13 @@ class RandomEffects:
     effects: Array
     variances: Array
     conditional_variances: Array
+    reliabilities: Array
+
+    @property
+    def accuracies(self) -> Array:
+        """Correlations of predictions and true effects, (n_levels, n_columns)."""
+        found: Array = np.sqrt(self.reliabilities)
+        return found
 
     @property
     def standard_errors(self) -> Array:
@@ -111,8 +122,21 @@ def random_effects(
     estimated = equations.effects[start : start + fitted.layout.size].reshape(fitted.layout)
     if fitted.root is not None:
         estimated = fitted.root @ estimated
-    effects = uncertainty.unit * estimated @ (fitted.transform @ fitted.factor).T
+    root = uncertainty.unit * (fitted.transform @ fitted.factor)
+    effects = estimated @ root.T
+    variances, conditional = uncertainty.level_variances(at)
+    before = np.square(root).sum(axis=1) * uncertainty.residual
+    if fitted.diagonal is not None:
+        before = fitted.diagonal[:, None] * before
+    unknown = np.divide(
+        np.diagonal(variances, axis1=1, axis2=2),
+        before,
+        out=np.ones_like(effects),
+        where=before > 0,
+    )
     levels, columns = term.levels, term.columns
     if not term.grouped:
         levels, columns = np.array(term.columns, object), ("effect",)
-    return RandomEffects(levels, columns, effects, *uncertainty.level_variances(at))
+    return RandomEffects(
+        levels, columns, effects, variances, conditional, np.clip(1.0 - unknown, 0.0, 1.0)
+    )

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
-from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.linalg import lapack
 
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.mixed._covariance import invertible
@@ -63,6 +64,7 @@ class Equations:
         self.data, self.factors = data, list(factors)
         self.factorization = data.gram.factorize(self.factors)
         self.layouts = data.gram.layouts
+        self.starts = [0, *accumulate(layout.size for layout in self.layouts)]
         self.right = scaled_back(data.cross, self.layouts, self.factors)
         solved = self.factorization.solve(self.right)
         p = data.n_fixed
@@ -83,7 +85,9 @@ class Equations:
         #: sqrt(W) (y - X b - Z u)
         self.residuals = data.response - data.columns @ self.coefficients
         self.residuals -= data.fitted(fitted)[:, 0]
-        penalty = sum(float(np.trace(own)) for own in self.products(self.effects[:, None]))
+        #: Of each term the sum over pairs of levels of ``P[k, l] v[k] v[l]'``, (q, q).
+        self.squares = self.products(self.effects[:, None])
+        penalty = sum(float(own.trace()) for own in self.squares)
         # As a minimum, it is exact to the second order in errors of the effects.
         self.sum_of_squares = float(self.residuals @ self.residuals) + penalty
 
@@ -106,7 +110,7 @@ class Equations:
         """``inv(X' inv(V) X) / s`` times the right sides."""
         if not len(right):
             return right
-        found: Array = cho_solve((self.cholesky, True), right)
+        found: Array = lapack.dpotrs(self.cholesky, right, lower=1)[0]
         return found
 
     @property
@@ -119,7 +123,7 @@ class Equations:
         """A root of the part of the covariance of v that is due to b, (m, n_fixed)."""
         if not self.data.n_fixed:
             return self.absorbed
-        found: Array = solve_triangular(self.cholesky, self.absorbed.T, lower=True).T
+        found: Array = lapack.dtrtrs(self.cholesky, self.absorbed.T, lower=1)[0].T
         return found
 
     def parts(self, effects: Array) -> list[Array]:
@@ -135,7 +139,10 @@ class Equations:
         found = []
         for part, design in zip(self.parts(effects), self.data.designs, strict=True):
             weighted = design.weighted(part.reshape(len(part), -1)).reshape(part.shape)
-            found.append(np.einsum("naw,nbw->ab", part, weighted))
+            left, right = (
+                own.transpose(1, 0, 2).reshape(part.shape[1], -1) for own in (part, weighted)
+            )
+            found.append(left @ right.T)
         return found
 
     def covariances(self, restricted: bool) -> list[Array]:
@@ -150,14 +157,14 @@ class Equations:
 
         Parameters
         ----------
-        directions : sequence of tuple (int, ndarray of shape (q, q))
-            Number of a term, and a symmetric direction D of its factor T, which changes V along
+        directions : sequence of tuple (int, ndarray of shape (n_directions, q, q))
+            Number of a term, and symmetric directions D of its factor T, which change V along
             ``s Z (D T + T D) Z'``.
 
         Returns
         -------
         information : ndarray of shape (n_directions + 1, n_directions + 1)
-            The last row and column are those of ``log s``.
+            Of the directions in their order; the last row and column are those of ``log s``.
 
         References
         ----------
@@ -165,20 +172,22 @@ class Equations:
         efficient algorithm for variance parameter estimation in linear mixed models".
         Biometrics 51(4), 1440-1450.
         """
-        data, gram, k = self.data, self.data.gram, len(directions)
+        data, gram, k = self.data, self.data.gram, sum(len(own) for _, own in directions)
         information = np.zeros((k + 1, k + 1))
         information[k, k] = 0.5 * self.sum_of_squares
         if not k:
             return information
-        starts = np.cumsum([0, *(layout.size for layout in self.layouts)])
         working = np.zeros((gram.size, k))
-        for column, (j, direction) in enumerate(directions):
+        column = 0
+        for j, own in directions:
             n, q = self.layouts[j]
-            v = self.effects[starts[j] : starts[j + 1]].reshape(n, q)
-            factor = invertible(self.factors[j], _SMALLEST)
-            levels = np.linalg.solve(factor, v.T).T
-            change = direction @ factor
-            working[starts[j] : starts[j + 1], column] = (levels @ (change + change.T)).ravel()
+            rows = slice(self.starts[j], self.starts[j + 1])
+            root = invertible(self.factors[j], _SMALLEST)
+            change = own @ root
+            relative = np.linalg.solve(root, change + change.transpose(0, 2, 1))
+            levels = self.effects[rows].reshape(n, q) @ relative
+            working[rows, column : column + len(own)] = levels.reshape(len(own), -1).T
+            column += len(own)
         p = data.n_fixed
         images = gram.multiply(working)
         right = scaled_back(images, self.layouts, self.factors)

@@ -51,12 +51,17 @@ class FixedBasis:
 
     def from_basis(self, vectors: Array) -> Array:
         """Coefficients of the columns with the same values as those of the basis."""
+        if not len(self.kept):
+            return vectors
         found: Array = solve_triangular(self.triangle, vectors)
         return found
 
     def to_basis(self, columns: Array) -> Array:
         """Rows of X in terms of the basis, (n_kept, n_samples)."""
-        found: Array = solve_triangular(self.triangle, columns[:, self.kept].T, trans="T")
+        rows = columns[:, self.kept].T
+        if not len(self.kept):
+            return rows
+        found: Array = solve_triangular(self.triangle, rows, trans="T")
         return found
 
 
@@ -64,10 +69,12 @@ def fixed_basis(
     columns: Array, response: Array, n_observations: float
 ) -> tuple[Array, FixedBasis, Array]:
     """Orthonormal columns, how they were made, and the scaled residuals."""
-    kept = _independent(columns)
+    kept = np.arange(columns.shape[1])
+    orthonormal, triangle = _factorized(columns)
+    if not _is_independent(columns, triangle):
+        kept = _independent(columns)
+        orthonormal, triangle = _factorized(columns[:, kept])
     if len(kept):
-        found: Any = qr(columns[:, kept], mode="economic")
-        orthonormal, triangle = found
         projected = orthonormal.T @ response
         residual = response - orthonormal @ projected
         # Twice is enough.
@@ -75,7 +82,6 @@ def fixed_basis(
         residual -= orthonormal @ more
         coefficients = solve_triangular(triangle, projected + more)
     else:
-        orthonormal, triangle = np.zeros((len(response), 0)), np.zeros((0, 0))
         residual, coefficients = response.copy(), np.zeros(0)
     left = n_observations - len(kept)
     if left <= 0.0:
@@ -99,19 +105,30 @@ def fixed_basis(
     return orthonormal, FixedBasis(kept, triangle, coefficients, scale), residual / scale
 
 
+def _factorized(columns: Array) -> tuple[Array, Array]:
+    """QR factorization; scipy has none of no columns."""
+    if not columns.shape[1]:
+        return np.zeros(columns.shape), np.zeros((0, 0))
+    found: Any = qr(columns, mode="economic")
+    orthonormal, triangle = found
+    return orthonormal, triangle
+
+
+def _is_independent(columns: Array, triangle: Array) -> bool:
+    """Whether no column depends on those before it."""
+    pivots = np.abs(np.diagonal(triangle))
+    size = np.linalg.norm(columns, axis=0)
+    return len(pivots) == len(size) and bool((pivots > _ALIASED * size).all())
+
+
 def _independent(columns: Array) -> NDArray[np.intp]:
-    """Columns that do not depend on those before them."""
+    """Columns that do not depend on those before them.
+
+    A dependent column leaves no pivot, and shifts those of later columns: so one by one.
+    """
     n, p = columns.shape
     size = np.linalg.norm(columns, axis=0)
-    if not p:
-        return np.zeros(0, np.intp)
     unit = columns / np.where(size > 0.0, size, 1.0)
-    triangle = qr(unit, mode="r")[0][: min(n, p)]
-    diagonal = np.zeros(p)
-    diagonal[: len(triangle)] = np.abs(np.diagonal(triangle))
-    if (diagonal > _ALIASED).all():
-        return np.arange(p)
-    # A dependent column leaves no pivot, and shifts those of later columns: one by one.
     kept: list[int] = []
     basis = np.zeros((n, 0))
     for j in range(p):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Names in a formula: of columns, not of functions or of what a module has.
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|\s*\()")
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
 _BACKQUOTED = re.compile(r"`([^`]*)`")
 _GROUP = re.compile(r"[\w.]+|`[^`]+`")
+_WORD = re.compile(r"(?<![\w.])[\w.]+(?![\w.]|\s*\()")
 _DOT = re.compile(r"(?<![\w.)])\.(?![\w.])")
 
 _EXAMPLE = "'Reaction ~ Days + (Days | Subject)'"
@@ -106,6 +108,20 @@ def names_in(text: str, known: Iterable[str]) -> list[str]:
     found = set(_NAME.findall(_masked(text)))
     found |= set(_BACKQUOTED.findall(text))
     return [name for name in known if name in found]
+
+
+def with_backquotes(formula: str, names: Iterable[Any]) -> str:
+    """The formula with backquotes around the columns whose names are none in Python.
+
+    These are names with dots, as in R, and keywords, such as "yield" and "class".
+    """
+    odd = {
+        name for name in names if isinstance(name, str) and ("." in name or keyword.iskeyword(name))
+    }
+    for match in reversed(list(_WORD.finditer(_masked(formula)))):
+        if match.group() in odd:
+            formula = f"{formula[: match.start()]}`{match.group()}`{formula[match.end() :]}"
+    return formula
 
 
 def with_dot(text: str, names: Iterable[str]) -> str:

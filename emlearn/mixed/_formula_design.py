@@ -24,6 +24,7 @@ from emlearn.mixed._formula import (
     names_in,
     parse_formula,
     unquoted,
+    with_backquotes,
     with_dot,
 )
 from emlearn.mixed._formulaic import Part, formula_of, formulas_of, import_formulaic, matrix_of
@@ -152,7 +153,7 @@ class FormulaRecipe(Recipe):
 def learn_formula(estimator: Any, X: Any, groups: Any) -> tuple[FormulaRecipe, Design]:
     """What fit learns about X from a formula, and the design; see `learn_design`."""
     _refuse_others(estimator, groups)
-    parsed = parse_formula(estimator.formula)
+    parsed = parse_formula(with_backquotes(estimator.formula, getattr(eager(X), "columns", ())))
     dropped = _columns_of_response(parsed, X)
     columns = Columns(estimator, _without(X, dropped), reset=True)
     names = columns.names
@@ -288,6 +289,8 @@ def _left_side(left: str, X: Any) -> Floats:
         )
     positions = [table.names.index(name) for name in used]
     values = [column_numbers(table.columns[j], j, table.names, Markers()) for j in positions]
+    if is_column(left):
+        return values[0]
     frame = _in_pandas(dict(zip(used, values, strict=True)), len(table.X))
     # In braces it is an expression of Python: y / 2 is no nesting.
     spec = formula_of("0 + {" + left + "}")

@@ -97,7 +97,7 @@ def formula_of(text: str) -> Any:
     formulaic = import_formulaic()
     try:
         return formulaic.Formula(text)
-    except formulaic.errors.FormulaicError as error:
+    except (formulaic.errors.FormulaicError, SyntaxError) as error:
         raise _invalid(text, error) from None
 
 
@@ -108,12 +108,17 @@ def matrix_of(spec: Any, frame: Any, listed: str) -> Any:
     try:
         with np.errstate(all="ignore"):  # what is not finite is an error of its own
             return spec.get_model_matrix(frame, context={}, **settings)
-    except errors.FormulaicError as error:
+    except (errors.FormulaicError, SyntaxError) as error:
         raise _invalid(str(getattr(spec, "formula", spec)), error, listed) from None
 
 
 def _invalid(text: str, error: Exception, listed: str = "") -> ValueError:
+    if isinstance(error, SyntaxError):
+        reason = "it is not an expression of Python. Are keywords (yield, class) among the names?"
+        return ValueError(f"The part {text!r} of the formula is invalid: {reason}")
     reason = re.sub(r"\x1b\[[0-9;]*m|[\u29da\u29db]", "", str(error)).split("\n")[0]
+    if "^" in text or "is not defined" in reason:
+        reason += " Expressions are those of Python: np.log(x), {x**2}, C(x)."
     return ValueError(f"The part {text!r} of the formula is invalid: {reason} {listed}".strip())
 
 

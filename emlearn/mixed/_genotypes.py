@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lstsq, qr, solve_triangular
+from scipy.linalg import blas, lstsq, qr, solve_triangular
 
 from emlearn.data.arrays import as_matrix
 from emlearn.data.frames import columns_of, eager, is_pandas, is_polars, whole_block
 from emlearn.data.names import at_start, label
 from emlearn.mixed._kinship import (
+    Index,
     Kinship,
     as_levels,
     distinct,
@@ -27,6 +28,12 @@ Array = NDArray[np.float64]
 
 # Entries of the blocks of markers that become float64 at a time (64 MB).
 _BLOCK = 1 << 23
+# Whole numbers up to here, and sums of such, are exact in float32.
+_EXACT = 1 << 24
+
+_COUNT = (
+    "count the copies of an allele, 0, 1 or 2. A column of identifiers is named by individuals=."
+)
 
 
 class Genotypes(Kinship):
@@ -101,7 +108,7 @@ class Genotypes(Kinship):
         if scaling not in ("vanraden", "standardized"):
             raise ValueError(f"scaling must be 'vanraden' or 'standardized', not {scaling!r}.")
         self._table, self._levels, names = _read(table, individuals)
-        self._means, deviations, lowest, highest = self._summary(names)
+        self._means, lowest, highest = self._summary(names)
         self.polymorphic = read_only(highest > lowest)
         if not self.polymorphic.any():
             raise ValueError("All markers are constant, so they say nothing about relationships.")
@@ -111,13 +118,48 @@ class Genotypes(Kinship):
             frequencies = self._means[self.polymorphic] / 2
             self._scales[self.polymorphic] = (2 * frequencies * (1 - frequencies)).sum() ** -0.5
         else:
-            n_used = np.count_nonzero(self.polymorphic)
-            self._scales[self.polymorphic] = n_used**-0.5 / deviations[self.polymorphic]
+            deviations = np.concatenate(
+                [np.sqrt(np.square(block).mean(axis=0)) for _, block in self._centered()]
+            )
+            self._scales[self.polymorphic] = deviations.size**-0.5 / deviations
+        self._has_counts = scaling == "vanraden" and self._is_whole(lowest, highest)
 
     @property
     def levels(self) -> NDArray[Any]:
         """Identifiers of the individuals, (n_individuals,)."""
         return self._levels
+
+    @property
+    def rank(self) -> int:
+        """The number of individuals or of used markers, whichever is smaller."""
+        return min(len(self.levels), int(np.count_nonzero(self.polymorphic)))
+
+    def relationship(self) -> Array:
+        """The relationships of the individuals.
+
+        Returns
+        -------
+        relationship : ndarray of shape (n_individuals, n_individuals)
+            The covariance, read-only.
+        """
+        return self._products
+
+    def covariance(self, rows: Index, columns: Index) -> Array:
+        """Covariance of some individuals with others, dense.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int of shape (n,) and (m,)
+            Positions of the individuals.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n, m)
+            A copy.
+        """
+        if self._is_wide:
+            return self._products[np.ix_(rows, columns)]
+        return super().covariance(rows, columns)
 
     def square_root(self) -> Array:
         """F with ``F @ F.T`` the relationships.
@@ -138,6 +180,8 @@ class Genotypes(Kinship):
         diagonal : ndarray of shape (n_individuals,)
             The diagonal of the relationships.
         """
+        if self._is_wide:
+            return np.diagonal(self._products)
         return np.einsum("ij,ij->i", self._root, self._root)
 
     def marker_effects(self, effects: Any) -> Array:
@@ -190,48 +234,95 @@ class Genotypes(Kinship):
 
     @cached_property
     def _root(self) -> Array:
-        n = len(self.levels)
         if not self._is_wide:
             return read_only(np.hstack([block for _, block in self._blocks()]))
-        products = np.zeros((n, n))
-        for _, block in self._blocks():
-            products += block @ block.T
         rounding = np.sqrt(np.finfo(float).eps)
-        return read_only(root_of(products, rounding, "the matrix of genomic relationships"))
+        return read_only(root_of(self._products, rounding, "the matrix of genomic relationships"))
+
+    @cached_property
+    def _products(self) -> Array:
+        """The relationships."""
+        n = len(self.levels)
+        if not self._has_counts:
+            return read_only(_sum_of_products((block for _, block in self._blocks()), n))
+        # All markers have one scale: centering is that of rows and columns, afterwards.
+        products = _sum_of_products(self._counts(), n, np.float32).astype(np.float64)
+        means = products.mean(axis=0)
+        products -= means
+        products -= (means - means.mean())[:, None]
+        products *= self._scales.max() ** 2
+        return read_only(products)
+
+    def _is_whole(self, lowest: Array, highest: Array) -> bool:
+        """Whether products of counts are exact in float32, in which they are twice as fast."""
+        table = self._table
+        if table.dtype.kind not in "biu" or np.ma.is_masked(table):
+            return False
+        middle = np.rint(self._means)
+        largest = np.maximum(highest - middle, middle - lowest)
+        return bool(np.square(largest).sum() < _EXACT)
+
+    def _counts(self) -> Iterator[NDArray[np.float32]]:
+        """The used markers less the whole number next to their means, block by block."""
+        for part, values in self._parts():
+            used = self.polymorphic[part]
+            middle = np.rint(self._means[part]).astype(np.float32)
+            counts = np.subtract(values, middle, dtype=np.float32, casting="same_kind")
+            yield counts if used.all() else counts[:, used]
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
         """The used markers, centered and scaled, block by block."""
+        for part, centered in self._centered():
+            centered *= self._scales[part][self.polymorphic[part]]
+            yield part, centered
+
+    def _centered(self) -> Iterator[tuple[slice, Array]]:
+        """The used markers less their means, 0 where they are missing."""
         for part, values in self._parts():
             used = self.polymorphic[part]
             centered = values[:, used] - self._means[part][used]
-            np.nan_to_num(centered, copy=False)
-            yield part, centered * self._scales[part][used]
+            if values.dtype.kind == "f":
+                np.nan_to_num(centered, copy=False)
+            yield part, centered
 
-    def _parts(self) -> Iterator[tuple[slice, Array]]:
-        """Blocks of columns of the table, in float64, with NaN where genotypes are missing."""
+    def _parts(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Blocks of columns: whole numbers, or float64 with NaN where genotypes are missing."""
         n, p = self._table.shape
         width = max(1, _BLOCK // n)
         for start in range(0, p, width):
             part = slice(start, min(start + width, p))
             values = self._table[:, part]
-            numbers = np.ma.getdata(values).astype(np.float64)
-            numbers[np.ma.getmaskarray(values)] = np.nan
+            numbers = np.ma.getdata(values)
+            if numbers.dtype.kind == "f" or np.ma.is_masked(values):
+                numbers = numbers.astype(np.float64)
+                numbers[np.ma.getmaskarray(values)] = np.nan
             yield part, numbers
 
     def _summary(self, names: Any) -> tuple[Array, ...]:
-        """Means, standard deviations and extremes of the markers; 0 if nothing is known."""
-        found = np.zeros((4, self._table.shape[1]))
+        """Means and extremes of the markers; NaN if nothing is known, but for means of 0."""
+        found = np.zeros((3, self._table.shape[1]))
         for part, values in self._parts():
-            _require_not_infinite(values, names[part], self._levels)
-            known = ~np.isnan(values)
-            counts = np.maximum(known.sum(axis=0), 1)
-            means = np.where(known, values, 0.0).sum(axis=0) / counts
-            filled = np.where(known, values, means)
-            deviations = np.sqrt(np.mean((filled - means) ** 2, axis=0))
-            lowest = np.where(known, values, np.inf).min(axis=0)
-            highest = np.where(known, values, -np.inf).max(axis=0)
-            found[:, part] = means, deviations, lowest, highest
+            lowest, highest = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+            _require_not_infinite(values, lowest, highest, names[part], self._levels)
+            known: Any = ~np.isnan(values) if values.dtype.kind == "f" else True
+            counts = len(values) if known is True else np.maximum(known.sum(axis=0), 1)
+            means = values.sum(axis=0, dtype=np.float64, where=known) / counts
+            found[:, part] = means, lowest, highest
         return tuple(found)
+
+
+def _sum_of_products(
+    blocks: Iterator[NDArray[Any]], n: int, dtype: type[np.floating] = np.float64
+) -> NDArray[Any]:
+    """Sum of ``block @ block.T`` over blocks with n rows."""
+    syrk = blas.ssyrk if dtype is np.float32 else blas.dsyrk
+    total = np.zeros((n, n), dtype, order="F")
+    for block in blocks:
+        # The transpose is in the order of Fortran, as the sum: nothing is copied.
+        total = syrk(1.0, block.T, 1.0, total, trans=1, lower=1, overwrite_c=1)
+    for i in range(n):
+        total[i, i:] = total[i:, i]
+    return total
 
 
 def _minimum_norm(matrix: Array, right: Array) -> Array:
@@ -261,7 +352,7 @@ def _read(table: Any, individuals: Any) -> tuple[NDArray[Any], NDArray[Any], Any
         matrix = as_matrix(table, sequences=False)
         names = np.arange(matrix.shape[1])
         if matrix.dtype.kind not in "biuf":
-            matrix = matrix_of(list(matrix.T), names.tolist(), "the genotypes")
+            matrix = matrix_of(list(matrix.T), names.tolist(), "the genotypes", _COUNT)
     else:
         if isinstance(individuals, str):
             table, individuals = _without(table, individuals)
@@ -270,7 +361,7 @@ def _read(table: Any, individuals: Any) -> tuple[NDArray[Any], NDArray[Any], Any
         names = as_levels(list(table.columns))
         matrix = whole_block(table)
         if matrix is None:
-            matrix = matrix_of(columns_of(table), names.tolist(), "the genotypes")
+            matrix = matrix_of(columns_of(table), names.tolist(), "the genotypes", _COUNT)
     n, p = matrix.shape
     if not (n and p):
         raise ValueError(f"The table of genotypes is empty: its shape is {matrix.shape}.")
@@ -289,8 +380,11 @@ def _without(frame: Any, column: str) -> tuple[Any, Any]:
     return others, frame[column]
 
 
-def _require_not_infinite(values: Array, names: Any, levels: NDArray[Any]) -> None:
-    if np.isinf(values).any():
+def _require_not_infinite(
+    values: Array, lowest: Array, highest: Array, names: Any, levels: NDArray[Any]
+) -> None:
+    wrong = np.isinf(lowest) | np.isinf(highest)
+    if wrong.any():
         row, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(
             f"{at_start(label(names.tolist(), column))} of the genotypes is infinite in row "
@@ -306,6 +400,7 @@ def _require_counts(lowest: Array, highest: Array, names: Any) -> None:
         raise ValueError(
             f"{at_start(label(names.tolist(), first))} of the genotypes has values from "
             f"{lowest[first]:g} to {highest[first]:g}, but scaling='vanraden' needs numbers of "
-            "copies of an allele, from 0 to 2. Mark missing genotypes by NaN, or use "
+            "copies of an allele, from 0 to 2. Mark missing genotypes by NaN, name a column of "
+            "identifiers by individuals=, add 1 to the codes -1, 0, 1; or use "
             "scaling='standardized'."
         )

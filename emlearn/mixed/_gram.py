@@ -21,9 +21,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# Effects in a row that are looked up one by one.
+_FEW = 20
+# Right sides that are solved for at once.
+_CHUNK = 1000
 
 
 class Layout(NamedTuple):
@@ -99,6 +105,35 @@ class Factorization(ABC):
     @abstractmethod
     def blocks(self) -> list[Array]:
         """For each term the blocks of inv(M) of single levels, (n_levels, q, q) each."""
+
+    def entries(self, rows: Index, columns: Index) -> Array:
+        """Entries of inv(M) at these places; NaN where they are not at hand."""
+        return np.full(rows.shape, np.nan)
+
+    def quadratic(self, rows: Any) -> Array:
+        """``r' inv(M) r`` for each row of a sparse matrix (n, m), (n,)."""
+        found, rows = np.full(rows.shape[0], np.nan), csr_array(rows)
+        counts = np.diff(rows.indptr)
+        if counts.max(initial=0) <= _FEW:
+            found = self._quadratic_of_entries(rows, counts)
+        left = np.flatnonzero(np.isnan(found))
+        for start in range(0, left.size, _CHUNK):
+            part = left[start : start + _CHUNK]
+            right = rows[part].toarray().T
+            found[part] = (right * self.solve(right)).sum(axis=0)
+        return found
+
+    def _quadratic_of_entries(self, rows: csr_array, counts: Index) -> Array:
+        n, width = len(counts), int(counts.max(initial=0))
+        columns, values = np.zeros((n, width), np.intp), np.zeros((n, width))
+        there = np.arange(width) < counts[:, None]
+        columns[there], values[there] = rows.indices, rows.data
+        found = np.zeros(n)
+        for a, b in zip(*np.tril_indices(width), strict=True):
+            used = np.flatnonzero(values[:, a] * values[:, b])
+            entries = self.entries(columns[used, a], columns[used, b])
+            found[used] += (1 if a == b else 2) * values[used, a] * values[used, b] * entries
+        return found
 
 
 def is_sparse(matrix: Any) -> bool:

@@ -15,8 +15,9 @@ from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._fixed_effects import satterthwaite
-from emlearn.mixed._model import RESIDUAL, SMALLEST, MixedModel, effects_axis
-from emlearn.mixed._terms import Design
+from emlearn.mixed._model import MixedModel, effects_axis
+from emlearn.mixed._params import RESIDUAL, SMALLEST
+from emlearn.mixed._terms import Design, Term
 
 
 class MixedInferring:
@@ -26,6 +27,7 @@ class MixedInferring:
     boundary_: tuple[str, ...]
     fixed_effects_: Estimates
     variance_components_: dict[str, Any]
+    _fingerprint: Any
 
     @abstractmethod
     def _check_fitted(self) -> None: ...
@@ -90,10 +92,22 @@ class MixedInferring:
         note = f"singular covariances of {terms}: errors are those within singular covariances"
         return replace(found, notes=(*found.notes, note))
 
+    def _read_fitted(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[Design, MixedData]:
+        """The rows of the fit once more."""
+        _, design, data = self._read_data(X, y, sample_weight, groups, reset=False)
+        if not np.allclose(data.fingerprint, self._fingerprint, rtol=1e-8, atol=1e-8):
+            raise ValueError(
+                "X, y and sample_weight must be the rows, responses and weights of the fit, which "
+                "the errors of its estimates come from; these are others."
+            )
+        return design, data
+
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         y, sample_weight, groups = (*arguments, None, None, None)[:3]
         self._check_fitted()
-        _, design, data = self._read_data(X, y, sample_weight, groups, reset=False)
+        design, data = self._read_fitted(X, y, sample_weight, groups)
         model = self._model(design)
         like = model.initialize(data, np.random.default_rng(0))
         public = {name: np.asarray(value) for name, value in self.variance_components_.items()}
@@ -179,23 +193,24 @@ class MixedInferring:
         -------
         estimates : Estimates
             By the delta method; intervals are on the scale of logits. There is none for a term at
-            a boundary.
+            a boundary, nor where the residual variance goes to 0.
 
         Raises
         ------
         ValueError
-            If there is no term with a kinship, or the rows are invalid.
+            If there is no term with a kinship and intercepts, or the rows are invalid.
         """
         self._check_fitted()
         _, design, _ = self._read_data(X, y, sample_weight, groups, reset=False)
         if not heritabilities(self.variance_components_, design):
-            raise ValueError("There is no term with a kinship, so there is no heritability.")
-        found = self.inference(X, y, sample_weight, groups).function(
-            lambda components: heritabilities(components, design)
-        )
+            raise ValueError("There is no term with a kinship and intercepts, so no heritability.")
+        inference = self.inference(X, y, sample_weight, groups)
+        found = inference.function(lambda components: heritabilities(components, design))
         n = len(found.names)
         # With a covariance at a boundary, what is left of the errors is too small.
         near = np.array([name in self.boundary_ for name in found.names])
+        # So it is with a residual variance that is as good as 0.
+        near |= inference.remarks[-1] == "not identified"
         covariance = np.where(near[:, None] | near, np.nan, found.covariance)
         remarks = ("at a bound" if bound else "" for bound in near)
         return Estimates(
@@ -204,12 +219,23 @@ class MixedInferring:
 
 
 def heritabilities(components: Mapping[str, Any], design: Design) -> dict[str, float]:
-    """Part of the total variance that is due to each term with a kinship and one random effect."""
-    total = float(np.asarray(components[RESIDUAL]))
-    for term in design.terms:
-        total += float(np.asarray(components[term.name])[0, 0])
+    """Part of the variance of a row that is due to the intercepts of each term with a kinship."""
+    parts = {term.name: _variance_of_rows(term, components[term.name]) for term in design.terms}
+    total = float(np.asarray(components[RESIDUAL])) + sum(parts.values())
     return {
-        term.name: float(np.asarray(components[term.name])[0, 0]) / total
+        term.name: parts[term.name] / total
         for term in design.terms
-        if term.kinship is not None
+        if term.kinship is not None and _has_intercept(term)
     }
+
+
+def _variance_of_rows(term: Term, covariance: Any) -> float:
+    """Variance that a term adds to rows: where its slopes are 0, or on average of columns of X."""
+    variance = float(np.asarray(covariance)[0, 0])
+    if not term.grouped:
+        return variance * float(np.square(term.basis).sum(axis=1).mean())
+    return variance if _has_intercept(term) else 0.0
+
+
+def _has_intercept(term: Term) -> bool:
+    return term.grouped and bool((term.basis[:, 0] == 1.0).all())

@@ -19,10 +19,13 @@ from emlearn.data.names import at_start
 from emlearn.data.values import is_absent, to_floats
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 Self = TypeVar("Self", bound="Kinship")
 
 # A dense matrix of this size has 800 MB.
 _MOST_SPARSE_LEVELS = 10_000
+
+_NAMES = "If a column of a frame names the rows, make it the index: set_index."
 
 
 class Kinship(ABC):
@@ -56,6 +59,30 @@ class Kinship(ABC):
         """Logarithm of the determinant of the precision."""
         raise NotImplementedError
 
+    @property
+    def rank(self) -> int:
+        """Largest rank that the covariance can have."""
+        return self.square_root().shape[1]
+
+    def covariance(self, rows: Index, columns: Index) -> Array:
+        """Covariance of some levels with others, dense.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int of shape (n,) and (m,)
+            Positions of the levels.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n, m)
+            A copy.
+        """
+        root = self.square_root()
+        left = root[rows]
+        # Of a product with itself, numpy computes one half.
+        right = left if columns is rows else root[columns]
+        return left @ right.T
+
     def relationship(self) -> Array:
         """The covariance of the levels, dense.
 
@@ -67,7 +94,7 @@ class Kinship(ABC):
         root = self.square_root()
         return root @ root.T
 
-    def positions(self, identifiers: NDArray[Any]) -> NDArray[np.intp]:
+    def positions(self, identifiers: NDArray[Any]) -> Index:
         """Position of each identifier among the levels.
 
         Parameters
@@ -174,6 +201,11 @@ def _of_array(kinship: Any, where: str) -> NDArray[Any]:
         kinship = kinship.toarray()
     if is_foreign(kinship):
         raise TypeError(f"{at_start(where)} is a {type(kinship).__name__}. Pass a NumPy array.")
+    if isinstance(kinship, str) or not hasattr(kinship, "__len__"):
+        raise TypeError(
+            f"{at_start(where)} is a {type(kinship).__name__}. Pass a matrix or a DataFrame (of a "
+            "kernel, its values at all levels), a Pedigree or Genotypes."
+        )
     try:
         matrix = np.asarray(kinship)
     except ValueError:
@@ -183,7 +215,7 @@ def _of_array(kinship: Any, where: str) -> NDArray[Any]:
     _require_square(matrix.shape, where)
     if matrix.dtype.kind in "biuf":
         return to_floats(matrix, where, str)
-    return matrix_of(list(matrix.T), range(len(matrix)), where)
+    return matrix_of(list(matrix.T), range(len(matrix)), where, _NAMES)
 
 
 def _of_frame(frame: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -200,16 +232,18 @@ def _of_frame(frame: Any, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
     columns = distinct(columns, f"columns of {where}").tolist()
     order = _order(levels.tolist(), columns, where)
     if values is None:
-        values = matrix_of(columns_of(frame), columns, where)
+        values = matrix_of(columns_of(frame), columns, where, _NAMES)
     return levels, to_floats(values, where, str)[:, order]
 
 
-def matrix_of(values: list[NDArray[Any]], names: Sequence[Any], where: str) -> NDArray[Any]:
-    """Matrix of the columns with the given names."""
+def matrix_of(
+    values: list[NDArray[Any]], names: Sequence[Any], where: str, advice: str
+) -> NDArray[Any]:
+    """Matrix of the columns with the given names; `advice` is what to do about text."""
     columns = []
     for value, name in zip(values, names, strict=True):
         place = f"column {name!r} of {where}"
-        columns.append(to_floats(value, place, partial(_row, place)))
+        columns.append(to_floats(value, place, partial(_row, place), advice))
     return np.column_stack(columns)
 
 
@@ -235,7 +269,7 @@ def _require_square(shape: tuple[int, ...], where: str) -> None:
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(
             f"{at_start(where)} has shape {shape}, but it needs one row and one column for each "
-            "level. If a column of a frame names the rows, make it the index: set_index."
+            f"level. {_NAMES} Parents are read by Pedigree.from_frame, markers by Genotypes."
         )
     if not shape[0]:
         raise ValueError(f"{at_start(where)} is empty.")
@@ -375,7 +409,3 @@ def read_only(array: AnyArray) -> AnyArray:
 def _show(level: Any) -> str:
     """A level in messages."""
     return repr(level.item() if isinstance(level, np.generic) else level)
-
-
-def _start(where: str) -> str:
-    return where[:1].upper() + where[1:]

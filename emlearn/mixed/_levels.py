@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn._warnings import warn_user
 from emlearn.data.columns import Column, sort_key
 from emlearn.data.names import at_start
 
@@ -37,8 +38,23 @@ class Factor:
     def places_in(self, levels: Array) -> Codes:
         """Position of the level of each row among other levels; -1 where it is not one."""
         known = {level: i for i, level in enumerate(levels.tolist())}
-        found = [known.get(level, -1) for level in self.levels.tolist()]
+        own = self.levels.tolist()
+        found = [known.get(level, -1) for level in own]
+        if found and max(found) < 0:
+            self._warn_of_types(own, known)
         return np.array(found, np.intp)[self.index]
+
+    def _warn_of_types(self, own: list[Any], known: dict[Any, int]) -> None:
+        """Warn if no level is known, but some would be as text."""
+        texts = {str(level): level for level in known}
+        same = next((level for level in own if str(level) in texts), None)
+        if same is not None:
+            warn_user(
+                f"{at_start(self.label)} has the level {same!r}, which fit saw as "
+                f"{texts[str(same)]!r}. These are different levels, so all are unknown: convert "
+                "the column to the type it had in fit.",
+                UserWarning,
+            )
 
     def first_row(self, level: int) -> int:
         """The first row of a level, given by its position."""

@@ -9,24 +9,23 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import _safe_indexing
 
 from emlearn._compat import StrOptions, validate_params
 from emlearn._warnings import warn_user
-from emlearn.data import read_weight
 from emlearn.engine import EMEstimator
 from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public, read_fixed
 from emlearn.engine.threads import blas_limited
-from emlearn.mixed._data import MixedData, mixed_data
+from emlearn.mixed._data import MixedData
 from emlearn.mixed._effects import random_effects
+from emlearn.mixed._fitted_rows import MixedReading
 from emlearn.mixed._fixed_effects import coefficient_covariance, tabulate
 from emlearn.mixed._inferring import MixedInferring, heritabilities
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedParams
 from emlearn.mixed._predicting import MixedPredicting
-from emlearn.mixed._reading import Recipe, learn_design
-from emlearn.mixed._response import read_response
+from emlearn.mixed._reading import Recipe
 from emlearn.mixed._terms import Design
 from emlearn.mixed._uncertainty import uncertainty_of
 
@@ -36,7 +35,9 @@ Array = NDArray[np.float64]
 _NEGLIGIBLE = 1e-4
 
 
-class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEstimator):
+class LinearMixedModelEM(
+    MixedReading, MixedPredicting, MixedInferring, RegressorMixin, EMEstimator
+):
     """Linear mixed model: a linear regression in which some effects are random.
 
     ``y = intercept_ + X @ coef_ + sum of Z_j @ u_j + e``. The random effects u_j are those of the
@@ -118,8 +119,9 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
         Terms whose covariance is singular: a variance is 0 or a correlation 1 or -1. That is an
         answer, not a failure: the data show no more variation than the residuals explain.
     heritability_ : float or dict of str to float
-        Part of the variance of a row that is due to a term with a kinship, whose diagonal is
-        taken to be 1; a dict if there are several such terms. Only if there is one.
+        Part of the variance of a row that is due to the intercepts of a term with a kinship,
+        whose diagonal is taken to be 1, where columns with random slopes are 0; a dict if there
+        are several such terms. Only if there is one.
     aic_, bic_ : float
         Akaike's and the Bayesian information criterion of the fit, as R has them.
     {converged_}
@@ -281,68 +283,16 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
         self._warn_of_data(data)
         return self._report(fit)
 
-    def _read_data(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any, *, reset: bool
-    ) -> tuple[Recipe, Design, MixedData]:
-        """How tables are read, the design of the rows that count, and their data."""
-        recipe, design = self._design(X, groups, reset=reset)
-        response = read_response(recipe.response(X, y), len(design.fixed), type(self).__name__)
-        weight = read_weight(sample_weight, len(response), any_scale=self.weights == "precision")
-        used = ~np.isnan(response)
-        if weight is not None:
-            used &= weight > 0.0
-        if not used.all():
-            # Levels that only these rows have are not seen.
-            rows = np.flatnonzero(used)
-            X, response = _safe_indexing(X, rows), response[rows]
-            groups = None if groups is None else _safe_indexing(groups, rows)
-            weight = None if weight is None else weight[rows]
-            recipe, design = self._design(X, groups, reset=reset)
-        columns = design.fixed
-        if recipe.fit_intercept:
-            columns = np.column_stack([np.ones(len(columns)), columns])
-        data = mixed_data(
-            columns,
-            design.terms,
-            response,
-            weight,
-            precision_weights=self.weights == "precision",
-        )
-        return recipe, design, data
-
-    def _require_identified(self, design: Design, data: MixedData) -> None:
-        """Raise ValueError if a term has more random effects than rows, or dependent columns."""
-        held, n_rows = self.fixed or {}, len(data.response)
-        for j, own in zip(data.order, data.designs, strict=True):
-            term, q = design.terms[j], len(design.terms[j].columns)
-            if not term.grouped or q == 1 or term.name in held or RESIDUAL in held:
-                continue
-            if own.dependent:
-                raise ValueError(
-                    f"The column {term.columns[own.dependent[0]]!r} of the random effects of "
-                    f"{term.name!r} is constant or depends on their other columns, so that its "
-                    "variance is not identified. Leave it out of random_slopes."
-                )
-            n_effects = len(term.levels) * q
-            if n_effects >= n_rows and term.kinship is None:
-                raise ValueError(
-                    f"The term {term.name!r} has {n_effects} random effects ({q} for each of "
-                    f"{len(term.levels)} levels), and there are only {n_rows} rows: they can "
-                    "explain any y, so that the residual variance is not identified. Use "
-                    "fewer random_slopes, or hold the variance of 'residual' with `fixed`."
-                )
-
-    def _design(self, X: Any, groups: Any, *, reset: bool) -> tuple[Recipe, Design]:
-        if reset:
-            return learn_design(self, X, groups)
-        return self._recipe, self._recipe.apply(self, X, groups)
-
-    def _model(self, design: Design) -> MixedModel:
-        names = tuple(term.name for term in design.terms)
-        patterns = tuple(
-            term.pattern if term.grouped else np.ones((1, 1), bool) for term in design.terms
-        )
-        return MixedModel(names, patterns, self.method == "reml")
+    def _published_parameters(self) -> dict[str, Any]:
+        """What the bootstrap has standard errors of."""
+        found = {**self.variance_components_, "intercept": self.intercept_, "coef": self.coef_}
+        if hasattr(self, "heritability_"):
+            found["heritability"] = (
+                list(self.heritability_.values())
+                if isinstance(self.heritability_, dict)
+                else self.heritability_
+            )
+        return {name: value for name, value in found.items() if np.size(value)}
 
     def _fixed(self, model: LatentVariableModel[Any, Any, Any], params: Any) -> Public:
         """As in `EMEstimator`; a variance may be given as a number."""
@@ -372,7 +322,7 @@ class LinearMixedModelEM(MixedPredicting, MixedInferring, RegressorMixin, EMEsti
             name: float(value) if name == RESIDUAL else value for name, value in public.items()
         }
         self.boundary_ = model.boundary(params)
-        self.log_likelihood_ = model.e_step(data, params)[1]
+        self.log_likelihood_ = model.log_likelihood_of(equations, params)
         self._publish_fixed(data, equations, params, design.fixed_names)
         kinships = [term.kinship for term in design.terms]
         self._uncertainty = uncertainty_of(

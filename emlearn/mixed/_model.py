@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,69 +54,11 @@ from emlearn.mixed._covariance import (
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._equations import Equations
 from emlearn.mixed._gram import Array
+from emlearn.mixed._params import RESIDUAL, SMALLEST, MixedParams, MixedStatistics
+from emlearn.mixed._soundness import free_entries, unsound
 
-RESIDUAL = "residual"
-
-#: Smallest eigenvalue of a factor that a step leads to, in units of the noise.
-SMALLEST = 1e-5
-# Information about variances, relative to their size and to each other, that is rounding error.
-_NONE = 1e-9
-# Standard deviation of random effects, in units of the noise, that leaves it few digits.
-_DOMINANT = 1e6
 # Largest entry of a factor and range of the residual variance.
 _LARGEST = 1e8
-
-
-class MixedParams(NamedTuple):
-    """Parameters of a mixed model.
-
-    Attributes
-    ----------
-    factors : tuple of ndarray of shape (q, q)
-        Symmetric T_j, for effects that `transforms` turn into those of the columns.
-    residual : float
-        Residual variance s, in units of ``unit**2``.
-    transforms : tuple of ndarray of shape (q, q)
-        See `TermDesign`.
-    unit : float
-        Unit of the response.
-    """
-
-    factors: tuple[Array, ...]
-    residual: float
-    transforms: tuple[Array, ...]
-    unit: float
-
-
-class MixedStatistics(NamedTuple):
-    """What the M-step, and Newton steps, need; in the units of the data.
-
-    Attributes
-    ----------
-    products : tuple of ndarray of shape (q, q)
-        Sums over levels of products of the expected v.
-    covariances : tuple of ndarray of shape (q, q)
-        Sums over levels of the covariances of v, in units of s.
-    sum_of_squares : float
-        See `Equations`.
-    n_levels : tuple of int
-        Number of levels of each term.
-    n_observations, degrees_of_freedom : float
-        Number of observations, and less the fixed effects for REML.
-    n_latent : int
-        Number of latent variables.
-    information : ndarray
-        See `Equations.average_information`.
-    """
-
-    products: tuple[Array, ...]
-    covariances: tuple[Array, ...]
-    sum_of_squares: float
-    n_levels: tuple[int, ...]
-    n_observations: float
-    degrees_of_freedom: float
-    n_latent: int
-    information: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,33 +118,35 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     def e_step(self, block: MixedData, params: MixedParams) -> tuple[MixedStatistics, float]:
         """Expected squares of the effects, and the log-likelihood (REML or ML)."""
         data, equations = block, self.equations(block, params)
-        products = equations.products(equations.effects[:, None])
+        products = equations.squares
         covariances = equations.covariances(self.restricted)
         place = {j: at for at, j in enumerate(data.order)}
-        directions = [(place[j], _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
-        n = data.n_observations
+        directions = [(place[j], own) for j, own in enumerate(self._directions)]
         statistics = MixedStatistics(
             tuple(products[place[j]] for j in range(len(self.names))),
             tuple(covariances[place[j]] for j in range(len(self.names))),
             equations.sum_of_squares,
             tuple(data.designs[place[j]].layout.n_levels for j in range(len(self.names))),
-            n,
-            n - data.n_fixed if self.restricted else n,
+            data.n_observations,
+            self._degrees_of_freedom(data),
             data.gram.size + (data.n_fixed if self.restricted else 0),
             equations.average_information(directions) / params.residual,
         )
-        return statistics, self._log_likelihood(equations, statistics, params.residual)
+        return statistics, self.log_likelihood_of(equations, params)
 
-    def _log_likelihood(
-        self, equations: Equations, statistics: MixedStatistics, residual: float
-    ) -> float:
-        data, df = equations.data, statistics.degrees_of_freedom
-        total = df * np.log(2.0 * np.pi * residual * data.basis.scale**2)
+    def log_likelihood_of(self, equations: Equations, params: MixedParams) -> float:
+        """Log-likelihood (REML or ML) at the parameters of the equations."""
+        data, residual = equations.data, params.residual
+        variance = 2.0 * np.pi * residual * data.basis.scale**2
+        total = self._degrees_of_freedom(data) * np.log(variance)
         total += equations.factorization.log_det - data.log_weights
-        total += statistics.sum_of_squares / residual
+        total += equations.sum_of_squares / residual
         if self.restricted:
             total += equations.log_det_fixed + data.basis.log_det
         return -0.5 * float(total)
+
+    def _degrees_of_freedom(self, data: MixedData) -> float:
+        return data.n_observations - (data.n_fixed if self.restricted else 0)
 
     def m_step(self, statistics: MixedStatistics, params: MixedParams) -> MixedParams:
         """See the module: s for given factors first, then all at once."""
@@ -251,16 +195,15 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
     @cached_property
     def _entries(self) -> list[tuple[int, int, int]]:
         """Term, row and column of the free entries of the factors."""
-        return [
-            (j, int(a), int(c))
-            for j, pattern in enumerate(self.patterns)
-            for a, c in np.argwhere(np.tril(pattern))
-        ]
+        return free_entries(self.patterns)
 
     @cached_property
-    def _directions(self) -> list[tuple[int, Array]]:
-        """Term, and symmetric direction of each of them."""
-        return [(j, _unit(len(self.patterns[j]), a, c)) for j, a, c in self._entries]
+    def _directions(self) -> list[Array]:
+        """For each term the symmetric directions of these entries, (n_entries, q, q)."""
+        found = [np.zeros((0, len(pattern), len(pattern))) for pattern in self.patterns]
+        for j, a, c in self._entries:
+            found[j] = np.concatenate([found[j], _unit(len(self.patterns[j]), a, c)[None]])
+        return found
 
     def to_vector(self, params: MixedParams) -> Array:
         """Entries of the factors, and the logarithm of the residual variance."""
@@ -290,23 +233,34 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         """
         if statistics.sum_of_squares == 0.0:
             return None
-        directions = self._directions
-        derivatives = [self._derivative(statistics, params, j) for j in range(len(self.names))]
-        concave = [_positive_part(-derivative) for derivative in derivatives]
-        gradient = np.zeros(len(directions) + 1)
         information = statistics.information.copy()
-        for i, (j, direction) in enumerate(directions):
-            toward = params.factors[j] @ direction
-            gradient[i] = (derivatives[j] * (toward + toward.T)).sum()
-            for k, (other, second) in enumerate(directions):
-                if other == j:
-                    information[i, k] += 2.0 * (concave[j] * (direction @ second)).sum()
+        gradient = np.zeros(len(information))
+        start = 0
+        for j, directions in enumerate(self._directions):
+            derivative = self.derivative(statistics, params, j)
+            concave = _positive_part(-derivative)
+            own = slice(start, start + len(directions))
+            toward = params.factors[j] @ directions
+            gradient[own] = 2.0 * (derivative * toward).sum(axis=(1, 2))
+            second = np.tensordot(concave @ directions, directions, ([1, 2], [1, 2]))
+            information[own, own] += 2.0 * second
+            start = own.stop
         s, df = params.residual, statistics.degrees_of_freedom
         gradient[-1] = 0.5 * (statistics.sum_of_squares / s - df)
         return gradient, information
 
-    def _derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
-        """Gradient of the log-likelihood with respect to ``T T`` of a term."""
+    def derivative(self, statistics: MixedStatistics, params: MixedParams, j: int) -> Array:
+        """Gradient of the log-likelihood with respect to ``T T`` of a term.
+
+        Parameters
+        ----------
+        statistics : MixedStatistics
+            Statistics at the parameters.
+        params : MixedParams
+            The parameters.
+        j : int
+            Number of the term.
+        """
         factor = invertible(params.factors[j], SMALLEST)
         second = statistics.products[j] / params.residual + statistics.covariances[j]
         excess = second - statistics.n_levels[j] * np.eye(len(factor))
@@ -327,12 +281,17 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         cost : float
             What is little, in nats.
         """
-        factors = [_without_smallest(factor) for factor in params.factors]
+        factors = [
+            _without_smallest(factor, transform)
+            for factor, transform in zip(params.factors, params.transforms, strict=True)
+        ]
         if all(a is b for a, b in zip(factors, params.factors, strict=True)):
             return params
         simpler = params._replace(factors=tuple(factors))
-        loss = self.e_step(data, params)[1] - self.e_step(data, simpler)[1]
-        return simpler if loss <= cost else params
+        before, after = (
+            self.log_likelihood_of(self.equations(data, own), own) for own in (params, simpler)
+        )
+        return simpler if before - after <= cost else params
 
     def boundary(self, params: MixedParams) -> tuple[str, ...]:
         """Names of the terms whose covariance is singular."""
@@ -341,56 +300,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
 
     def unsound(self, statistics: MixedStatistics, params: MixedParams) -> list[str]:
         """Residuals that are rounding errors, and variances that are not identified."""
-        explained = [
-            repr(name)
-            for name, factor in zip(self.names, params.factors, strict=True)
-            if np.abs(factor).max() > _DOMINANT
-        ]
-        if explained:
-            return [
-                f"The random effects of {', '.join(explained)} explain y, but for residuals that "
-                "are little more than rounding errors, and the variances are not accurate. Check "
-                "that y does vary within levels."
-            ]
-        names, changes = self._changes(params)
-        information = changes @ statistics.information @ changes.T
-        # Where entries cancel, what is left is rounding errors.
-        largest = np.einsum("ia,ab,ib->i", *map(np.abs, (changes, statistics.information, changes)))
-        unit = np.sqrt(np.maximum(np.diagonal(information), np.maximum(1e-4 * largest, _NONE)))
-        values, vectors = np.linalg.eigh(information / unit[:, None] / unit)
-        free = (np.abs(vectors[:, values < _NONE]) > 1e-3).any(axis=1)
-        known = statistics.sum_of_squares == 0.0
-        found = {} if known else dict.fromkeys(np.array(names)[free].tolist())
-        if not found:
-            return []
-        listed = ", ".join(map(repr, found))
-        return [
-            f"The variances of {listed} are not identified: others have the same likelihood. Each "
-            "level may have a single row, two terms the same levels, or a column may be 0. Leave "
-            "out a term, or hold its variance with `fixed`."
-        ]
-
-    def _changes(self, params: MixedParams) -> tuple[list[str], Array]:
-        """Changes of the vector form that change the variances, as large as these, and of what.
-
-        A change of a factor within the directions in which it is 0 has no effect, at first.
-        """
-        entries = self._entries
-        names, changes = [], []
-        for j, (factor, pattern) in enumerate(zip(params.factors, self.patterns, strict=True)):
-            for block in np.unique(pattern, axis=0):
-                own = np.ix_(block, block)
-                values, vectors = np.linalg.eigh(factor[own])
-                for b, a in zip(*np.tril_indices(len(values)), strict=True):
-                    size = values[b]
-                    if size > 2.0 * SMALLEST:
-                        change = np.zeros_like(factor)
-                        outer = size * np.outer(vectors[:, a], vectors[:, b])
-                        change[own] = outer + outer.T
-                        row = [change[c, d] if i == j else 0.0 for i, c, d in entries]
-                        names.append(self.names[j])
-                        changes.append(np.array([*row, 0.0]))
-        return [*names, RESIDUAL], np.array([*changes, np.eye(len(entries) + 1)[-1]])
+        return unsound(self.names, self.patterns, statistics, params)
 
     def constrained_unsound(
         self, statistics: MixedStatistics, params: MixedParams, fixed: Mapping[str, Array]
@@ -439,7 +349,7 @@ class MixedModel(LatentVariableModel[MixedData, MixedParams, MixedStatistics]):
         found: dict[str, Array] = {}
         toward = 0.5 * (statistics.sum_of_squares / s - statistics.degrees_of_freedom)
         for j, (name, transform) in enumerate(zip(self.names, params.transforms, strict=True)):
-            derivative = self._derivative(statistics, params, j)
+            derivative = self.derivative(statistics, params, j)
             half = np.linalg.solve(transform.T, derivative)
             found[name] = np.linalg.solve(transform.T, half.T) / (unit**2 * s)
             # With the covariances held, T T falls as s grows.
@@ -465,15 +375,21 @@ def _unit(q: int, a: int, c: int) -> Array:
     return direction
 
 
-def _without_smallest(factor: Array) -> Array:
+def _without_smallest(factor: Array, transform: Array) -> Array:
     """The factor without eigenvalues, and effects, that are as small as a step may lead to."""
     values, vectors = np.linalg.eigh(factor)
     small = values <= 2.0 * SMALLEST
     if not small.any():
         return factor
-    found = (vectors * np.where(small, 0.0, values)) @ vectors.T
-    gone = np.diagonal(found @ found) <= np.square(10.0 * SMALLEST)
-    return np.where(gone[:, None] | gone, 0.0, found)
+    found: Array = (vectors * np.where(small, 0.0, values)) @ vectors.T
+    effects = transform @ found
+    size, unit = np.linalg.norm(effects, axis=1), np.linalg.norm(transform, axis=1)
+    gone = size <= 10.0 * SMALLEST * unit
+    if gone.any():
+        effects[gone] = 0.0
+        half = np.linalg.solve(transform, effects)
+        found = square_root(half @ half.T)
+    return found
 
 
 def _positive_part(matrix: Array) -> Array:

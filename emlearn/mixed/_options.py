@@ -191,7 +191,8 @@ def _hashable(part: Any, parameter: str) -> Any:
         hash(part)
     except TypeError:
         raise ValueError(
-            f"{parameter} must have names or numbers of columns, or tuples of these. Got {part!r}."
+            f"{parameter} must have names or numbers of columns, or tuples of these. Got "
+            f"{type(part).__name__}. Labels of rows are given to fit: fit(X, y, groups=...)."
         ) from None
     return part
 

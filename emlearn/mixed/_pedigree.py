@@ -20,6 +20,8 @@ Index = NDArray[np.intp]
 # Below this Mendelian sampling variance the precision has entries so large that they drown what
 # the data say about parents: half of the digits of float64.
 _SMALLEST_VARIANCE = 1e-8
+# What files write for an unknown parent.
+UNKNOWN = (0, "0", "", ".", "*", "NA", "nan")
 
 
 class Pedigree(Kinship):
@@ -38,9 +40,10 @@ class Pedigree(Kinship):
         Identifiers of their parents. Parents without a row of their own are founders: their
         parents are unknown. The same individual may be sire of some and dam of others, and sire
         and dam of the same one (selfing).
-    unknown : sequence, default=(0, "0", "")
-        Values that mark an unknown parent, as is usual in files. None, NaN and pandas.NA always
-        do. An individual cannot have such an identifier.
+    unknown : sequence, default=(0, "0", "", ".", "*", "NA", "nan")
+        Values that mark an unknown parent, as is usual in files; text is compared without spaces
+        around it. None, NaN and pandas.NA always do. An individual cannot have such an
+        identifier.
 
     Attributes
     ----------
@@ -95,7 +98,7 @@ class Pedigree(Kinship):
     [[2.0, -1.0, -1.0], [-1.0, 1.83, -0.17], [-1.0, -0.17, 1.83]]
     """
 
-    def __init__(self, animal: Any, sire: Any, dam: Any, *, unknown: Sequence[Any] = (0, "0", "")):
+    def __init__(self, animal: Any, sire: Any, dam: Any, *, unknown: Sequence[Any] = UNKNOWN):
         rows = _read_rows(animal, sire, dam, unknown)
         identifiers, parents = _families(rows)
         self._levels = as_levels(identifiers)
@@ -113,7 +116,7 @@ class Pedigree(Kinship):
         sire: Any = "sire",
         dam: Any = "dam",
         *,
-        unknown: Sequence[Any] = (0, "0", ""),
+        unknown: Sequence[Any] = UNKNOWN,
     ) -> Pedigree:
         """Pedigree in three columns of a DataFrame of pandas or polars.
 
@@ -123,7 +126,7 @@ class Pedigree(Kinship):
             One row for each individual.
         animal, sire, dam : str
             Names of the columns.
-        unknown : sequence, default=(0, "0", "")
+        unknown : sequence, default=(0, "0", "", ".", "*", "NA", "nan")
             Values that mark an unknown parent.
 
         Returns
@@ -249,7 +252,7 @@ def _read_rows(
         raise ValueError("The pedigree is empty.")
     codes = set(unknown)
     cleaned = {
-        name: [None if is_missing(value) or value in codes else value for value in values]
+        name: [None if is_missing(v) or _stripped(v) in codes else v for v in values]
         for name, values in columns.items()
     }
     if None in cleaned["animal"]:
@@ -259,6 +262,7 @@ def _read_rows(
             "parent. Give each individual an identifier, or other values of unknown=."
         )
     _require_one_kind(cleaned)
+    _require_no_padding(cleaned)
     whole = {name: list(map(_whole, values)) for name, values in cleaned.items()}
     return list(zip(whole["animal"], whole["sire"], whole["dam"], strict=True))
 
@@ -281,6 +285,23 @@ def _require_one_kind(columns: dict[str, list[Any]]) -> None:
             f"Identifiers must be all text or all numbers, but {seen['text']} and "
             f"{seen['a number']}. Convert them to one type."
         )
+
+
+def _require_no_padding(columns: dict[str, list[Any]]) -> None:
+    """Raise ValueError if identifiers differ only by spaces around them, as in padded columns."""
+    seen: dict[Any, Any] = {}
+    for name, values in columns.items():
+        for row, value in enumerate(values):
+            other = seen.setdefault(_stripped(value), value)
+            if other != value:
+                raise ValueError(
+                    f"{name} in row {row} is {value!r}, which differs from {other!r} only by "
+                    "spaces. Remove them: .str.strip() of a column."
+                )
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 def _whole(value: Any) -> Any:

@@ -7,11 +7,13 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import r2_score
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.engine.threads import blas_limited
 from emlearn.mixed._effects import RandomEffects
-from emlearn.mixed._model import RESIDUAL
+from emlearn.mixed._params import RESIDUAL
+from emlearn.mixed._response import read_response
 from emlearn.mixed._terms import Design, Term
 from emlearn.mixed._uncertainty import Uncertainty
 
@@ -99,7 +101,7 @@ class MixedPredicting:
             return mean
         return mean, np.sqrt(self._variances(design, use))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination of the predictions, as that of other regressors.
 
         Parameters
@@ -107,7 +109,7 @@ class MixedPredicting:
         X : array-like or DataFrame of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,)
-            Their responses.
+            Their responses. Rows in which it is NaN are left out, as in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -116,8 +118,18 @@ class MixedPredicting:
         score : float
             1 is perfect, 0 as good as the mean of y. `random_effects` says whether predictions
             are for known levels.
+
+        Raises
+        ------
+        ValueError
+            If X or y is invalid, or y is missing in all rows.
         """
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+        mean = self.predict(X)
+        response = read_response(self._recipe.response(X, y), len(mean), type(self).__name__)
+        rows = np.flatnonzero(~np.isnan(response))
+        if sample_weight is not None:
+            sample_weight = _safe_indexing(sample_weight, rows)
+        return float(r2_score(response[rows], mean[rows], sample_weight=sample_weight))
 
     def _variances(self, design: Design, use: str) -> Array:
         columns = design.fixed

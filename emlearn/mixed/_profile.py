@@ -22,7 +22,8 @@ from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.threads import blas_limited
 from emlearn.mixed._data import MixedData
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedParams
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedParams
 
 Array = NDArray[np.float64]
 
@@ -189,16 +190,19 @@ def profile_intervals(
         raise ValueError(
             "profile_intervals needs all variances free, but the model holds some by `fixed`."
         )
-    _, design, data = model._read_data(X, y, sample_weight, groups, reset=False)
-    if not np.allclose(data.fingerprint, model._fingerprint, rtol=1e-8, atol=1e-8):
-        raise ValueError("profile_intervals needs the rows, responses and weights of the fit.")
+    design, data = model._read_fitted(X, y, sample_weight, groups)
     names, estimates, ends = [], [], []
+    absent: set[tuple[str, int]] = set()  # effects whose variance may be 0
     with blas_limited():
         for target in _targets(model):
             search = _Search(model._model(design), data, model._params, target)
             names.append(target.label)
             estimates.append(search.published(search.objective(search.start)[0]))
-            ends.append(search.interval(confidence))
+            # Of an effect that is 0, any correlation has the same likelihood.
+            free = any((target.term, own) in absent for own in target.effects)
+            ends.append((-1.0, 1.0) if free else search.interval(confidence))
+            if len(target.effects) == 1 and ends[-1][0] == 0.0:
+                absent.add((target.term, *target.effects))
     return ProfileIntervals(tuple(names), np.array(estimates), np.array(ends), float(confidence))
 
 
@@ -331,7 +335,7 @@ class _Search:
             return -_FAR, gradient
         toward = 0.5 * (statistics.sum_of_squares / residual - statistics.degrees_of_freedom)
         for j, (factor, own) in enumerate(zip(self.factors, factors, strict=True)):
-            derivative = self.model._derivative(statistics, params, j)
+            derivative = self.model.derivative(statistics, params, j)
             # With the covariances held, T falls as the residual variance grows.
             toward -= float((derivative * (roots[j] @ roots[j])).sum())
             turned = factor.turn.T @ derivative[np.ix_(factor.order, factor.order)] @ factor.turn

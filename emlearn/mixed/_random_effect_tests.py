@@ -13,11 +13,11 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data.summary import Summary, summary_table
+from emlearn.mixed._likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from emlearn.mixed._linear_mixed_model import LinearMixedModelEM
 from emlearn.mixed._options import INTERCEPT
 from emlearn.mixed._reading import Recipe, TermRecipe
 from emlearn.mixed._terms import Design
-from emlearn.mixed._testing import LikelihoodRatioTest, likelihood_ratio_test
 
 
 class RandomEffectTests(dict[str, LikelihoodRatioTest]):

@@ -243,11 +243,14 @@ def learn_levels(factor: Factor, kinship: Any, name: str) -> tuple[Array, Kinshi
         level = int(unknown[0])
         known = list(map(repr, kinship.levels[:6].tolist()))
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        advice = "add the level, or leave out its rows."
+        if str(factor.levels[level]) in map(str, kinship.levels.tolist()):
+            advice = "text and numbers are never the same level. Convert one of them."
+        where = f"{factor.label} (row {factor.first_row(level)})"
         raise ValueError(
-            f"Level {factor.levels.tolist()[level]!r} of {factor.label} (row "
-            f"{factor.first_row(level)}) is not in the kinship of {name!r}, as are {unknown.size} "
-            f"of {len(factor.levels)} levels. Its levels are {shown}: add the level, or leave out "
-            "its rows."
+            f"Level {factor.levels.tolist()[level]!r} of {where} is not in the kinship of "
+            f"{name!r}: of {len(factor.levels)} levels, {unknown.size} are missing. The kinship "
+            f"has {shown}: {advice}"
         )
     return kinship.levels, kinship
 

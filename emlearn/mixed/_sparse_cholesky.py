@@ -136,10 +136,14 @@ class SparsePattern:
     def locate(self, rows: Index, columns: Index) -> Index:
         """Where `SparseCholesky.selected_inverse` has the entries of these pairs.
 
-        Only of pairs where the matrix or its factor is not 0.
+        -1 for pairs where the matrix and its factor are 0.
         """
         first, last = self.rank[rows], self.rank[columns]
-        return self._locate(np.minimum(first, last), np.maximum(first, last))
+        first, last = np.minimum(first, last), np.maximum(first, last)
+        found, own = self._locate(first, last), (first < self.n_sparse) & (first != last)
+        at = np.minimum(found[own], self._keys.size - 1)
+        found[own] = np.where(self._keys[at] == first[own] * self.size + last[own], at, -1)
+        return found
 
     def _locate(self, first: Index, last: Index) -> Index:
         n_entries, n_sparse = self.factor_rows.size, self.n_sparse

@@ -162,6 +162,10 @@ class SparseFactorization(Factorization):
     def blocks(self) -> list[Array]:
         return [self._inverse[p.where[p.on_diagonal]] for p in self._gram._own_pairs]
 
+    def entries(self, rows: Index, columns: Index) -> Array:
+        where = self._gram._pattern.locate(rows, columns)
+        return np.where(where < 0, np.nan, self._inverse[where])
+
     @cached_property
     def _inverse(self) -> Array:
         return self._cholesky.selected_inverse()

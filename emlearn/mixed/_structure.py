@@ -47,37 +47,46 @@ def structure(
     """
     n_dense = sum(not term.grouped or _is_dense(term) for term in terms)
     sparse = any(term.kinship is not None and term.kinship.has_precision for term in terms)
-    designs = [term_design(term, sqrt_weight, n_observations, dense=n_dense > 0) for term in terms]
+    rows = sqrt_weight, n_observations
     if n_dense == 0 and (sparse or len(terms) > 1):
-        return _sparse(designs)
-    order = sorted(range(len(designs)), key=lambda i: _rank(designs[i]))
-    return _blocked([designs[i] for i in order], order)
+        return _sparse([term_design(term, *rows, dense=False) for term in terms])
+    order = sorted(range(len(terms)), key=lambda i: _rank(terms[i]))
+    rest = [terms[i] for i in order]
+    designs, blocks = [], None
+    if rest and _is_block_diagonal(rest[0]):
+        first = rest.pop(0)
+        if first.grouped and first.kinship is None:
+            design = term_design(first, *rows, dense=True)
+            blocks = _level_blocks(design)
+        else:
+            design, values = rotated(first, *rows)
+            blocks = values[:, None, None]
+        designs.append(design)
+    designs += [term_design(term, *rows, dense=True) for term in rest]
+    return _blocked(designs, order, blocks)
 
 
 def _is_dense(term: Term) -> bool:
     return term.kinship is not None and not term.kinship.has_precision
 
 
-def _rank(design: TermDesign) -> tuple[bool, int]:
+def _rank(term: Term) -> tuple[bool, int]:
     """The term to eliminate comes first: the largest of those that are block diagonal."""
-    return not _is_block_diagonal(design), -design.layout.size
+    if not term.grouped:
+        return False, -term.basis.shape[1]
+    n_levels = len(term.levels) if term.kinship is None else term.kinship.rank
+    return not _is_block_diagonal(term), -n_levels * len(term.columns)
 
 
-def _is_block_diagonal(design: TermDesign) -> bool:
+def _is_block_diagonal(term: Term) -> bool:
     """Whether it is, or can be rotated to be."""
-    return design.dense is None or design.layout.n_columns == 1
+    return not term.grouped or term.kinship is None or len(term.columns) == 1
 
 
 def _blocked(
-    designs: list[TermDesign], order: Sequence[int]
+    designs: list[TermDesign], order: Sequence[int], blocks: Array | None
 ) -> tuple[tuple[TermDesign, ...], tuple[int, ...], Gram, list[Any]]:
-    blocks = None
-    if designs and _is_block_diagonal(designs[0]):
-        if designs[0].dense is None:
-            blocks = _level_blocks(designs[0])
-        else:
-            designs[0], values = rotated(designs[0])
-            blocks = values[:, None, None]
+    """Cross-products of which the first term has the blocks, if it is block diagonal."""
     matrices = [design.matrix() for design in designs]
     between = others = None
     rest = matrices[blocks is not None :]

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, hstack
 
 from emlearn.mixed._equations import Equations
 from emlearn.mixed._fixed_basis import FixedBasis
-from emlearn.mixed._gram import Array, Factorization, Layout, scaled_back
+from emlearn.mixed._gram import Array, Factorization, Layout
 
 # Right sides that are solved for at once.
 _CHUNK = 1000
@@ -151,6 +151,7 @@ class Uncertainty:
         """
         n = len(fixed)
         found = np.empty(n)
+        # With a dense kinship, rows depend on all of its levels.
         for begin in range(0, n, _CHUNK):
             rows = slice(begin, begin + _CHUNK)
             found[rows] = self._row_variances(
@@ -168,16 +169,15 @@ class Uncertainty:
         parts: list[Any] = []
         for j, term in zip(self.order, self.terms, strict=True):
             basis, own = term.transformed(bases[j]), index[j]
-            part, unexplained = _row_effects(term, own, basis)
-            parts.append(part)
             image = basis @ term.factor if term.grouped else basis * term.factor[0, 0]
+            part, unexplained = _row_effects(term, own, image)
+            parts.append(part)
             variance += unexplained * np.square(image).sum(axis=1)
         toward = self.basis.to_basis(fixed)
         if parts:
-            rows = np.asarray(hstack(parts).toarray()).T
-            rows = scaled_back(rows, [t.layout for t in self.terms], [t.factor for t in self.terms])
-            variance += np.einsum("mn,mn->n", rows, self.factorization.solve(rows))
-            toward = toward - self.absorbed.T @ rows
+            rows = csr_array(hstack(parts))
+            variance += self.factorization.quadratic(rows)
+            toward = toward - (rows @ self.absorbed).T
         if len(toward):
             toward = solve_triangular(self.cholesky, toward, lower=True)
             variance += np.square(toward).sum(axis=0)

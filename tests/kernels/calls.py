@@ -28,6 +28,7 @@ OPTIONAL = {
     "gaussian_missing_step": [1, 2, 6, 10, 14],
     "gaussian_moments": [1, 2],
     "gaussian_step": [1, 2, 6],
+    "potts_sweep": [2],
     "project_lines": [2],
     "responsibilities": [1, 2],
     "solve_blocks": [4, 5, 7, 8],
@@ -59,6 +60,7 @@ WRITTEN = {
     "join_clusters": [7],
     "lloyd": [3, 4],
     "precision_cholesky": [2, 3, 4],
+    "potts_sweep": [1],
     "project_lines": [4],
     "responsibilities": [0, 2],
     "seed_clusters": [3, 4, 5],
@@ -206,6 +208,7 @@ def valid_calls(rng, largest=40):
     location, T = location_arguments(rng, n, d, K)
     J = location[2].shape[1]
     points, triangle = rng.normal(size=(d, n)), d * (d + 1) // 2
+    grid = (K, *(int(size) for size in rng.integers(1, 8, 3)))
     matrix = sparse_matrix(rng, min(n, 40) + 1)
     n_tail = int(rng.integers(1, len(matrix) + 1))
     first = len(matrix) - n_tail
@@ -270,6 +273,10 @@ def valid_calls(rng, largest=40):
         "lloyd": [points, rng.random(n), 3.0, rng.normal(size=(K, d)), np.full(n, -1)],
         "precision_cholesky": [
             covariances, 1e-10, np.empty((K, d, d)), np.empty(K), np.empty((K, d))
+        ],
+        "potts_sweep": [
+            rng.normal(size=grid).astype(dtype), np.full(grid, 1.0 / K, dtype),
+            rng.random(grid[1:]) < 0.8, rng.random(3),
         ],
         "project_lines": [pixels, geometry, factors, 2.0, np.empty(rays.shape)],
         "responsibilities": [joint.astype(dtype), rng.random(n), np.empty(n)],

@@ -13,7 +13,7 @@ FUNCTIONS = [
     "column_sums", "factorize_sparse", "fill_missing", "forward_backward", "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
-    "general_location_expect", "join_clusters", "lloyd", "precision_cholesky",
+    "general_location_expect", "join_clusters", "lloyd", "potts_sweep", "precision_cholesky",
     "project_lines", "responsibilities",
     "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize", "viterbi",
 ]  # fmt: skip

@@ -465,3 +465,37 @@ def test_heritability_inside(rows):
     expected = np.sqrt(slope @ inference.covariance @ slope)
     assert_allclose(found.estimate, model.heritability_, rtol=1e-12)
     assert_allclose(found.standard_error, expected, rtol=1e-6)
+
+
+def test_errors_are_those_of_the_fit(rows):
+    X, y = rows
+    model = fit(X, y)
+    for method in (model.inference, model.fixed_effects):
+        with pytest.raises(ValueError, match=r"must be the rows, .* of the fit"):
+            method(X, 2.0 * np.asarray(y))
+        with pytest.raises(ValueError, match=r"must be the rows, .* of the fit"):
+            method(X[:-1], y[:-1])
+
+
+def test_levels_of_another_type(rows):
+    X = pd.DataFrame({"x": np.arange(12.0) % 5, "g": np.arange(12) % 4})
+    model = LinearMixedModelEM("g").fit(X, np.arange(12.0) % 7)
+    with pytest.warns(UserWarning, match="Column 'g' of X has the level '0', which fit saw as 0"):
+        model.predict(X.assign(g=X["g"].astype(str)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(X.assign(g="new"))
+        model.predict(X.assign(g=X["g"].astype(float)))
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-160])
+def test_columns_whose_squares_are_beyond_floats(size):
+    X = pd.DataFrame({"x": size * (np.arange(12.0) % 5), "g": np.arange(12) % 4})
+    with pytest.raises(ValueError, match="Column 'x' of X has values of the size 4e"):
+        LinearMixedModelEM("g").fit(X, np.arange(12.0) % 7)
+
+
+def test_labels_of_rows_as_the_parameter(rows):
+    X, y = rows
+    with pytest.raises(ValueError, match=r"Got Series. Labels of rows are given to fit"):
+        LinearMixedModelEM(pd.Series(["a"] * len(X))).fit(X, y)

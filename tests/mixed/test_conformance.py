@@ -16,7 +16,8 @@ from emlearn.engine.acceleration import find_accelerator
 from emlearn.engine.fixed import FixedParameters
 from emlearn.mixed._data import mixed_data
 from emlearn.mixed._kinship import as_kinship
-from emlearn.mixed._model import RESIDUAL, MixedModel, MixedStatistics
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL, MixedStatistics
 from emlearn.mixed._terms import Term
 from emlearn.testing import check_latent_variable_model
 

@@ -1,6 +1,7 @@
 """Likelihood, effects, their errors and derivatives against dense formulas."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from emlearn.mixed._data import mixed_data
 from emlearn.mixed._effects import random_effects
 from emlearn.mixed._kinship import Kinship
-from emlearn.mixed._model import RESIDUAL, MixedModel
+from emlearn.mixed._model import MixedModel
+from emlearn.mixed._params import RESIDUAL
 from emlearn.mixed._terms import Term
 from emlearn.mixed._uncertainty import uncertainty_of
 
@@ -49,6 +51,14 @@ def term(rng, name, n_levels, columns=1, *, pattern=None, kinship=None, grouped=
     return Term(name, names, levels, index, basis, pattern, kinship, grouped)
 
 
+def slope_with_kinship(rng):
+    """A slope that is 0 in some rows and close to it in others: these tell little of levels."""
+    whole = term(rng, "a", 70, kinship=Matrix(rng.normal(size=(80, 90))))
+    slope = rng.normal(size=(N, 1))
+    slope[:10], slope[10:20] = 0.0, 1e-3 * slope[10:20]
+    return replace(whole, basis=slope)
+
+
 CASES = {
     "one group": lambda rng: [term(rng, "a", 7)],
     "slopes": lambda rng: [term(rng, "a", 7, 2)],
@@ -65,6 +75,10 @@ CASES = {
     "kinship with unseen levels": lambda rng: [
         term(rng, "a", 12, kinship=Matrix(rng.normal(size=(20, 30))))
     ],
+    "kinship of more levels than rows": lambda rng: [
+        term(rng, "a", 70, kinship=Matrix(rng.normal(size=(80, 90))))
+    ],
+    "kinship of a slope": lambda rng: [slope_with_kinship(rng)],
     "kinship with slopes": lambda rng: [
         term(rng, "a", 9, 2, kinship=Matrix(rng.normal(size=(9, 9))))
     ],

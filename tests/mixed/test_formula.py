@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from emlearn import LinearMixedModelEM
 from emlearn.mixed._formula import parse_formula
 from emlearn.mixed._response import read_response
 
@@ -434,3 +435,42 @@ def test_without_formulaic_the_error_says_how_to_install_it(parameters, monkeypa
     monkeypatch.setitem(sys.modules, "formulaic", None)
     with pytest.raises(ImportError, match=r"pip install scikit-em\[formula\]"):
         parameters(formula="y ~ x").learn(X)
+
+
+@pytest.mark.parametrize(
+    ("formula", "plain"),
+    [
+        ("yield ~ a.b + (a.b | class)", "y ~ a + (a | g)"),
+        ("np.log(yield_) ~ np.exp(a.b) * a.b + (1 | class)", "np.log(z) ~ np.exp(a) * a + (1 | g)"),
+        ("yield ~ a.b * in + (1 | in:class)", "y ~ a * i + (1 | i:g)"),
+        ("yield ~ . + (1 | class)", "y ~ . + (1 | g)"),
+        ("`yield` ~ `a.b` + (0 + a.b || class)", "y ~ a + (0 + a || g)"),
+    ],
+)
+def test_columns_whose_names_are_no_names_in_python(formula, plain):
+    rng = np.random.default_rng(0)
+    y, a = rng.normal(size=(2, 60))
+    columns = {"y": y, "a": a, "g": list("abcdef") * 10, "i": list("xxyyz") * 12, "z": np.exp(y)}
+    if "z" not in plain:
+        del columns["z"]
+    table = pd.DataFrame(columns)
+    odd = table.rename(columns={"y": "yield", "a": "a.b", "g": "class", "i": "in", "z": "yield_"})
+    found = LinearMixedModelEM(formula=formula).fit(odd)
+    expected = LinearMixedModelEM(formula=plain).fit(table)
+    assert found.log_likelihood_ == expected.log_likelihood_
+    np.testing.assert_array_equal(found.predict(odd), expected.predict(table))
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("np.log(yield) ~ 1", "not an expression of Python. Are keywords .yield, class. among"),
+        ("x ~ C(yield)", "not an expression of Python. Are keywords .yield, class. among"),
+        ("x ~ I(z^2)", r"Expressions are those of Python: np.log\(x\), \{x\*\*2\}"),
+        ("x ~ scale2(z)", r"'scale2' is not defined\] Expressions are those of Python"),
+    ],
+)
+def test_what_is_no_python(formula, message):
+    table = pd.DataFrame({"yield": [1.0, 2.0, 3.0], "x": [1.0, 3.0, 2.0], "z": [0.5, 1.0, 2.0]})
+    with pytest.raises(ValueError, match=message):
+        LinearMixedModelEM(formula=formula).fit(table)

@@ -103,6 +103,21 @@ def test_types(dtype, order):
     assert_allclose(genotypes.relationship(), vanraden(table), atol=1e-13)
 
 
+@pytest.mark.parametrize("exact", [1 << 24, 100], ids=["float32", "too many for float32"])
+def test_common_alleles_lose_no_digits(exact, monkeypatch):
+    monkeypatch.setattr("emlearn.mixed._genotypes._EXACT", exact)
+    table = np.full((30, 400), 2, np.int8)
+    table[np.arange(30), np.arange(30)] = 1
+    table[3, 5] = 0
+    assert_allclose(Genotypes(table).relationship(), vanraden(table), rtol=1e-13, atol=1e-15)
+
+
+def test_relationships_cannot_be_changed():
+    genotypes = Genotypes(simulated((20, 90)))
+    with pytest.raises(ValueError, match="read-only"):
+        genotypes.relationship()[0, 0] = 1.0
+
+
 def test_masked_arrays_and_lists():
     table = simulated((20, 12))
     masked = np.ma.masked_equal(table.astype(np.int8), 2)
@@ -149,7 +164,12 @@ def test_polars():
         ([[0, np.inf], [1, 2]], {}, "Column 1 of the genotypes is infinite in row 0"),
         ([[1, 2], [1, 2]], {}, "All markers are constant"),
         ([[np.nan, np.nan], [1, 2]], {}, "All markers are constant"),
-        ([["A", "T"], ["T", "A"]], {}, "Text in column 0 of the genotypes, row 0"),
+        (
+            [["A", "T"], ["T", "A"]],
+            {},
+            "Text in column 0 of the genotypes, row 0.* count the copies",
+        ),
+        ([[-1, 0], [1, 1]], {}, "Column 0 .* from -1 to 1.* add 1 to the codes -1, 0, 1"),
         ([[0, 1], [1, 1]], {"individuals": ["a"]}, "has 1 identifiers, but the table has 2 rows"),
         ([[0, 1], [1, 1]], {"individuals": ["a", "a"]}, "Two individuals are named 'a'"),
         ([[0, 1], [1, 1]], {"scaling": "yang"}, "'vanraden' or 'standardized', not 'yang'"),

@@ -121,7 +121,7 @@ def test_rounding_is_forgiven():
         (changed(1, 2, 0.3), "it is 0.3 in row 1, column 2 and 0.1 in row 2, column 1"),
         (np.array([["1", "x"], ["0", "1"]]), "Text in column 1 of the kinship of 'g', row 0"),
         (np.eye(2) * 1j, "Complex"),
-        (sp.eye_array(20_000).tocsr(), "at most 10000 levels"),
+        (sp.csr_array(sp.identity(20_000)), "at most 10000 levels"),
     ],
 )
 def test_matrices_that_are_refused(matrix, message):
@@ -200,6 +200,21 @@ def test_copies(kinship):
     assert len(repr(Holder(kinship))) < 80
     assert not kinship.levels.flags.writeable
     assert_allclose(kinship.diagonal(), kinship.relationship().diagonal(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("thing", ["pedigree", RBF(1.0), len, 3.0], ids=lambda x: type(x).__name__)
+def test_what_is_no_matrix(thing):
+    with pytest.raises(TypeError, match=f"The kinship of 'g' is a {type(thing).__name__}. Pass a"):
+        as_kinship(thing, "g")
+
+
+def test_tables_that_are_no_kinship():
+    pd = pytest.importorskip("pandas")
+    parents = pd.DataFrame({"animal": [1, 2], "sire": [0, 1], "dam": [0, 0]})
+    with pytest.raises(ValueError, match=r"shape \(2, 3\).* Pedigree.from_frame"):
+        as_kinship(parents, "g")
+    with pytest.raises(ValueError, match=r"Text in column 'a' .* make it the index: set_index"):
+        as_kinship(pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}, ["a", "b"]), "g")
 
 
 def test_a_class_is_no_kinship():

@@ -110,7 +110,9 @@ def test_selfing():
             method()
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", "0", 0], ids=repr)
+@pytest.mark.parametrize(
+    "missing", [None, np.nan, "", "0", 0, " ", " 0 ", ".", "*", "NA", "nan"], ids=repr
+)
 def test_unknown_parents(missing):
     pedigree = Pedigree(["b", "a", "c"], [missing, missing, "a"], [missing, missing, "b"])
     assert pedigree.levels.tolist() == ["b", "a", "c"]
@@ -174,12 +176,31 @@ def test_repeated_rows():
         ([1, 0], [0, 0], [0, 0], ValueError, "animal in row 1 is 0, which stands for"),
         (["1", "2"], [0, 1], [0, 0], ValueError, "animal in row 0 is '1' and sire in row 1 is 1"),
         ([b"a"], [None], [None], TypeError, "Identifiers are text or numbers"),
+        (
+            ["a", "b"],
+            ["", "a "],
+            ["", ""],
+            ValueError,
+            "sire in row 1 is 'a ', .* from 'a' only by",
+        ),
         ([1, 2], [0], [0, 0], ValueError, "'sire': 1"),
         ([], [], [], ValueError, "empty"),
         ("animal", "sire", "dam", TypeError, "animal must be a column of identifiers"),
         ([1, 2], [[0], [1]], [0, 0], TypeError, "sire must be a column of identifiers"),
     ],
-    ids=["parent", "loop", "missing", "zero", "mixed", "bytes", "lengths", "empty", "names", "2d"],
+    ids=[
+        "parent",
+        "loop",
+        "missing",
+        "zero",
+        "mixed",
+        "bytes",
+        "padded",
+        "lengths",
+        "empty",
+        "names",
+        "2d",
+    ],
 )
 def test_pedigrees_that_are_refused(animal, sire, dam, error, message):
     with pytest.raises(error, match=message):

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import chi2
@@ -210,3 +211,19 @@ def test_messages(monkeypatch):
     monkeypatch.setattr("emlearn.mixed._profile._LOG_RANGE", 0.01)
     with pytest.warns(ConvergenceWarning, match="An end of the interval of residual"):
         assert np.isnan(profile_intervals(model, X, y).interval[1]).all()
+
+
+def test_correlation_of_a_slope_that_may_be_zero():
+    """Without the slope, all correlations have one likelihood, which is not too small."""
+    rng = np.random.default_rng(49)
+    group, x = np.repeat(np.arange(12), 4), np.tile([8.0, 10.0, 12.0, 14.0], 12)
+    y = x + 2.0 * rng.normal(size=12)[group] + rng.normal(size=12)[group] * 0.2 * (x - 11.0)
+    y += rng.normal(size=48)
+    X = pd.DataFrame({"x": x, "g": group})
+    model = LinearMixedModelEM("g", random_slopes=["x"], method="ml").fit(X, y)
+    without = LinearMixedModelEM("g", method="ml").fit(X, y)
+    assert not model.boundary_
+    assert 2.0 * (model.log_likelihood_ - without.log_likelihood_) < 3.84
+    found = profile_intervals(model, X, y).to_frame()
+    assert found.loc["g[x]", "low"] == 0.0
+    assert found.loc["g[intercept, x]", ["low", "high"]].tolist() == [-1.0, 1.0]

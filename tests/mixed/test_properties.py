@@ -354,3 +354,27 @@ class TestKernels:
             model.variance_components_["x0"], process.kernel_.k1.constant_value, rtol=1e-3
         )
         assert_allclose(model.log_likelihood_, process.log_marginal_likelihood_value_, rtol=1e-7)
+
+
+def test_errors_of_predictions_by_brute_force():
+    """With known and unknown levels, and slopes: by the covariance of the responses."""
+    rng = np.random.default_rng(3)
+    group, x = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 7]), rng.normal(size=28)
+    y = x + rng.normal(size=7)[group] + rng.normal(size=7)[group] * x + rng.normal(size=28)
+    X = pd.DataFrame({"x": x, "g": group})
+    model = LinearMixedModelEM("g", random_slopes=["x"]).fit(X, y)
+    new = pd.DataFrame({"x": [0.5, -2.0, 3.0], "g": [0, 6, 99]})
+    mean, std = model.predict(new, return_std=True)
+    S, s = model.variance_components_["g"], model.variance_components_["residual"]
+
+    def covariance(a, b):
+        left, right = (np.column_stack([np.ones(len(t)), t["x"]]) for t in (a, b))
+        return (left @ S @ right.T) * np.equal.outer(a["g"].to_numpy(), b["g"].to_numpy())
+
+    V, F = covariance(X, X) + s * np.eye(28), np.column_stack([np.ones(28), x])
+    P, beta = np.linalg.inv(V), np.array([model.intercept_, *model.coef_])
+    C, at = covariance(new, X), np.column_stack([np.ones(3), new["x"]])
+    assert_allclose(mean, at @ beta + C @ P @ (y - F @ beta), rtol=1e-9)
+    left = at - C @ P @ F
+    variance = covariance(new, new) - C @ P @ C.T + left @ np.linalg.inv(F.T @ P @ F) @ left.T
+    assert_allclose(std**2, np.diagonal(variance) + s, rtol=1e-9)

@@ -157,6 +157,7 @@ def test_levels_are_sorted_labels(parameters, values, levels):
     ids=lambda own: str(own.dtype) if isinstance(own, pd.Series) else "",
 )
 @pytest.mark.parametrize("other", [False, True], ids=["pandas", "polars"])
+@pytest.mark.filterwarnings("ignore:.*These are different levels:UserWarning")
 def test_levels_are_the_same_in_any_dtype(parameters, fitted, new, index, other):
     estimator = parameters("g").learn(pd.DataFrame({"g": fitted}))
     frame = pd.DataFrame({"g": new})
@@ -506,11 +507,17 @@ def test_kinships_by_term(parameters, labels):
 
 def test_levels_that_a_kinship_lacks_are_errors(parameters, labels):
     message = (
-        r"Level 'a' of column 'school' of X \(row 1\) is not in the kinship of 'school', as are "
-        r"1 of 2 levels\. Its levels are 'b', 1:"
+        r"Level 'a' of column 'school' of X \(row 1\) is not in the kinship of 'school': of "
+        r"2 levels, 1 are missing\. The kinship has 'b', 1: add"
     )
     with pytest.raises(ValueError, match=message):
         parameters("school", kinship=labels("b", 1)).learn(X)
+
+
+def test_text_and_numbers_are_different_levels(parameters):
+    message = "1 are missing. The kinship has 0, 1: text and numbers are never the same level"
+    with pytest.raises(ValueError, match=message):
+        parameters(0, kinship=np.eye(2)).learn(np.array([["1"], ["1"]], object))
 
 
 def test_kinships_of_arrays_and_frames(parameters):

@@ -4,7 +4,10 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_score
 
+from emlearn import LinearMixedModelEM
 from emlearn.mixed._response import read_response
 
 RESPONSES = {
@@ -106,3 +109,23 @@ def test_bad_responses_are_errors(y, message):
 def test_objects_that_are_no_numbers_are_errors():
     with pytest.raises(TypeError, match="Not a number in y, row 1"):
         read_response([1.0, {}, 2.0], 3, "Model")
+
+
+def test_score_leaves_out_rows_without_responses():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=40), "g": np.arange(40) % 5})
+    y = X["x"] + X["g"] + rng.normal(size=40)
+    known = rng.random(40) < 0.7
+    model = LinearMixedModelEM("g").fit(X, y.where(known))
+    weight = rng.random(40)
+    for own in (None, weight):
+        expected = r2_score(
+            y[known], model.predict(X[known]), sample_weight=None if own is None else own[known]
+        )
+        assert model.score(X, y.where(known), own) == pytest.approx(expected, rel=1e-12)
+    scores = cross_val_score(model, X, y.where(known), cv=KFold(4, shuffle=True, random_state=0))
+    assert np.isfinite(scores).all()
+    with pytest.raises(ValueError, match="y has no values: all 40 are missing"):
+        model.score(X, y.where(y > np.inf))
+    by_formula = LinearMixedModelEM(formula="y ~ x + (1 | g)").fit(X.assign(y=y))
+    assert by_formula.score(X.assign(y=y)) == by_formula.score(X, y)

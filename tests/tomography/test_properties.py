@@ -73,6 +73,14 @@ def test_counts_in_other_units(geometry, factor):
         assert_allclose(other.images_ / factor, one.images_, rtol=1e-8, atol=1e-12)
 
 
+def test_start_with_more_background_than_counts(geometry):
+    background = 2.0 * geometry.counts.mean()
+    one = fit(geometry, background=background, max_iter=0)
+    scaled = geometry._replace(counts=1e4 * geometry.counts)
+    other = fit(scaled, background=1e4 * background, max_iter=0)
+    assert_allclose(other.images_, 1e4 * one.images_)
+
+
 def test_system_in_other_units(geometry):
     other = geometry._replace(matrix=4.0 * geometry.matrix)
     assert_allclose(4.0 * fit(other).images_, fit(geometry).images_, rtol=1e-10)

@@ -130,6 +130,21 @@ def test_all_forms_of_the_system_give_the_same(geometry, form, n_subsets):
     assert_allclose(other.sensitivity_, geometry.matrix.sum(axis=0))
 
 
+def test_parts_of_a_large_sparse_system():
+    geometry = make_geometry(2600, (20, 20))
+    matrix = sparse.csr_array(geometry.matrix)
+    parts = as_system(matrix).parts()
+    assert len(parts) > 1
+    rows = np.vstack([part.matrix.toarray() for _, part in parts])
+    np.testing.assert_array_equal(rows, geometry.matrix)
+    assert np.shares_memory(parts[1][1].matrix.data, as_system(matrix).matrix.data)
+    dense, other = (
+        PoissonReconstructionEM(m, max_iter=3).fit(geometry.counts)
+        for m in (geometry.matrix, matrix)
+    )
+    assert_allclose(other.images_, dense.images_, rtol=1e-10)
+
+
 def test_operator_without_adjoint_is_named(geometry):
     operator = LinearOperator(geometry.matrix.shape, matvec=lambda v: geometry.matrix @ v)
     with pytest.raises(TypeError, match="adjoint"):
@@ -149,6 +164,10 @@ def test_list_mode_is_the_same_as_counts(geometry):
     listed = PoissonReconstructionEM(events, sensitivity=sensitivity, **settings)
     listed.fit(ones, background=b[rays])
     assert_allclose(listed.images_, binned.images_, rtol=1e-10)
+    # Subsets of the list have their shares of the sensitivity.
+    subsets = PoissonReconstructionEM(events, sensitivity=sensitivity, n_subsets=4, max_iter=5)
+    assert_allclose(subsets.fit(ones, background=b[rays]).sensitivity_, sensitivity)
+    assert_allclose(subsets.images_, listed.images_, atol=0.1 * listed.images_.max())
     # Weights instead of copies.
     seen = counts > 0
     weighted = PoissonReconstructionEM(

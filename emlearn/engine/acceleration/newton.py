@@ -16,6 +16,8 @@ _FIRST, _GROWTH, _FALL, _LEAST = 1e-4, 10.0, 3.0, 1e-9
 _FLAT = 1e-12
 # Part of the gain to be expected before a step that is left after a useful one, at most.
 _USEFUL = 0.9
+# Gain to be expected from a step, in nats, below which curvature hardly changes along it.
+_NEAR = 1e-3
 # Cosine of the angle between a step and the change of the gradient that shows a curvature.
 _CURVED = 1e-8
 
@@ -25,9 +27,9 @@ class Newton:
     """Steps ``inv(information) @ gradient``, shorter after rejected ones (Levenberg, Marquardt).
 
     Gradient and information are those of `LatentVariableModel.curvature`. The information need
-    not be exact, nor positive definite. It is corrected by what the gradients of the last steps
-    showed (BFGS), without which convergence is linear where it is wrong. EM steps go on where a
-    proposal is rejected.
+    not be exact, nor positive definite. Close to the end, it is corrected by what the gradients
+    of the last steps showed (BFGS), without which convergence is linear where it is wrong. EM
+    steps go on where a proposal is rejected.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ class NewtonRun:
 
     def _corrected(self, point: Vector, gradient: Vector, information: Vector) -> Vector:
         """The information with the curvature along the last steps."""
-        if self._last is not None:
+        if self._last is not None and self._slope < _NEAR:
             step, change = point - self._last[0], self._last[1] - gradient
             if step @ change > _CURVED * np.linalg.norm(step) * np.linalg.norm(change):
                 self._pairs.append((step, change))
@@ -104,6 +106,13 @@ class NewtonRun:
                 information = information - np.outer(image, image) / along
                 information += np.outer(change, change) / (step @ change)
         return information
+
+    def wants_em_step(self, loss: float) -> bool:
+        """See `WantsEMStep`: from a proposal that is lower, which may be a long way along a ridge.
+
+        A step is straight, and ridges are not: a noise that falls as effects grow.
+        """
+        return loss > 0.0
 
     def update(self, accepted: bool) -> None:
         """See `AcceleratorRun.update`."""

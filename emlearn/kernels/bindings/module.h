@@ -24,6 +24,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "gaussian_missing_bindings.h"
 #include "general_location_bindings.h"
 #include "hmm_bindings.h"
+#include "potts_bindings.h"
 #include "projection_bindings.h"
 #include "softmax_bindings.h"
 #include "sparse_bindings.h"
@@ -55,6 +56,7 @@ static PyMethodDef methods[] = {
     METHOD(general_location_expect),
     METHOD(join_clusters),
     METHOD(lloyd),
+    METHOD(potts_sweep),
     METHOD(precision_cholesky),
     METHOD(project_lines),
     METHOD(responsibilities),

@@ -35,6 +35,7 @@
 #include "blocks_kernels.h"
 #include "gaussian_missing_kernels.h"
 #include "general_location_kernels.h"
+#include "potts_kernels.h"
 #undef REAL
 #undef INTEGER
 #undef UNSIGNED
@@ -51,6 +52,7 @@
 #include "gaussian_kernels.h"
 #include "gaussian_moments_kernels.h"
 #include "columns_kernels.h"
+#include "potts_kernels.h"
 #undef REAL
 #undef INTEGER
 #undef UNSIGNED
