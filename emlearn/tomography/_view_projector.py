@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emlearn.engine.blocks import Threads
 from emlearn.engine.threads import available_threads, blas_limited
+from emlearn.kernels import compiled
 from emlearn.kernels.projections import N_IMAGES, Projection, backproject_lines, project_lines
 from emlearn.tomography._detector import DetectorBlur
 from emlearn.tomography._views import Mirror, View
@@ -74,7 +75,9 @@ class ViewProjector:
         size = N_IMAGES[-1] // len(self.view.mirrors)
         chunks = [slice(i, i + size) for i in range(0, len(source), size)]
         work = len(source) * len(self.view.angles) * self._shape[0] * self._shape[1]
-        n_threads = max(1, min(available_threads(), work // _WORTH))
+        # Parts of images round as the whole only in the kernels.
+        most = 1 if compiled is None else available_threads()
+        n_threads = max(1, min(most, work // _WORTH))
         outside = n_threads if len(chunks) >= n_threads else 1
         inside = n_threads // outside
 
