@@ -136,18 +136,14 @@ def table(size):
                 cells.append(f"{best:.3f}")
             print(f"| {noise:.0%} | {bias:.0%} | " + " | ".join(cells) + " |", flush=True)
     runs = len(NOISE) * len(BIAS)
-    print(
-        "| seconds of the processor | | "
-        + " | ".join(f"{spent[name] / runs:.1f}" for name in present)
-        + " |"
-    )
+    seconds = " | ".join(f"{spent[name] / runs:.1f}" for name in present)
+    print(f"| seconds of the processor | | {seconds} |")
 
 
 def volume():
     phantom = make_brain_phantom(VOLUME, noise=0.05, bias=0.2, random_state=0)
-    print(
-        f"{VOLUME}, {phantom.mask.sum()} voxels inside, image {phantom.image.nbytes / 2**20:.0f} MiB"
-    )
+    size = phantom.image.nbytes / 2**20
+    print(f"{VOLUME}, {phantom.mask.sum()} voxels inside, image {size:.0f} MiB")
     for name, settings, mask in (
         ("beta=1, mask", {"beta": 1.0}, phantom.mask),
         ("beta=1, no mask, 4 classes", {"beta": 1.0, "n_classes": 4}, None),
@@ -162,7 +158,8 @@ def volume():
         peak, found = peak_beyond(lambda: phantom.image, fit)
         took = time.process_time() - begin
         print(
-            f"{name}: {took:.1f} s of the processor, {peak:.0f} MiB besides the image, {found.n_iter_} iterations"
+            f"{name}: {took:.1f} s of the processor, {peak:.0f} MiB besides the image, "
+            f"{found.n_iter_} iterations"
         )
 
 
