@@ -57,7 +57,7 @@ print(f"beta {image_classes.beta_:.2f}")
 smooth = image_classes.means_.clip(0, 255).astype(np.uint8)[image_classes.labels_]
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
-part = (slice(60, 220), slice(330, 560))
+part = (slice(170, 400), slice(40, 380))
 for ax, picture, title in zip(
     axes,
     (image, palette[segment], smooth),

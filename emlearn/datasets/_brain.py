@@ -87,9 +87,7 @@ def make_brain_phantom(
     field = _field(shape, bias)
     clean *= field
     sigma = noise * _TISSUES[-1]
-    image = np.hypot(
-        clean + sigma * rng.standard_normal(shape), sigma * rng.standard_normal(shape)
-    )
+    image = np.hypot(clean + sigma * rng.standard_normal(shape), sigma * rng.standard_normal(shape))
     labels = np.where(inside, fractions.argmax(axis=0), -1).astype(np.int32)
     return Bunch(
         image=image.astype(np.float32),
@@ -114,7 +112,9 @@ def _tissues(shape: tuple[int, ...]) -> tuple[Array, NDArray[np.bool_]]:
     x, y, z = _grid(shape)
     radius = np.sqrt(sum((u / size) ** 2 for u, size in zip((x, y, z), _RADII, strict=True)))
     # Deep folds of two wavelengths.
-    folds = np.sin(15 * x + 1.5) * np.sin(17 * y + 0.4) + np.sin(16 * y - 8 * z) * np.cos(14 * z + x)
+    folds = np.sin(15 * x + 1.5) * np.sin(17 * y + 0.4) + np.sin(16 * y - 8 * z) * np.cos(
+        14 * z + x
+    )
     fine = np.sin(27 * x + 9 * y + 1.0) * np.cos(29 * z - 11 * y)
     surface = _share(0.91 + 0.05 * folds + 0.02 * fine - radius, shape)
     core = _share(0.74 + 0.10 * folds + 0.06 * fine - radius, shape)

@@ -88,14 +88,15 @@ def read_image(image: Any, mask: Any = None, *, channel_axis: int | None = None)
     ValueError
         If there is nothing to read; the message says what is wrong.
     """
-    hidden = np.ma.getmaskarray(image) if isinstance(image, np.ma.MaskedArray) else None
+    hidden: Any = np.ma.getmaskarray(image) if isinstance(image, np.ma.MaskedArray) else None
     values = with_channels(image, channel_axis)
     shape = values.shape[:-1]
     inside = None if mask is None else read_mask(mask, shape)
     if hidden is not None and hidden.any():
         if channel_axis is not None:
             hidden = hidden.any(axis=channel_axis)
-        inside = np.logical_and(~hidden, True if inside is None else inside)
+        seen: NDArray[np.bool_] = ~hidden
+        inside = seen if inside is None else inside & seen
     if inside is not None and not inside.any():
         raise ValueError(
             "mask is empty: no pixel of the image belongs to it. True marks the pixels to segment."

@@ -26,13 +26,121 @@ from emlearn.image._starting import atlas_start, mixture_start
 Array = NDArray[Any]
 
 # Estimates of beta, EM steps between them, the change that ends them, and voxels that count.
-_BETA_ROUNDS, _BETA_STEPS, _BETA_CHANGE, _BETA_SITES = 30, 5, 0.005, 1 << 17
+_BETA_ROUNDS, _BETA_STEPS, _BETA_CHANGE, _BETA_SITES = 30, 2, 0.02, 1 << 17
 _LARGEST_SEED = np.iinfo(np.int32).max
 _ADVICE = "Use fewer classes, or another covariance_type."
 
 
 class ImageSegmenterEM(EMEstimator):
-    """DOC"""
+    """Segmentation of an image by Gaussian classes whose labels are a Markov random field.
+
+    Each pixel belongs to a class, and the intensities (or colors) of a class are Gaussian. The
+    prior probability of the labels is that of a Potts model: it is larger by a factor exp(beta)
+    for each two neighbors of one class. So noise leaves fewer single pixels than in a mixture,
+    which is the model with ``beta=0``.
+
+    Parameters
+    ----------
+    n_classes : int, default=3
+        Number of classes.
+    beta : float or "auto", default="auto"
+        Coupling of neighbors. "auto" alternates EM with an estimate by pseudo-likelihood.
+        0 is a mixture, whose weights are estimated too.
+    covariance_type : {"auto", "tied", "full", "diag", "spherical"}, default="auto"
+        Covariances of the classes: one for all, or of each class a matrix, the variances of the
+        channels, or one variance. "auto" is "tied", as noise mostly has the same size everywhere,
+        and pixels on edges do not make a wide class of their own; with a field it is "full",
+        because noise is then relative to the intensities.
+    bias_degree : int or None, default=None
+        Degree of the polynomials of a smooth field that multiplies the intensities, such as
+        that of the coils of a magnetic resonance image; 2 or 3 is mostly enough. The model is
+        then that of the logarithms. None means no field.
+    spacing : array-like of float, default=None
+        Distance of pixels along each axis in space. Neighbors are coupled by beta times the
+        smallest spacing divided by that along their axis. None means that all are equal.
+    channel_axis : int or None, default=None
+        Axis of colors or channels. None means that there is one channel, and that all axes are
+        in space.
+    reg_covar : float or "auto", default="auto"
+        Variance that is added to the covariances; see `GaussianMixtureEM`.
+    {tol}
+    {max_iter}
+    {random_state}
+    {verbose}
+    {verbose_interval}
+
+    Attributes
+    ----------
+    labels_ : ndarray of int
+        Most probable class of each pixel, in the shape of the image without channels. Classes are
+        in the order of their means (with an atlas, in its order); -1 is outside of the mask.
+    means_ : ndarray of shape (n_classes, n_channels)
+        Means of the classes; with a field, of the logarithms of the intensities without it.
+    covariances_ : ndarray
+        Covariances, in the shape of those of `GaussianMixtureEM`: (n_channels, n_channels) for
+        "tied", (n_classes, n_channels, n_channels) for "full".
+    weights_ : ndarray of shape (n_classes,)
+        Prior probabilities of the classes: those of the mixture with ``beta=0``, otherwise equal.
+    beta_ : float
+        Coupling of neighbors.
+    bias_field_ : ndarray or None
+        The field, in the shape of the image: the image divided by it is corrected. Its geometric
+        mean inside of the mask is 1, and it is 1 outside.
+    n_axes_ : int
+        Number of axes in space.
+    {converged_}
+    {n_iter_}
+    {log_likelihood_}
+    {lower_bound_}
+    {lower_bounds_}
+    {history_}
+    {restarts_}
+
+    See Also
+    --------
+    emlearn.image.pixel_table : Pixels as rows, for estimators that know no neighbors.
+    GaussianMixtureEM : The model without neighbors.
+
+    Notes
+    -----
+    The probabilities of the labels are those of the mean field, in which pixels are independent.
+    The E-step updates those of one color of a checkerboard after those of the other, which never
+    lowers the objective at fixed beta. The objective, published as `log_likelihood_`, is a lower
+    bound on the log-likelihood. Neighbors share a face: 4 in two dimensions, 6 in three. Images of
+    float32 or of integers of up to 16 bits are worked on in single precision, others in double
+    precision.
+
+    `history_` is that of the run at the final beta. Classes that have no pixels left keep their
+    means, and a warning says so.
+
+    References
+    ----------
+    Y. Zhang, M. Brady and S. Smith (2001). "Segmentation of brain MR images through a hidden
+    Markov random field model and the expectation-maximization algorithm". IEEE Transactions on
+    Medical Imaging 20(1), 45-57.
+
+    G. Celeux, F. Forbes and N. Peyrard (2003). "EM procedures using mean field-like
+    approximations for Markov model-based image segmentation". Pattern Recognition 36(1),
+    131-144.
+
+    W. M. Wells, W. E. L. Grimson, R. Kikinis and F. A. Jolesz (1996). "Adaptive segmentation of
+    MRI data". IEEE Transactions on Medical Imaging 15(4), 429-442.
+
+    Examples
+    --------
+    >>> from emlearn import ImageSegmenterEM
+    >>> from emlearn.datasets import make_brain_phantom
+    >>> phantom = make_brain_phantom((60, 72), noise=0.09, bias=0.0, random_state=0)
+    >>> segmenter = ImageSegmenterEM(3, random_state=0).fit(phantom.image, phantom.mask)
+    >>> segmenter.means_.round().ravel()
+    array([ 54., 109., 148.])
+    >>> inside = phantom.mask
+    >>> round(float((segmenter.labels_ == phantom.labels)[inside].mean()), 2)
+    0.94
+    >>> mixture = ImageSegmenterEM(3, beta=0, random_state=0).fit(phantom.image, inside)
+    >>> round(float((mixture.labels_ == phantom.labels)[inside].mean()), 2)
+    0.9
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_classes": [Interval(Integral, 1, None, closed="left")],
