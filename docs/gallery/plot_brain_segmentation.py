@@ -49,11 +49,11 @@ for ax in axes:
 model = models["neighbors and bias field"]
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 shown = axes[0].imshow(np.ma.masked_where(~inside, model.bias_field_), cmap="viridis")
-figure.colorbar(shown, ax=axes[0])
+figure.colorbar(shown, ax=axes[0], label="factor of the intensity")
 axes[0].set_title("estimated field")
 truth = phantom.bias_field / np.exp(np.log(phantom.bias_field[inside]).mean())
 shown = axes[1].imshow(np.ma.masked_where(~inside, truth), cmap="viridis")
-figure.colorbar(shown, ax=axes[1])
+figure.colorbar(shown, ax=axes[1], label="factor of the intensity")
 axes[1].set_title("true field")
 bins = np.linspace(20, 200, 80)
 axes[2].hist(image[inside], bins, histtype="step", label="image")
