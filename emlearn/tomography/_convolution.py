@@ -159,12 +159,12 @@ class Convolution(System):
 
         Parameters
         ----------
-        images : ndarray of shape (n_images, *extended_shape)
+        images : ndarray of shape (n_images, ...)
             Images that are larger than the window.
 
         Returns
         -------
-        images : ndarray of shape (n_images, *window_shape)
+        images : ndarray of shape (n_images, ...)
             Their pixels in the window.
         """
         return images[(slice(None), *self._window)]

@@ -158,7 +158,7 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape window_shape or (n_images, *window_shape)
+        X : array-like of shape window_shape or (n_images, ...)
             An image with as many dimensions as `psf`, or a stack of them, of integers or floats.
         y : Ignored
             Present for compatibility with pipelines.
@@ -198,7 +198,7 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape window_shape or (n_images, *window_shape)
+        X : array-like of shape window_shape or (n_images, ...)
             Images, as for `fit`.
         y : Ignored
             Present for compatibility with pipelines.
@@ -217,7 +217,7 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape window_shape or (n_images, *window_shape)
+        X : array-like of shape window_shape or (n_images, ...)
             Images, as for `fit`.
         background : float or array-like of the shape of X or of an image, default=None
             As for `fit`.
@@ -240,7 +240,7 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape window_shape or (n_images, *window_shape)
+        X : array-like of shape window_shape or (n_images, ...)
             Images.
         background : float or array-like of the shape of X or of an image, default=None
             Added to the blurred images. None is 0.
@@ -263,7 +263,7 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape window_shape or (n_images, *window_shape)
+        X : array-like of shape window_shape or (n_images, ...)
             Images.
         y : Ignored
             Present for compatibility.
