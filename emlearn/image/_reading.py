@@ -121,7 +121,10 @@ def read_image(image: Any, mask: Any = None, *, channel_axis: int | None = None)
 
 def with_channels(image: Any, channel_axis: int | None) -> Array:
     """The array of an image, with the channels last."""
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:
+        raise ValueError(f"The image cannot be read as an array: {error}") from None
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"The image has dtype {array.dtype}; an image is an array of integers or floats."

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn._warnings import warn_user
 from emlearn.distributions import Gaussian
+from emlearn.distributions._domain import ColumnError
 from emlearn.distributions.gaussian.spec import GaussianSpec
 from emlearn.engine import EMEstimator
 from emlearn.engine.loop import run_em
@@ -220,7 +221,15 @@ class ImageSegmenterEM(EMEstimator):
             family = Gaussian(self._structure, reg_covar=self.reg_covar)
             rows = self._intensities(box)
             inside = rows if box.mask is None else rows[box.mask.ravel()]
-            data = self._data(box, rows, prior, family.column_spec(inside))
+            try:
+                spec = family.column_spec(inside)
+            except ColumnError:
+                raise ValueError(
+                    "The image must be in other units: the variance of its intensities, or the "
+                    f"inverse, is beyond the range of {rows.dtype}. Divide it by its standard "
+                    "deviation."
+                ) from None
+            data = self._data(box, rows, prior, spec)
             start = self._start(family, data, inside, prior)
             beta, start = self._coupled(family, data, start)
             model = self._model(family, data, beta)
@@ -237,7 +246,7 @@ class ImageSegmenterEM(EMEstimator):
         return "tied" if self.bias_degree is None else "full"
 
     def _read_image(self, image: Any, mask: Any) -> Box:
-        shape = np.shape(image)
+        shape: tuple[int, ...] = getattr(image, "shape", ())
         if self.channel_axis is None and looks_like_colors(shape):
             warn_user(
                 f"The image has shape {shape} and is read as a volume of {shape[-1]} columns. For "
