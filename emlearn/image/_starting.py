@@ -106,9 +106,9 @@ def atlas_start(model: PottsModel, data: ImageData, atlas: Array) -> GaussianPar
 
 
 def _check_apart(atlas: Array, first: int, second: int) -> None:
-    """Raise an error if two classes have the same share of all voxels, so that EM never parts them."""
+    """Raise an error if two classes have one ratio in all voxels: EM would never part them."""
     one, other = atlas[first], atlas[second]
-    if one.any() and np.allclose(one * other.sum(), other * one.sum(), atol=0.0):
+    if one.any() and other.any() and np.allclose(one * other.sum(), other * one.sum(), atol=0.0):
         raise ValueError(
             f"atlas does not tell classes {first} and {second} apart: the ratio of their "
             "probabilities is the same in all pixels, so both would start with the same mean. "

@@ -41,7 +41,7 @@ CASES = {
     "atlas of zeros": (IMAGE, {"atlas": np.zeros((12, 14, 3))}, {}, "168 pixels inside.*all 0"),
     "negative atlas": (IMAGE, {"atlas": -np.ones((12, 14, 3))}, {}, "negative, NaN or all 0"),
     "flat atlas": (
-        IMAGE, {"atlas": np.ones((12, 14, 1)) * (0.5, 0.3, 0.2)}, {}, "not tell classes 0 and 1 apart"
+        IMAGE, {"atlas": np.ones((12, 14, 1)) * (0.5, 0.3, 0.2)}, {}, "classes 0 and 1 apart"
     ),
     "atlas of two classes": (
         IMAGE, {"atlas": np.eye(2)[(IMAGE > 5.0) * 1][..., [0, 1, 1]]}, {}, "classes 1 and 2 apart"

@@ -237,6 +237,14 @@ def test_a_flat_atlas_is_a_uniform_prior(blocks):
     assert_allclose(flat, found.predict_proba(image), atol=1e-9)
 
 
+def test_an_atlas_may_leave_a_class_out():
+    image = np.array([[1.0, 2.0, 8.0, 9.0]] * 4)
+    atlas = np.ones((4, 4, 2)) * (1.0, 0.0)
+    with pytest.warns(ConvergenceWarning, match="1 of the n_classes=2 classes are empty"):
+        labels = segmenter(n_classes=2).fit(image, atlas=atlas).labels_
+    assert_array_equal(labels, 0)
+
+
 # ---- fields -----------------------------------------------------------------------------
 
 
