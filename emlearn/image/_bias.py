@@ -176,7 +176,8 @@ def field_step(
         mean = basis / np.maximum(weight, _TINY)[:, None]
         left = square - basis[:, :, None] * mean[:, None, :]
         right = cross - first[:, :, None] * mean[:, None, :]
-    left = np.einsum("kij,kmn->imjn", precisions, left).reshape(n_channels * n_basis, -1)
+    size = n_channels * n_basis
+    left = np.einsum("kij,kmn->imjn", precisions, left).reshape(size, size)
     right = np.einsum("kij,kjm->im", precisions, right).ravel()
     change = np.linalg.lstsq(left, right, rcond=1e-10)[0].reshape(n_channels, n_basis)
     taken = cross @ change.T

@@ -33,7 +33,10 @@ def axis_weights(spacing: Any, n_axes: int) -> Array:
     if spacing is None:
         weights[3 - n_axes :] = 1.0
         return weights
-    sizes = np.atleast_1d(np.asarray(spacing, np.float64))
+    try:
+        sizes = np.asarray(spacing, np.float64)
+    except (TypeError, ValueError):
+        sizes = np.empty(0)
     if sizes.shape != (n_axes,) or not (np.isfinite(sizes) & (sizes > 0.0)).all():
         raise ValueError(
             f"spacing={spacing!r} must have a positive number for each of the {n_axes} axes of "

@@ -42,7 +42,8 @@ class PixelTable:
         values : array-like of shape (n_rows,) or (n_rows, n_values)
             Labels, probabilities or colors of the rows.
         fill : object, default=-1
-            Value of the pixels outside of the mask.
+            Value of the pixels outside of the mask. Where the type of `values` cannot hold it, the
+            image has a larger type that can.
 
         Returns
         -------
@@ -60,7 +61,12 @@ class PixelTable:
                 f"values has shape {array.shape}; it must have one entry for each of the "
                 f"{len(self.rows)} rows."
             )
-        image = np.full((*self.mask.shape, *array.shape[1:]), fill, array.dtype)
+        shape = (*self.mask.shape, *array.shape[1:])
+        if self.mask.all():
+            image = np.empty(shape, array.dtype)
+        else:
+            dtype = np.result_type(array.dtype, np.min_scalar_type(fill))
+            image = np.full(shape, fill, dtype)
         image[self.mask] = array[self.index]
         return image
 

@@ -121,10 +121,7 @@ def read_image(image: Any, mask: Any = None, *, channel_axis: int | None = None)
 
 def with_channels(image: Any, channel_axis: int | None) -> Array:
     """The array of an image, with the channels last."""
-    try:
-        array = np.asarray(image)
-    except ValueError as error:
-        raise ValueError(f"The image cannot be read as an array: {error}") from None
+    array = _as_array(image, "The image")
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"The image has dtype {array.dtype}; an image is an array of integers or floats."
@@ -148,6 +145,13 @@ def with_channels(image: Any, channel_axis: int | None) -> Array:
     return array
 
 
+def _as_array(values: Any, name: str) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+
+
 def looks_like_colors(shape: tuple[int, ...]) -> bool:
     """Whether the last axis of an image without channels seems to be that of colors."""
     return len(shape) == 3 and shape[-1] in _COLORS and min(shape[:2]) >= _MANY
@@ -155,7 +159,7 @@ def looks_like_colors(shape: tuple[int, ...]) -> bool:
 
 def read_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask of an image of this shape."""
-    array = np.asarray(mask)
+    array = _as_array(mask, "mask")
     if array.dtype.kind not in "biu" and not (
         array.dtype.kind == "f" and np.isin(array, (0.0, 1.0)).all()
     ):
@@ -182,7 +186,7 @@ def _bounds(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
 
 def read_atlas(atlas: Any, n_classes: int, box: Box) -> Array:
     """Prior probabilities (n_classes, n_voxels) of the voxels of a box; they sum to 1."""
-    array = np.asarray(atlas)
+    array = _as_array(atlas, "atlas")
     expected = (*box.shape, n_classes)
     if array.dtype.kind not in "biuf" or array.shape != expected:
         raise ValueError(

@@ -145,7 +145,8 @@ class ImageSegmenterEM(EMEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_classes": [Interval(Integral, 1, None, closed="left")],
-        "beta": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"})],
+        # Far beyond it, sums over neighbors leave the range of float32.
+        "beta": [Interval(Real, 0.0, 1e6, closed="both"), StrOptions({"auto"})],
         "covariance_type": [StrOptions({"auto", "full", "tied", "diag", "spherical"})],
         "bias_degree": [Interval(Integral, 1, None, closed="left"), None],
         "spacing": ["array-like", None],
@@ -210,8 +211,9 @@ class ImageSegmenterEM(EMEstimator):
         ------
         ValueError
             If a hyperparameter or the image is invalid: NaN or infinite pixels inside of the
-            mask, an empty mask, a mask or an atlas of another shape, a constant image, fewer
-            different values than classes, or values of 0 or less where a field multiplies them.
+            mask, an empty mask, a mask or an atlas of another shape, an atlas that does not tell
+            two classes apart, a constant image, fewer different values than classes, or values of
+            0 or less where a field multiplies them.
         """
         validate_params(self)
         box = self._read_image(image, mask)
@@ -246,14 +248,15 @@ class ImageSegmenterEM(EMEstimator):
         return "tied" if self.bias_degree is None else "full"
 
     def _read_image(self, image: Any, mask: Any) -> Box:
-        shape: tuple[int, ...] = getattr(image, "shape", ())
+        box = read_image(image, mask, channel_axis=self.channel_axis)
+        shape = box.shape
         if self.channel_axis is None and looks_like_colors(shape):
             warn_user(
                 f"The image has shape {shape} and is read as a volume of {shape[-1]} columns. For "
                 "colors set channel_axis=-1.",
                 UserWarning,
             )
-        return read_image(image, mask, channel_axis=self.channel_axis)
+        return box
 
     def _check_contrast(self, box: Box) -> None:
         """Raise an error if there are fewer different values than classes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,13 @@ def mixture_start(
         with one covariance: noise has the same size everywhere.
     """
     rng = np.random.default_rng(seed)
+    sample = inside
     if len(inside) > _SAMPLE:
-        inside = inside[rng.choice(len(inside), _SAMPLE, replace=False)]
-    colors, count = np.unique(inside, axis=0, return_counts=True)
+        sample = inside[rng.choice(len(inside), _SAMPLE, replace=False)]
+    colors, count = np.unique(sample, axis=0, return_counts=True)
+    if len(colors) < max(n_classes, 2):
+        # Some values are too rare for a sample.
+        colors, count = np.unique(inside, axis=0, return_counts=True)
     mixture = GaussianMixtureEM(
         n_classes,
         covariance_type="tied" if logarithms else family.covariance_type,
@@ -60,7 +65,15 @@ def mixture_start(
     )
     # What is wrong with the start need not be wrong with the fit.
     with collected_warnings():
-        mixture.fit(np.exp(colors) if logarithms else colors, sample_weight=count)
+        try:
+            mixture.fit(np.exp(colors) if logarithms else colors, sample_weight=count)
+        except ValueError:
+            if family.reg_covar != 0.0:
+                raise
+            raise ValueError(
+                "The intensities of a class do not vary, and reg_covar=0. Use reg_covar='auto' or "
+                "a number above 0, or fewer classes."
+            ) from None
     means, covariances = mixture.means_, mixture.covariances_
     if logarithms:
         # Means are positive, as all intensities are. To first order:
@@ -85,4 +98,19 @@ def atlas_start(model: PottsModel, data: ImageData, atlas: Array) -> GaussianPar
         own = np.ascontiguousarray(atlas[:, part])
         found = family.sufficient_statistics(rows, own, precomputed)
         statistics = found if statistics is None else add_statistics(statistics, found)
-    return family.m_step(statistics, pooled, data.spec)
+    component = family.m_step(statistics, pooled, data.spec)
+    for first, second in combinations(range(len(atlas)), 2):
+        if np.allclose(component.mean[first], component.mean[second]):
+            _check_apart(atlas, first, second)
+    return component
+
+
+def _check_apart(atlas: Array, first: int, second: int) -> None:
+    """Raise an error if two classes have one ratio in all voxels: EM would never part them."""
+    one, other = atlas[first], atlas[second]
+    if one.any() and other.any() and np.allclose(one * other.sum(), other * one.sum(), atol=0.0):
+        raise ValueError(
+            f"atlas does not tell classes {first} and {second} apart: the ratio of their "
+            "probabilities is the same in all pixels, so both would start with the same mean. "
+            "Change the atlas, or fit without it: predict takes an atlas too."
+        )

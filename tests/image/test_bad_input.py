@@ -40,6 +40,17 @@ CASES = {
     ),
     "atlas of zeros": (IMAGE, {"atlas": np.zeros((12, 14, 3))}, {}, "168 pixels inside.*all 0"),
     "negative atlas": (IMAGE, {"atlas": -np.ones((12, 14, 3))}, {}, "negative, NaN or all 0"),
+    "flat atlas": (
+        IMAGE, {"atlas": np.ones((12, 14, 1)) * (0.5, 0.3, 0.2)}, {}, "classes 0 and 1 apart"
+    ),
+    "atlas of two classes": (
+        IMAGE, {"atlas": np.eye(2)[(IMAGE > 5.0) * 1][..., [0, 1, 1]]}, {}, "classes 1 and 2 apart"
+    ),
+    "ragged atlas": (IMAGE, {"atlas": [[1], [1, 2]]}, {}, "atlas cannot be read as an array"),
+    "ragged mask": (IMAGE, {"mask": [[1], [1, 2]]}, {}, "mask cannot be read as an array"),
+    "spacing of text": (IMAGE, {}, {"spacing": (1.0, "a")}, "positive number for each of the 2"),
+    "huge beta": (IMAGE.astype(np.float32), {}, {"beta": 1e38}, "'beta' parameter"),
+    "no variance": (np.arange(36).reshape(6, 6) % 3, {}, {"reg_covar": 0}, "and reg_covar=0"),
     "negative beta": (IMAGE, {}, {"beta": -1.0}, "'beta' parameter"),
     "no classes": (IMAGE, {}, {"n_classes": 0}, "'n_classes' parameter"),
     "unknown covariances": (IMAGE, {}, {"covariance_type": "EEV"}, "'covariance_type' parameter"),
@@ -65,8 +76,9 @@ def test_another_kind_of_image_after_the_fit():
 
 def test_what_looks_like_colors_is_told():
     image = np.random.default_rng(0).normal(size=(20, 20, 3))
-    with pytest.warns(UserWarning, match="volume of 3 columns. For colors set channel_axis=-1"):
-        ImageSegmenterEM(2, random_state=0).fit(image)
+    for own in (image, image.tolist()):
+        with pytest.warns(UserWarning, match="volume of 3 columns. For colors set channel_axis=-1"):
+            ImageSegmenterEM(2, random_state=0).fit(own)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from emlearn.testing._checks import (
 
 
 def segmenter(**settings):
-    return ImageSegmenterEM(3, **{"random_state": 0, "beta": 1.0, **settings})
+    return ImageSegmenterEM(**{"random_state": 0, "beta": 1.0, **settings})
 
 
 def accuracy(labels, truth):
@@ -237,6 +237,14 @@ def test_a_flat_atlas_is_a_uniform_prior(blocks):
     assert_allclose(flat, found.predict_proba(image), atol=1e-9)
 
 
+def test_an_atlas_may_leave_a_class_out():
+    image = np.array([[1.0, 2.0, 8.0, 9.0]] * 4)
+    atlas = np.ones((4, 4, 2)) * (1.0, 0.0)
+    with pytest.warns(ConvergenceWarning, match="1 of the n_classes=2 classes are empty"):
+        labels = segmenter(n_classes=2).fit(image, atlas=atlas).labels_
+    assert_array_equal(labels, 0)
+
+
 # ---- fields -----------------------------------------------------------------------------
 
 
@@ -355,3 +363,38 @@ def test_pixels_as_rows_and_back():
     assert_array_equal(every.to_image(np.arange(mask.sum()))[mask], np.arange(mask.sum()))
     with pytest.raises(ValueError, match="one entry for each of the"):
         table.to_image([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("values", "fill", "dtype"),
+    [
+        (np.array([True, False]), -1, np.int8),
+        (np.array([3, 200], np.uint8), -1, np.int16),
+        (np.array([3, 200]), np.nan, np.float64),
+        (np.array([3, 4], np.int32), -1, np.int32),
+    ],
+    ids=["bool", "bytes", "NaN", "labels"],
+)
+def test_pixels_outside_hold_what_fills_them(values, fill, dtype):
+    image = np.array([[1, 2, 9]])
+    back = pixel_table(image, image < 9).to_image(values, fill)
+    assert back.dtype == dtype
+    assert_array_equal(back, [[*values, fill]])
+    assert pixel_table(image[:, :2]).to_image(values, fill).dtype == values.dtype
+
+
+# ---- sizes and values at the edge -------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_value_too_rare_for_a_sample(seed):
+    image = np.zeros((400, 400), np.uint8)
+    image[3, 4] = 5
+    model = segmenter(n_classes=2, random_state=seed).fit(image)
+    assert_allclose(model.means_.ravel(), [0.0, 5.0], atol=1e-6)
+
+
+def test_one_pixel_has_a_flat_field(blocks):
+    image = blocks()[0]
+    model = segmenter(bias_degree=2).fit(image)
+    assert model.predict(image[:1, :1]).shape == (1, 1)
