@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.ndimage import correlate1d
 
+from emlearn.data import as_numbers
 from emlearn.engine.threads import available_threads
 from emlearn.tomography._systems import System
 
@@ -19,6 +20,10 @@ Array = NDArray[np.float64]
 # A blur that is a product of one-dimensional ones with fewer weights than this, all together, is
 # faster without Fourier transforms.
 _FEW_WEIGHTS = 32
+
+# A pixel of less sensitivity can be so bright, as all that the window shows of it is so little,
+# that the rounding errors of its Fourier transform drown the rest of the image.
+_LEAST_SENSITIVITY = 1e-6
 
 
 class Convolution(System):
@@ -64,6 +69,7 @@ class Convolution(System):
 
     The convolution is by Fourier transforms, padded so that nothing wraps around, or, if the point
     spread function is the product of short one-dimensional ones, one dimension after another.
+    By Fourier transforms, pixels of which the window sees less than a millionth count as not seen.
 
     Examples
     --------
@@ -95,10 +101,12 @@ class Convolution(System):
         super().__init__(prod(self.window_shape), prod(image_shape), image_shape)
         self._axes = tuple(range(1, 1 + self.psf.ndim))
         self._factors = _factors(self.psf)
+        self._unseen = np.zeros(0, dtype=np.intp)
         if self._factors is None:
             self._padded = [fft.next_fast_len(n, real=True) for n in self._extended]
             self._response = fft.rfftn(self.psf, self._padded)
             self._conjugate = self._response.conj()
+            self._unseen = np.flatnonzero(self.sensitivity() < _LEAST_SENSITIVITY)
 
     def forward(self, images: Array) -> Array:
         """What the window shows of images.
@@ -115,6 +123,11 @@ class Convolution(System):
         """
         assert self.image_shape is not None
         pixels = np.reshape(images, (-1, *self.image_shape))
+        flat = pixels.reshape(len(pixels), -1)
+        if flat[:, self._unseen].any():
+            flat = flat.copy()
+            flat[:, self._unseen] = 0.0
+            pixels = flat.reshape(pixels.shape)
         if not self.extend:
             larger = np.zeros((len(pixels), *self._extended))
             larger[(slice(None), *self._window)] = pixels
@@ -152,7 +165,9 @@ class Convolution(System):
             for axis, factor, (k, n) in zip(self._axes, self._factors, self._sizes(), strict=True):
                 pixels = correlate1d(pixels, factor, axis=axis, mode="constant")
                 pixels = pixels.take(range(k // 2, k // 2 + n + k - 1), axis=axis)
-        return np.reshape(pixels if self.extend else self.window(pixels), (len(seen), -1))
+        images = np.reshape(pixels if self.extend else self.window(pixels), (len(seen), -1))
+        images[:, self._unseen] = 0.0
+        return images
 
     def window(self, images: Array) -> Array:
         """The part of images inside the window.
@@ -189,7 +204,7 @@ def read_psf(psf: ArrayLike) -> Array:
     psf : array-like
         As given.
     """
-    read = np.asarray(psf, dtype=np.float64)
+    read = as_numbers(psf, "psf")
     if not read.ndim or not read.size:
         raise ValueError(f"psf must be an array of numbers; its shape is {read.shape}.")
     for wrong, what in ((~np.isfinite(read), "NaN or infinite"), (read < 0.0, "negative")):

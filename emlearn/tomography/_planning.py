@@ -11,7 +11,12 @@ from scipy import sparse
 
 from emlearn.engine import RemainingGain
 from emlearn.tomography._model import Part, PoissonReconstruction, parts_of
-from emlearn.tomography._reading import read_image, read_prior, read_schedule
+from emlearn.tomography._reading import (
+    read_image,
+    read_prior,
+    read_schedule,
+    require_sensitivity,
+)
 from emlearn.tomography._rows import Plan
 from emlearn.tomography._subsets import subset_parts
 from emlearn.tomography._systems import System, as_system
@@ -82,6 +87,7 @@ def make_plan(estimator: Any, system: System) -> Plan:
     schedule = read_schedule(estimator.n_subsets, system)
     complete = read_image(estimator.sensitivity, system, "sensitivity")
     whole, passes = plan_passes(system, schedule, estimator.max_iter, complete, model.late)
+    require_sensitivity(np.sum([part.sensitivity for part in whole], axis=0))
     # Without a tolerance EM still ends where rounding errors are all that it gains.
     test = RemainingGain(0.0) if estimator.tol is None else estimator._convergence(np.float64)
     return Plan(model, whole, passes, estimator.max_iter, test, estimator._accelerator(model))

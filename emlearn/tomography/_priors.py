@@ -243,7 +243,7 @@ class HuberPrior(_DifferencePrior):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(self.delta > 0.0, "delta", "positive", self.delta)
+        _require(0.0 < self.delta < np.inf, "delta", "positive and finite", self.delta)
 
     def _psi(self, difference: Array) -> Array:
         size = np.abs(difference)
@@ -302,8 +302,8 @@ class RelativeDifferencePrior(Prior):
     epsilon: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(self.gamma >= 0.0, "gamma", ">= 0", self.gamma)
-        _require(self.epsilon >= 0.0, "epsilon", ">= 0", self.epsilon)
+        _require(0.0 <= self.gamma < np.inf, "gamma", ">= 0 and finite", self.gamma)
+        _require(0.0 <= self.epsilon < np.inf, "epsilon", ">= 0 and finite", self.epsilon)
 
     def value(self, image: Array) -> float:
         total = 0.0

@@ -143,8 +143,28 @@ def require_seen(counts: Array, background: Array, system: System, image: Array 
     blind = (system.forward(start[None])[0] <= 0.0) & (background <= 0.0) & (counts > 0.0)
     if blind.any():
         row, ray = np.argwhere(blind)[0]
+        place = "" if image is None else " wherever image_init is positive"
         raise ValueError(
             f"Row {row} of X has counts in ray {ray}, which sees nothing: row {ray} of "
-            "system_matrix is 0 and there is no background. Give a background, or set these "
-            "counts to 0."
+            f"system_matrix is 0{place} and there is no background. Give a background, or set "
+            "these counts to 0."
+        )
+
+
+def require_sensitivity(sensitivity: Array) -> None:
+    """Check that a system that is only a function has no negative or endless columns.
+
+    Raises
+    ------
+    ValueError
+        If a sum of a column is negative, beyond rounding errors, or not finite.
+    """
+    wrong = ~np.isfinite(sensitivity)
+    if not wrong.any():
+        wrong = sensitivity < -1e-9 * np.abs(sensitivity).max()
+    if wrong.any():
+        pixel = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"system_matrix has negative entries, or some that are not finite: column {pixel} "
+            f"sums to {sensitivity[pixel]:g}. Entries are expected counts of a unit of a pixel."
         )

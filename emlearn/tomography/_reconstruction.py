@@ -411,7 +411,7 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Raises
         ------
         ValueError
-            If `n_resamples` is not an integer >= 2.
+            If `n_resamples` is not an integer >= 2, or a ray has counts but sees nothing.
 
         Notes
         -----
@@ -422,10 +422,12 @@ class PoissonReconstructionEM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         counts = self._read_rows(X)
         system = read_system(self, counts.shape[1])
         plan = make_plan(self, system)
+        constant = read_background(background, counts.shape)
+        require_seen(counts, constant, system, plan.model.start)
         return resample(
             plan,
             counts,
-            read_background(background, counts.shape),
+            constant,
             n_resamples=n_resamples,
             random_state=random_state,
             n_jobs=self.n_jobs,

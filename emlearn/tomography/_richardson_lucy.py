@@ -286,6 +286,10 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
         """A stack of images, and whether it is of a single one."""
         n_dimensions = read_psf(self.psf).ndim
         given = np.asarray(X)
+        if np.ma.is_masked(X):
+            raise ValueError(
+                "X has masked pixels, which deconvolution cannot leave out; fill them in first."
+            )
         if given.dtype.kind not in "buif":
             raise TypeError(f"Images must have numbers, not entries of type {given.dtype}.")
         if given.ndim not in (n_dimensions, n_dimensions + 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from emlearn.tomography._reading import read_background, require_counts, require
 from emlearn.tomography._reconstruction import PoissonReconstructionEM
 
 Array = NDArray[np.float64]
+
+# All integers up to this are exact in float64.
+_MOST_COUNTS = 2.0**53
 
 
 def thin_counts(
@@ -65,14 +68,17 @@ def thin_counts(
     if not isinstance(fraction, Real) or not 0.0 < float(fraction) < 1.0:
         raise ValueError(f"fraction must be between 0 and 1, got {fraction!r}.")
     counts = as_numbers(X, "X")
-    require_counts(np.atleast_2d(counts))
+    require_counts(counts.reshape(-1, counts.shape[-1] if counts.ndim else 1))
+    if not (counts <= _MOST_COUNTS).all():
+        raise ValueError("X must have finite counts, of at most 2**53, to be thinned.")
     if not np.array_equal(counts, np.rint(counts)):
         raise ValueError(
             "X must have integers to be thinned. Use the counts as they were detected, and give "
             "corrections as part of the system matrix or as background."
         )
     random = check_random_state(random_state)
-    held_out = random.binomial(counts.astype(np.int64), float(fraction)).astype(np.float64)
+    drawn = random.binomial(counts.astype(np.int64), float(fraction))
+    held_out = np.asarray(drawn, dtype=np.float64)
     return counts - held_out, held_out
 
 
@@ -161,6 +167,11 @@ def select_n_iter(
     >>> em.set_params(max_iter=selection.n_iter).fit(X).n_iter_ == selection.n_iter
     True
     """
+    if not isinstance(estimator, PoissonReconstructionEM):
+        raise TypeError(
+            f"estimator must be a PoissonReconstructionEM, got {type(estimator).__name__}. For "
+            "deconvolution, give it a Convolution as system_matrix and images as flat rows."
+        )
     validate_params(estimator)
     if estimator.accelerate is not None:
         raise ValueError(
@@ -169,9 +180,11 @@ def select_n_iter(
         )
     if estimator.sensitivity is not None:
         raise ValueError("select_n_iter needs the counts of all rays; it has no list mode.")
-    if int(n_repeats) < 1:
-        raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}.")
+    if not isinstance(n_repeats, Integral) or int(n_repeats) < 1:
+        raise ValueError(f"n_repeats must be an integer >= 1, got {n_repeats!r}.")
     counts = np.atleast_2d(as_numbers(X, "X"))
+    if counts.ndim != 2 or not counts.size:
+        raise ValueError(f"X must have rows of counts, one for each image; got {counts.shape}.")
     random = check_random_state(random_state)
     constant = read_background(background, counts.shape)
     scores: list[tuple[Array, Array]] = []

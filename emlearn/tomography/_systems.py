@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
+
+from emlearn.data import as_numbers
 
 Array = NDArray[np.float64]
 
@@ -282,18 +285,22 @@ def as_system(
 
 
 def _read_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
-    shape = tuple(int(size) for size in image_shape)
-    if not shape or min(shape) < 1:
-        raise ValueError(f"image_shape must have positive sizes, got {image_shape!r}.")
-    return shape
+    shape = tuple(image_shape)
+    if not shape or not all(isinstance(size, Integral) and size >= 1 for size in shape):
+        raise ValueError(
+            f"image_shape must have positive sizes, all integers, got {image_shape!r}."
+        )
+    return tuple(int(size) for size in shape)
 
 
 def _read_matrix(given: Any) -> Any:
     if _is_sparse(given):
+        if given.dtype.kind == "c":
+            raise ValueError("system_matrix must have real numbers, but has complex ones.")
         matrix: Any = sparse.csr_array(given, dtype=np.float64)
         entries = matrix.data
     else:
-        matrix = entries = np.asarray(given, dtype=np.float64)
+        matrix = entries = as_numbers(given, "system_matrix")
     if matrix.ndim != 2:
         raise ValueError(
             "system_matrix must have two dimensions, (n_rays, n_pixels), got "

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
 
-from emlearn.tomography import PoissonReconstructionEM, select_n_iter, thin_counts
+from emlearn.tomography import (
+    HuberPrior,
+    PoissonReconstructionEM,
+    RelativeDifferencePrior,
+    RichardsonLucyEM,
+    select_n_iter,
+    thin_counts,
+)
 
 from .conftest import make_geometry
 
@@ -99,7 +107,7 @@ SETTINGS = {
     "part of a subset": ({"n_subsets": (2.5, 1)}, "n_subsets"),
     "start of another shape": ({"image_init": np.ones(7)}, "image_init has shape"),
     "negative start": ({"image_init": -np.ones(20)}, "image_init must be >= 0, got -1 at 0"),
-    "start of zero": ({"image_init": np.zeros(20)}, "sees nothing"),
+    "start of zero": ({"image_init": np.zeros(20)}, "sees nothing.*image_init is positive"),
     "sensitivity": ({"sensitivity": np.full(20, np.inf)}, "sensitivity must be finite"),
     "tolerance": ({"tol": -1.0}, "tol"),
 }
@@ -132,3 +140,72 @@ def test_counts_to_thin():
         select_n_iter(em, GEOMETRY.counts)
     with pytest.raises(ValueError, match="n_repeats"):
         select_n_iter(em.set_params(accelerate=None), GEOMETRY.counts, n_repeats=0)
+
+
+def test_systems_that_are_functions_are_checked_by_their_sums():
+    matrix = GEOMETRY.matrix.copy()
+    matrix[:, 3] *= -1.0
+    em = PoissonReconstructionEM(aslinearoperator(matrix))
+    with pytest.raises(ValueError, match="column 3 sums to -"):
+        em.fit(GEOMETRY.counts)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_complex_system_matrix(form):
+    em = PoissonReconstructionEM(form(GEOMETRY.matrix * (1.0 + 1.0j)))
+    with pytest.raises(ValueError, match=r"system_matrix.*complex"):
+        em.fit(GEOMETRY.counts)
+
+
+def test_complex_psf():
+    with pytest.raises(ValueError, match=r"psf.*complex"):
+        RichardsonLucyEM([0.5 + 1.0j, 0.5]).fit(np.ones(9))
+
+
+def test_sizes_of_an_image_are_integers():
+    with pytest.raises(ValueError, match="image_shape must have positive sizes, all integers"):
+        PoissonReconstructionEM(GEOMETRY.matrix, (4.5, 5)).fit(GEOMETRY.counts)
+
+
+def test_settings_of_priors_are_finite():
+    for make in (HuberPrior, RelativeDifferencePrior):
+        with pytest.raises(ValueError, match="finite"):
+            make(np.inf)
+    with pytest.raises(ValueError, match="epsilon"):
+        RelativeDifferencePrior(epsilon=np.inf)
+
+
+def test_bootstrap_of_a_ray_that_sees_nothing():
+    matrix = changed(GEOMETRY.matrix, 7, 0.0)
+    em = PoissonReconstructionEM(matrix, max_iter=1).fit(np.zeros((1, 60)))
+    with pytest.raises(ValueError, match="ray 7, which sees nothing"):
+        em.bootstrap(np.ones((1, 60)), n_resamples=2)
+
+
+@pytest.mark.parametrize("count", [np.inf, np.nan, 1e19])
+def test_counts_too_large_to_thin(count):
+    with pytest.raises(ValueError, match="finite counts"):
+        thin_counts([count, 1.0], 0.5)
+
+
+def test_thinning_takes_any_number_of_dimensions():
+    kept, held_out = thin_counts(7, 0.5, random_state=0)
+    assert kept + held_out == 7
+    with pytest.raises(ValueError, match="Negative"):
+        thin_counts(-np.ones((2, 2, 2)), 0.5)
+
+
+def test_selection_of_iterations():
+    em = PoissonReconstructionEM(GEOMETRY.matrix)
+    with pytest.raises(ValueError, match="n_repeats must be an integer"):
+        select_n_iter(em, GEOMETRY.counts, n_repeats=1.5)
+    with pytest.raises(ValueError, match="rows of counts"):
+        select_n_iter(em, np.empty((0, 60)))
+    with pytest.raises(TypeError, match="Convolution"):
+        select_n_iter(RichardsonLucyEM([1.0]), GEOMETRY.counts)
+
+
+def test_masked_images():
+    image = np.ma.masked_equal([1.0, 2.0, 3.0], 2.0)
+    with pytest.raises(ValueError, match="masked"):
+        RichardsonLucyEM([0.5, 0.5]).fit(image)

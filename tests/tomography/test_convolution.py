@@ -35,6 +35,7 @@ def test_blur_is_that_of_the_direct_sum(case):
     system = Convolution(7.0 * psf, shape)
     assert system.image_shape == tuple(np.add(shape, psf.shape) - 1)
     images = np.random.default_rng(1).random((3, *system.image_shape))
+    images[:, system.sensitivity().reshape(system.image_shape) == 0.0] = 0.0
     seen = system.forward(images.reshape(3, -1)).reshape(3, *shape)
     for image, own in zip(images, seen, strict=True):
         assert_allclose(own, convolve(image, psf, mode="valid", method="direct"), rtol=1e-12)
@@ -84,3 +85,12 @@ def test_the_window_is_where_points_are_seen_in_their_place():
 def test_wrong_point_spread_functions_are_named(psf, message):
     with pytest.raises(ValueError, match=message):
         Convolution(psf, (4, 4))
+
+
+def test_what_the_window_hardly_sees_counts_as_not_seen():
+    tails = np.exp(-0.5 * np.square(np.arange(-20, 21) / 3.0))
+    system = Convolution(np.outer(tails, tails), (30, 30))
+    light = convolve(np.ones((30, 30)), np.outer(tails, tails) / tails.sum() ** 2, method="direct")
+    expected = np.where(light >= 1e-6, light, 0.0)
+    assert (expected == 0.0).any()
+    assert_allclose(system.sensitivity(), expected.ravel(), rtol=1e-9)

@@ -210,3 +210,17 @@ def test_light_far_from_all_else_is_found_with_fourier_transforms():
     image[8, 8], image[50, 50] = 1e12, 1.0
     found = RichardsonLucyEM(psf, max_iter=30).fit_transform(image)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("brightest", [1e3, 1e6])
+def test_a_bright_border_does_not_drown_a_dim_image(brightest):
+    # Light from far outside, of which the window sees less than rounding errors.
+    tails = np.exp(-0.5 * np.square(np.arange(-20, 21) / 3.0))
+    image = np.ones((60, 60))
+    image[0] = brightest
+    em = RichardsonLucyEM(np.outer(tails, tails), max_iter=50).fit(image)
+    fitted = em.reconstruction_
+    total = fitted.images_ @ fitted.sensitivity_
+    assert_allclose(total, image.sum(), rtol=1e-9)
+    assert np.diff(fitted.lower_bounds_).min() > -1e-9 * abs(fitted.lower_bound_)
+    assert em.images_.max() < 10.0 * brightest
