@@ -121,6 +121,9 @@ class RichardsonLucyEM(TransformerMixin, BaseEstimator):
         "verbose": ["verbose"],
         "n_jobs": [Integral, None],
     }
+    # Where the HTML representation links to.
+    _doc_link_module = PoissonReconstructionEM._doc_link_module
+    _doc_link_template = PoissonReconstructionEM._doc_link_template
 
     def __init__(
         self,
