@@ -175,9 +175,9 @@ class SparseCholesky:
         self._pivots = np.empty(pattern.n_sparse)
         # C-contiguous and lower triangular, so its transpose is what LAPACK calls upper.
         self._tail = np.empty((n_tail, n_tail))
-        self._lu: Any = None
+        self._values = values
         if compiled is None:
-            self._factorize_in_scipy(values)
+            self._factorize_in_scipy()
         else:
             self._factorize(values)
         pivots = np.concatenate([self._pivots, np.diagonal(self._tail) ** 2])
@@ -198,12 +198,13 @@ class SparseCholesky:
             raise _not_positive_definite()
         self._tail = upper.T
 
-    def _factorize_in_scipy(self, values: Array) -> None:
+    @cached_property
+    def _lu(self) -> Any:
+        """The factorization of scipy, which has no pickle."""
         of = self._pattern
-        n_sparse = of.n_sparse
-        upper = csc_array((values, of.rows, of.starts), shape=(of.size, of.size))
+        upper = csc_array((self._values, of.rows, of.starts), shape=(of.size, of.size))
         try:
-            self._lu = splu(
+            return splu(
                 csc_matrix(upper + triu(upper, 1).T),
                 permc_spec="NATURAL",
                 diag_pivot_thresh=0.0,
@@ -211,6 +212,13 @@ class SparseCholesky:
             )
         except RuntimeError as error:
             raise _not_positive_definite() from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lu"}
+
+    def _factorize_in_scipy(self) -> None:
+        of = self._pattern
+        n_sparse = of.n_sparse
         pivots = self._lu.U.diagonal()
         # A row that has been exchanged for another had the pivot 0.
         if not (np.array_equal(self._lu.perm_r, np.arange(of.size)) and (pivots > 0.0).all()):
@@ -227,7 +235,7 @@ class SparseCholesky:
         """Inverse of the matrix times `right`, (size, k)."""
         of = self._pattern
         x = np.take(right, of.order, axis=0)
-        if self._lu is not None:
+        if compiled is None:
             x = self._lu.solve(x)
         else:
             columns = of.factor_starts, of.factor_rows, self._factor

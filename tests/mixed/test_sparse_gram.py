@@ -1,5 +1,8 @@
 """Sparse cross-products against dense matrices, compiled and in numpy."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -275,3 +278,18 @@ def test_pairs_beyond_32_bits_are_found():
     expected = np.full(rows.size, 0.5)
     expected[[49_000, 49_001, -1]] = 2.0 / 3.0, 2.0 / 3.0, -1.0 / 3.0
     assert_allclose(entries, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("loaded", ["compiled", "numpy"])
+@pytest.mark.usefixtures("kernels")
+def test_a_factor_is_copied_and_pickled(loaded, monkeypatch):
+    """Also by one who has no kernels, or has them."""
+    matrix = csc_array(np.diag(np.arange(2.0, 8.0)) + 1.0)
+    pattern = SparsePattern(np.arange(6), *np.nonzero(np.triu(np.ones((6, 6)))))
+    factor = pattern.factorize(matrix.toarray()[np.triu_indices(6)])
+    text = pickle.dumps(factor)
+    monkeypatch.setattr(_sparse_cholesky, "compiled", compiled if loaded == "compiled" else None)
+    right = np.arange(12.0).reshape(6, 2)
+    expected = np.linalg.solve(matrix.toarray(), right)
+    for same in (pickle.loads(text), copy.deepcopy(factor)):
+        assert_allclose(same.solve(right), expected, rtol=1e-12)
