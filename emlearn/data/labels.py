@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import column_or_1d
 
-from emlearn._warnings import warn_user
 from emlearn.data.values import is_absent
+from emlearn.data.vectors import as_vector
 
 Array = NDArray[Any]
 
@@ -134,14 +132,7 @@ def _as_vector(y: Any) -> Array:
         raise ValueError(f"y has dtype {array.dtype}; labels are integers or strings. {_ADVICE}")
     if array.dtype.kind not in "biuf":
         array = array.astype(object)
-    if array.ndim == 2 and array.shape[1] == 1:
-        warn_user(
-            "A column-vector y was passed when a 1d array was expected. Please change the shape "
-            "of y to (n_samples, ), for example using ravel().",
-            DataConversionWarning,
-        )
-    vector: Array = column_or_1d(array)
-    return vector
+    return as_vector(array)
 
 
 def _unknown(values: Array) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -193,8 +194,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Complete the docstring, and the constraints of the hyperparameters."""
         super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("_parameter_constraints", {})
-        cls._parameter_constraints = {**_CONSTRAINTS, **own}
+        every = {**_CONSTRAINTS, **cls.__dict__.get("_parameter_constraints", {})}
+        accepted = inspect.signature(cls).parameters
+        cls._parameter_constraints = {name: every[name] for name in every if name in accepted}
         complete_docstring(cls)
 
     # ---- the parts of a fit, in the order of their use ----------------------------------

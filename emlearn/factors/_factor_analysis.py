@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -460,10 +459,3 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-# Without those of searches, which it does not have.
-FactorAnalysisEM._parameter_constraints = {
-    name: FactorAnalysisEM._parameter_constraints[name]
-    for name in inspect.signature(FactorAnalysisEM).parameters
-}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -391,10 +390,3 @@ class LinearMixedModelEM(
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.formula is None
         return tags
-
-
-# Without those of searches, which it does not have.
-LinearMixedModelEM._parameter_constraints = {
-    name: LinearMixedModelEM._parameter_constraints[name]
-    for name in inspect.signature(LinearMixedModelEM).parameters
-}

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
-from emlearn._warnings import warn_user
 from emlearn.data.values import to_floats
+from emlearn.data.vectors import as_vector
 
 Array = NDArray[Any]
 
@@ -79,13 +78,7 @@ def _as_vector(y: Any) -> Array:
     else:
         # As objects from the start: next to text, a number would become text.
         array = np.asarray(y, object if isinstance(y, (list, tuple)) else None)
-    if array.ndim == 2 and array.shape[1] == 1:
-        warn_user(
-            "A column-vector y was passed when a 1d array was expected. Please change the shape "
-            "of y to (n_samples, ), for example using ravel().",
-            DataConversionWarning,
-        )
-    vector: Array = column_or_1d(array)
+    vector = as_vector(array)
     return vector.astype(object) if vector.dtype.kind in "UST" else vector
 
 
