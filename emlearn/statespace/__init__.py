@@ -1,0 +1,1 @@
+"""State-space models: linear Gaussian states, structural time series, dynamic factors."""
