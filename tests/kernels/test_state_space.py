@@ -1,4 +1,4 @@
-"""The recursions of linear Gaussian states against the joint Gaussian of all states, written out."""
+"""The recursions of linear Gaussian states against the joint Gaussian of all states."""
 
 import numpy as np
 import pytest
