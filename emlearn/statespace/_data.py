@@ -1,0 +1,202 @@
+"""Sequences of observations in groups that share their covariances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+# Sequences of a block. Covariances are found once for each block, and its means are kept in
+# memory: at most so many entries of these, unless a single sequence is longer.
+_SEQUENCES, _ENTRIES = 64, 200_000
+
+
+class Observations(NamedTuple):
+    """Rows of sequences, one sequence after another.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        What is observed; NaN is missing.
+    lengths : ndarray of int, of shape (n_sequences,)
+        Numbers of rows of the sequences.
+    inputs : ndarray of shape (n_rows, n_inputs)
+        Known inputs.
+    constant : bool
+        Whether observations have an offset.
+    """
+
+    rows: Array
+    lengths: Index
+    inputs: Array
+    constant: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Sequences of one length in which the same entries are observed.
+
+    Attributes
+    ----------
+    observed : ndarray of shape (n_sequences, n_steps, n_features)
+        Observations; 0 where missing.
+    patterns : ndarray of bool, of shape (n_patterns, n_features)
+        Entries that are observed in each pattern.
+    pattern : ndarray of int, of shape (n_steps,)
+        Pattern of each step.
+    inputs : ndarray of shape (n_sequences, n_steps, n_inputs)
+        Inputs of the states.
+    regressors : ndarray of shape (n_sequences, n_steps, n_regressors)
+        Inputs of the observations: the same, and 1 if they have an offset.
+    weight : ndarray of shape (n_sequences,)
+        Weights.
+    origin : ndarray of int, of shape (n_sequences,)
+        Positions of the sequences.
+    """
+
+    observed: Array
+    patterns: Mask
+    pattern: Index
+    inputs: Array
+    regressors: Array
+    weight: Array
+    origin: Index
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return len(self.patterns) == 1 and bool(self.patterns.all())
+
+    @property
+    def mask(self) -> Mask:
+        """What is observed, (n_steps, n_features)."""
+        mask: Mask = self.patterns[self.pattern]
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceData:
+    """All sequences, in blocks.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        The blocks.
+    first : ndarray of int, of shape (n_sequences,)
+        Position of the first row of each sequence.
+    variance : ndarray of shape (n_features,)
+        Variances of the columns.
+    n_rows, n_sequences : float
+        Weighted numbers of rows and sequences.
+    """
+
+    blocks: tuple[Block, ...]
+    first: Index
+    variance: Array
+    n_rows: float
+    n_sequences: float
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return self.blocks[0].observed.shape[2]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of the states."""
+        return self.blocks[0].inputs.shape[2]
+
+    @property
+    def n_regressors(self) -> int:
+        """Number of inputs of the observations."""
+        return self.blocks[0].regressors.shape[2]
+
+
+def prepare_sequences(observations: Observations, weight: Array | None = None) -> SequenceData:
+    """Sort sequences into blocks.
+
+    Parameters
+    ----------
+    observations : Observations
+        The rows.
+    weight : ndarray of shape (n_sequences,), default=None
+        Weights of the sequences. Those of weight 0 are left out. None means 1 each.
+    """
+    rows, lengths = observations.rows, np.asarray(observations.lengths)
+    first = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.intp)
+    weight = np.ones(len(lengths)) if weight is None else weight
+    missing = np.isnan(rows)
+    any_missing = missing.any(axis=1)
+    groups: dict[tuple[int, bytes], list[int]] = {}
+    for s in np.flatnonzero(weight > 0.0):
+        own = slice(first[s], first[s] + lengths[s])
+        holes = missing[own].tobytes() if any_missing[own].any() else b""
+        groups.setdefault((int(lengths[s]), holes), []).append(int(s))
+    blocks = []
+    for (length, _), members in groups.items():
+        size = max(1, min(_SEQUENCES, _ENTRIES // (length * max(1, rows.shape[1]))))
+        for begin in range(0, len(members), size):
+            own = np.array(members[begin : begin + size], np.intp)
+            blocks.append(_block(observations, missing, first, own, length, weight))
+    total, deviations = _spread(rows, np.repeat(weight, lengths))
+    return SequenceData(
+        tuple(blocks),
+        first,
+        deviations,
+        float(weight @ lengths),
+        float(weight.sum()) if total else 0.0,
+    )
+
+
+def _block(
+    observations: Observations,
+    missing: Mask,
+    first: Index,
+    members: Index,
+    length: int,
+    weight: Array,
+) -> Block:
+    index = first[members][:, None] + np.arange(length)
+    observed = observations.rows[index]
+    holes = missing[index[0]]
+    if holes.any():
+        patterns, pattern = np.unique(~holes, axis=0, return_inverse=True)
+        observed[:, holes] = 0.0
+    else:
+        patterns, pattern = np.ones((1, holes.shape[1]), bool), np.zeros(length, np.intp)
+    inputs = observations.inputs[index]
+    regressors = inputs
+    if observations.constant:
+        regressors = np.concatenate((inputs, np.ones((*index.shape, 1))), axis=2)
+    return Block(
+        observed,
+        patterns,
+        np.ascontiguousarray(pattern.ravel(), np.intp),
+        inputs,
+        regressors,
+        weight[members],
+        members,
+    )
+
+
+def _spread(rows: Array, weight: Array) -> tuple[float, Array]:
+    """Total weight and weighted variances of the columns; 0 for a column without two values."""
+    used = weight > 0.0
+    kept = rows[used]
+    there = ~np.isnan(kept)
+    own = weight[used, None] * there
+    total = np.maximum(own.sum(axis=0), np.finfo(float).tiny)
+    center = np.where(there, kept, 0.0)
+    largest = np.maximum(np.abs(center).max(axis=0, initial=0.0), np.finfo(float).tiny)
+    center = center / largest
+    mean = (own * center).sum(axis=0) / total
+    centered = np.where(there, center - mean, 0.0)
+    variance = (own * centered**2).sum(axis=0) / total
+    variance[variance < 1e-28] = 0.0
+    return float(weight.sum()), variance * largest**2
