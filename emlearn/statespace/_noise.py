@@ -59,14 +59,14 @@ class Regression(NamedTuple):
         Of e and z'.
     regressors : ndarray of shape (n_regressors, n_regressors), or one for each feature
         Of z and z'.
-    count : float or ndarray of shape (n_features,)
+    total : float or ndarray of shape (n_features,)
         Weighted numbers of rows.
     """
 
     squares: Array
     cross: Array
     regressors: Array
-    count: Any
+    total: Any
 
 
 class States(NamedTuple):
@@ -236,5 +236,5 @@ def _cholesky(matrix: Array) -> Array:
 def _solve(root: Array, right: Array, *, transposed: bool = False) -> Array:
     if not right.size:
         return right
-    solved: Array = solve_triangular(root, right, lower=True, trans=int(transposed))
+    solved: Array = solve_triangular(root, right, lower=True, trans="T" if transposed else "N")
     return solved
