@@ -267,11 +267,9 @@ def gradient(covariance: Array, squares: Array, count: Array | float) -> tuple[A
     """
     if covariance.ndim == 1:
         own = np.diagonal(squares) if squares.ndim == 2 else squares
-        return np.diag(1.0 / covariance), np.diag(
-            0.5 * (own - count * covariance) / covariance**2
-        )
+        return np.diag(1.0 / covariance), np.diag(0.5 * (own - count * covariance) / covariance**2)
     try:
-        precision: Array = np.linalg.inv(covariance)
+        precision = np.asarray(np.linalg.inv(covariance), np.float64)
     except np.linalg.LinAlgError:
         raise DegenerateModelError("a covariance is singular") from None
     slope: Array = 0.5 * precision @ (as_matrix(squares) - count * covariance) @ precision

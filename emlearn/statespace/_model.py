@@ -175,9 +175,7 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         )
         return moments, float(block.weight @ smoothed.log_likelihood)
 
-    def smooth(
-        self, block: Block, params: Prepared, *, covariances: bool = False
-    ) -> SmoothedBlock:
+    def smooth(self, block: Block, params: Prepared, *, covariances: bool = False) -> SmoothedBlock:
         """States of the sequences of a block given all observations.
 
         Raises
@@ -232,7 +230,7 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
             np.ascontiguousarray(system.transition),
             np.ascontiguousarray(params.noise_root),
             np.ascontiguousarray(white.rows),
-            white.index,
+            white.entries,
             white.bounds,
             block.pattern,
             np.ascontiguousarray(params.initial_root),
@@ -264,9 +262,7 @@ def _dynamics(block: Block, system: System, smoothed: SmoothedBlock) -> Regressi
     w = states.means[:, 1:] - z @ system.dynamics.T
     w, z = w.reshape(-1, n), z.reshape(-1, z.shape[2])
     weight = np.repeat(states.weight, n_steps - 1)[:, None]
-    squares = (weight * w).T @ w + total * (
-        (n_steps - 1) * Q - Q @ smoothed.information @ Q
-    )
+    squares = (weight * w).T @ w + total * ((n_steps - 1) * Q - Q @ smoothed.information @ Q)
     cross = (weight * w).T @ z
     cross[:, :n] -= total * (Q @ smoothed.cross)
     regressors = (weight * z).T @ z

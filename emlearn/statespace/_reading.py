@@ -72,9 +72,7 @@ def read_inputs(inputs: Any, n_rows: int, n_inputs: int | None = None) -> Array:
             f"{np.shape(inputs)}."
         )
     if n_inputs is not None and found.shape[1] != n_inputs:
-        raise ValueError(
-            f"inputs has {found.shape[1]} columns, but the fit had {n_inputs} inputs."
-        )
+        raise ValueError(f"inputs has {found.shape[1]} columns, but the fit had {n_inputs} inputs.")
     wrong = np.argwhere(~np.isfinite(found))
     if wrong.size:
         row, column = wrong[0]

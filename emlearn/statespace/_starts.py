@@ -112,7 +112,10 @@ def _completed(
     noise: Array,
     B: Array | None = None,
 ) -> System:
-    """A stable system whose states have about the covariance `state`, in a basis where it is 1."""
+    """A stable system whose states have about the covariance `state`, in a basis where it is 1.
+
+    The covariance of the states that belongs to A and Q is the identity.
+    """
     values, vectors = np.linalg.eigh(0.5 * (state + state.T))
     values = np.maximum(values, 1e-6 * max(float(values[-1]), 1e-12))
     root = vectors * np.sqrt(values)
@@ -122,7 +125,13 @@ def _completed(
     Q = _positive(np.eye(len(A)) - A @ A.T, np.full(len(A), 1e-4))
     R = _positive(noise, _LEAST_NOISE * data.variance)
     spread = solve_discrete_lyapunov(A, Q)
-    return System(A, C, B, regression, Q, R, np.zeros(len(A)), 0.5 * (spread + spread.T))
+    spread = np.linalg.cholesky(0.5 * (spread + spread.T))
+    back = np.linalg.inv(spread)
+    Q = back @ Q @ back.T
+    zero, unit = np.zeros(len(A)), np.eye(len(A))
+    return System(
+        back @ A @ spread, C @ spread, back @ B, regression, 0.5 * (Q + Q.T), R, zero, unit
+    )
 
 
 def _stable(A: Array) -> Array:
@@ -220,11 +229,11 @@ def _predictor(series: _Series, n_states: int, horizon: int) -> System | None:
     if not usable or horizon * m < n_states or n_rows < 2 * horizon * (m + k) + n_states:
         return None
     pasts, presents = [], []
-    for _, filled, inputs, weight in usable:
+    for _, filled, inputs, of_sequence in usable:
         joint = np.hstack((filled, inputs))
         windows = np.lib.stride_tricks.sliding_window_view(joint, horizon, axis=0)[:-1]
         past = windows[:, :, ::-1].transpose(0, 2, 1).reshape(len(windows), -1)
-        pasts.append((past, inputs[horizon:], np.full(len(past), np.sqrt(weight))))
+        pasts.append((past, inputs[horizon:], np.full(len(past), np.sqrt(of_sequence))))
         presents.append(filled[horizon:])
     past = np.concatenate([own[0] for own in pasts])
     now = np.concatenate([own[1] for own in pasts])
@@ -296,14 +305,11 @@ def _components(series: _Series, n_states: int) -> System | None:
 
 
 def _least_squares(design: Array, response: Array) -> Array:
-    found: Array = np.linalg.lstsq(design, response, rcond=1e-10)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(design, response, rcond=1e-10)[0], np.float64)
 
 
 def _ridge(design: Array, response: Array) -> Array:
     inner = design.T @ design
     size = max(float(np.trace(inner)) / max(len(inner), 1), np.finfo(float).tiny)
-    found: Array = np.linalg.solve(
-        inner + _RIDGE * size * np.eye(len(inner)), design.T @ response
-    )
-    return found
+    ridge = _RIDGE * size * np.eye(len(inner))
+    return np.asarray(np.linalg.solve(inner + ridge, design.T @ response), np.float64)

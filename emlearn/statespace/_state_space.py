@@ -15,14 +15,14 @@ from emlearn.data import column_label, read_weight
 from emlearn.data.resampling import check_copies
 from emlearn.engine import EMEstimator, Fit, ManyStarts
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.engine.fixed import n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
 from emlearn.engine.threads import blas_limited
 from emlearn.statespace._covariances import KINDS
 from emlearn.statespace._data import Observations, SequenceData, prepare_sequences
-from emlearn.statespace._identification import invariances, n_identified
+from emlearn.statespace._identification import hold_basis, invariances, n_identified
 from emlearn.statespace._linear_gaussian import LinearGaussianModel
+from emlearn.statespace._modal import ModalParameters, find_modes, modes_with_errors
 from emlearn.statespace._noise import DiagonalNoise, FullNoise
 from emlearn.statespace._predicting import StatePredicting
 from emlearn.statespace._reading import read_sequences_of
@@ -325,9 +325,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         base = next(model.candidates(data, np.random.default_rng(0), 1))
         public = model.public(base)
         try:
-            given = read_fixed(
-                self.init_params, model.space(base), public, {n: n for n in public}
-            )
+            given = read_fixed(self.init_params, model.space(base), public, {n: n for n in public})
             return model.impose(base, given)
         except (DegenerateModelError, ValueError) as error:
             raise ValueError(str(error).replace("fixed", "init_params")) from None
@@ -349,11 +347,13 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         self.observation_matrix_ = params.observation
         self.input_matrix_ = params.inputs
         self.feedthrough_matrix_ = params.regression[:, : self.n_inputs_]
-        self.observation_offset_ = public.get("observation_offset", np.zeros(len(params.observation)))
+        self.observation_offset_ = public.get(
+            "observation_offset", np.zeros(len(params.observation))
+        )
         self.transition_covariance_ = public["transition_covariance"]
         self.observation_covariance_ = public["observation_covariance"]
         for name in _FIRST:
-            vars(self).pop(f"{name}_", None)
+            self.__dict__.pop(f"{name}_", None)
         if not model.start.flat or not model.start.columns:
             self.initial_mean_ = params.initial_mean
             self.initial_covariance_ = params.initial_covariance
@@ -392,6 +392,57 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_is_fitted(self)
         return self._identified
 
+    # ---- modes --------------------------------------------------------------------------------
+
+    def modal_parameters(
+        self,
+        fs: float = 1.0,
+        X: Any = None,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        inputs: ArrayLike | None = None,
+        sequence_ids: ArrayLike | None = None,
+    ) -> ModalParameters:
+        """Frequencies, damping ratios and shapes of the modes of a structure that vibrates.
+
+        Parameters
+        ----------
+        fs : float, default=1.0
+            Rows per unit of time.
+        X : array-like of shape (n_samples, n_features), or list of these, default=None
+            The rows of the fit, for standard errors by the delta method. None: without them.
+        lengths : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        inputs : array-like of shape (n_samples, n_inputs), default=None
+            As for `fit`.
+        sequence_ids : array-like of shape (n_samples,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        modes : ModalParameters
+            The modes, one for each pair of complex eigenvalues of the transition matrix. Real
+            eigenvalues are not modes.
+
+        Raises
+        ------
+        ValueError
+            If fs is not positive.
+        """
+        check_is_fitted(self)
+        if not (isinstance(fs, Real) and np.isfinite(fs) and fs > 0.0):
+            raise ValueError(f"fs must be a positive number, got {fs!r}.")
+        matrices = self.transition_matrix_, self.observation_matrix_
+        if X is None:
+            return find_modes(*matrices, float(fs))
+        found = self.inference(
+            X, None, lengths, sample_weight, inputs=inputs, sequence_ids=sequence_ids
+        )
+        return modes_with_errors(found, *matrices, float(fs))
+
     # ---- standard errors ----------------------------------------------------------------------
 
     def inference(  # type: ignore[override]  # the arguments are those of fit
@@ -407,8 +458,10 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     ) -> Inference:
         """Standard errors, intervals and tests of the published parameters.
 
-        Parameters that a change of basis of the states changes have none, unless `fixed` holds
-        the basis. What does not depend on the basis has, by the method `function` of the result.
+        What `fixed` leaves of the basis of the states is held, by entries of the transition and
+        the observation matrix that the table calls fixed; the other standard errors are given
+        these. Those of what does not depend on the basis, such as `modal_parameters` and all
+        that is found by the method `function` of the result, do not depend on this choice.
 
         Parameters
         ----------
@@ -450,5 +503,5 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_copies(weight, "sequence")
         model = replace(model, start=self._start_law)
         data = model.prepare(observations, weight)
-        fixed = self._fixed(model, params) if self.fixed else {}
+        fixed = hold_basis(model, params, self._fixed(model, params))
         return FittedProblem(model, data, params, {}, fixed, self._axis_labels())
