@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ from emlearn.statespace._system import System, covariance_root
 
 Array = NDArray[np.float64]
 ParamsT = TypeVar("ParamsT")
+
+_DIAGONAL, _KNOWN = DiagonalNoise(), UnknownStart()
 
 
 class Start(NamedTuple):
@@ -137,8 +139,8 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         First states without a prior.
     """
 
-    noise: ObservationNoise = DiagonalNoise()
-    start: UnknownStart = UnknownStart()
+    noise: ObservationNoise = _DIAGONAL
+    start: UnknownStart = _KNOWN
 
     @abstractmethod
     def system(self, params: ParamsT) -> System:
