@@ -246,7 +246,7 @@ def _check_like_first(table: Any, first: Any, number: int) -> None:
 def _stacked(tables: Sequence[Any]) -> Any:
     first = tables[0]
     if is_pandas(first):
-        return sys.modules["pandas"].concat(tables)
+        return sys.modules["pandas"].concat(tables, ignore_index=True)
     if is_polars(first):
         return sys.modules["polars"].concat(tables, how="vertical_relaxed")
     if any(_is_sparse(table) for table in tables):
@@ -261,6 +261,42 @@ def _stacked(tables: Sequence[Any]) -> Any:
         # Next to text, numbers would become text.
         tables = [table.astype(object) for table in tables]
     return np.concatenate(tables)
+
+
+def joined_labels(y: Any, X: Any, lengths: NDArray[np.int64]) -> Any:
+    """Labels of all rows, from labels by sequence where X is given by sequence.
+
+    Parameters
+    ----------
+    y : array-like or None
+        Labels: of each row, or a list with those of each sequence.
+    X : object
+        As for `read_sequences`.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of rows of the sequences.
+
+    Returns
+    -------
+    y : list of length n_rows, or `y` itself
+        The labels of all rows.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has another number of labels than rows. The message names it.
+    """
+    if y is None or as_parts(X) is None or not hasattr(y, "__len__") or len(y) != len(lengths):
+        return y
+    parts = list(y)
+    if not all(hasattr(part, "__len__") and not isinstance(part, (str, bytes)) for part in parts):
+        return y
+    for number, (part, length) in enumerate(zip(parts, lengths.tolist(), strict=True)):
+        if len(part) != length:
+            raise ValueError(
+                f"y has {len(part)} labels for sequence {number}, but the sequence has {length} "
+                "rows."
+            )
+    return [label for part in parts for label in part]
 
 
 # ---- one table ----------------------------------------------------------------------------

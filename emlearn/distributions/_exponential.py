@@ -147,8 +147,8 @@ class ExponentialFamily(Family):
     def variance(self, mean: Array) -> Array:
         """The variance of t(x) as a function of its mean; by default from differences of eta."""
         step = 1e-5 * np.maximum(np.abs(mean), 1e-3)
-        ahead, behind = self.natural(mean + step)[0], self.natural(mean - step)[0]
-        slope = (ahead - behind) / (2.0 * step)
+        with np.errstate(all="ignore"):
+            slope = (self.natural(mean + step)[0] - self.natural(mean - step)[0]) / (2.0 * step)
         return np.where(slope > 0.0, 1.0 / np.where(slope > 0.0, slope, 1.0), 0.0)
 
     def prior(self, column_spec: ItemSpec) -> tuple[float, Array]:

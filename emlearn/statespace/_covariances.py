@@ -248,9 +248,7 @@ def gradient(covariance: Array, squares: Array, count: Array | float) -> tuple[A
     """
     if covariance.ndim == 1:
         own = np.diagonal(squares) if squares.ndim == 2 else squares
-        return np.diag(1.0 / covariance), np.diag(
-            0.5 * (own - count * covariance) / covariance**2
-        )
+        return np.diag(1.0 / covariance), np.diag(0.5 * (own - count * covariance) / covariance**2)
     try:
         precision = np.linalg.inv(covariance)
     except np.linalg.LinAlgError:

@@ -54,9 +54,7 @@ class LinearGaussianModel(StateSpaceModel[System]):
         """See `LatentVariableModel`."""
         return self._compressed(random_start(data, self.n_states, rng))
 
-    def candidates(
-        self, data: SequenceData, rng: np.random.Generator, n: int
-    ) -> Iterator[System]:
+    def candidates(self, data: SequenceData, rng: np.random.Generator, n: int) -> Iterator[System]:
         """See `LatentVariableModel`: subspace identification, then random stable systems."""
         left = n
         for start in subspace_starts(data, self.n_states):
@@ -109,9 +107,13 @@ class LinearGaussianModel(StateSpaceModel[System]):
             np.hstack([_columns(held[name]) for name in _LOADINGS if name in held]),
             held["observation_covariance"],
         )
-        found = params.with_dynamics(dynamics).with_loadings(loadings)._replace(
-            transition_covariance=transition_covariance,
-            observation_covariance=observation_covariance,
+        found = (
+            params.with_dynamics(dynamics)
+            .with_loadings(loadings)
+            ._replace(
+                transition_covariance=transition_covariance,
+                observation_covariance=observation_covariance,
+            )
         )
         return self._first_states(statistics, found, held)
 
@@ -210,11 +212,17 @@ class LinearGaussianModel(StateSpaceModel[System]):
         """See `LatentVariableModel`."""
         loadings = np.hstack([_columns(public[name]) for name in _LOADINGS if name in public])
         dynamics = np.hstack([public[name] for name in _DYNAMICS if name in public])
-        found = like.with_dynamics(dynamics).with_loadings(loadings)._replace(
-            transition_covariance=self.transition_kind.compress(public["transition_covariance"]),
-            observation_covariance=self.observation_kind.compress(
-                public["observation_covariance"]
-            ),
+        found = (
+            like.with_dynamics(dynamics)
+            .with_loadings(loadings)
+            ._replace(
+                transition_covariance=self.transition_kind.compress(
+                    public["transition_covariance"]
+                ),
+                observation_covariance=self.observation_kind.compress(
+                    public["observation_covariance"]
+                ),
+            )
         )
         if self.start.columns:
             return found

@@ -157,9 +157,7 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         )
         return moments, float(block.weight @ smoothed.log_likelihood)
 
-    def smooth(
-        self, block: Block, params: Prepared, *, covariances: bool = False
-    ) -> SmoothedBlock:
+    def smooth(self, block: Block, params: Prepared, *, covariances: bool = False) -> SmoothedBlock:
         """States of the sequences of a block given all observations.
 
         Raises
@@ -245,9 +243,7 @@ def _dynamics(block: Block, system: System, smoothed: SmoothedBlock) -> Regressi
     w = states.means[:, 1:] - z @ system.dynamics.T
     w, z = w.reshape(-1, n), z.reshape(-1, z.shape[2])
     weight = np.repeat(states.weight, n_steps - 1)[:, None]
-    squares = (weight * w).T @ w + total * (
-        (n_steps - 1) * Q - Q @ smoothed.information @ Q
-    )
+    squares = (weight * w).T @ w + total * ((n_steps - 1) * Q - Q @ smoothed.information @ Q)
     cross = (weight * w).T @ z
     cross[:, :n] -= total * (Q @ smoothed.cross)
     regressors = (weight * z).T @ z
