@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import column_label, read_weight
 from emlearn.data.resampling import check_copies
-from emlearn.engine import EMEstimator, Fit, ManyStarts
+from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
+from emlearn.engine.acceleration.contract import Accelerator
+from emlearn.engine.acceleration.secants import GradientSecants
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
@@ -32,6 +34,8 @@ from emlearn.statespace._system import System
 Array = NDArray[np.float64]
 
 _FIRST = ("initial_mean", "initial_covariance")
+# Parameters up to which their matrix of second derivatives is cheap.
+_MOST_PARAMETERS = 600
 _PLAN = ManyStarts(n_candidates=8, n_large=8, heats=())
 
 
@@ -329,6 +333,14 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
             return model.impose(base, given)
         except (DegenerateModelError, ValueError) as error:
             raise ValueError(str(error).replace("fixed", "init_params")) from None
+
+    def _accelerator(self, model: Any) -> Accelerator | None:
+        """See `EMEstimator`; "auto" is quasi-Newton by gradients where there are few parameters."""
+        n, m = int(self.n_states), self.n_features_in_
+        few = (n + m) * (n + self.n_inputs_ + 1) + m * m // 2 <= _MOST_PARAMETERS
+        if self.accelerate == "auto":
+            return GradientSecants() if few else find_accelerator("auto")
+        return super()._accelerator(model)
 
     def _same_shape(self, data: SequenceData) -> bool:
         shape = (len(self.transition_matrix_), self.n_inputs_, len(self.observation_matrix_))
