@@ -27,10 +27,12 @@ Oxford University Press. Sections 4.4, 4.5 and 6.4.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emlearn.kernels import compiled
 
 Array = NDArray[np.float64]
 
@@ -157,6 +159,8 @@ def filter_states(
     filtered : Filtered
         States given observations up to them.
     """
+    if compiled is not None:
+        return _filter_compiled(recursion, observations, inputs, initial, covariances)
     forward = _Forward(recursion, observations, inputs, initial)
     roots = (forward.predicted_root, forward.filtered_root)
     predicted, filtered = [
@@ -204,6 +208,8 @@ def smooth_states(
     smoothed : Smoothed
         States given all observations.
     """
+    if compiled is not None:
+        return _smooth_compiled(recursion, observations, inputs, initial, covariances)
     forward = _Forward(recursion, observations, inputs, initial)
     transition, bounds = recursion.transition, recursion.bounds
     n_steps, n_states = len(recursion.pattern), transition.shape[0]
@@ -246,6 +252,75 @@ def smooth_states(
         every if covariances else None,
         forward.filtered[:, -1],
         forward.filtered_root[-1],
+    )
+
+
+def _arguments(
+    recursion: Recursion, observations: Array, inputs: Array | None, initial: Array
+) -> list[Any]:
+    """What both compiled functions begin with."""
+    A, L, rows, index, bounds, pattern, root = recursion
+    observations = np.ascontiguousarray(observations)
+    return [
+        *(np.ascontiguousarray(matrix) for matrix in (A, L, rows)),
+        *(np.ascontiguousarray(whole, dtype=np.int64) for whole in (index, bounds, pattern)),
+        np.ascontiguousarray(root),
+        observations,
+        None if inputs is None else np.ascontiguousarray(inputs),
+        np.ascontiguousarray(initial),
+        TOLERANCE,
+        np.empty_like(observations),
+    ]
+
+
+def _filter_compiled(
+    recursion: Recursion,
+    observations: Array,
+    inputs: Array | None,
+    initial: Array,
+    covariances: bool,
+) -> Filtered:
+    arguments = _arguments(recursion, observations, inputs, initial)
+    n_steps, n = len(recursion.pattern), len(recursion.transition)
+    predicted, filtered = np.empty((2, len(initial), n_steps, n))
+    every = np.empty((2, n_steps, n, n)) if covariances else None
+    root = np.empty((n, n))
+    log_determinant = compiled.filter_states(*arguments, predicted, filtered, every, root)
+    before, after = (None, None) if every is None else every
+    return Filtered(
+        arguments[-1], log_determinant, predicted, filtered, before, after, root
+    )
+
+
+def _smooth_compiled(
+    recursion: Recursion,
+    observations: Array,
+    inputs: Array | None,
+    initial: Array,
+    covariances: bool,
+) -> Smoothed:
+    arguments = _arguments(recursion, observations, inputs, initial)
+    n_steps, n = len(recursion.pattern), len(recursion.transition)
+    means, last_mean = np.empty((len(initial), n_steps, n)), np.empty((len(initial), n))
+    of_pattern = np.empty((len(recursion.bounds) - 1, n, n))
+    squares = np.empty((5, n, n))
+    every = np.empty((n_steps, n, n)) if covariances else None
+    log_determinant = compiled.smooth_states(
+        *arguments, means, of_pattern, squares, every, last_mean
+    )
+    first, last, information, cross, root = squares
+    return Smoothed(
+        arguments[-1],
+        log_determinant,
+        means,
+        of_pattern,
+        first,
+        last,
+        information,
+        cross,
+        every,
+        last_mean,
+        root,
     )
 
 
