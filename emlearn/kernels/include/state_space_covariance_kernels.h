@@ -54,31 +54,54 @@ typedef struct {
      : (n_quads) == 2 ? function(__VA_ARGS__, 2) \
                       : function(__VA_ARGS__, n_quads))
 
+/* n_rows (at most 4) rows and `width` (at most 2) quads of a product. */
 INLINE void
-ss_multiply_part(const double *left, ptrdiff_t row, ptrdiff_t column, const double *right,
-                 ptrdiff_t n_rows, ptrdiff_t n_inner, const double *start, double *out,
-                 ptrdiff_t n_quads, ptrdiff_t first, ptrdiff_t width)
+ss_multiply_block(const double *left, ptrdiff_t row, ptrdiff_t column, const double *right,
+                  ptrdiff_t n_inner, const double *start, double *out, ptrdiff_t padded,
+                  ptrdiff_t n_rows, ptrdiff_t width)
 {
-    const ptrdiff_t padded = n_quads * QUAD;
+    quad sum[4][2];
+    UNROLL
     for (ptrdiff_t i = 0; i < n_rows; i++) {
-        const double *factor = left + i * row;
-        quad sum[4];
         UNROLL
         for (ptrdiff_t q = 0; q < width; q++) {
-            sum[q] = start ? ((const quad *)(start + i * padded))[first + q] : (quad){0};
+            sum[i][q] = start ? ((const quad *)(start + i * padded))[q] : (quad){0};
         }
-        for (ptrdiff_t k = 0; k < n_inner; k++) {
-            const double value = factor[k * column];
-            const quad *from = (const quad *)(right + k * padded) + first;
+    }
+    for (ptrdiff_t k = 0; k < n_inner; k++) {
+        const quad *from = (const quad *)(right + k * padded);
+        UNROLL
+        for (ptrdiff_t i = 0; i < n_rows; i++) {
+            const double factor = left[i * row + k * column];
             UNROLL
             for (ptrdiff_t q = 0; q < width; q++) {
-                sum[q] += value * from[q];
+                sum[i][q] += factor * from[q];
             }
         }
+    }
+    UNROLL
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
         UNROLL
         for (ptrdiff_t q = 0; q < width; q++) {
-            ((quad *)(out + i * padded))[first + q] = sum[q];
+            ((quad *)(out + i * padded))[q] = sum[i][q];
         }
+    }
+}
+
+INLINE void
+ss_multiply_rows(const double *left, ptrdiff_t row, ptrdiff_t column, const double *right,
+                 ptrdiff_t n_inner, const double *start, double *out, ptrdiff_t n_quads,
+                 ptrdiff_t n_rows)
+{
+    const ptrdiff_t padded = n_quads * QUAD;
+    ptrdiff_t q = 0;
+    for (; q + 2 <= n_quads; q += 2) {
+        ss_multiply_block(left, row, column, right + q * QUAD, n_inner,
+                          start ? start + q * QUAD : NULL, out + q * QUAD, padded, n_rows, 2);
+    }
+    if (q < n_quads) {
+        ss_multiply_block(left, row, column, right + q * QUAD, n_inner,
+                          start ? start + q * QUAD : NULL, out + q * QUAD, padded, n_rows, 1);
     }
 }
 
@@ -87,20 +110,16 @@ ss_multiply_quads(const double *left, ptrdiff_t row, ptrdiff_t column, const dou
                   ptrdiff_t n_rows, ptrdiff_t n_inner, const double *start, double *out,
                   ptrdiff_t n_quads)
 {
-#define PART(first, width) \
-    ss_multiply_part(left, row, column, right, n_rows, n_inner, start, out, n_quads, first, width)
-    ptrdiff_t q = 0;
-    for (; q + 4 <= n_quads; q += 4) {
-        PART(q, 4);
+    const ptrdiff_t padded = n_quads * QUAD;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n_rows; i += 4) {
+        ss_multiply_rows(left + i * row, row, column, right, n_inner,
+                         start ? start + i * padded : NULL, out + i * padded, n_quads, 4);
     }
-    if (n_quads & 2) {
-        PART(q, 2);
-        q += 2;
+    for (; i < n_rows; i++) {
+        ss_multiply_rows(left + i * row, row, column, right, n_inner,
+                         start ? start + i * padded : NULL, out + i * padded, n_quads, 1);
     }
-    if (n_quads & 1) {
-        PART(q, 1);
-    }
-#undef PART
 }
 
 /* out = start + B C with rows of C and out of n_quads; entry (i, k) of B is
