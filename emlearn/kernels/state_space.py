@@ -12,8 +12,10 @@ observation with row c,
 
     r <- r + c (v / F - K' r),    N <- c c' / F + (I - c K') N (I - K c'),
 
-and ``r <- A' r``, ``N <- A' N A`` between steps. Then the smoothed state is ``a + P r``, with
-covariance ``P - P N P``. Where the covariances of two steps agree to rounding, they are those of
+and ``r <- A' r``, ``N <- A' N A`` between steps. With the r and N of the next predicted state, the
+smoothed state is ``a + P A' r``, with covariance ``P - P A' N A P``, where a and P are those of the
+filtered state: they are closer to it than those of the predicted state, so that fewer digits are
+lost in the differences. Where the covariances of two steps agree to rounding, they are those of
 all later steps with the same observed entries.
 
 References
@@ -221,12 +223,16 @@ def smooth_states(
     r, precision = np.zeros_like(initial), np.zeros((n_states, n_states))
     end = observations.shape[1]
     for t in range(n_steps - 1, -1, -1):
-        if t < n_steps - 1:
-            root = forward.filtered_root[t]
-            information += precision
-            cross += precision @ transition @ root @ root.T
-            r = r @ transition
-            precision = transition.T @ precision @ transition
+        root = forward.filtered_root[t]
+        carried = transition @ root
+        means[:, t] = forward.filtered[:, t] + r @ carried @ root.T
+        explained = carried.T @ precision @ carried
+        every[t] = root @ (np.eye(n_states) - explained) @ root.T
+        of_pattern[recursion.pattern[t]] += every[t]
+        information += precision
+        cross += precision @ carried @ root.T
+        r = r @ transition
+        precision = transition.T @ precision @ transition
         gains, variances, rows = forward.gains[t], forward.variances[t], forward.rows[t]
         for gain, variance, row in zip(gains[::-1], variances[::-1], rows[::-1], strict=True):
             end -= 1
@@ -235,11 +241,6 @@ def smooth_states(
             moved = np.outer(row, precision @ gain)
             curvature = gain @ precision @ gain + 1.0 / variance
             precision = precision - moved - moved.T + curvature * np.outer(row, row)
-        root = forward.predicted_root[t]
-        means[:, t] = forward.predicted[:, t] + r @ root @ root.T
-        inner = np.eye(root.shape[1]) - root.T @ precision @ root
-        every[t] = root @ inner @ root.T
-        of_pattern[recursion.pattern[t]] += every[t]
     return Smoothed(
         forward.innovations,
         forward.log_determinant,

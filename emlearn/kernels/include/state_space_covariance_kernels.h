@@ -25,12 +25,11 @@ typedef struct {
 } Position;
 
 /* What is kept of a run for the backward pass; n_rows entries are observed in each step. For a
-   predicted state a with covariance S S' and observations y, the innovations in standard
-   deviations are R y - D a with some R, and the next predicted state is M a + a part of y. */
+   predicted state a and observations y, the innovations in standard deviations are R y - D a
+   with some R, and the next predicted state is M a + a part of y. */
 typedef struct {
     ptrdiff_t step, length, observation, pattern, n_rows;
-    double *root;     /* S': (n, padded) */
-    double *filtered; /* the same of the filtered state */
+    double *filtered; /* S' of the filtered state: (n, padded) */
     double *design;   /* D: (n_rows, padded) */
     double *moved;    /* M: (n, padded) */
 } Run;
@@ -184,8 +183,8 @@ ss_add(double *restrict to, double factor, const double *restrict from, ptrdiff_
 /* The filtered root, D and H of a run by Potter's formula for one observation after another.
    Returns the sum of the logarithms of the variances of the innovations. */
 INLINE double
-ss_observe_quads(const Recursion *recursion, const Run *run, const Update *update,
-                 ptrdiff_t n_quads)
+ss_observe_quads(const Recursion *recursion, const double *predicted, const Run *run,
+                 const Update *update, ptrdiff_t n_quads)
 {
     const ptrdiff_t n = recursion->n, padded = n_quads * QUAD;
     const int64_t *index = recursion->index + recursion->bounds[run->pattern];
@@ -194,7 +193,7 @@ ss_observe_quads(const Recursion *recursion, const Run *run, const Update *updat
     double *restrict inner = update->inner;
     double log_variance = 0.0, product = 1.0;
 
-    memcpy(root, run->root, size);
+    memcpy(root, predicted, size);
     memset(kept, 0, size);
     for (ptrdiff_t j = 0; j < n; j++) {
         kept[j * padded + j] = 1.0;
@@ -335,9 +334,8 @@ ss_next_run_quads(const Recursion *recursion, Position *at, Run *run, const Upda
     run->observation = at->observation;
     run->pattern = (ptrdiff_t)own;
     run->n_rows = (ptrdiff_t)(recursion->bounds[own + 1] - recursion->bounds[own]);
-    memcpy(run->root, at->root, size);
 
-    const double log_variance = ss_observe_quads(recursion, run, update, n_quads);
+    const double log_variance = ss_observe_quads(recursion, at->root, run, update, n_quads);
     ss_multiply_quads(update->kept, padded, 1, recursion->turned, n, n, NULL, update->carried,
                       n_quads);
     ss_transpose(recursion, update->carried, run->moved);

@@ -1,6 +1,6 @@
 /* Filtering and smoothing of linear Gaussian states; see state_space_bindings.h.
 
-   The forward pass finds the runs of steps with the same covariances, and writes predicted means
+   The forward pass finds the runs of steps with the same covariances, and writes filtered means
    and innovations where they belong. What the backward pass needs of the runs is kept for one
    segment of them at a time; the roots at which earlier segments begin are kept too, and their
    runs are found again. */
@@ -24,7 +24,7 @@ typedef struct {
     Position at;
     Sequences sequences;
     double *columns, *part; /* for ss_closed_form */
-    double *square[10];     /* (n, padded) each */
+    double *square[12];     /* (n, padded) each */
     double *memory;
 } Pass;
 
@@ -51,7 +51,8 @@ ss_most_rows(const StateSpace *problem)
 
 /* Begins a forward pass. Not 0 if out of memory. */
 static int
-ss_begin(const StateSpace *problem, double *innovations, double *predicted, Pass *pass)
+ss_begin(const StateSpace *problem, double *innovations, double *filtered, double *predicted,
+         Pass *pass)
 {
     const ptrdiff_t n = problem->n, padded = round_up(n, QUAD), n_rows = problem->n_rows;
     const ptrdiff_t n_noises = problem->n_noises, quads = padded / QUAD;
@@ -59,7 +60,7 @@ ss_begin(const StateSpace *problem, double *innovations, double *predicted, Pass
     /* Squares, rows, gains, noises, sequences, vectors, the closed form, and what is lost to
        alignment. */
     size_t size = add_size(0, padded, n);
-    size = size < PTRDIFF_MAX ? add_size(0, (ptrdiff_t)size, 17) : SIZE_MAX;
+    size = size < PTRDIFF_MAX ? add_size(0, (ptrdiff_t)size, 19) : SIZE_MAX;
     size = add_size(add_size(size, padded, n_rows), padded + 1, most);
     size = add_size(add_size(size, 2 * padded, n_noises), padded, problem->n_sequences);
     size = add_size(add_size(size, padded, 5), 7 * SS_FEW, SS_FEW);
@@ -84,7 +85,7 @@ ss_begin(const StateSpace *problem, double *innovations, double *predicted, Pass
     pass->at = (Position){.change = INFINITY, .root = ss_take(&next, square)};
     pass->columns = ss_take(&next, 2 * SS_FEW * 3 * SS_FEW);
     pass->part = ss_take(&next, SS_FEW * SS_FEW);
-    for (ptrdiff_t i = 0; i < 10; i++) {
+    for (ptrdiff_t i = 0; i < 12; i++) {
         pass->square[i] = ss_take(&next, square);
     }
     pass->sequences = (Sequences){.n = n, .n_sequences = problem->n_sequences,
@@ -92,7 +93,7 @@ ss_begin(const StateSpace *problem, double *innovations, double *predicted, Pass
                                   .n_observations = problem->n_observations,
                                   .observations = problem->observations,
                                   .inputs = problem->inputs, .innovations = innovations,
-                                  .predicted = predicted,
+                                  .filtered = filtered, .predicted = predicted,
                                   .state = ss_take(&next, problem->n_sequences * padded),
                                   .work = ss_take(&next, 2 * padded)};
     pass->recursion = (Recursion){.n = n, .quads = quads, .padded = padded,
@@ -119,33 +120,21 @@ ss_begin(const StateSpace *problem, double *innovations, double *predicted, Pass
 }
 
 /* The next run, and its means. Returns its sum of the logarithms of the variances of the
-   innovations. Filtered states are written if `filtered` is not NULL, and of the last step of
-   all to `last` if that is not NULL. */
+   innovations. */
 static double
-ss_run_forward(Pass *pass, Run *run, const Filtered *filtered, double *last)
+ss_run_forward(Pass *pass, Run *run)
 {
-    const Recursion *recursion = &pass->recursion;
-    const double log_variance = ss_next_run(recursion, &pass->at, run, &pass->update);
-    const ptrdiff_t length = run->length;
-    const int ends = last != NULL && pass->at.step == recursion->n_steps;
-    if (recursion->n <= SS_FEW && run->n_rows <= SS_FEW) {
-        ss_closed_form(recursion, run, &pass->update, pass->part, pass->columns);
-    }
-    ss_forward(recursion, &pass->sequences, run, &pass->update, pass->columns, filtered, 0,
-               length - ends);
-    if (ends) {
-        const Filtered out = {.to = last, .sequence = recursion->n};
-        ss_forward(recursion, &pass->sequences, run, &pass->update, pass->columns, &out,
-                   length - 1, length);
-    }
-    return (double)length * log_variance;
+    const double log_variance = ss_next_run(&pass->recursion, &pass->at, run, &pass->update);
+    ss_forward(&pass->recursion, &pass->sequences, run, &pass->update, pass->part,
+               pass->columns);
+    return (double)run->length * log_variance;
 }
 
 /* Numbers that are kept of a run. */
 static size_t
 ss_run_size(const Recursion *recursion, ptrdiff_t most)
 {
-    return add_size(0, recursion->padded, 3 * recursion->n + most);
+    return add_size(0, recursion->padded, 2 * recursion->n + most);
 }
 
 /* Memory of run number i of a segment. */
@@ -153,8 +142,7 @@ static void
 ss_place_run(const Recursion *recursion, double *memory, size_t size, ptrdiff_t i, Run *run)
 {
     const ptrdiff_t square = recursion->n * recursion->padded;
-    run->root = memory + (size_t)i * size;
-    run->filtered = run->root + square;
+    run->filtered = memory + (size_t)i * size;
     run->moved = run->filtered + square;
     run->design = run->moved + square;
 }
@@ -192,12 +180,13 @@ filter_states_all(const StateSpace *problem, double *innovations, double *predic
 {
     const ptrdiff_t n = problem->n, n_steps = problem->n_steps;
     Pass pass;
-    if (ss_begin(problem, innovations, predicted, &pass) < 0) {
+    if (ss_begin(problem, innovations, filtered, predicted, &pass) < 0) {
         return -1;
     }
     const Recursion *recursion = &pass.recursion;
     const size_t size = ss_run_size(recursion, ss_most_rows(problem));
-    double *kept = aligned_memory(size, sizeof(double)), *square = pass.square[0];
+    double *kept = aligned_memory(size, sizeof(double));
+    double *square = pass.square[0], *before = pass.square[1];
     double total = 0.0;
     Run run;
     if (kept == NULL) {
@@ -206,15 +195,15 @@ filter_states_all(const StateSpace *problem, double *innovations, double *predic
     }
     ss_place_run(recursion, kept, size, 0, &run);
     while (pass.at.step < n_steps) {
-        const Filtered out = {.to = filtered + pass.at.step * n, .sequence = n_steps * n,
-                              .step = n};
-        total += ss_run_forward(&pass, &run, &out, NULL);
         if (covariances) {
-            double *before = covariances + run.step * n * n;
-            ss_cross_product(recursion, run.root, run.root, n, NULL, square);
-            ss_write(recursion, square, before, run.length);
+            ss_cross_product(recursion, pass.at.root, pass.at.root, n, NULL, before);
+        }
+        total += ss_run_forward(&pass, &run);
+        if (covariances) {
+            double *to = covariances + run.step * n * n;
             ss_cross_product(recursion, run.filtered, run.filtered, n, NULL, square);
-            ss_write(recursion, square, before + n_steps * n * n, run.length);
+            ss_write(recursion, before, to, run.length);
+            ss_write(recursion, square, to + n_steps * n * n, run.length);
         }
     }
     ss_transpose(recursion, run.filtered, square);
@@ -231,14 +220,15 @@ typedef struct {
     double *covariances; /* or NULL */
 } SmoothedSums;
 
-/* Square matrices of the backward pass. W = S' N S is the part of a predicted covariance that
-   later observations take away. */
+/* Square matrices of the backward pass. For a filtered state with the covariance S S', the part
+   W = S' A' N A S is what later observations take away. */
 typedef struct {
-    double *precision, *before; /* N, and N of the step that was looked at before */
-    double *explained, *explained_before; /* W */
-    double *root;               /* S by rows */
-    double *squares;            /* D'D */
-    double *precisions, *parts; /* sums of N after the steps of a run and of W */
+    double *precision, *before;            /* N, and N of the step that was looked at before */
+    double *explained, *explained_before;  /* W */
+    double *carried, *turned;              /* (A S)' and A S */
+    double *spread;                        /* A S S' */
+    double *squares;                       /* D'D */
+    double *precisions, *parts;            /* sums of N and of W over the steps of a run */
     double *work, *more;
 } Backward;
 
@@ -272,21 +262,20 @@ ss_covariances_backward(const Recursion *recursion, const Run *run, Backward *b,
     double last_change = INFINITY;
     ptrdiff_t left = run->length;
 
-    ss_transpose(recursion, run->root, b->root);
     ss_cross_product(recursion, run->design, run->design, run->n_rows, NULL, b->squares);
     memset(b->precisions, 0, bytes);
     memset(b->parts, 0, bytes);
     while (left > 0) {
         const int compared = left < run->length;
         const ptrdiff_t t = run->step + left - 1;
+        ss_swap(&b->explained, &b->explained_before);
+        ss_product(recursion, b->precision, b->turned, NULL, b->work);
+        ss_product(recursion, b->carried, b->work, NULL, b->explained);
+        ss_add(b->parts, 1.0, b->explained, quads);
         ss_add(b->precisions, 1.0, b->precision, quads);
         ss_swap(&b->precision, &b->before);
         ss_product(recursion, b->before, run->moved, NULL, b->work);
         ss_cross_product(recursion, run->moved, b->work, n, b->squares, b->precision);
-        ss_swap(&b->explained, &b->explained_before);
-        ss_product(recursion, b->precision, b->root, NULL, b->work);
-        ss_product(recursion, run->root, b->work, NULL, b->explained);
-        ss_add(b->parts, 1.0, b->explained, quads);
         left--;
 
         ptrdiff_t same = 0;
@@ -308,7 +297,7 @@ ss_covariances_backward(const Recursion *recursion, const Run *run, Backward *b,
         }
         const int is_last = t == recursion->n_steps - 1, is_first = left == 0 && run->step == 0;
         if (sums->covariances || is_last || is_first) {
-            ss_smoothed(recursion, run->root, b->explained, 1.0, b->work, b->more);
+            ss_smoothed(recursion, run->filtered, b->explained, 1.0, b->work, b->more);
         }
         if (sums->covariances) {
             ss_write(recursion, b->more, sums->covariances + (t - same) * n * n, same + 1);
@@ -320,13 +309,10 @@ ss_covariances_backward(const Recursion *recursion, const Run *run, Backward *b,
             ss_write(recursion, b->more, sums->first, 1);
         }
     }
-    ss_smoothed(recursion, run->root, b->parts, (double)run->length, b->work, b->more);
+    ss_smoothed(recursion, run->filtered, b->parts, (double)run->length, b->work, b->more);
     ss_accumulate(recursion, b->more, sums->of_pattern + run->pattern * n * n);
     ss_accumulate(recursion, b->precisions, sums->information);
-    /* A P of the filtered state. */
-    ss_cross_product(recursion, run->filtered, run->filtered, n, NULL, b->work);
-    ss_product(recursion, recursion->transition, b->work, NULL, b->more);
-    ss_product(recursion, b->precisions, b->more, NULL, b->work);
+    ss_product(recursion, b->precisions, b->spread, NULL, b->work);
     ss_accumulate(recursion, b->work, sums->cross);
 }
 
@@ -387,7 +373,7 @@ ss_copy_position(const Recursion *recursion, const Position *from, Position *to)
 }
 
 static double
-ss_smooth_forward(Pass *pass, Segments *segments, double *last_mean)
+ss_smooth_forward(Pass *pass, Segments *segments)
 {
     const Recursion *recursion = &pass->recursion;
     double total = 0.0;
@@ -401,7 +387,7 @@ ss_smooth_forward(Pass *pass, Segments *segments, double *last_mean)
             segments->n_segments++;
             segments->n_runs = 0;
         }
-        total += ss_run_forward(pass, &segments->runs[segments->n_runs++], NULL, last_mean);
+        total += ss_run_forward(pass, &segments->runs[segments->n_runs++]);
     }
     return total;
 }
@@ -425,9 +411,10 @@ ss_smooth_backward(Pass *pass, Segments *segments, Backward *backward, const Smo
         }
         for (ptrdiff_t i = segments->n_runs - 1; i >= 0; i--) {
             const Run *run = &segments->runs[i];
-            ss_cross_product(recursion, run->root, run->root, recursion->n, NULL,
-                             backward->work);
-            ss_backward(recursion, &pass->sequences, run, backward->work);
+            ss_product(recursion, run->filtered, recursion->turned, NULL, backward->carried);
+            ss_transpose(recursion, backward->carried, backward->turned);
+            ss_product(recursion, backward->turned, run->filtered, NULL, backward->spread);
+            ss_backward(recursion, &pass->sequences, run, backward->spread);
             ss_covariances_backward(recursion, run, backward, sums);
         }
     }
@@ -439,22 +426,27 @@ smooth_states_all(const StateSpace *problem, double *innovations, double *means,
                   double *last_mean, double *last_root, const SmoothedSums *sums,
                   double *log_determinant)
 {
-    const size_t square = (size_t)(problem->n * problem->n) * sizeof(double);
+    const ptrdiff_t n = problem->n, n_steps = problem->n_steps;
+    const size_t bytes = (size_t)(n * n) * sizeof(double);
     Pass pass;
     Segments segments = {0};
-    if (ss_begin(problem, innovations, means, &pass) < 0) {
+    if (ss_begin(problem, innovations, means, NULL, &pass) < 0) {
         return -1;
     }
     const Recursion *recursion = &pass.recursion;
     const int status = ss_begin_segments(problem, recursion, &segments);
     if (status == 0) {
-        Backward backward = {pass.square[0], pass.square[1], pass.square[2], pass.square[3],
-                             pass.square[4], pass.square[5], pass.square[6], pass.square[7],
-                             pass.square[8], pass.square[9]};
-        memset(sums->of_pattern, 0, (size_t)problem->n_patterns * square);
-        memset(sums->information, 0, square);
-        memset(sums->cross, 0, square);
-        *log_determinant = ss_smooth_forward(&pass, &segments, last_mean);
+        double **square = pass.square;
+        Backward backward = {square[0], square[1], square[2], square[3], square[4],  square[5],
+                             square[6], square[7], square[8], square[9], square[10], square[11]};
+        memset(sums->of_pattern, 0, (size_t)problem->n_patterns * bytes);
+        memset(sums->information, 0, bytes);
+        memset(sums->cross, 0, bytes);
+        *log_determinant = ss_smooth_forward(&pass, &segments);
+        for (ptrdiff_t g = 0; g < problem->n_sequences; g++) {
+            memcpy(last_mean + g * n, means + ((g + 1) * n_steps - 1) * n,
+                   (size_t)n * sizeof(double));
+        }
         ss_transpose(recursion, segments.runs[segments.n_runs - 1].filtered, backward.work);
         ss_write(recursion, backward.work, last_root, 1);
         ss_smooth_backward(&pass, &segments, &backward, sums);

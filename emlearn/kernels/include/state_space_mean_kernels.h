@@ -14,17 +14,11 @@ typedef struct {
     const double *observations; /* (n_sequences, n_observations) */
     const double *inputs;       /* (n_sequences, n_steps, n) or NULL */
     double *innovations;        /* (n_sequences, n_observations) */
-    double *predicted;          /* (n_sequences, n_steps, n) */
+    double *filtered;           /* (n_sequences, n_steps, n) */
+    double *predicted;          /* the same, or NULL */
     double *state;              /* (n_sequences, padded): where the pass is */
     double *work;               /* (2, padded) */
 } Sequences;
-
-/* Where filtered states are written: step t of the run and sequence g at
-   to + g sequence + t step. */
-typedef struct {
-    double *to;
-    ptrdiff_t sequence, step;
-} Filtered;
 
 /* The quads from q on of n numbers, with zeros after them. */
 INLINE quad
@@ -63,14 +57,14 @@ ss_store(double *to, quad value, ptrdiff_t n, ptrdiff_t q)
 }
 
 /* The matrix that takes a predicted state and observations to the next predicted state, the
-   innovations and the filtered state, by columns: each has the quads of one after those of the
+   filtered state and the innovations, by columns: each has the quads of one after those of the
    other. `part` is for work, (n_rows, padded). */
 static void
 ss_closed_form(const Recursion *recursion, const Run *run, const Update *update, double *part,
                double *columns)
 {
     const ptrdiff_t n = recursion->n, padded = recursion->padded, n_rows = run->n_rows;
-    const ptrdiff_t more = round_up(n_rows, QUAD), width = 2 * padded + more;
+    const ptrdiff_t width = 2 * padded + round_up(n_rows, QUAD);
     const size_t size = (size_t)padded * sizeof(double);
     const int64_t *index = recursion->index + recursion->bounds[run->pattern];
 
@@ -78,14 +72,14 @@ ss_closed_form(const Recursion *recursion, const Run *run, const Update *update,
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         const double *row = recursion->rows + index[i] * padded, *gain = update->gain + i * padded;
         for (ptrdiff_t j = 0; j < n; j++) {
-            columns[j * width + padded + i] = -run->design[i * padded + j];
+            columns[j * width + 2 * padded + i] = -run->design[i * padded + j];
         }
         for (ptrdiff_t j = 0; j < i; j++) {
             const double slope = ss_dot(part + j * padded, row, recursion->quads);
-            columns[(n + j) * width + padded + i] = -update->precision[i] * slope;
+            columns[(n + j) * width + 2 * padded + i] = -update->precision[i] * slope;
             ss_add(part + j * padded, -slope, gain, recursion->quads);
         }
-        columns[(n + i) * width + padded + i] = update->precision[i];
+        columns[(n + i) * width + 2 * padded + i] = update->precision[i];
         memcpy(part + i * padded, gain, size);
     }
     for (ptrdiff_t j = 0; j < n + n_rows; j++) {
@@ -97,20 +91,18 @@ ss_closed_form(const Recursion *recursion, const Run *run, const Update *update,
             ss_multiply(filtered, padded, 1, recursion->turned, 1, n, NULL, column,
                         recursion->quads);
         }
-        memcpy(column + padded + more, filtered, size);
+        memcpy(column + padded, filtered, size);
     }
 }
 
 /* The forward pass by one matrix. */
 INLINE void
 ss_forward_closed_quads(const Sequences *s, const Run *run, const double *columns,
-                        const Filtered *filtered, ptrdiff_t from, ptrdiff_t to,
-                        ptrdiff_t n_quads, ptrdiff_t row_quads, ptrdiff_t filter)
+                        ptrdiff_t n_quads, ptrdiff_t row_quads)
 {
     const ptrdiff_t n = s->n, m = run->n_rows, padded = n_quads * QUAD;
-    const ptrdiff_t width = (2 * n_quads + row_quads) * QUAD, used = (1 + filter) * n_quads +
-                                                                     row_quads;
-    for (ptrdiff_t t = from; t < to; t++) {
+    const ptrdiff_t used = 2 * n_quads + row_quads, width = used * QUAD;
+    for (ptrdiff_t t = 0; t < run->length; t++) {
         for (ptrdiff_t g = 0; g < s->n_sequences; g++) {
             double *restrict state = s->state + g * padded;
             const ptrdiff_t entry = g * s->n_observations + run->observation + t * m;
@@ -141,37 +133,31 @@ ss_forward_closed_quads(const Sequences *s, const Run *run, const double *column
                     sum[q] += state[j] * column[q];
                 }
             }
+            if (s->predicted) {
+                UNROLL
+                for (ptrdiff_t q = 0; q < n_quads; q++) {
+                    ss_store(s->predicted + at, ((const quad *)state)[q], n, q);
+                }
+            }
             UNROLL
             for (ptrdiff_t q = 0; q < n_quads; q++) {
-                ss_store(s->predicted + at, ((const quad *)state)[q], n, q);
                 ((quad *)state)[q] = sum[q];
+                ss_store(s->filtered + at, sum[n_quads + q], n, q);
             }
             UNROLL
             for (ptrdiff_t q = 0; q < row_quads; q++) {
-                ss_store(s->innovations + entry, sum[n_quads + q], m, q);
-            }
-            if (filter) {
-                double *out = filtered->to + g * filtered->sequence + t * filtered->step;
-                UNROLL
-                for (ptrdiff_t q = 0; q < n_quads; q++) {
-                    ss_store(out, sum[n_quads + row_quads + q], n, q);
-                }
+                ss_store(s->innovations + entry, sum[2 * n_quads + q], m, q);
             }
         }
     }
 }
 
 static void
-ss_forward_closed(const Sequences *s, const Run *run, const double *columns,
-                  const Filtered *filtered, ptrdiff_t from, ptrdiff_t to)
+ss_forward_closed(const Sequences *s, const Run *run, const double *columns)
 {
 #define CLOSED(n_quads, row_quads) \
     case 10 * n_quads + row_quads: \
-        if (filtered) { \
-            ss_forward_closed_quads(s, run, columns, filtered, from, to, n_quads, row_quads, 1); \
-        } else { \
-            ss_forward_closed_quads(s, run, columns, filtered, from, to, n_quads, row_quads, 0); \
-        } \
+        ss_forward_closed_quads(s, run, columns, n_quads, row_quads); \
         break;
     switch (10 * (round_up(s->n, QUAD) / QUAD) + round_up(run->n_rows, QUAD) / QUAD) {
         CLOSED(1, 0)
@@ -187,16 +173,15 @@ ss_forward_closed(const Sequences *s, const Run *run, const double *columns,
 /* The forward pass, one observation after another. */
 INLINE void
 ss_forward_single_quads(const Recursion *recursion, const Sequences *s, const Run *run,
-                        const Update *update, const Filtered *filtered, ptrdiff_t from,
-                        ptrdiff_t to, ptrdiff_t n_quads)
+                        const Update *update, ptrdiff_t n_quads)
 {
     const ptrdiff_t n = s->n, m = run->n_rows, padded = n_quads * QUAD;
     const int64_t *index = recursion->index + recursion->bounds[run->pattern];
     const size_t size = (size_t)n * sizeof(double);
     double *next = s->work;
-    for (ptrdiff_t t = from; t < to; t++) {
+    for (ptrdiff_t t = 0; t < run->length; t++) {
         const ptrdiff_t entry = run->observation + t * m, step = run->step + t;
-        for (ptrdiff_t g = 0; g < s->n_sequences; g++) {
+        for (ptrdiff_t g = 0; s->predicted && g < s->n_sequences; g++) {
             memcpy(s->predicted + (g * s->n_steps + step) * n, s->state + g * padded, size);
         }
         for (ptrdiff_t i = 0; i < m; i++) {
@@ -212,9 +197,7 @@ ss_forward_single_quads(const Recursion *recursion, const Sequences *s, const Ru
         }
         for (ptrdiff_t g = 0; g < s->n_sequences; g++) {
             double *state = s->state + g * padded;
-            if (filtered) {
-                memcpy(filtered->to + g * filtered->sequence + t * filtered->step, state, size);
-            }
+            memcpy(s->filtered + (g * s->n_steps + step) * n, state, size);
             ss_multiply_quads(state, padded, 1, recursion->turned, 1, n, NULL, next, n_quads);
             if (s->inputs) {
                 const double *inputs = s->inputs + (g * s->n_steps + step) * n;
@@ -227,12 +210,11 @@ ss_forward_single_quads(const Recursion *recursion, const Sequences *s, const Ru
     }
 }
 
-/* The backward pass; the predicted means of the run are overwritten by smoothed ones. `state`
-   is the sum r of emlearn/kernels/state_space.py, and `covariance` that of the predicted
-   states. */
+/* The backward pass; the filtered means of the run are overwritten by smoothed ones. `state` is
+   the sum r of emlearn/kernels/state_space.py, and `spread` is A P, with the covariance P of the
+   filtered states. */
 INLINE void
-ss_backward_quads(const Sequences *s, const Run *run, const double *covariance,
-                  ptrdiff_t n_quads)
+ss_backward_quads(const Sequences *s, const Run *run, const double *spread, ptrdiff_t n_quads)
 {
     const ptrdiff_t n = s->n, m = run->n_rows, padded = n_quads * QUAD;
     for (ptrdiff_t t = run->length - 1; t >= 0; t--) {
@@ -240,49 +222,54 @@ ss_backward_quads(const Sequences *s, const Run *run, const double *covariance,
             double *restrict r = s->state + g * padded;
             const double *restrict e =
                 s->innovations + g * s->n_observations + run->observation + t * m;
-            double *restrict mean = s->predicted + (g * s->n_steps + run->step + t) * n;
-            if (n_quads <= SS_FEW_QUADS) {
-                quad sum[SS_FEW_QUADS], moved[SS_FEW_QUADS];
+            double *restrict mean = s->filtered + (g * s->n_steps + run->step + t) * n;
+            quad sum[SS_FEW_QUADS], moved[SS_FEW_QUADS];
+            UNROLL
+            for (ptrdiff_t q = 0; q < n_quads; q++) {
+                sum[q] = (quad){0};
+                moved[q] = ss_load(mean, n, q);
+            }
+            for (ptrdiff_t i = 0; i < m; i++) {
                 UNROLL
                 for (ptrdiff_t q = 0; q < n_quads; q++) {
-                    sum[q] = (quad){0};
-                    moved[q] = ss_load(mean, n, q);
+                    sum[q] += e[i] * ((const quad *)(run->design + i * padded))[q];
                 }
-                for (ptrdiff_t i = 0; i < m; i++) {
-                    UNROLL
-                    for (ptrdiff_t q = 0; q < n_quads; q++) {
-                        sum[q] += e[i] * ((const quad *)(run->design + i * padded))[q];
-                    }
-                }
-                for (ptrdiff_t k = 0; k < n; k++) {
-                    UNROLL
-                    for (ptrdiff_t q = 0; q < n_quads; q++) {
-                        sum[q] += r[k] * ((const quad *)(run->moved + k * padded))[q];
-                    }
-                }
+            }
+            for (ptrdiff_t k = 0; k < n; k++) {
                 UNROLL
                 for (ptrdiff_t q = 0; q < n_quads; q++) {
-                    ((quad *)r)[q] = sum[q];
+                    sum[q] += r[k] * ((const quad *)(run->moved + k * padded))[q];
+                    moved[q] += r[k] * ((const quad *)(spread + k * padded))[q];
                 }
-                for (ptrdiff_t k = 0; k < n; k++) {
-                    UNROLL
-                    for (ptrdiff_t q = 0; q < n_quads; q++) {
-                        moved[q] += r[k] * ((const quad *)(covariance + k * padded))[q];
-                    }
-                }
-                UNROLL
-                for (ptrdiff_t q = 0; q < n_quads; q++) {
-                    ss_store(mean, moved[q], n, q);
-                }
-            } else {
-                double *sum = s->work, *moved = s->work + padded;
-                ss_multiply_quads(e, m, 1, run->design, 1, m, NULL, sum, n_quads);
-                ss_multiply_quads(r, padded, 1, run->moved, 1, n, sum, sum, n_quads);
-                memcpy(r, sum, (size_t)padded * sizeof(double));
-                ss_multiply_quads(r, padded, 1, covariance, 1, n, NULL, moved, n_quads);
-                for (ptrdiff_t j = 0; j < n; j++) {
-                    mean[j] += moved[j];
-                }
+            }
+            UNROLL
+            for (ptrdiff_t q = 0; q < n_quads; q++) {
+                ((quad *)r)[q] = sum[q];
+                ss_store(mean, moved[q], n, q);
+            }
+        }
+    }
+}
+
+/* The same with more states. */
+static void
+ss_backward_any(const Recursion *recursion, const Sequences *s, const Run *run,
+                const double *spread)
+{
+    const ptrdiff_t n = s->n, m = run->n_rows, padded = recursion->padded;
+    const ptrdiff_t quads = recursion->quads;
+    double *sum = s->work, *moved = s->work + padded;
+    for (ptrdiff_t t = run->length - 1; t >= 0; t--) {
+        for (ptrdiff_t g = 0; g < s->n_sequences; g++) {
+            double *r = s->state + g * padded;
+            const double *e = s->innovations + g * s->n_observations + run->observation + t * m;
+            double *mean = s->filtered + (g * s->n_steps + run->step + t) * n;
+            ss_multiply(e, m, 1, run->design, 1, m, NULL, sum, quads);
+            ss_multiply(r, padded, 1, run->moved, 1, n, sum, sum, quads);
+            ss_multiply(r, padded, 1, spread, 1, n, NULL, moved, quads);
+            memcpy(r, sum, (size_t)padded * sizeof(double));
+            for (ptrdiff_t j = 0; j < n; j++) {
+                mean[j] += moved[j];
             }
         }
     }
@@ -298,41 +285,42 @@ ss_tile(const Sequences *s, ptrdiff_t first, ptrdiff_t padded)
     tile.observations += first * s->n_observations;
     tile.innovations += first * s->n_observations;
     tile.inputs = s->inputs ? s->inputs + first * s->n_steps * s->n : NULL;
-    tile.predicted += first * s->n_steps * s->n;
+    tile.filtered += first * s->n_steps * s->n;
+    tile.predicted = s->predicted ? s->predicted + first * s->n_steps * s->n : NULL;
     tile.state += first * padded;
     return tile;
 }
 
-/* The forward pass of the steps of a run. `filtered` is NULL where filtered states are not
-   needed. */
+/* The forward pass in the steps of a run. */
 static void
 ss_forward(const Recursion *recursion, const Sequences *s, const Run *run, const Update *update,
-           const double *columns, const Filtered *filtered, ptrdiff_t from, ptrdiff_t to)
+           double *part, double *columns)
 {
+    const int closed = s->n <= SS_FEW && run->n_rows <= SS_FEW;
+    if (closed) {
+        ss_closed_form(recursion, run, update, part, columns);
+    }
     for (ptrdiff_t first = 0; first < s->n_sequences; first += SS_TILE) {
         const Sequences tile = ss_tile(s, first, recursion->padded);
-        Filtered part;
-        const Filtered *out = NULL;
-        if (filtered) {
-            part = *filtered;
-            part.to += first * part.sequence;
-            out = &part;
-        }
-        if (s->n <= SS_FEW && run->n_rows <= SS_FEW) {
-            ss_forward_closed(&tile, run, columns, out, from, to);
+        if (closed) {
+            ss_forward_closed(&tile, run, columns);
         } else {
             SS_WITH_QUADS(recursion->quads, ss_forward_single_quads, recursion, &tile, run,
-                          update, out, from, to);
+                          update);
         }
     }
 }
 
 static void
 ss_backward(const Recursion *recursion, const Sequences *s, const Run *run,
-            const double *covariance)
+            const double *spread)
 {
     for (ptrdiff_t first = 0; first < s->n_sequences; first += SS_TILE) {
         const Sequences tile = ss_tile(s, first, recursion->padded);
-        SS_WITH_QUADS(recursion->quads, ss_backward_quads, &tile, run, covariance);
+        switch (recursion->quads) {
+        case 1: ss_backward_quads(&tile, run, spread, 1); break;
+        case 2: ss_backward_quads(&tile, run, spread, 2); break;
+        default: ss_backward_any(recursion, &tile, run, spread);
+        }
     }
 }
