@@ -21,6 +21,8 @@ KindName = Literal["full", "diag", "scalar"]
 _STEPS = 3
 # How much of the floor a covariance at the floor is above it, so that it has a logarithm.
 _ABOVE = 1e-10
+# Coordinates beyond which a covariance is out of range.
+_STEEPEST, _LONGEST = 1e8, 300.0
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -147,6 +149,8 @@ class FullCovariance(CovarianceKind):
                 raise DegenerateModelError("a covariance is not positive definite") from None
             root = self._rounded_root(above, floor)
         diagonal = np.diagonal(root).copy()
+        if not (diagonal > 0.0).all():
+            raise DegenerateModelError("a covariance is not positive definite")
         root = root / diagonal
         return np.concatenate((np.log(diagonal), root[np.tril_indices(len(root), -1)]))
 
@@ -161,12 +165,12 @@ class FullCovariance(CovarianceKind):
 
     def from_vector(self, vector: Array, size: int, floor: Array | None = None) -> Array:
         """See `CovarianceKind`."""
+        if (np.abs(vector[size:]) > _STEEPEST).any():
+            raise DegenerateModelError("a covariance is out of range")
         root = np.eye(size)
         root[np.tril_indices(size, -1)] = vector[size:]
         root = root * _exponential(vector[:size])
         found = root @ root.T
-        if not np.isfinite(found).all():
-            raise DegenerateModelError("a covariance is out of range")
         return found if floor is None else found + np.diag(floor)
 
     def pull(
@@ -189,7 +193,9 @@ class FullCovariance(CovarianceKind):
         moved = precision @ root
         along = (root * moved).sum(axis=0)
         both = np.diagonal(precision)[:, None] * along + moved**2
-        information = total * (both * diagonal**4)[below]
+        # The second term is that of a root which is short: moving it adds its square.
+        added = np.maximum(-2.0 * np.diagonal(slope), 0.0)[:, None] * diagonal**2
+        information = (total * both * diagonal**4 + added)[below]
         found = np.concatenate((by_diagonal, (by_root * diagonal)[below]))
         every = np.concatenate((2.0 * total * (along * diagonal**2) ** 2, information))
         return found, np.maximum(every, np.abs(found))
@@ -381,6 +387,6 @@ def _excess(variances: Array, floor: Array | None) -> Array:
 
 
 def _exponential(vector: Array) -> Array:
-    if (np.abs(vector) > 600.0).any():
+    if (np.abs(vector) > _LONGEST).any():
         raise DegenerateModelError("a covariance is out of range")
     return np.exp(vector)

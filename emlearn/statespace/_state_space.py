@@ -65,9 +65,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     fit_offset : bool, default=False
         Whether observations have an offset. Without it, states that do not decay have to
         describe a mean that is not 0.
-    min_noise : float, default=1e-6
-        Least variance of the observation noise, as a fraction of the variance of its column.
-        Likelihoods are largest, and can be infinite, where the noise of a column vanishes.
+    min_noise : float, default=1e-4
+        Least variance of the observation noise, as a fraction of the variance of its column: of
+        the noise of a linear combination too. Likelihoods are often largest, and can be infinite,
+        where noise vanishes, which says little about the data. The default is 1 % of the standard
+        deviation of a column; sensors of more precision need less.
     init_params : "auto" or dict of str to array-like, default="auto"
         "auto": a race of starts: subspace identification of several kinds, and random stable
         systems. A dict holds starts of parameters, by the names of `fixed`; NaN and parameters
@@ -172,7 +174,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         observation_noise: str = "full",
         initialization: str = "estimated",
         fit_offset: bool = False,
-        min_noise: float = 1e-6,
+        min_noise: float = 1e-4,
         init_params: str | dict[str, Any] = "auto",
         tol: float | str = "auto",
         max_iter: int = 1000,
