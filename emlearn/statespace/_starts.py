@@ -131,10 +131,13 @@ def near_held(system: System, fixed: Mapping[str, Array]) -> System:
     design = np.concatenate([*(own.reshape(-1, n * n) for own in equations)])
     design = np.concatenate((design, 1e-4 * size * np.eye(n * n)))
     target = np.concatenate((*values, 1e-4 * size * np.eye(n).ravel()))
-    M = _least_squares(design, target[:, None]).reshape(n, n)
-    if not np.linalg.cond(M) < 1e6:
+    try:
+        M = _least_squares(design, target[:, None]).reshape(n, n)
+        if not np.linalg.cond(M) < 1e6:
+            return system
+        T = np.linalg.inv(M)
+    except np.linalg.LinAlgError:
         return system
-    T = np.linalg.inv(M)
     return system._replace(
         transition=T @ A @ M,
         observation=C @ M,

@@ -74,6 +74,9 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         "auto": a race of starts: subspace identification of several kinds, and random stable
         systems. A dict holds starts of parameters, by the names of `fixed`; NaN and parameters
         that are not in it are taken from subspace identification.
+    sequence_column : str or int, default=None
+        Column of X that holds the identifiers of sequences and is not modeled, by name or
+        position.
     {tol}
     {max_iter}
     {n_init}
@@ -164,6 +167,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         "fit_offset": ["boolean"],
         "min_noise": [Interval(Real, 1e-12, 0.5, closed="both")],
         "init_params": [StrOptions({"auto"}), dict],
+        "sequence_column": [str, Integral, None],
     }
 
     def __init__(
@@ -176,6 +180,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         fit_offset: bool = False,
         min_noise: float = 1e-4,
         init_params: str | dict[str, Any] = "auto",
+        sequence_column: str | int | None = None,
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
@@ -193,6 +198,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         self.fit_offset = fit_offset
         self.min_noise = min_noise
         self.init_params = init_params
+        self.sequence_column = sequence_column
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
@@ -251,7 +257,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         data = prepare_sequences(observations, weight)
         self._check_data(data)
         model = self._model(data)
-        with blas_limited():
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
             fit = self._run_em(
                 model,
                 data,
@@ -292,6 +298,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         )
 
     def _check_data(self, data: SequenceData) -> None:
+        if data.n_rows_used <= self.n_states:
+            raise ValueError(
+                f"n_states={self.n_states} states need more rows than that, but n_samples = "
+                f"{data.n_rows_used} have positive weight. Use fewer states."
+            )
         for wrong, problem in (
             (~data.seen, "has no observed entry"),
             (data.seen & (data.variance == 0.0), "is constant"),
@@ -299,11 +310,6 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
             if wrong.any():
                 name = column_label(self, int(wrong.argmax()))
                 raise ValueError(f"{name} {problem}, so it has no noise to estimate. Leave it out.")
-        if data.n_rows_used <= self.n_states:
-            raise ValueError(
-                f"n_states={self.n_states} states need more rows than that, but there are only "
-                f"{data.n_rows_used} of positive weight. Use fewer states."
-            )
 
     def _fixed(self, model: Any, params: Any) -> Public:
         """See `EMEstimator`; also checks that something holds the scale of a flat prior."""

@@ -1,6 +1,7 @@
 """LinearGaussianStateSpaceEM: values, predictions, and what must not change a fit."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -129,9 +130,7 @@ def test_forecasts_are_predictions_of_rows_that_are_missing(fitted):
     model, X, inputs = fitted
     future = np.linspace(-1.0, 1.0, 6)[:, None]
     expected, deviation = model.forecast(3, future_inputs=future, return_std=True)
-    again = model.forecast(
-        3, X, [9, 6], inputs=inputs, future_inputs=future, return_std=True
-    )
+    again = model.forecast(3, X, [9, 6], inputs=inputs, future_inputs=future, return_std=True)
     assert_allclose(again[0], expected, atol=1e-12)
     assert_allclose(again[1], deviation, atol=1e-12)
     hole = np.full((3, 3), np.nan)
@@ -199,13 +198,12 @@ def same(one, other, rtol=1e-6):
 def test_weights_are_copies_and_forms_of_sequences_are_one(make):
     X, _ = make((12, 9, 9))
     settings = {"max_iter": 6, "accelerate": None}
-    with pytest.warns(ConvergenceWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         weighted = model_of(**settings).fit(X, lengths=[12, 9, 9], sample_weight=[1.0, 2.0, 0.0])
         copies = model_of(**settings).fit([X[:12], X[12:21], X[12:21]])
         ids = ["a"] * 12 + ["b"] * 9 + ["b2"] * 9
-        by_ids = model_of(**settings).fit(
-            np.vstack((X[:21], X[12:21])), sequence_ids=ids
-        )
+        by_ids = model_of(**settings).fit(np.vstack((X[:21], X[12:21])), sequence_ids=ids)
     same(weighted, copies)
     same(copies, by_ids)
 
@@ -227,9 +225,7 @@ def test_units_of_the_columns(make):
     settings = {"observation_noise": "diag", "tol": 1e-7, "max_iter": 5000}
     one, other = model_of(**settings).fit(X), model_of(**settings).fit(X * unit)
     entries = (~np.isnan(X)).sum(axis=0)
-    assert_allclose(
-        other.log_likelihood_, one.log_likelihood_ - entries @ np.log(unit), atol=1e-3
-    )
+    assert_allclose(other.log_likelihood_, one.log_likelihood_ - entries @ np.log(unit), atol=1e-3)
     assert_allclose(other.forecast(2), one.forecast(2) * unit, rtol=1e-3)
 
 
