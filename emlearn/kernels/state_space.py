@@ -64,7 +64,7 @@ class Recursion(NamedTuple):
     transition: Array
     noise_root: Array
     rows: Array
-    index: NDArray[np.intp]
+    index: NDArray[np.intp]  # type: ignore[assignment]  # hides tuple.index
     bounds: NDArray[np.intp]
     pattern: NDArray[np.intp]
     initial_root: Array
@@ -288,9 +288,7 @@ def _filter_compiled(
     root = np.empty((n, n))
     log_determinant = compiled.filter_states(*arguments, predicted, filtered, every, root)
     before, after = (None, None) if every is None else every
-    return Filtered(
-        arguments[-1], log_determinant, predicted, filtered, before, after, root
-    )
+    return Filtered(arguments[-1], log_determinant, predicted, filtered, before, after, root)
 
 
 def _smooth_compiled(
@@ -348,8 +346,10 @@ class _Forward:
             self.predicted[:, t] = mean
             self.predicted_root.append(root)
             if steady.holds(t, pattern):
-                for known in (self.gains, self.variances, self.rows, self.filtered_root):
-                    known.append(known[-1])  # type: ignore[attr-defined]
+                self.gains.append(self.gains[-1])
+                self.variances.append(self.variances[-1])
+                self.rows.append(self.rows[-1])
+                self.filtered_root.append(self.filtered_root[-1])
             else:
                 self._update_root(root, recursion.rows[recursion.index[bounds[p] : bounds[p + 1]]])
             for gain, variance, row in zip(
@@ -366,7 +366,7 @@ class _Forward:
                 mean = mean + inputs[:, t]
             if not steady.holds(t + 1, pattern):
                 joint = np.hstack((transition @ self.filtered_root[t], recursion.noise_root))
-                following = np.linalg.qr(joint.T, mode="r").T
+                following = np.asarray(np.linalg.qr(joint.T, mode="r")).T
                 following = following * np.where(np.diagonal(following) < 0.0, -1.0, 1.0)
                 steady.compare(t, root, following)
                 root = following

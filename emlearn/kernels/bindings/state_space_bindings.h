@@ -46,7 +46,7 @@ read_state_space(Call *call, StateSpace *problem)
         fits = problem->index[i] >= 0 && problem->index[i] < problem->n_rows;
     }
     if (!fits) {
-        return refuse(call, PyExc_ValueError, "the patterns do not fit the rows");
+        return refuse(call, PyExc_ValueError, "there are patterns that do not fit the rows");
     }
     ptrdiff_t left = n_observations;
     for (ptrdiff_t t = 0; fits && t < n_steps; t++) {

@@ -69,4 +69,5 @@
 #include "sparse_kernels.h"
 #include "state_space_covariance_kernels.h"
 #include "state_space_mean_kernels.h"
+#include "state_space_backward_kernels.h"
 #include "state_space_kernels.h"

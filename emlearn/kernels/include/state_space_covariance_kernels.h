@@ -307,17 +307,19 @@ ss_settled(double change, double *last, double tolerance)
     return change == 0.0 || (ratio < 1.0 && change / (1.0 - ratio) < tolerance);
 }
 
-/* The largest difference of two matrices, relative to the largest entry of the second. */
+/* The largest difference of two matrices, relative to the largest entry of the second; NaN or
+   infinite if one of them is not finite. */
 static double
 ss_change(const double *one, const double *other, ptrdiff_t size)
 {
-    double difference = 0.0, largest = 1e-300;
+    double difference = 0.0, largest = 1e-300, total = 0.0;
     for (ptrdiff_t i = 0; i < size; i++) {
         const double apart = fabs(other[i] - one[i]), entry = fabs(other[i]);
         difference = apart > difference ? apart : difference;
         largest = entry > largest ? entry : largest;
+        total += apart;
     }
-    return difference / largest;
+    return total - total == 0.0 ? difference / largest : total;
 }
 
 /* Finds the run that begins at a position, and moves to where it ends. Returns the sum of the
