@@ -87,7 +87,7 @@ for at, center, spread, color in (
     label = "one year ahead" if color == "C0" else "forecast from 2006"
     top.plot(at, center, color=color, lw=1.2, label=label)
     top.fill_between(at, center - spread, center + spread, color=color, alpha=0.15, lw=0)
-top.set(ylabel="earthquakes a year")
+top.set(ylim=(0, 47), ylabel="earthquakes a year")
 top.legend(frameon=False, ncols=3, loc="upper right")
 bottom.plot(years, now[:, -1], color="C0", lw=1, label="given the years so far")
 bottom.plot(years, afterwards[:, -1], color="C1", lw=1, label="given all years")
