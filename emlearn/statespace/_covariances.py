@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,10 @@ class CovarianceKind(ABC):
     @abstractmethod
     def compress(self, matrix: Array) -> Array:
         """What stands for a covariance matrix."""
+
+    @abstractmethod
+    def structural(self, size: int) -> Callable[[Array], Array]:
+        """What is 0 in a change of the matrix that keeps it of this kind, as a function of it."""
 
     @abstractmethod
     def part(self, axes: tuple[str, str], size: int) -> Part:
@@ -94,6 +99,10 @@ class FullCovariance(CovarianceKind):
         """See `CovarianceKind`."""
         return matrix
 
+    def structural(self, size: int) -> Callable[[Array], Array]:
+        """See `CovarianceKind`: nothing."""
+        return lambda change: np.empty(0)
+
     def part(self, axes: tuple[str, str], size: int) -> Part:
         """See `CovarianceKind`."""
         return Symmetric(axes)
@@ -140,6 +149,10 @@ class DiagonalCovariance(CovarianceKind):
         """See `CovarianceKind`."""
         return np.diagonal(matrix).copy()
 
+    def structural(self, size: int) -> Callable[[Array], Array]:
+        """See `CovarianceKind`: what is off the diagonal."""
+        return lambda change: change[np.triu_indices(size, 1)]
+
     def part(self, axes: tuple[str, str], size: int) -> Part:
         """See `CovarianceKind`."""
         return DiagonalEntries(axes, lower=0.0)
@@ -177,6 +190,12 @@ class ScalarCovariance(CovarianceKind):
     def compress(self, matrix: Array) -> Array:
         """See `CovarianceKind`."""
         return np.full(len(matrix), np.diagonal(matrix).mean())
+
+    def structural(self, size: int) -> Callable[[Array], Array]:
+        """See `CovarianceKind`: what is off the diagonal, and differences on it."""
+        return lambda change: np.concatenate(
+            (change[np.triu_indices(size, 1)], np.diff(np.diagonal(change)))
+        )
 
     def part(self, axes: tuple[str, str], size: int) -> Part:
         """See `CovarianceKind`."""
@@ -250,11 +269,11 @@ def gradient(covariance: Array, squares: Array, count: Array | float) -> tuple[A
         own = np.diagonal(squares) if squares.ndim == 2 else squares
         return np.diag(1.0 / covariance), np.diag(0.5 * (own - count * covariance) / covariance**2)
     try:
-        precision = np.linalg.inv(covariance)
+        precision = np.asarray(np.linalg.inv(covariance), np.float64)
     except np.linalg.LinAlgError:
         raise DegenerateModelError("a covariance is singular") from None
-    full = as_matrix(squares)
-    return precision, 0.5 * precision @ (full - count * covariance) @ precision
+    slope: Array = 0.5 * precision @ (as_matrix(squares) - count * covariance) @ precision
+    return precision, slope
 
 
 def _exponential(vector: Array) -> Array:

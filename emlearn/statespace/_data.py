@@ -91,7 +91,9 @@ class SequenceData:
     first : ndarray of int, of shape (n_sequences,)
         Position of the first row of each sequence.
     variance : ndarray of shape (n_features,)
-        Variances of the columns.
+        Variances of the columns; 0 for constant ones.
+    seen : ndarray of bool, of shape (n_features,)
+        Columns with observed entries.
     n_rows, n_sequences : float
         Weighted numbers of rows and sequences.
     """
@@ -99,6 +101,7 @@ class SequenceData:
     blocks: tuple[Block, ...]
     first: Index
     variance: Array
+    seen: Mask
     n_rows: float
     n_sequences: float
 
@@ -106,6 +109,21 @@ class SequenceData:
     def n_features(self) -> int:
         """Number of columns."""
         return self.blocks[0].observed.shape[2]
+
+    @property
+    def n_used(self) -> int:
+        """Number of sequences of positive weight."""
+        return sum(len(block.weight) for block in self.blocks)
+
+    @property
+    def n_rows_used(self) -> int:
+        """Number of rows of these."""
+        return sum(block.observed.shape[0] * block.observed.shape[1] for block in self.blocks)
+
+    def rows_of(self, block: Block) -> Index:
+        """Positions of the rows of a block, (n_sequences, n_steps)."""
+        found: Index = self.first[block.origin][:, None] + np.arange(len(block.pattern))
+        return found
 
     @property
     def n_inputs(self) -> int:
@@ -131,8 +149,8 @@ def prepare_sequences(observations: Observations, weight: Array | None = None) -
     rows, lengths = observations.rows, np.asarray(observations.lengths)
     first = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.intp)
     weight = np.ones(len(lengths)) if weight is None else weight
-    missing = np.isnan(rows)
-    any_missing = missing.any(axis=1)
+    missing: Mask = np.asarray(np.isnan(rows))
+    any_missing = np.asarray(missing.any(axis=1))
     groups: dict[tuple[int, bytes], list[int]] = {}
     for s in np.flatnonzero(weight > 0.0):
         own = slice(first[s], first[s] + lengths[s])
@@ -142,15 +160,17 @@ def prepare_sequences(observations: Observations, weight: Array | None = None) -
     for (length, _), members in groups.items():
         size = max(1, min(_SEQUENCES, _ENTRIES // (length * max(1, rows.shape[1]))))
         for begin in range(0, len(members), size):
-            own = np.array(members[begin : begin + size], np.intp)
-            blocks.append(_block(observations, missing, first, own, length, weight))
-    total, deviations = _spread(rows, np.repeat(weight, lengths))
+            part = np.array(members[begin : begin + size], np.intp)
+            blocks.append(_block(observations, missing, first, part, length, weight))
+    never: Mask = np.asarray(missing[np.repeat(weight, lengths) > 0.0].all(axis=0))
+    row_weight = np.repeat(weight, lengths)
     return SequenceData(
         tuple(blocks),
         first,
-        deviations,
+        _variances(rows, row_weight),
+        ~never,
         float(weight @ lengths),
-        float(weight.sum()) if total else 0.0,
+        float(weight.sum()),
     )
 
 
@@ -185,18 +205,16 @@ def _block(
     )
 
 
-def _spread(rows: Array, weight: Array) -> tuple[float, Array]:
-    """Total weight and weighted variances of the columns; 0 for a column without two values."""
-    used = weight > 0.0
-    kept = rows[used]
-    there = ~np.isnan(kept)
-    own = weight[used, None] * there
-    total = np.maximum(own.sum(axis=0), np.finfo(float).tiny)
-    center = np.where(there, kept, 0.0)
-    largest = np.maximum(np.abs(center).max(axis=0, initial=0.0), np.finfo(float).tiny)
-    center = center / largest
-    mean = (own * center).sum(axis=0) / total
-    centered = np.where(there, center - mean, 0.0)
-    variance = (own * centered**2).sum(axis=0) / total
+def _variances(rows: Array, weight: Array) -> Array:
+    """Weighted variances of the columns, rounding errors apart."""
+    there = ~np.isnan(rows)
+    own = weight[:, None] * there
+    values = np.where(there & (own > 0.0), rows, 0.0)
+    tiny = np.finfo(np.float64).tiny
+    largest = np.maximum(np.abs(values).max(axis=0, initial=0.0), tiny)
+    values /= largest
+    total = np.maximum(own.sum(axis=0), tiny)
+    values -= (own * values).sum(axis=0) / total
+    variance = (own * values**2).sum(axis=0) / total
     variance[variance < 1e-28] = 0.0
-    return float(weight.sum()), variance * largest**2
+    return variance * largest**2

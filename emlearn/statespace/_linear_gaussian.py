@@ -121,7 +121,7 @@ class LinearGaussianModel(StateSpaceModel[System]):
         self, statistics: Moments, params: System, held: Mapping[str, Array]
     ) -> System:
         start = statistics.start
-        change = start.deviation / start.count
+        change = start.deviation / start.total
         if self.start.columns:
             return params._replace(initial_mean=params.initial_mean + change)
         known = held["initial_mean"]
@@ -131,13 +131,13 @@ class LinearGaussianModel(StateSpaceModel[System]):
         mean = np.where(np.isnan(known), params.initial_mean + change, known)
         moved = mean - params.initial_mean
         squares = start.squares - np.outer(start.deviation, moved)
-        squares = squares - np.outer(moved, start.deviation) + start.count * np.outer(moved, moved)
+        squares = squares - np.outer(moved, start.deviation) + start.total * np.outer(moved, moved)
         full = FullCovariance()
         if np.isnan(covariance).all():
-            found = full.estimate(squares, start.count, None)
+            found = full.estimate(squares, start.total, None)
         else:
             found = full.estimate_held(
-                squares, start.count, None, covariance, params.initial_covariance
+                squares, start.total, None, covariance, params.initial_covariance
             )
         return params._replace(initial_mean=mean, initial_covariance=found)
 
@@ -255,18 +255,18 @@ class LinearGaussianModel(StateSpaceModel[System]):
         system, start = self.system(params), statistics.start
         dynamics, observation = statistics.dynamics, statistics.observation
         precision, by_transition = gradient(
-            params.transition_covariance, dynamics.squares, dynamics.count
+            params.transition_covariance, dynamics.squares, dynamics.total
         )
         by_dynamics = precision @ dynamics.cross
         precision, by_noise = gradient(
-            params.observation_covariance, observation.squares, observation.count
+            params.observation_covariance, observation.squares, observation.total
         )
         by_loadings = precision @ observation.cross
         found = _named(by_dynamics, by_loadings, params)
         found["transition_covariance"] = by_transition
         found["observation_covariance"] = by_noise
         if not self.start.columns:
-            precision, by_start = gradient(system.initial_covariance, start.squares, start.count)
+            precision, by_start = gradient(system.initial_covariance, start.squares, start.total)
             found["initial_mean"] = precision @ start.deviation
             found["initial_covariance"] = by_start
         return found

@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ from emlearn.statespace._system import System, covariance_root
 Array = NDArray[np.float64]
 ParamsT = TypeVar("ParamsT")
 
+_DIAGONAL, _KNOWN = DiagonalNoise(), UnknownStart()
+
 
 class Start(NamedTuple):
     """Expected moments of the first states x about their mean.
@@ -48,13 +50,13 @@ class Start(NamedTuple):
         Sum of E[x] less the mean.
     squares : ndarray of shape (n_states, n_states)
         Sum of expected squares about the mean.
-    count : float
+    total : float
         Weighted number of sequences.
     """
 
     deviation: Array
     squares: Array
-    count: float
+    total: float
 
 
 class Moments(NamedTuple):
@@ -99,6 +101,24 @@ class SmoothedBlock(NamedTuple):
     covariances: Array | None
 
 
+class BlockRecursion(NamedTuple):
+    """Arguments of the kernels for a block.
+
+    Attributes
+    ----------
+    recursion, observations, inputs, initial
+        See `emlearn.kernels.state_space.filter_states`.
+    log_determinant : float
+        Of the noise of the observed entries of a sequence.
+    """
+
+    recursion: Recursion
+    observations: Array
+    inputs: Array | None
+    initial: Array
+    log_determinant: float
+
+
 class Prepared(NamedTuple):
     """A system with roots of its covariances."""
 
@@ -119,8 +139,8 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         First states without a prior.
     """
 
-    noise: ObservationNoise = DiagonalNoise()
-    start: UnknownStart = UnknownStart()
+    noise: ObservationNoise = _DIAGONAL
+    start: UnknownStart = _KNOWN
 
     @abstractmethod
     def system(self, params: ParamsT) -> System:
@@ -165,41 +185,20 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         DegenerateModelError
             If the likelihood is not finite, or unknown first states are not determined.
         """
-        system, n_sequences = params.system, len(block.observed)
-        n_states = system.transition.shape[0]
-        white = self.noise.whiten(block, system)
-        recursion = Recursion(
-            np.ascontiguousarray(system.transition),
-            np.ascontiguousarray(params.noise_root),
-            np.ascontiguousarray(white.rows),
-            white.index,
-            white.bounds,
-            block.pattern,
-            np.ascontiguousarray(params.initial_root),
-        )
-        directions = self.start.directions(n_states)
-        extra = len(directions)
-        observations, inputs = white.observations, None
-        initial = np.tile(system.initial_mean, (n_sequences, 1))
-        if system.inputs.shape[1]:
-            inputs = block.inputs @ system.inputs.T
-        if extra:
-            observations = np.concatenate((observations, np.zeros((extra, observations.shape[1]))))
-            initial = np.concatenate((initial, directions))
-            if inputs is not None:
-                inputs = np.concatenate((inputs, np.zeros((extra, *inputs.shape[1:]))))
+        n_sequences = len(block.observed)
+        problem = self.recursion(block, params)
         found = smooth_states(
-            recursion,
-            np.ascontiguousarray(observations),
-            inputs,
-            initial,
+            problem.recursion,
+            problem.observations,
+            problem.inputs,
+            problem.initial,
             covariances=covariances,
         )
         if not (np.isfinite(found.log_determinant) and np.isfinite(found.innovations).all()):
             raise DegenerateModelError("the states grow beyond the range of float64")
         response, means = found.innovations[:n_sequences], found.means[:n_sequences]
         every, weight = found.covariances, block.weight
-        if extra:
+        if self.start.columns:
             solved = self.start.solve(found.innovations[n_sequences:], response)
             columns = found.means[n_sequences:]
             means = means + np.tensordot(solved.estimate, columns, 1)
@@ -211,9 +210,10 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
                 if every is not None:
                     every = every + np.einsum("ktn,ktp->tnp", spread, spread)
         else:
-            quadratic, log_density = np.einsum("gn,gn->g", response, response), 0.0
+            quadratic = np.einsum("gn,gn->g", response, response)
+            log_density = np.zeros(n_sequences)
         constant = response.shape[1] * np.log(2.0 * np.pi)
-        constant += found.log_determinant + white.log_determinant
+        constant += found.log_determinant + problem.log_determinant
         return SmoothedBlock(
             States(means, weight, found.of_pattern),
             log_density - 0.5 * (quadratic + constant),
@@ -222,6 +222,30 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
             found.information,
             found.cross,
             every,
+        )
+
+    def recursion(self, block: Block, params: Prepared) -> BlockRecursion:
+        """What the kernels read of a block: its sequences, then one for each unknown column."""
+        system = params.system
+        white = self.noise.whiten(block, system)
+        shared = Recursion(
+            np.ascontiguousarray(system.transition),
+            np.ascontiguousarray(params.noise_root),
+            np.ascontiguousarray(white.rows),
+            white.entries,
+            white.bounds,
+            block.pattern,
+            np.ascontiguousarray(params.initial_root),
+        )
+        directions = self.start.directions(len(system.transition))
+        initial = np.tile(system.initial_mean, (len(block.observed), 1))
+        inputs = block.inputs @ system.inputs.T if system.inputs.shape[1] else None
+        return BlockRecursion(
+            shared,
+            _with_zeros(white.observations, len(directions)),
+            None if inputs is None else _with_zeros(inputs, len(directions)),
+            np.concatenate((initial, directions)),
+            white.log_determinant,
         )
 
     def log_likelihoods(self, data: SequenceData, params: ParamsT) -> tuple[Array, Array]:
@@ -235,10 +259,7 @@ def _dynamics(block: Block, system: System, smoothed: SmoothedBlock) -> Regressi
     states, n = smoothed.states, system.transition.shape[0]
     total, Q = float(block.weight.sum()), system.transition_covariance
     before, n_steps = states.means[:, :-1], states.means.shape[1]
-    inputs = block.inputs[:, :-1]
-    extra = len(before) - len(inputs)
-    if extra:
-        inputs = np.concatenate((inputs, np.zeros((extra, *inputs.shape[1:]))))
+    inputs = _with_zeros(block.inputs[:, :-1], len(before) - len(block.inputs))
     z = np.concatenate((before, inputs), axis=2)
     w = states.means[:, 1:] - z @ system.dynamics.T
     w, z = w.reshape(-1, n), z.reshape(-1, z.shape[2])
@@ -257,3 +278,10 @@ def _start(block: Block, system: System, smoothed: SmoothedBlock) -> Start:
     first[: len(block.weight)] -= system.initial_mean
     squares = (states.weight[:, None] * first).T @ first + total * smoothed.first
     return Start(block.weight @ first[: len(block.weight)], squares, total)
+
+
+def _with_zeros(array: Array, n: int) -> Array:
+    """The array and `n` more sequences of zeros."""
+    if not n:
+        return np.ascontiguousarray(array)
+    return np.concatenate((array, np.zeros((n, *array.shape[1:]))))

@@ -53,18 +53,18 @@ def maximize(
         Entries of the covariance to hold; NaN where free.
     """
     change = np.zeros_like(coefficients)
-    if np.any(regression.count):
+    if np.any(regression.total):
         change = _change(regression, covariance, held)
     squares = _squares(regression, change)
     coefficients = coefficients + change
     if held is not None:
         coefficients = np.where(np.isnan(held), coefficients, held)
-    if not np.all(regression.count):
+    if not np.all(regression.total):
         return coefficients, covariance
     if held_covariance is None or np.isnan(held_covariance).all():
-        return coefficients, kind.estimate(squares, regression.count, floor)
+        return coefficients, kind.estimate(squares, regression.total, floor)
     return coefficients, kind.estimate_held(
-        squares, regression.count, floor, held_covariance, covariance
+        squares, regression.total, floor, held_covariance, covariance
     )
 
 
@@ -85,9 +85,9 @@ def _change(regression: Regression, covariance: Array, held: Array | None) -> Ar
         return change
     # All free coefficients at once, with the precision of the residuals.
     precision = np.linalg.inv(covariance)
-    i, j = np.nonzero(free)
-    system = precision[i[:, None], i] * S[j[:, None], j]
-    change[i, j] = solve_symmetric(system, (precision @ cross)[i, j])
+    rows, columns = np.nonzero(free)
+    system = precision[rows[:, None], rows] * S[columns[:, None], columns]
+    change[rows, columns] = solve_symmetric(system, (precision @ cross)[rows, columns])
     return change
 
 
