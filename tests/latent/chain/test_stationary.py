@@ -10,6 +10,7 @@ from emlearn.engine import DegenerateModelError
 from emlearn.latent import ChainParams, LabelModel, Observations, Probabilities, Sequences
 from emlearn.latent.chain.law import ChainStatistics
 from emlearn.latent.chain.stationary import StationaryChainLaw, stationary_distribution
+from emlearn.latent.chain_candidates import ChainStarts
 from emlearn.latent.starts import RandomStart
 from emlearn.testing import check_latent_variable_model
 
@@ -132,6 +133,31 @@ def test_held_entries_and_zeros():
     )
     reached = own.expected(statistics, found)
     assert best - 1e-9 <= reached <= best + 0.02
+
+
+def test_score_is_centered():
+    """As of a free chain: the expected transitions of a row are the sum of its A G."""
+    rng = np.random.default_rng(1)
+    own = law(3)
+    params = own.completed(ChainParams(np.zeros(3), rng.dirichlet(np.ones(3), 3)))
+    counts = 10.0 * rng.dirichlet(np.ones(3), 3)
+    statistics = ChainStatistics(np.array([5.0, 1.0, 2.0]), counts, counts.sum(axis=1))
+    gradient = own.score(statistics, params)["transmat"]
+    assert_allclose((gradient * params.transmat).sum(axis=1), counts.sum(axis=1), rtol=1e-12)
+
+
+def test_starts_are_in_equilibrium():
+    X = np.random.default_rng(0).poisson(np.repeat([2.0, 9.0, 2.0], 20))[:, None].astype(float)
+    model = LabelModel(law(2), Poisson(), ChainStarts())
+    observed = Observations(X, None, Sequences.of_lengths(np.array([40, 20])))
+    data = model.prepare(observed)
+    starts = list(model.candidates(data, np.random.default_rng(0), 12))
+    assert len(starts) > 8
+    for start in starts:
+        assert_allclose(start.law.startprob @ start.law.transmat, start.law.startprob, rtol=1e-12)
+    changed = model.perturb(data, starts[0], np.random.default_rng(0))
+    if changed is not None:
+        assert_allclose(changed.law.startprob, by_powers(changed.law.transmat), rtol=1e-9)
 
 
 def test_vectors_and_starts_without_equilibrium():
