@@ -178,8 +178,7 @@ def test_several_sequences_in_a_list(method, frame):
     X = frame.to_numpy()
     model = HiddenMarkovEM(1, family="poisson", random_state=0).fit(X)
     for several in ([X[:10], X[10:]], [X[:15], X[15:]], X.reshape(3, 10, 3)):
-        with pytest.raises(ValueError, match=r"lengths=\[len\(s\) for s in sequences\]"):
-            getattr(model, method)(several)
+        assert getattr(model, method)(several) is not None
         with pytest.raises(ValueError, match=r"2D array|dim <= 2") as caught:
             FiniteMixtureEM(1, family="poisson").fit(several)
         assert "lengths" not in str(caught.value)
