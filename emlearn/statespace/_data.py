@@ -149,8 +149,8 @@ def prepare_sequences(observations: Observations, weight: Array | None = None) -
     rows, lengths = observations.rows, np.asarray(observations.lengths)
     first = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.intp)
     weight = np.ones(len(lengths)) if weight is None else weight
-    missing = np.isnan(rows)
-    any_missing = missing.any(axis=1)
+    missing: Mask = np.asarray(np.isnan(rows))
+    any_missing = np.asarray(missing.any(axis=1))
     groups: dict[tuple[int, bytes], list[int]] = {}
     for s in np.flatnonzero(weight > 0.0):
         own = slice(first[s], first[s] + lengths[s])
@@ -160,14 +160,15 @@ def prepare_sequences(observations: Observations, weight: Array | None = None) -
     for (length, _), members in groups.items():
         size = max(1, min(_SEQUENCES, _ENTRIES // (length * max(1, rows.shape[1]))))
         for begin in range(0, len(members), size):
-            own = np.array(members[begin : begin + size], np.intp)
-            blocks.append(_block(observations, missing, first, own, length, weight))
+            part = np.array(members[begin : begin + size], np.intp)
+            blocks.append(_block(observations, missing, first, part, length, weight))
+    never: Mask = np.asarray(missing[np.repeat(weight, lengths) > 0.0].all(axis=0))
     row_weight = np.repeat(weight, lengths)
     return SequenceData(
         tuple(blocks),
         first,
         _variances(rows, row_weight),
-        ~missing[row_weight > 0.0].all(axis=0),
+        ~never,
         float(weight @ lengths),
         float(weight.sum()),
     )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import null_space
+from scipy.linalg import null_space, qr
 
 from emlearn.statespace._linear_gaussian import LinearGaussianModel
 from emlearn.statespace._system import System
@@ -23,9 +23,7 @@ from emlearn.statespace._system import System
 Array = NDArray[np.float64]
 
 
-def invariances(
-    model: LinearGaussianModel, params: System, fixed: Mapping[str, Array]
-) -> Array:
+def invariances(model: LinearGaussianModel, params: System, fixed: Mapping[str, Array]) -> Array:
     """Changes of basis that keep all entries that are held, (n_invariances, n_states, n_states)."""
     system = model.system(params)
     A, B, C, Q = (
@@ -69,9 +67,7 @@ def invariances(
     return space
 
 
-def n_identified(
-    model: LinearGaussianModel, params: System, fixed: Mapping[str, Array]
-) -> int:
+def n_identified(model: LinearGaussianModel, params: System, fixed: Mapping[str, Array]) -> int:
     """Number of parameters that observations can tell.
 
     Those of an innovations form are the most: it has a gain and a covariance of innovations in
@@ -89,3 +85,36 @@ def n_identified(
     elif not model.start.columns:
         most += n + n * (n + 1) // 2
     return min(free, most)
+
+
+def hold_basis(
+    model: LinearGaussianModel, params: System, fixed: Mapping[str, Array]
+) -> dict[str, Array]:
+    """`fixed` with more entries held, at their values, that leave a single basis of the states.
+
+    They are the entries of A and C that tell most of the basis, by a pivoted decomposition.
+    Functions of the parameters that do not depend on the basis have the same standard errors
+    whatever is held.
+    """
+    system = model.system(params)
+    A, C = system.transition, system.observation
+    changes = invariances(model, params, fixed)
+    public = model.public(params)
+    held = {name: array.copy() for name, array in fixed.items()}
+    if not len(changes):
+        return held
+    names = ("transition_matrix", "observation_matrix")
+    space = model.space(params)
+    tangents = []
+    for name, moved in zip(names, (changes @ A - A @ changes, -C @ changes), strict=True):
+        free = np.isnan(held.setdefault(name, np.full(public[name].shape, np.nan)))
+        scale = space.parts[name].directions(public[name], np.zeros(free.shape, bool))
+        unit = np.diagonal(scale).reshape(free.shape)
+        tangents.append(np.where(free, moved / unit, 0.0).reshape(len(changes), -1))
+    pivots = qr(np.hstack(tangents), mode="r", pivoting=True)[1][: len(changes)]
+    size = A.size
+    for pivot in pivots:
+        name, entry = (names[0], pivot) if pivot < size else (names[1], pivot - size)
+        index = np.unravel_index(entry, held[name].shape)
+        held[name][index] = public[name][index]
+    return held

@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ from emlearn.statespace._system import System, covariance_root
 
 Array = NDArray[np.float64]
 ParamsT = TypeVar("ParamsT")
+
+_DIAGONAL, _KNOWN = DiagonalNoise(), UnknownStart()
 
 
 class Start(NamedTuple):
@@ -137,8 +139,8 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         First states without a prior.
     """
 
-    noise: ObservationNoise = DiagonalNoise()
-    start: UnknownStart = UnknownStart()
+    noise: ObservationNoise = _DIAGONAL
+    start: UnknownStart = _KNOWN
 
     @abstractmethod
     def system(self, params: ParamsT) -> System:
@@ -175,9 +177,7 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
         )
         return moments, float(block.weight @ smoothed.log_likelihood)
 
-    def smooth(
-        self, block: Block, params: Prepared, *, covariances: bool = False
-    ) -> SmoothedBlock:
+    def smooth(self, block: Block, params: Prepared, *, covariances: bool = False) -> SmoothedBlock:
         """States of the sequences of a block given all observations.
 
         Raises
@@ -232,7 +232,7 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
             np.ascontiguousarray(system.transition),
             np.ascontiguousarray(params.noise_root),
             np.ascontiguousarray(white.rows),
-            white.index,
+            white.entries,
             white.bounds,
             block.pattern,
             np.ascontiguousarray(params.initial_root),
@@ -264,9 +264,7 @@ def _dynamics(block: Block, system: System, smoothed: SmoothedBlock) -> Regressi
     w = states.means[:, 1:] - z @ system.dynamics.T
     w, z = w.reshape(-1, n), z.reshape(-1, z.shape[2])
     weight = np.repeat(states.weight, n_steps - 1)[:, None]
-    squares = (weight * w).T @ w + total * (
-        (n_steps - 1) * Q - Q @ smoothed.information @ Q
-    )
+    squares = (weight * w).T @ w + total * ((n_steps - 1) * Q - Q @ smoothed.information @ Q)
     cross = (weight * w).T @ z
     cross[:, :n] -= total * (Q @ smoothed.cross)
     regressors = (weight * z).T @ z

@@ -33,7 +33,7 @@ class Whitened(NamedTuple):
     ----------
     rows : ndarray of shape (n_rows, n_states)
         Rows of the observation matrix.
-    index, bounds : ndarray of int
+    entries, bounds : ndarray of int
         Rows of each pattern; see `emlearn.kernels.state_space.Recursion`.
     observations : ndarray of shape (n_sequences, n_observations)
         The entries, one step after another.
@@ -42,7 +42,7 @@ class Whitened(NamedTuple):
     """
 
     rows: Array
-    index: Index
+    entries: Index
     bounds: Index
     observations: Array
     log_determinant: float
@@ -121,10 +121,8 @@ class DiagonalNoise(ObservationNoise):
         rows = system.observation / deviation[:, None]
         scaled = (block.observed - block.regressors @ system.regression.T) / deviation
         index, bounds = _pattern_index(block)
-        if block.complete:
-            observations = scaled.reshape(len(scaled), -1)
-        else:
-            observations = scaled[:, block.mask]
+        complete = block.complete
+        observations = scaled.reshape(len(scaled), -1) if complete else scaled[:, block.mask]
         counts = np.bincount(block.pattern, minlength=len(block.patterns)) @ block.patterns
         log_determinant = float(counts @ np.log(system.observation_covariance))
         return Whitened(rows, index, bounds, observations, log_determinant)
@@ -173,7 +171,7 @@ class FullNoise(ObservationNoise):
             root = _cholesky(R[np.ix_(observed, observed)])
             rows.append(_solve(root, C[observed]))
             own = values[:, steps][:, :, observed]
-            white = _solve(root, own.reshape(-1, sizes[p]).T).T
+            white = _solve(root, own.reshape(len(values) * len(steps), sizes[p]).T).T
             places = begins[steps][:, None] + np.arange(sizes[p])
             observations[:, places.ravel()] = white.reshape(len(values), -1)
             log_determinant += 2.0 * len(steps) * float(np.log(np.diagonal(root).copy()).sum())
@@ -225,7 +223,7 @@ def _pattern_index(block: Block) -> tuple[Index, Index]:
 
 def _cholesky(matrix: Array) -> Array:
     try:
-        root: Array = np.linalg.cholesky(matrix)
+        root = np.asarray(np.linalg.cholesky(matrix), np.float64)
     except np.linalg.LinAlgError:
         raise DegenerateModelError(
             "the covariance of the observation noise is not positive definite"

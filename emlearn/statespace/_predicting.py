@@ -502,7 +502,9 @@ class StatePredicting(ABC):
         with blas_limited():
             prepared = model.precompute(params)
             parts = [
-                float(block.weight @ _sound(lambda b=block: model.smooth(b, prepared)).log_likelihood)
+                float(
+                    block.weight @ _sound(lambda b=block: model.smooth(b, prepared)).log_likelihood
+                )
                 for block in data.blocks
             ]
         return sum(parts), data.n_rows
@@ -564,9 +566,7 @@ class StatePredicting(ABC):
         means = np.empty((len(data.first), len(model.system(params).transition)))
         of = np.empty(len(data.first), np.intp)
         covariances = []
-        for i, (block, found) in enumerate(
-            self._filtered(model, params, data, covariances=False)
-        ):
+        for i, (block, found) in enumerate(self._filtered(model, params, data, covariances=False)):
             means[block.origin], of[block.origin] = found.next_mean, i
             covariances.append(found.next_covariance)
         return means, np.array(covariances), of
@@ -623,4 +623,3 @@ def _sound(call: Any) -> Any:
         return call()
     except DegenerateModelError as error:
         raise ValueError(f"The sequences do not go with the model: {error}.") from None
-

@@ -20,7 +20,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,48 @@ class _Series:
         return _completed(data, A, C * unit, regression, state, noise * unit * unit.T, B)
 
 
+def near_held(system: System, fixed: Mapping[str, Array]) -> System:
+    """A system in the basis of its states in which it is closest to entries that are held.
+
+    With M the inverse of the change of basis, ``C M`` should have the held entries of the
+    observation matrix, and ``A M - M A_held`` should vanish if all of A is held.
+    """
+    A, C = system.transition, system.observation
+    n, R = len(A), system.observation_covariance
+    unit = np.sqrt(R if R.ndim == 1 else np.diagonal(R))
+    equations, values = [], []
+    held = fixed.get("observation_matrix")
+    if held is not None:
+        rows, columns = np.nonzero(~np.isnan(held))
+        equations.append(np.einsum("rn,rc->rnc", C[rows] / unit[rows, None], np.eye(n)[columns]))
+        values.append(held[rows, columns] / unit[rows])
+    held = fixed.get("transition_matrix")
+    if held is not None and not np.isnan(held).any():
+        # Row-major: vec(A M - M H) = (kron(A, I) - kron(I, H')) vec(M).
+        same = np.kron(A, np.eye(n)) - np.kron(np.eye(n), held.T)
+        equations.append(same.reshape(-1, n, n))
+        values.append(np.zeros(len(equations[-1])))
+    if not equations:
+        return system
+    size = np.sqrt(np.mean(np.concatenate(equations) ** 2)) or 1.0
+    # A little of the identity, where nothing is said.
+    design = np.concatenate([*(own.reshape(-1, n * n) for own in equations)])
+    design = np.concatenate((design, 1e-4 * size * np.eye(n * n)))
+    target = np.concatenate((*values, 1e-4 * size * np.eye(n).ravel()))
+    M = _least_squares(design, target[:, None]).reshape(n, n)
+    if not np.linalg.cond(M) < 1e6:
+        return system
+    T = np.linalg.inv(M)
+    return system._replace(
+        transition=T @ A @ M,
+        observation=C @ M,
+        inputs=T @ system.inputs,
+        transition_covariance=T @ system.transition_covariance @ T.T,
+        initial_mean=T @ system.initial_mean,
+        initial_covariance=T @ system.initial_covariance @ T.T,
+    )
+
+
 def _completed(
     data: SequenceData,
     A: Array,
@@ -112,7 +154,10 @@ def _completed(
     noise: Array,
     B: Array | None = None,
 ) -> System:
-    """A stable system whose states have about the covariance `state`, in a basis where it is 1."""
+    """A stable system whose states have about the covariance `state`, in a basis where it is 1.
+
+    The covariance of the states that belongs to A and Q is the identity.
+    """
     values, vectors = np.linalg.eigh(0.5 * (state + state.T))
     values = np.maximum(values, 1e-6 * max(float(values[-1]), 1e-12))
     root = vectors * np.sqrt(values)
@@ -122,7 +167,13 @@ def _completed(
     Q = _positive(np.eye(len(A)) - A @ A.T, np.full(len(A), 1e-4))
     R = _positive(noise, _LEAST_NOISE * data.variance)
     spread = solve_discrete_lyapunov(A, Q)
-    return System(A, C, B, regression, Q, R, np.zeros(len(A)), 0.5 * (spread + spread.T))
+    spread = np.linalg.cholesky(0.5 * (spread + spread.T))
+    back = np.linalg.inv(spread)
+    Q = back @ Q @ back.T
+    zero, unit = np.zeros(len(A)), np.eye(len(A))
+    return System(
+        back @ A @ spread, C @ spread, back @ B, regression, 0.5 * (Q + Q.T), R, zero, unit
+    )
 
 
 def _stable(A: Array) -> Array:
@@ -220,11 +271,11 @@ def _predictor(series: _Series, n_states: int, horizon: int) -> System | None:
     if not usable or horizon * m < n_states or n_rows < 2 * horizon * (m + k) + n_states:
         return None
     pasts, presents = [], []
-    for _, filled, inputs, weight in usable:
+    for _, filled, inputs, of_sequence in usable:
         joint = np.hstack((filled, inputs))
         windows = np.lib.stride_tricks.sliding_window_view(joint, horizon, axis=0)[:-1]
         past = windows[:, :, ::-1].transpose(0, 2, 1).reshape(len(windows), -1)
-        pasts.append((past, inputs[horizon:], np.full(len(past), np.sqrt(weight))))
+        pasts.append((past, inputs[horizon:], np.full(len(past), np.sqrt(of_sequence))))
         presents.append(filled[horizon:])
     past = np.concatenate([own[0] for own in pasts])
     now = np.concatenate([own[1] for own in pasts])
@@ -296,14 +347,11 @@ def _components(series: _Series, n_states: int) -> System | None:
 
 
 def _least_squares(design: Array, response: Array) -> Array:
-    found: Array = np.linalg.lstsq(design, response, rcond=1e-10)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(design, response, rcond=1e-10)[0], np.float64)
 
 
 def _ridge(design: Array, response: Array) -> Array:
     inner = design.T @ design
     size = max(float(np.trace(inner)) / max(len(inner), 1), np.finfo(float).tiny)
-    found: Array = np.linalg.solve(
-        inner + _RIDGE * size * np.eye(len(inner)), design.T @ response
-    )
-    return found
+    ridge = _RIDGE * size * np.eye(len(inner))
+    return np.asarray(np.linalg.solve(inner + ridge, design.T @ response), np.float64)

@@ -13,16 +13,18 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import column_label, read_weight
 from emlearn.data.resampling import check_copies
-from emlearn.engine import EMEstimator, Fit, ManyStarts
+from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
+from emlearn.engine.acceleration.contract import Accelerator
+from emlearn.engine.acceleration.secants import GradientSecants
 from emlearn.engine.errors import DegenerateModelError
-from emlearn.engine.fixed import n_held
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
 from emlearn.engine.threads import blas_limited
 from emlearn.statespace._covariances import KINDS
 from emlearn.statespace._data import Observations, SequenceData, prepare_sequences
-from emlearn.statespace._identification import invariances, n_identified
+from emlearn.statespace._identification import hold_basis, invariances, n_identified
 from emlearn.statespace._linear_gaussian import LinearGaussianModel
+from emlearn.statespace._modal import ModalParameters, find_modes, modes_with_errors
 from emlearn.statespace._noise import DiagonalNoise, FullNoise
 from emlearn.statespace._predicting import StatePredicting
 from emlearn.statespace._reading import read_sequences_of
@@ -32,6 +34,8 @@ from emlearn.statespace._system import System
 Array = NDArray[np.float64]
 
 _FIRST = ("initial_mean", "initial_covariance")
+# Parameters up to which their matrix of second derivatives is cheap.
+_MOST_PARAMETERS = 600
 _PLAN = ManyStarts(n_candidates=8, n_large=8, heats=())
 
 
@@ -61,9 +65,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     fit_offset : bool, default=False
         Whether observations have an offset. Without it, states that do not decay have to
         describe a mean that is not 0.
-    min_noise : float, default=1e-6
-        Least variance of the observation noise, as a fraction of the variance of its column.
-        Likelihoods are largest, and can be infinite, where the noise of a column vanishes.
+    min_noise : float, default=1e-4
+        Least variance of the observation noise, as a fraction of the variance of its column: of
+        the noise of a linear combination too. Likelihoods are often largest, and can be infinite,
+        where noise vanishes, which says little about the data. The default is 1 % of the standard
+        deviation of a column; sensors of more precision need less.
     init_params : "auto" or dict of str to array-like, default="auto"
         "auto": a race of starts: subspace identification of several kinds, and random stable
         systems. A dict holds starts of parameters, by the names of `fixed`; NaN and parameters
@@ -168,7 +174,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         observation_noise: str = "full",
         initialization: str = "estimated",
         fit_offset: bool = False,
-        min_noise: float = 1e-6,
+        min_noise: float = 1e-4,
         init_params: str | dict[str, Any] = "auto",
         tol: float | str = "auto",
         max_iter: int = 1000,
@@ -325,12 +331,18 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         base = next(model.candidates(data, np.random.default_rng(0), 1))
         public = model.public(base)
         try:
-            given = read_fixed(
-                self.init_params, model.space(base), public, {n: n for n in public}
-            )
+            given = read_fixed(self.init_params, model.space(base), public, {n: n for n in public})
             return model.impose(base, given)
         except (DegenerateModelError, ValueError) as error:
             raise ValueError(str(error).replace("fixed", "init_params")) from None
+
+    def _accelerator(self, model: Any) -> Accelerator | None:
+        """See `EMEstimator`; "auto" is quasi-Newton by gradients where there are few parameters."""
+        n, m = int(self.n_states), self.n_features_in_
+        few = (n + m) * (n + self.n_inputs_ + 1) + m * m // 2 <= _MOST_PARAMETERS
+        if self.accelerate == "auto":
+            return GradientSecants() if few else find_accelerator("auto")
+        return super()._accelerator(model)
 
     def _same_shape(self, data: SequenceData) -> bool:
         shape = (len(self.transition_matrix_), self.n_inputs_, len(self.observation_matrix_))
@@ -349,11 +361,13 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         self.observation_matrix_ = params.observation
         self.input_matrix_ = params.inputs
         self.feedthrough_matrix_ = params.regression[:, : self.n_inputs_]
-        self.observation_offset_ = public.get("observation_offset", np.zeros(len(params.observation)))
+        self.observation_offset_ = public.get(
+            "observation_offset", np.zeros(len(params.observation))
+        )
         self.transition_covariance_ = public["transition_covariance"]
         self.observation_covariance_ = public["observation_covariance"]
         for name in _FIRST:
-            vars(self).pop(f"{name}_", None)
+            self.__dict__.pop(f"{name}_", None)
         if not model.start.flat or not model.start.columns:
             self.initial_mean_ = params.initial_mean
             self.initial_covariance_ = params.initial_covariance
@@ -392,6 +406,57 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_is_fitted(self)
         return self._identified
 
+    # ---- modes --------------------------------------------------------------------------------
+
+    def modal_parameters(
+        self,
+        fs: float = 1.0,
+        X: Any = None,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        inputs: ArrayLike | None = None,
+        sequence_ids: ArrayLike | None = None,
+    ) -> ModalParameters:
+        """Frequencies, damping ratios and shapes of the modes of a structure that vibrates.
+
+        Parameters
+        ----------
+        fs : float, default=1.0
+            Rows per unit of time.
+        X : array-like of shape (n_samples, n_features), or list of these, default=None
+            The rows of the fit, for standard errors by the delta method. None: without them.
+        lengths : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        sample_weight : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        inputs : array-like of shape (n_samples, n_inputs), default=None
+            As for `fit`.
+        sequence_ids : array-like of shape (n_samples,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        modes : ModalParameters
+            The modes, one for each pair of complex eigenvalues of the transition matrix. Real
+            eigenvalues are not modes.
+
+        Raises
+        ------
+        ValueError
+            If fs is not positive.
+        """
+        check_is_fitted(self)
+        if not (isinstance(fs, Real) and np.isfinite(fs) and fs > 0.0):
+            raise ValueError(f"fs must be a positive number, got {fs!r}.")
+        matrices = self.transition_matrix_, self.observation_matrix_
+        if X is None:
+            return find_modes(*matrices, float(fs))
+        found = self.inference(
+            X, None, lengths, sample_weight, inputs=inputs, sequence_ids=sequence_ids
+        )
+        return modes_with_errors(found, *matrices, float(fs))
+
     # ---- standard errors ----------------------------------------------------------------------
 
     def inference(  # type: ignore[override]  # the arguments are those of fit
@@ -407,8 +472,10 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     ) -> Inference:
         """Standard errors, intervals and tests of the published parameters.
 
-        Parameters that a change of basis of the states changes have none, unless `fixed` holds
-        the basis. What does not depend on the basis has, by the method `function` of the result.
+        What `fixed` leaves of the basis of the states is held, by entries of the transition and
+        the observation matrix that the table calls fixed; the other standard errors are given
+        these. Those of what does not depend on the basis, such as `modal_parameters` and all
+        that is found by the method `function` of the result, do not depend on this choice.
 
         Parameters
         ----------
@@ -450,5 +517,5 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_copies(weight, "sequence")
         model = replace(model, start=self._start_law)
         data = model.prepare(observations, weight)
-        fixed = self._fixed(model, params) if self.fixed else {}
+        fixed = hold_basis(model, params, self._fixed(model, params))
         return FittedProblem(model, data, params, {}, fixed, self._axis_labels())
