@@ -28,6 +28,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "projection_bindings.h"
 #include "softmax_bindings.h"
 #include "sparse_bindings.h"
+#include "topic_bindings.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -65,6 +66,7 @@ static PyMethodDef methods[] = {
     METHOD(solve_blocks),
     METHOD(solve_sparse),
     METHOD(standardize),
+    METHOD(topic_step),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},
 };

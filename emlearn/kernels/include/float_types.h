@@ -66,3 +66,4 @@
 #include "hmm_kernels.h"
 #include "projection_kernels.h"
 #include "sparse_kernels.h"
+#include "topic_kernels.h"
