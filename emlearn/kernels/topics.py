@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,12 @@ class Words(NamedTuple):
     words: NDArray[np.int32]
     counts: Array
 
+    @classmethod
+    def of(cls, counts: Any) -> Words:
+        """The words of a CSR array of counts, all positive."""
+        starts, words = counts.indptr.astype(np.int64), counts.indices.astype(np.int32, copy=False)
+        return cls(starts, words, np.asarray(counts.data, np.float64))
+
     def at(self, documents: slice) -> Words:
         """The words of successive documents."""
         starts = self.starts[documents.start : documents.stop + 1]
@@ -57,7 +63,7 @@ def topic_step(
     topics: Array,
     weight: Array | None,
     word_sums: Array | None,
-) -> tuple[Array, float]:
+) -> tuple[Array, Array]:
     """Counts divided by their mixtures, times what they are mixtures of.
 
     The mixture of a word in a document is ``documents[d] @ topics[w]``.
@@ -79,13 +85,13 @@ def topic_step(
     -------
     document_sums : ndarray of shape (n_documents, n_topics)
         Sums of ``counts / mixture * topics`` over the words of each document.
-    log_likelihood : float
-        Sum of ``weight * counts * log(mixture)``; -inf if a word has a mixture of 0.
+    values : ndarray of shape (n_documents,)
+        Sum of ``counts * log(mixture)`` of each document; -inf if a word has a mixture of 0.
     """
     if compiled is not None:
-        sums = np.empty_like(documents)
-        value = compiled.topic_step(*words, documents, topics, weight, sums, word_sums)
-        return sums, float(value)
+        sums, values = np.empty_like(documents), np.empty(len(documents))
+        compiled.topic_step(*words, documents, topics, weight, sums, values, word_sums)
+        return sums, values
     starts, columns, counts = words
     n_documents = len(documents)
     row = np.repeat(np.arange(n_documents), np.diff(starts))
@@ -94,15 +100,12 @@ def topic_step(
     for start in range(0, len(counts), size):
         part = slice(start, start + size)
         np.einsum("ek,ek->e", documents[row[part]], topics[columns[part]], out=mixture[part])
-    impossible = not (mixture >= np.finfo(np.float64).tiny).all()
-    ratio = csr_array((counts, columns, starts), shape=(n_documents, len(topics)))
-    if impossible:
-        mixture[mixture < np.finfo(np.float64).tiny] = np.inf
-    ratio.data = counts / mixture
-    sums = np.asarray(ratio @ topics)
+    possible = mixture >= np.finfo(np.float64).tiny
+    np.copyto(mixture, np.inf, where=~possible)
+    ratio = csr_array((counts / mixture, columns, starts), shape=(n_documents, len(topics)))
     if word_sums is not None:
-        word_sums += ratio.T @ (documents if weight is None else documents * weight[:, None])
-    if impossible:
-        return sums, -np.inf
-    terms = counts * np.log(mixture)
-    return sums, float(terms.sum() if weight is None else terms @ weight[row])
+        weighted = documents if weight is None else documents * weight[:, None]
+        word_sums += np.asarray(ratio.T @ weighted)
+    terms = counts * np.log(mixture, where=possible, out=np.full_like(mixture, -np.inf))
+    values = np.bincount(row, terms, n_documents).astype(np.float64)
+    return np.asarray(ratio @ topics), values

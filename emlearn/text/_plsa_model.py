@@ -33,7 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,9 +157,7 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
 
     def prepare(self, X: csr_array, sample_weight: Array | None = None) -> Corpus:
         """See `LatentVariableModel.prepare`. `X` has positive entries only."""
-        words = Words(
-            X.indptr.astype(np.int64), X.indices.astype(np.int32, copy=False), np.asarray(X.data)
-        )
+        words = Words.of(X)
         n_documents, n_words = X.shape
         weight = np.ones(n_documents) if sample_weight is None else sample_weight
         blocks = tuple(
@@ -175,7 +174,7 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
         targets = np.linspace(0, n_entries, n_blocks + 1)[1:-1]
         inner = np.searchsorted(words.starts, targets)
         edges = np.unique([0, *inner.tolist(), len(words.starts) - 1])
-        return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
     def blocks(self, data: Corpus) -> Sequence[Block]:
         """See `LatentVariableModel.blocks`."""
@@ -208,7 +207,8 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
         """See `LatentVariableModel.e_step`."""
         own = params.documents[block.documents]
         word_sums = np.zeros_like(params.words)
-        counts, value = topic_step(block.words, own, params.words, block.weight, word_sums)
+        counts, values = topic_step(block.words, own, params.words, block.weight, word_sums)
+        value = _weighted(values, block.weight)
         if value == -np.inf:
             raise DegenerateModelError("a document has a word that none of its topics can make")
         counts *= own
@@ -221,7 +221,7 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
         if not self.document_prior:
             return 0.0
         terms = log_of(documents).sum(axis=1)
-        return self.document_prior * float(terms.sum() if weight is None else terms @ weight)
+        return self.document_prior * _weighted(terms, weight)
 
     def m_step(self, statistics: TopicCounts, params: Topics) -> Topics:
         """See `LatentVariableModel.m_step`; what nothing determines stays as it is."""
@@ -239,11 +239,8 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
 
     def log_likelihood(self, data: Corpus, params: Topics, objective: float) -> float:
         """See `LatentVariableModel.log_likelihood`."""
-        documents, words = pad_topics(params.documents), pad_topics(params.words)
-        return sum(
-            topic_step(block.words, documents[block.documents], words, block.weight, None)[1]
-            for block in data.blocks
-        )
+        working = TopicModel(self.n_topics).precompute(params)
+        return sum(_weighted(_values(block, working), block.weight) for block in data.blocks)
 
     def n_parameters(self, params: Topics) -> int:
         """See `LatentVariableModel.n_parameters`."""
@@ -292,6 +289,15 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
             "document_topics": per_probability(documents, params.documents),
             "components": per_probability(words, params.words).T,
         }
+
+
+def _values(block: Block, params: Working) -> Array:
+    """Log-likelihoods of the documents of a block, without their weights."""
+    return topic_step(block.words, params.documents[block.documents], params.words, None, None)[1]
+
+
+def _weighted(values: Array, weight: Array | None) -> float:
+    return float(values.sum() if weight is None else values @ weight)
 
 
 def _shares(counts: Array, axis: int, otherwise: Array) -> Array:

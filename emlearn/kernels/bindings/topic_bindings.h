@@ -1,8 +1,7 @@
-/* topic_step(starts, words, counts, documents, topics, weight, document_sums, word_sums)
-       -> sum of weight x counts x log(mixture)
+/* topic_step(starts, words, counts, documents, topics, weight, document_sums, values, word_sums)
 
    The mixture of an entry is the product of the numbers of its document and of its word, summed
-   over the topics; -inf is returned if one is 0.
+   over the topics.
 
    starts         of each document among the entries
    words          column of each entry
@@ -11,6 +10,8 @@
    topics         (words, topics)
    weight         of each document, or None for 1 each
    document_sums  sums of count / mixture x topics over the words of a document: out
+   values         sums of counts x log(mixture) over the words of a document; -inf if a mixture
+                  is 0: out
    word_sums      sums of weight x count / mixture x documents are added to it; or None */
 static PyObject *
 topic_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
@@ -19,7 +20,8 @@ topic_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n
         {"starts", "q", "d+", PRIVATE},   {"words", "i", "e", PRIVATE},
         {"counts", "d", "e", READ},       {"documents", "d", "dK", READ},
         {"topics", "d", "vK", READ},      {"weight", "d", "d", OPTIONAL},
-        {"document_sums", "d", "dK", WRITE}, {"word_sums", "d", "vK", OPTIONAL | WRITE},
+        {"document_sums", "d", "dK", WRITE}, {"values", "d", "d", WRITE},
+        {"word_sums", "d", "vK", OPTIONAL | WRITE},
     };
     Call call;
     if (!READ_ARGUMENTS(&call, "topic_step", parameters)) {
@@ -51,11 +53,10 @@ topic_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n
     const Corpus corpus = {.starts = starts, .words = words, .counts = call.data[2],
                            .documents = call.data[3], .topics = call.data[4],
                            .weight = call.data[5], .document_sums = call.data[6],
-                           .word_sums = call.data[7], .n_documents = n, .n_topics = n_topics};
-    double sum;
+                           .values = call.data[7], .word_sums = call.data[8], .n_documents = n, .n_topics = n_topics};
     Py_BEGIN_ALLOW_THREADS
-    sum = read_corpus(&corpus, scratch);
+    read_corpus(&corpus, scratch);
     Py_END_ALLOW_THREADS
     aligned_free(scratch);
-    return finish(&call, PyFloat_FromDouble(sum));
+    return finish(&call, Py_NewRef(Py_None));
 }

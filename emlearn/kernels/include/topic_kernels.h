@@ -19,7 +19,7 @@ typedef struct {
     const double *counts;  /* of each entry */
     const double *documents, *topics;
     const double *weight; /* of each document, or NULL */
-    double *document_sums;
+    double *document_sums, *values;
     double *word_sums; /* or NULL */
     ptrdiff_t n_documents, n_topics;
 } Corpus;
@@ -124,12 +124,11 @@ add_to_document(const double *topics, const int32_t *words, const double *ratio,
 }
 
 /* See topic_bindings.h. `scratch` has 3 n numbers, aligned to vectors. */
-INLINE double
+INLINE void
 read_documents(const Corpus *corpus, double *scratch, ptrdiff_t n)
 {
     double mixture[TOPIC_CHUNK + 8];
     double *document = scratch, *weighted = scratch + n, *sums = scratch + 2 * n;
-    double total = 0.0;
     for (ptrdiff_t d = 0; d < corpus->n_documents; d++) {
         const double weight = corpus->weight ? corpus->weight[d] : 1.0;
         double value = 0.0;
@@ -155,22 +154,21 @@ read_documents(const Corpus *corpus, double *scratch, ptrdiff_t n)
         for (ptrdiff_t k = 0; k < n; k++) {
             corpus->document_sums[d * n + k] = sums[k];
         }
-        total += weight * value;
+        corpus->values[d] = value;
     }
-    return total;
 }
 
-static double
+static void
 read_corpus(const Corpus *corpus, double *scratch)
 {
     /* With constants the sums of a document stay in registers. */
     switch (corpus->n_topics) {
-    case 8: return read_documents(corpus, scratch, 8);
-    case 16: return read_documents(corpus, scratch, 16);
-    case 24: return read_documents(corpus, scratch, 24);
-    case 32: return read_documents(corpus, scratch, 32);
-    case 56: return read_documents(corpus, scratch, 56);
-    default: return read_documents(corpus, scratch, corpus->n_topics);
+    case 8: read_documents(corpus, scratch, 8); break;
+    case 16: read_documents(corpus, scratch, 16); break;
+    case 24: read_documents(corpus, scratch, 24); break;
+    case 32: read_documents(corpus, scratch, 32); break;
+    case 56: read_documents(corpus, scratch, 56); break;
+    default: read_documents(corpus, scratch, corpus->n_topics);
     }
 }
 
