@@ -58,7 +58,10 @@ class PLSA(TopicsOfDocuments, EMEstimator):
         "auto", as for other estimators, takes very long here.
     {max_iter}
     {n_init}
-    {accelerate}
+    accelerate : {"auto", "squarem", "quasi-newton", "anderson"} or None, default=None
+        How to take longer steps than EM; None is plain EM. "squarem" saves most of the steps
+        where no probability goes to 0: with `document_alpha`, or a temperature above 1. Without,
+        it takes more, as the guide shows.
     {random_state}
     {warm_start}
     {verbose}
@@ -157,7 +160,7 @@ class PLSA(TopicsOfDocuments, EMEstimator):
         tol: float | str = 1e-5,
         max_iter: int = 1000,
         n_init: int = 1,
-        accelerate: str | None = "auto",
+        accelerate: str | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -221,11 +224,13 @@ class PLSA(TopicsOfDocuments, EMEstimator):
         if not used.nnz:
             raise ValueError("X has no words: all counts of documents of positive weight are 0.")
         temperature = 1.0 if isinstance(self.temperature, str) else float(self.temperature)
+        lengths = np.asarray(used.sum(axis=1)) * (1.0 if weight is None else weight)
         model = TopicModel(
             int(self.n_components),
             1.0 / temperature,
             float(self.document_alpha),
             float(self.word_alpha),
+            lengths,
         )
         data = model.prepare(used, weight)
         start = self._start(model, data)

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,12 +148,16 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
         Inverse temperature, in (0, 1].
     document_prior, word_prior : float, default=0.0
         Pseudo-counts of each topic in each document, and of each word in each topic.
+    lengths : ndarray of shape (n_documents,), default=None
+        Weighted numbers of words of the documents, for the coordinates of accelerators: lengths
+        of steps are then in standard errors, about, and weights are copies. None means 1 each.
     """
 
     n_topics: int
     beta: float = 1.0
     document_prior: float = 0.0
     word_prior: float = 0.0
+    lengths: Array | None = None
 
     def prepare(self, X: csr_array, sample_weight: Array | None = None) -> Corpus:
         """See `LatentVariableModel.prepare`. `X` has positive entries only."""
@@ -249,7 +253,9 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
 
     def to_vector(self, params: Topics) -> Array:
         """See `LatentVariableModel.to_vector`: square roots, as EM drives probabilities to 0."""
-        return np.sqrt(np.concatenate([part.ravel() for part in params]))
+        of_documents, of_words = self._sizes()
+        documents, words = params.documents * of_documents, params.words * of_words
+        return np.sqrt(np.concatenate([documents.ravel(), words.ravel()]))
 
     def from_vector(self, vector: Array, like: Topics) -> Topics:
         """See `LatentVariableModel.from_vector`; sums that are not 1 are made so."""
@@ -258,9 +264,18 @@ class TopicModel(LatentVariableModel[Corpus, Topics, TopicCounts]):
         documents = square[:n].reshape(like.documents.shape)
         words = square[n:].reshape(like.words.shape)
         totals = documents.sum(axis=1, keepdims=True), words.sum(axis=0)
+        empty = np.zeros(len(documents), bool) if self.lengths is None else self.lengths == 0.0
+        totals[0][empty] = 1.0
         if not all(np.isfinite(total).all() and (total > 0.0).all() for total in totals):
             raise DegenerateModelError("probabilities do not sum to a positive number")
-        return Topics(documents / totals[0], words / totals[1])
+        documents = np.where(empty[:, None], like.documents, documents / totals[0])
+        return Topics(documents, words / totals[1])
+
+    def _sizes(self) -> tuple[Any, float]:
+        """Numbers of words of each document, and of a topic on average."""
+        if self.lengths is None:
+            return 1.0, 1.0
+        return self.lengths[:, None], float(self.lengths.sum()) / self.n_topics
 
     def public(self, params: Topics) -> dict[str, Array]:
         """See `LatentVariableModel.public`."""
