@@ -15,7 +15,8 @@ FUNCTIONS = [
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
     "general_location_expect", "join_clusters", "lloyd", "potts_sweep", "precision_cholesky",
     "project_lines", "responsibilities",
-    "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize", "viterbi",
+    "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize",
+    "topic_step", "viterbi",
 ]  # fmt: skip
 
 
