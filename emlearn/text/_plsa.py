@@ -224,7 +224,9 @@ class PLSA(TopicsOfDocuments, EMEstimator):
         if not used.nnz:
             raise ValueError("X has no words: all counts of documents of positive weight are 0.")
         temperature = 1.0 if isinstance(self.temperature, str) else float(self.temperature)
-        lengths = np.asarray(used.sum(axis=1)) * (1.0 if weight is None else weight)
+        lengths: Array = np.asarray(used.sum(axis=1), np.float64) * (
+            1.0 if weight is None else weight
+        )
         model = TopicModel(
             int(self.n_components),
             1.0 / temperature,

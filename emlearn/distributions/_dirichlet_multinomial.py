@@ -1,0 +1,512 @@
+"""Documents whose words repeat: counts with a distribution of words of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.special import digamma
+
+from emlearn.distributions._concentration import Objective, log_prior
+from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._domain import require_drawable
+from emlearn.distributions._multinomial import Multinomial
+from emlearn.distributions._published import read_parameter, require_entries
+from emlearn.distributions._rising import Steps, log_rising
+from emlearn.engine import DegenerateModelError
+from emlearn.engine.parameters import Entries, Part
+
+_TINY = float(np.finfo(np.float64).tiny)
+_STEPS = 3
+_POOLED_STEPS = 30
+# Logarithms of concentrations that accelerators may reach.
+_LOWEST_LOG, _HIGHEST_LOG = -230.0, 18.0
+
+
+class Table(NamedTuple):
+    """The counts of words and the lengths of rows that there are.
+
+    Attributes
+    ----------
+    level : ndarray of shape (n_levels,)
+        The counts.
+    pair : ndarray of shape (n_pairs,) of int
+        Word times `n_levels` plus number of the count, increasing.
+    length : ndarray of shape (n_lengths,)
+        Sums of counts.
+    """
+
+    level: Array
+    pair: NDArray[np.int64]
+    length: Array
+
+    def find(self, words: Array, counts: Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Numbers of pairs of words and counts, and whether they are here at all."""
+        if not len(self.pair):
+            return np.zeros(len(counts), np.intp), np.zeros(len(counts), bool)
+        at = np.minimum(np.searchsorted(self.level, counts), len(self.level) - 1)
+        key = words * np.int64(len(self.level)) + at
+        number = np.minimum(np.searchsorted(self.pair, key), len(self.pair) - 1)
+        return number, (self.pair[number] == key) & (self.level[at] == counts)
+
+    def find_length(self, total: Array) -> NDArray[np.intp]:
+        """Numbers of lengths; -1 where they are not here."""
+        if not len(self.length):
+            return np.full(len(total), -1, np.intp)
+        place = np.minimum(np.searchsorted(self.length, total), len(self.length) - 1)
+        return np.where(self.length[place] == total, place, -1)
+
+    def is_same(self, other: Table) -> bool:
+        """Whether the tables are equal."""
+        return self is other or all(map(np.array_equal, self, other))
+
+
+class DocumentRows(NamedTuple):
+    """Encoded rows.
+
+    Attributes
+    ----------
+    table : Table
+        That of the column spec with which they were encoded.
+    counts : CSR array of shape (n_rows, n_features)
+        Counts.
+    pairs : CSR array of shape (n_rows, n_pairs)
+        1 for each pair of a word and its count that the row has.
+    others : CSR array of shape (n_rows, n_features) or None
+        Counts that are no pair of the column spec; None if there are none.
+    length : ndarray of shape (n_rows,) of int
+        Number of the sum of the counts; -1 if it is new, or a count is missing.
+    total : ndarray of shape (n_rows,)
+        Sum of the counts.
+    missing : CSR or ndarray of shape (n_rows, n_features) or None
+        1 where a count is missing.
+    base : ndarray of shape (n_rows,)
+        Logarithm of the multinomial coefficient.
+    """
+
+    table: Table
+    counts: Any
+    pairs: Any
+    others: Any
+    length: NDArray[np.intp]
+    total: Array
+    missing: Any
+    base: Array
+
+
+class DocumentSpec(NamedTuple):
+    """What is known about the columns, and which counts and lengths there are.
+
+    Attributes
+    ----------
+    concentration : ndarray of shape (n_features,)
+        Concentrations of the average row.
+    table : Table
+        The counts of words and the lengths that there are.
+    chance : ndarray of shape (n_lengths,)
+        The fractions of the rows that have each length.
+    words, lengths : Steps
+        Terms of the rising factorials of pairs and of lengths.
+    has_missing : bool
+        Whether counts are missing.
+    """
+
+    concentration: Array
+    table: Table
+    chance: Array
+    words: Steps
+    lengths: Steps
+    has_missing: bool
+
+
+class DocumentParams(NamedTuple):
+    """Parameters.
+
+    Attributes
+    ----------
+    concentration : ndarray of shape (n_components, n_features)
+        Concentrations of the Dirichlet distributions.
+    """
+
+    concentration: Array
+
+
+class DocumentPrecomputed(NamedTuple):
+    """Concentrations (V, K), and terms of the pairs (n_pairs, K) and lengths (n_lengths, K)."""
+
+    concentration: Array
+    pairs: Array
+    lengths: Array
+    spec: DocumentSpec
+
+
+class DocumentStatistics(NamedTuple):
+    """Statistics.
+
+    Attributes
+    ----------
+    pairs : ndarray of shape (n_components, n_pairs)
+        Expected numbers of rows with each pair of word and count.
+    lengths : ndarray of shape (n_components, n_lengths)
+        Expected numbers of rows of each length, without missing counts.
+    linear : ndarray of shape (n_components, n_features or 0)
+        Derivatives of the term of the length by each observed concentration, summed over the
+        rows with missing counts.
+    """
+
+    pairs: Array
+    lengths: Array
+    linear: Array
+
+
+@dataclass(frozen=True)
+class DirichletMultinomial(Family):
+    """Counts of a row given their sum, where words come in bursts.
+
+    Each row draws probabilities of the words from the Dirichlet distribution of its component, and
+    then its counts with these. So a word that is in a row at all is more likely to be there
+    again: counts vary more than multinomial ones. Published: ``"concentration"``, of shape
+    (n_components, n_features); divided by its sum A it is the mean distribution of words, and
+    1 / (A + 1) is the correlation of two words of a row. CSR arrays are read as they are, not
+    made dense.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Strength of the prior: the mean distribution is Dirichlet(1 + alpha, ..., 1 + alpha), as
+        in `Multinomial`, and the correlation Beta(1 + alpha, 1 + alpha). The default is close to
+        maximum likelihood, but rules out no word, and keeps the concentrations finite where
+        counts vary as little as multinomial ones. 0 is maximum likelihood, with A at most 1e8.
+
+    Notes
+    -----
+    Rows of length 1 say nothing about the sum of the concentrations. In a row with missing counts,
+    the observed counts are Dirichlet-multinomial given their own sum. An M-step takes a few
+    Newton steps or steps of a fixed point, on numbers of rows that have each count of each word.
+    `sample` draws the lengths of rows from those of the rows that were fitted.
+
+    References
+    ----------
+    R. E. Madsen, D. Kauchak and C. Elkan (2005). "Modeling word burstiness using the Dirichlet
+    distribution". Proceedings of the 22nd International Conference on Machine Learning, 545-552.
+
+    T. P. Minka (2000). "Estimating a Dirichlet distribution". Technical report, MIT.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from emlearn import FiniteMixtureEM
+    >>> words = csr_array([[3, 0, 0, 0], [0, 4, 0, 1], [0, 0, 2, 3], [0, 0, 0, 5], [4, 1, 0, 0]])
+    >>> topics = FiniteMixtureEM(family="dirichlet_multinomial", use_labels=True)
+    >>> topics = topics.fit(words, [0, 0, 1, -1, -1])
+    >>> topics.predict(words)
+    array([0, 0, 1, 1, 0])
+    """
+
+    alpha: float = 0.01
+
+    accepts_sparse: ClassVar[bool] = True
+    is_discrete: ClassVar[bool] = True
+
+    # ---- rows -------------------------------------------------------------------------
+
+    def column_spec(self, X: Any, weight: Array | None = None) -> DocumentSpec:
+        """See `Family`."""
+        rows = Multinomial().encode(X, None)
+        counts = _positive(rows.counts)
+        n_features = counts.shape[1]
+        weight = np.ones(counts.shape[0]) if weight is None else weight
+        level, own = np.unique(counts.data, return_inverse=True)
+        pair = np.unique(counts.indices * np.int64(len(level)) + own)
+        word, which = np.divmod(pair, max(len(level), 1))
+        complete = _complete(rows.missing, len(weight))
+        length, group = np.unique(rows.total, return_inverse=True)
+        spec = DocumentSpec(
+            np.full(n_features, 1.0 / n_features),
+            Table(level, pair, length),
+            np.bincount(group, weight) / weight.sum(),
+            Steps.of(word.astype(np.intp), level[which], n_features),
+            Steps.of(np.zeros(len(length), np.intp), length, 1),
+            not bool(complete.all()),
+        )
+        mean = np.asarray(counts.T @ weight) + 1.0 / n_features
+        # As if two words of a row had the correlation 1/2.
+        start = DocumentParams((mean / mean.sum())[None])
+        encoded = _encode(counts, rows.total, rows.missing, rows.base, spec.table)
+        for _ in range(_POOLED_STEPS if spec.has_missing else 1):
+            statistics = self.sufficient_statistics(
+                encoded, weight[None], self.precompute(start, spec)
+            )
+            n_steps = 1 if spec.has_missing else _POOLED_STEPS
+            start = self._improved(statistics, start, spec, None, n_steps)
+        return spec._replace(concentration=start.concentration[0])
+
+    def encode(self, X: Any, column_spec: DocumentSpec) -> DocumentRows:
+        """See `Family`."""
+        rows = Multinomial().encode(X, None)
+        counts = _positive(rows.counts)
+        return _encode(counts, rows.total, rows.missing, rows.base, column_spec.table)
+
+    def take(self, rows: DocumentRows, index: slice | Array) -> DocumentRows:
+        """See `Family`."""
+        parts: list[Any] = [None if part is None else part[index] for part in rows[1:]]
+        return DocumentRows(rows.table, *parts)
+
+    def points(self, X: Any, column_spec: DocumentSpec) -> Any:
+        """Square roots of the fractions of the words, as those of `Multinomial`."""
+        return Multinomial().points(X, None)  # type: ignore[arg-type]  # it needs no spec
+
+    # ---- the distribution -------------------------------------------------------------
+
+    def pooled(self, n_components: int, column_spec: DocumentSpec) -> DocumentParams:
+        """See `Family`."""
+        return DocumentParams(np.repeat(column_spec.concentration[None], n_components, axis=0))
+
+    def precompute(self, params: DocumentParams, column_spec: DocumentSpec) -> DocumentPrecomputed:
+        """See `Family`."""
+        a = np.ascontiguousarray(params.concentration.T)
+        words, lengths = column_spec.words, column_spec.lengths
+        total = a.sum(axis=0, keepdims=True)
+        return DocumentPrecomputed(
+            a,
+            np.asarray(words.of_counts @ words.logarithms(a)),
+            np.asarray(lengths.of_counts @ lengths.logarithms(total)),
+            column_spec,
+        )
+
+    def log_density(self, rows: DocumentRows, precomputed: DocumentPrecomputed, out: Array) -> None:
+        """See `Family`."""
+        a, rows = precomputed.concentration, _in_table(rows, precomputed.spec.table)
+        out += np.asarray(rows.pairs @ precomputed.pairs).T
+        if rows.others is not None:
+            others = rows.others.tocoo()
+            terms = log_rising(a[others.col], others.data[:, None])
+            add = csr_array(
+                (np.ones(others.nnz), (others.row, np.arange(others.nnz))),
+                shape=(len(rows.total), others.nnz),
+            )
+            out += np.asarray(add @ terms).T
+        known = rows.length >= 0
+        if known.all():
+            out -= precomputed.lengths[rows.length].T
+        else:
+            out[:, known] -= precomputed.lengths[rows.length[known]].T
+            present = self._present(rows, ~known, a)
+            out[:, ~known] -= log_rising(present, rows.total[~known, None]).T
+        out += rows.base
+
+    def _present(self, rows: DocumentRows, which: NDArray[np.bool_], a: Array) -> Array:
+        """Sums of the concentrations of the words that are observed, (n_rows, K)."""
+        total = a.sum(axis=0)
+        if rows.missing is None:
+            return np.repeat(total[None], int(which.sum()), axis=0)
+        present: Array = total - np.asarray(rows.missing[which] @ a)
+        return np.maximum(present, _TINY)
+
+    def sufficient_statistics(
+        self, rows: DocumentRows, responsibilities: Array, precomputed: DocumentPrecomputed
+    ) -> DocumentStatistics:
+        """See `Family`; the rows must be among those of the column spec."""
+        rows = _in_table(rows, precomputed.spec.table)
+        if rows.others is not None:
+            raise ValueError("rows to fit must be among those that column_spec was made of")
+        by_row = np.ascontiguousarray(responsibilities.T)
+        pairs = np.asarray(rows.pairs.T @ by_row).T
+        known = rows.length >= 0
+        n_lengths = len(precomputed.lengths)
+        lengths = np.stack(
+            [np.bincount(rows.length[known], own[known], n_lengths) for own in responsibilities]
+        )
+        n_features = precomputed.concentration.shape[0]
+        linear = np.zeros(
+            (len(responsibilities), n_features if precomputed.spec.has_missing else 0)
+        )
+        if not known.all():
+            present = self._present(rows, ~known, precomputed.concentration)
+            total = rows.total[~known, None]
+            slope = np.where(total > 0.0, digamma(present + total) - digamma(present), 0.0)
+            slope = slope * by_row[~known]
+            linear += slope.sum(axis=0)[:, None]
+            if rows.missing is not None:
+                linear -= np.asarray(rows.missing[~known].T @ slope).T
+        return DocumentStatistics(pairs, lengths, linear)
+
+    def _objective(self, statistics: DocumentStatistics, spec: DocumentSpec) -> Objective:
+        counted = spec.words.of_counts.T @ np.ascontiguousarray(statistics.pairs.T)
+        lengths = spec.lengths.of_counts.T @ np.ascontiguousarray(statistics.lengths.T)
+        # Sums of differences can be below 0 by rounding.
+        linear = np.maximum(statistics.linear.T, 0.0) if statistics.linear.size else 0.0
+        return Objective(
+            spec.words, spec.lengths, np.asarray(counted), np.asarray(lengths), linear, self.alpha
+        )
+
+    def _improved(
+        self,
+        statistics: DocumentStatistics,
+        params: DocumentParams,
+        spec: DocumentSpec,
+        free: NDArray[np.bool_] | None,
+        n_steps: int,
+    ) -> DocumentParams:
+        a = np.ascontiguousarray(params.concentration.T)
+        found = self._objective(statistics, spec).improve(a, free, n_steps)
+        return DocumentParams(np.ascontiguousarray(found.T))
+
+    def m_step(
+        self, statistics: DocumentStatistics, params: DocumentParams, column_spec: DocumentSpec
+    ) -> DocumentParams:
+        """See `Family`: some steps up the expected objective, which never lower it."""
+        return self._improved(statistics, params, column_spec, None, _STEPS)
+
+    def constrained_m_step(
+        self,
+        statistics: DocumentStatistics,
+        params: DocumentParams,
+        fixed: Mapping[str, Array],
+        column_spec: DocumentSpec,
+    ) -> DocumentParams:
+        """See `Family`: the sum of the concentrations depends on those that are held."""
+        if "concentration" not in fixed:
+            return self.m_step(statistics, params, column_spec)
+        free = np.isnan(fixed["concentration"]).T
+        return self._improved(statistics, params, column_spec, free, _STEPS)
+
+    def log_prior(self, params: DocumentParams, column_spec: DocumentSpec) -> float:
+        """See `Family`."""
+        return float(log_prior(params.concentration.T, self.alpha).sum())
+
+    def pseudo_rows(self, column_spec: DocumentSpec) -> float:
+        """See `Family`: pseudo-counts of all words, in rows of the average length."""
+        length = float(column_spec.table.length @ column_spec.chance)
+        return self.alpha * len(column_spec.concentration) / max(length, 1.0)
+
+    def score(
+        self, statistics: DocumentStatistics, params: DocumentParams, column_spec: DocumentSpec
+    ) -> dict[str, Array]:
+        """See `Family`."""
+        a = np.ascontiguousarray(params.concentration.T)
+        return {"concentration": self._objective(statistics, column_spec).gradient(a).T}
+
+    # ---- for the user -----------------------------------------------------------------
+
+    def space(self, params: DocumentParams, column_spec: DocumentSpec) -> dict[str, Part]:
+        """See `Family`: entries are positive."""
+        return {"concentration": Entries(("component", "feature"), lower=0.0)}
+
+    def n_parameters(self, params: DocumentParams, column_spec: DocumentSpec) -> int:
+        """See `Family`."""
+        return params.concentration.size
+
+    def to_public(self, params: DocumentParams, column_spec: DocumentSpec) -> dict[str, Array]:
+        """See `Family`."""
+        return {"concentration": params.concentration}
+
+    public_names: ClassVar[tuple[str, ...]] = ("concentration",)
+
+    def from_public(
+        self, public: Mapping[str, ArrayLike], column_spec: DocumentSpec, fitted: Any = None
+    ) -> DocumentParams:
+        """See `Family`."""
+        return DocumentParams(_read(public, len(column_spec.concentration)))
+
+    def spec_of(
+        self, public: Mapping[str, ArrayLike], fitted: DocumentSpec | None = None
+    ) -> DocumentSpec:
+        """See `Family`: without a fit, the lengths of rows are unknown."""
+        if fitted is not None:
+            return fitted
+        concentration = _read(public, "n_features").mean(axis=0)
+        none, nothing = np.empty(0), np.empty(0, np.intp)
+        n_features = len(concentration)
+        words, lengths = Steps.of(nothing, none, n_features), Steps.of(nothing, none, 1)
+        numbers = np.empty(0, np.int64)
+        return DocumentSpec(concentration, Table(none, numbers, none), none, words, lengths, False)
+
+    def sample(
+        self,
+        params: DocumentParams,
+        column_spec: DocumentSpec,
+        labels: Array,
+        rng: np.random.Generator,
+    ) -> Array:
+        """See `Family`."""
+        if not len(column_spec.table.length):
+            raise ValueError(
+                "Counts given their sum cannot be drawn from parameters alone: the sums are drawn "
+                "from those of the rows of a fit. Fit the estimator before you call sample."
+            )
+        require_drawable(column_spec.table.length, "the largest sum of a fitted row")
+        length = rng.choice(column_spec.table.length, len(labels), p=column_spec.chance).astype(
+            np.int64
+        )
+        a = params.concentration[labels]
+        drawn = rng.standard_gamma(a)
+        total = drawn.sum(axis=1, keepdims=True)
+        # Concentrations so small that all numbers are 0: one word has all.
+        empty = total[:, 0] < _TINY
+        drawn[empty] = rng.multinomial(1, a[empty] / a[empty].sum(axis=1, keepdims=True))
+        total[empty] = 1.0
+        return rng.multinomial(length, drawn / total).astype(np.float64)
+
+    def to_vector(self, params: DocumentParams, column_spec: DocumentSpec) -> Array:
+        """Logarithms of the concentrations."""
+        return np.log(params.concentration).ravel()
+
+    def from_vector(
+        self, vector: Array, like: DocumentParams, column_spec: DocumentSpec
+    ) -> DocumentParams:
+        """See `Family`."""
+        logarithm = vector.reshape(like.concentration.shape)
+        if not ((logarithm > _LOWEST_LOG - 1.0) & (logarithm < _HIGHEST_LOG + 1.0)).all():
+            raise DegenerateModelError("a concentration is out of range")
+        return DocumentParams(np.exp(logarithm))
+
+
+def _encode(
+    counts: csr_array, total: Array, missing: Any, base: Array, table: Table
+) -> DocumentRows:
+    n_rows = counts.shape[0]
+    number, known = table.find(counts.indices, counts.data)
+    row = np.repeat(np.arange(n_rows), np.diff(counts.indptr))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row[known], minlength=n_rows))])
+    ones = np.ones(int(starts[-1]))
+    pairs = csr_array((ones, number[known], starts), shape=(n_rows, len(table.pair)))
+    others = None
+    if not known.all():
+        entries = counts.data[~known], (row[~known], counts.indices[~known])
+        others = csr_array(entries, shape=counts.shape)
+    length = np.where(_complete(missing, n_rows), table.find_length(total), -1)
+    return DocumentRows(table, counts, pairs, others, length, total, missing, base)
+
+
+def _in_table(rows: DocumentRows, table: Table) -> DocumentRows:
+    """Rows encoded with another column spec."""
+    if rows.table.is_same(table):
+        return rows
+    return _encode(rows.counts, rows.total, rows.missing, rows.base, table)
+
+
+def _positive(counts: Any) -> csr_array:
+    """Counts as CSR without entries that are 0."""
+    found = csr_array(counts)
+    if not (found.data > 0.0).all():
+        found = found.copy()
+        found.eliminate_zeros()
+    return found
+
+
+def _complete(missing: Any, n_rows: int) -> NDArray[np.bool_]:
+    """Rows without missing counts."""
+    if missing is None:
+        return np.ones(n_rows, bool)
+    return np.asarray(missing.sum(axis=1)) == 0.0
+
+
+def _read(public: Mapping[str, ArrayLike], n_features: int | str) -> Array:
+    given = read_parameter(public, "concentration", ("n_components", n_features))
+    require_entries(given > 0.0, given, "concentration", "which is not positive")
+    return given
