@@ -13,6 +13,14 @@ from scipy.special import digamma
 
 from emlearn.distributions._concentration import Objective, log_prior
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._document_rows import (
+    DocumentRows,
+    Table,
+    complete,
+    encode_counts,
+    in_table,
+    positive,
+)
 from emlearn.distributions._domain import require_drawable
 from emlearn.distributions._multinomial import Multinomial
 from emlearn.distributions._published import read_parameter, require_entries
@@ -25,77 +33,6 @@ _STEPS = 3
 _POOLED_STEPS = 30
 # Logarithms of concentrations that accelerators may reach.
 _LOWEST_LOG, _HIGHEST_LOG = -230.0, 18.0
-
-
-class Table(NamedTuple):
-    """The counts of words and the lengths of rows that there are.
-
-    Attributes
-    ----------
-    level : ndarray of shape (n_levels,)
-        The counts.
-    pair : ndarray of shape (n_pairs,) of int
-        Word times `n_levels` plus number of the count, increasing.
-    length : ndarray of shape (n_lengths,)
-        Sums of counts.
-    """
-
-    level: Array
-    pair: NDArray[np.int64]
-    length: Array
-
-    def find(self, words: Array, counts: Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Numbers of pairs of words and counts, and whether they are here at all."""
-        if not len(self.pair):
-            return np.zeros(len(counts), np.intp), np.zeros(len(counts), bool)
-        at = np.minimum(np.searchsorted(self.level, counts), len(self.level) - 1)
-        key = words * np.int64(len(self.level)) + at
-        number = np.minimum(np.searchsorted(self.pair, key), len(self.pair) - 1)
-        return number, (self.pair[number] == key) & (self.level[at] == counts)
-
-    def find_length(self, total: Array) -> NDArray[np.intp]:
-        """Numbers of lengths; -1 where they are not here."""
-        if not len(self.length):
-            return np.full(len(total), -1, np.intp)
-        place = np.minimum(np.searchsorted(self.length, total), len(self.length) - 1)
-        return np.where(self.length[place] == total, place, -1)
-
-    def is_same(self, other: Table) -> bool:
-        """Whether the tables are equal."""
-        return self is other or all(map(np.array_equal, self, other))
-
-
-class DocumentRows(NamedTuple):
-    """Encoded rows.
-
-    Attributes
-    ----------
-    table : Table
-        That of the column spec with which they were encoded.
-    counts : CSR array of shape (n_rows, n_features)
-        Counts.
-    pairs : CSR array of shape (n_rows, n_pairs)
-        1 for each pair of a word and its count that the row has.
-    others : CSR array of shape (n_rows, n_features) or None
-        Counts that are no pair of the column spec; None if there are none.
-    length : ndarray of shape (n_rows,) of int
-        Number of the sum of the counts; -1 if it is new, or a count is missing.
-    total : ndarray of shape (n_rows,)
-        Sum of the counts.
-    missing : CSR or ndarray of shape (n_rows, n_features) or None
-        1 where a count is missing.
-    base : ndarray of shape (n_rows,)
-        Logarithm of the multinomial coefficient.
-    """
-
-    table: Table
-    counts: Any
-    pairs: Any
-    others: Any
-    length: NDArray[np.intp]
-    total: Array
-    missing: Any
-    base: Array
 
 
 class DocumentSpec(NamedTuple):
@@ -217,13 +154,13 @@ class DirichletMultinomial(Family):
     def column_spec(self, X: Any, weight: Array | None = None) -> DocumentSpec:
         """See `Family`."""
         rows = Multinomial().encode(X, None)
-        counts = _positive(rows.counts)
+        counts = positive(rows.counts)
         n_features = counts.shape[1]
         weight = np.ones(counts.shape[0]) if weight is None else weight
         level, own = np.unique(counts.data, return_inverse=True)
         pair = np.unique(counts.indices * np.int64(len(level)) + own)
         word, which = np.divmod(pair, max(len(level), 1))
-        complete = _complete(rows.missing, len(weight))
+        has_all = complete(rows.missing, len(weight))
         length, group = np.unique(rows.total, return_inverse=True)
         spec = DocumentSpec(
             np.full(n_features, 1.0 / n_features),
@@ -231,12 +168,12 @@ class DirichletMultinomial(Family):
             np.bincount(group, weight) / weight.sum(),
             Steps.of(word.astype(np.intp), level[which], n_features),
             Steps.of(np.zeros(len(length), np.intp), length, 1),
-            not bool(complete.all()),
+            not bool(has_all.all()),
         )
         mean = np.asarray(counts.T @ weight) + 1.0 / n_features
         # As if two words of a row had the correlation 1/2.
         start = DocumentParams((mean / mean.sum())[None])
-        encoded = _encode(counts, rows.total, rows.missing, rows.base, spec.table)
+        encoded = encode_counts(counts, rows.total, rows.missing, rows.base, spec.table)
         for _ in range(_POOLED_STEPS if spec.has_missing else 1):
             statistics = self.sufficient_statistics(
                 encoded, weight[None], self.precompute(start, spec)
@@ -248,8 +185,8 @@ class DirichletMultinomial(Family):
     def encode(self, X: Any, column_spec: DocumentSpec) -> DocumentRows:
         """See `Family`."""
         rows = Multinomial().encode(X, None)
-        counts = _positive(rows.counts)
-        return _encode(counts, rows.total, rows.missing, rows.base, column_spec.table)
+        counts = positive(rows.counts)
+        return encode_counts(counts, rows.total, rows.missing, rows.base, column_spec.table)
 
     def take(self, rows: DocumentRows, index: slice | Array) -> DocumentRows:
         """See `Family`."""
@@ -280,7 +217,7 @@ class DirichletMultinomial(Family):
 
     def log_density(self, rows: DocumentRows, precomputed: DocumentPrecomputed, out: Array) -> None:
         """See `Family`."""
-        a, rows = precomputed.concentration, _in_table(rows, precomputed.spec.table)
+        a, rows = precomputed.concentration, in_table(rows, precomputed.spec.table)
         out += np.asarray(rows.pairs @ precomputed.pairs).T
         if rows.others is not None:
             others = rows.others.tocoo()
@@ -311,7 +248,7 @@ class DirichletMultinomial(Family):
         self, rows: DocumentRows, responsibilities: Array, precomputed: DocumentPrecomputed
     ) -> DocumentStatistics:
         """See `Family`; the rows must be among those of the column spec."""
-        rows = _in_table(rows, precomputed.spec.table)
+        rows = in_table(rows, precomputed.spec.table)
         if rows.others is not None:
             raise ValueError("rows to fit must be among those that column_spec was made of")
         by_row = np.ascontiguousarray(responsibilities.T)
@@ -464,46 +401,6 @@ class DirichletMultinomial(Family):
         if not ((logarithm > _LOWEST_LOG - 1.0) & (logarithm < _HIGHEST_LOG + 1.0)).all():
             raise DegenerateModelError("a concentration is out of range")
         return DocumentParams(np.exp(logarithm))
-
-
-def _encode(
-    counts: csr_array, total: Array, missing: Any, base: Array, table: Table
-) -> DocumentRows:
-    n_rows = counts.shape[0]
-    number, known = table.find(counts.indices, counts.data)
-    row = np.repeat(np.arange(n_rows), np.diff(counts.indptr))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(row[known], minlength=n_rows))])
-    ones = np.ones(int(starts[-1]))
-    pairs = csr_array((ones, number[known], starts), shape=(n_rows, len(table.pair)))
-    others = None
-    if not known.all():
-        entries = counts.data[~known], (row[~known], counts.indices[~known])
-        others = csr_array(entries, shape=counts.shape)
-    length = np.where(_complete(missing, n_rows), table.find_length(total), -1)
-    return DocumentRows(table, counts, pairs, others, length, total, missing, base)
-
-
-def _in_table(rows: DocumentRows, table: Table) -> DocumentRows:
-    """Rows encoded with another column spec."""
-    if rows.table.is_same(table):
-        return rows
-    return _encode(rows.counts, rows.total, rows.missing, rows.base, table)
-
-
-def _positive(counts: Any) -> csr_array:
-    """Counts as CSR without entries that are 0."""
-    found = csr_array(counts)
-    if not (found.data > 0.0).all():
-        found = found.copy()
-        found.eliminate_zeros()
-    return found
-
-
-def _complete(missing: Any, n_rows: int) -> NDArray[np.bool_]:
-    """Rows without missing counts."""
-    if missing is None:
-        return np.ones(n_rows, bool)
-    return np.asarray(missing.sum(axis=1)) == 0.0
 
 
 def _read(public: Mapping[str, ArrayLike], n_features: int | str) -> Array:

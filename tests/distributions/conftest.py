@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from emlearn.distributions import (
     Bernoulli,
     Categorical,
+    DirichletMultinomial,
     Family,
     Gaussian,
     Mixture,
@@ -45,6 +46,7 @@ SIMPLE = {
     "bernoulli": (Bernoulli(), "binary"),
     "categorical": (Categorical(), "codes"),
     "multinomial": (Multinomial(), "words"),
+    "documents": (DirichletMultinomial(), "words"),
     "full": (Gaussian("full"), "real"),
     "tied": (Gaussian("tied"), "real"),
     "diag": (Gaussian("diag"), "real"),
@@ -72,6 +74,8 @@ NAMES = [
     *(f"{name}-nan" for name in SIMPLE),
     "multinomial-sparse",
     "multinomial-sparse-nan",
+    "documents-sparse",
+    "documents-sparse-nan",
     "product",
     "product-nan",
 ]

@@ -11,7 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from emlearn import FiniteMixtureEM, HiddenMarkovEM
-from emlearn.distributions import Categorical, Gaussian, Mixture, Multinomial, Poisson
+from emlearn.distributions import (
+    Categorical,
+    DirichletMultinomial,
+    Gaussian,
+    Mixture,
+    Multinomial,
+    Poisson,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -22,6 +29,7 @@ FAMILIES = {
     "poisson": Poisson(),
     "categorical": Categorical(),
     "multinomial": Multinomial(),
+    "dirichlet_multinomial": DirichletMultinomial(),
     "mixture": Mixture(Poisson()),
     "product": [("poisson", [0]), (Gaussian("diag"), [1]), ("categorical", [2])],
 }
