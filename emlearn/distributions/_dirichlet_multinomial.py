@@ -16,7 +16,6 @@ from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._document_rows import (
     DocumentRows,
     Table,
-    complete,
     encode_counts,
     in_table,
     positive,
@@ -48,8 +47,6 @@ class DocumentSpec(NamedTuple):
         The fractions of the rows that have each length.
     words, lengths : Steps
         Terms of the rising factorials of pairs and of lengths.
-    has_missing : bool
-        Whether counts are missing.
     """
 
     concentration: Array
@@ -57,7 +54,6 @@ class DocumentSpec(NamedTuple):
     chance: Array
     words: Steps
     lengths: Steps
-    has_missing: bool
 
 
 class DocumentParams(NamedTuple):
@@ -90,13 +86,17 @@ class DocumentStatistics(NamedTuple):
         Expected numbers of rows with each pair of word and count.
     lengths : ndarray of shape (n_components, n_lengths)
         Expected numbers of rows of each length, without missing counts.
-    linear : ndarray of shape (n_components, n_features or 0)
+    single : ndarray of shape (n_components, n_features)
+        What counts that are no pair of the column spec count as, each in occurrences of the word
+        in different rows.
+    linear : ndarray of shape (n_components, n_features)
         Derivatives of the term of the length by each observed concentration, summed over the
-        rows with missing counts.
+        rows with missing counts or of new lengths.
     """
 
     pairs: Array
     lengths: Array
+    single: Array
     linear: Array
 
 
@@ -160,7 +160,7 @@ class DirichletMultinomial(Family):
         level, own = np.unique(counts.data, return_inverse=True)
         pair = np.unique(counts.indices * np.int64(len(level)) + own)
         word, which = np.divmod(pair, max(len(level), 1))
-        has_all = complete(rows.missing, len(weight))
+        has_missing = rows.missing is not None
         length, group = np.unique(rows.total, return_inverse=True)
         spec = DocumentSpec(
             np.full(n_features, 1.0 / n_features),
@@ -168,17 +168,16 @@ class DirichletMultinomial(Family):
             np.bincount(group, weight) / weight.sum(),
             Steps.of(word.astype(np.intp), level[which], n_features),
             Steps.of(np.zeros(len(length), np.intp), length, 1),
-            not bool(has_all.all()),
         )
         mean = np.asarray(counts.T @ weight) + 1.0 / n_features
         # As if two words of a row had the correlation 1/2.
         start = DocumentParams((mean / mean.sum())[None])
         encoded = encode_counts(counts, rows.total, rows.missing, rows.base, spec.table)
-        for _ in range(_POOLED_STEPS if spec.has_missing else 1):
+        for _ in range(_POOLED_STEPS if has_missing else 1):
             statistics = self.sufficient_statistics(
                 encoded, weight[None], self.precompute(start, spec)
             )
-            n_steps = 1 if spec.has_missing else _POOLED_STEPS
+            n_steps = 1 if has_missing else _POOLED_STEPS
             start = self._improved(statistics, start, spec, None, n_steps)
         return spec._replace(concentration=start.concentration[0])
 
@@ -247,10 +246,8 @@ class DirichletMultinomial(Family):
     def sufficient_statistics(
         self, rows: DocumentRows, responsibilities: Array, precomputed: DocumentPrecomputed
     ) -> DocumentStatistics:
-        """See `Family`; the rows must be among those of the column spec."""
+        """See `Family`."""
         rows = in_table(rows, precomputed.spec.table)
-        if rows.others is not None:
-            raise ValueError("rows to fit must be among those that column_spec was made of")
         by_row = np.ascontiguousarray(responsibilities.T)
         pairs = np.asarray(rows.pairs.T @ by_row).T
         known = rows.length >= 0
@@ -258,27 +255,39 @@ class DirichletMultinomial(Family):
         lengths = np.stack(
             [np.bincount(rows.length[known], own[known], n_lengths) for own in responsibilities]
         )
-        n_features = precomputed.concentration.shape[0]
-        linear = np.zeros(
-            (len(responsibilities), n_features if precomputed.spec.has_missing else 0)
-        )
+        a = precomputed.concentration
+        single, linear = np.zeros((2, len(responsibilities), len(a)))
+        if rows.others is not None:
+            # log (a)_c is above this times log a, up to a constant, and touches it here.
+            others = rows.others.tocoo()
+            own = a[others.col]
+            slope = own * (digamma(own + others.data[:, None]) - digamma(own))
+            for k, values in enumerate((slope * by_row[others.row]).T):
+                single[k] = np.bincount(others.col, values, len(a))
         if not known.all():
-            present = self._present(rows, ~known, precomputed.concentration)
+            present = self._present(rows, ~known, a)
             total = rows.total[~known, None]
             slope = np.where(total > 0.0, digamma(present + total) - digamma(present), 0.0)
             slope = slope * by_row[~known]
             linear += slope.sum(axis=0)[:, None]
             if rows.missing is not None:
                 linear -= np.asarray(rows.missing[~known].T @ slope).T
-        return DocumentStatistics(pairs, lengths, linear)
+        return DocumentStatistics(pairs, lengths, single, linear)
 
     def _objective(self, statistics: DocumentStatistics, spec: DocumentSpec) -> Objective:
         counted = spec.words.of_counts.T @ np.ascontiguousarray(statistics.pairs.T)
         lengths = spec.lengths.of_counts.T @ np.ascontiguousarray(statistics.lengths.T)
         # Sums of differences can be below 0 by rounding.
-        linear = np.maximum(statistics.linear.T, 0.0) if statistics.linear.size else 0.0
+        linear = np.maximum(statistics.linear.T, 0.0)
+        single = statistics.single.T + self.alpha
         return Objective(
-            spec.words, spec.lengths, np.asarray(counted), np.asarray(lengths), linear, self.alpha
+            spec.words,
+            spec.lengths,
+            np.asarray(counted),
+            np.asarray(lengths),
+            single,
+            linear,
+            self.alpha,
         )
 
     def _improved(
@@ -361,7 +370,7 @@ class DirichletMultinomial(Family):
         n_features = len(concentration)
         words, lengths = Steps.of(nothing, none, n_features), Steps.of(nothing, none, 1)
         numbers = np.empty(0, np.int64)
-        return DocumentSpec(concentration, Table(none, numbers, none), none, words, lengths, False)
+        return DocumentSpec(concentration, Table(none, numbers, none), none, words, lengths)
 
     def sample(
         self,
