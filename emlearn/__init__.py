@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
+    from emlearn.statespace import LinearGaussianStateSpaceEM
     from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
@@ -24,6 +25,7 @@ __all__ = [
     "HiddenMarkovEM",
     "ImageSegmenterEM",
     "ItemResponseEM",
+    "LinearGaussianStateSpaceEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
     "PoissonReconstructionEM",
@@ -40,6 +42,7 @@ _ROOMS = {
     "HiddenMarkovEM": "emlearn.hmm",
     "ImageSegmenterEM": "emlearn.image",
     "ItemResponseEM": "emlearn.irt",
+    "LinearGaussianStateSpaceEM": "emlearn.statespace",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
     "PoissonReconstructionEM": "emlearn.tomography",

@@ -11,6 +11,7 @@ from emlearn.data.mixed import MixedTable, read_mixed
 from emlearn.data.names import column_label, input_names
 from emlearn.data.parameters import as_numbers, check_proportions, check_responsibilities
 from emlearn.data.schema import MixedColumn, MixedSchema
+from emlearn.data.sequences import read_sequences
 from emlearn.data.table import read_table
 from emlearn.data.weights import outweighed, read_lengths, read_weight
 
@@ -35,6 +36,7 @@ __all__ = [
     "read_lengths",
     "read_markers",
     "read_mixed",
+    "read_sequences",
     "read_table",
     "read_weight",
 ]

@@ -173,6 +173,7 @@ def read_lengths(lengths: Any, n_rows: int | None) -> NDArray[np.int64]:
 
 _SPLIT = (
     " If X is one split of a cross-validation, as in GridSearchCV or cross_val_score: lengths "
-    "cannot follow the split. Leave them out, so that each split is one sequence, or loop over "
-    "splits of whole sequences yourself, each with its own lengths."
+    "cannot follow the split. Pass an identifier of the sequence of each row instead "
+    "(sequence_ids, or sequence_column), and split with emlearn.sequences.SequenceKFold; or pass "
+    "X as a list of sequences."
 )

@@ -1,4 +1,4 @@
-"""Small real data sets that ship with the package, a simulated population and a simulated brain."""
+"""Small real data sets that ship with the package, a simulated population, brain and frame."""
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
@@ -16,6 +16,7 @@ from emlearn.datasets._mixed_effects import (
     load_sleepstudy,
 )
 from emlearn.datasets._psychometrics import load_holzinger_swineford, load_lsat6, load_science
+from emlearn.datasets._shear_frame import make_shear_frame
 
 __all__ = [
     "load_apple",
@@ -32,4 +33,5 @@ __all__ = [
     "load_sleepstudy",
     "make_brain_phantom",
     "make_breeding_population",
+    "make_shear_frame",
 ]

@@ -53,6 +53,10 @@ class Bernoulli(ExponentialFamily):
         mean: Array = expit(real)
         return mean
 
+    def variance(self, mean: Array) -> Array:
+        """See `ExponentialFamily`."""
+        return mean * (1.0 - mean)
+
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:
         """See `ExponentialFamily`."""
         return rng.random(mean.shape) < mean

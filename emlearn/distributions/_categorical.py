@@ -142,6 +142,10 @@ class Categorical(Family):
         """See `Family`."""
         return [own.copy() for own in column_spec.levels]
 
+    def level_columns(self, n_features: int) -> dict[int, str]:
+        """See `Family`: all."""
+        return dict.fromkeys(range(n_features), self.unseen)
+
     def declared(self, column_spec: CategoricalSpec) -> Categorical:
         """See `Family`."""
         return replace(self, n_levels=column_spec.levels)

@@ -519,6 +519,42 @@ class Family(ABC):
         """
         return None
 
+    def level_columns(self, n_features: int) -> dict[int, str]:
+        """Columns whose entries are levels, and how levels are treated that no fit has seen.
+
+        A reader may then give words and other values codes. The default is no column.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        columns : dict of int to {"missing", "error"}
+            Positions of the columns.
+        """
+        return {}
+
+    def moments(self, params: Any, column_spec: Any) -> tuple[Array, Array] | None:
+        """Means and variances of each column in each component, in the units of the data.
+
+        Optional: forecasts need them. None, the default, is for families without means.
+
+        Parameters
+        ----------
+        params : object
+            Parameters.
+        column_spec : object
+            From `column_spec` or `spec_of`.
+
+        Returns
+        -------
+        moments : tuple of two ndarray of shape (n_components, n_features), or None
+            NaN for a column that has none, such as a category.
+        """
+        return None
+
     def declared(self, column_spec: Any) -> Family:
         """The same family with the levels of a fit declared; by default itself, without levels.
 

@@ -351,6 +351,20 @@ class DirichletMultinomial(Family):
         """See `Family`."""
         return {"concentration": params.concentration}
 
+    def moments(
+        self, params: DocumentParams, column_spec: DocumentSpec
+    ) -> tuple[Array, Array] | None:
+        """See `Family`: of counts whose sum is distributed as in the fit; None without one."""
+        length, chance = column_spec.table.length, column_spec.chance
+        if not len(length):
+            return None
+        total = params.concentration.sum(axis=1, keepdims=True)
+        share, mean = params.concentration / total, float(length @ chance)
+        within = (length * (length + total) / (1.0 + total)) @ chance
+        variance = within[:, None] * share * (1.0 - share)
+        spread = float(np.square(length - mean) @ chance)
+        return mean * share, variance + spread * np.square(share)
+
     public_names: ClassVar[tuple[str, ...]] = ("concentration",)
 
     def from_public(

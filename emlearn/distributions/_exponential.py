@@ -144,6 +144,13 @@ class ExponentialFamily(Family):
         """The mean of t(x) as a function of the published parameter: the inverse of `parameter`."""
         return parameter
 
+    def variance(self, mean: Array) -> Array:
+        """The variance of t(x) as a function of its mean; by default from differences of eta."""
+        step = 1e-5 * np.maximum(np.abs(mean), 1e-3)
+        with np.errstate(all="ignore"):
+            slope = (self.natural(mean + step)[0] - self.natural(mean - step)[0]) / (2.0 * step)
+        return np.where(slope > 0.0, 1.0 / np.where(slope > 0.0, slope, 1.0), 0.0)
+
     def prior(self, column_spec: ItemSpec) -> tuple[float, Array]:
         """Number of pseudo-rows of the prior, and their mean of t(x)."""
         return self.alpha, column_spec.mean
@@ -239,6 +246,12 @@ class ExponentialFamily(Family):
     def n_parameters(self, params: ItemParams, column_spec: ItemSpec) -> int:
         """See `Family`."""
         return params.mean.size
+
+    def moments(self, params: ItemParams, column_spec: ItemSpec) -> tuple[Array, Array] | None:
+        """See `Family`: those of t(x) if that is x itself."""
+        if type(self).statistic is not ExponentialFamily.statistic:
+            return None
+        return params.mean, self.variance(params.mean)
 
     def to_public(self, params: ItemParams, column_spec: ItemSpec) -> dict[str, Array]:
         """See `Family`."""

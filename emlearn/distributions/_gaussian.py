@@ -329,6 +329,17 @@ class Gaussian(Family):
         mean = column_spec.scaling.to_units(params.mean)
         return {"mean": mean, "covariance": covariance, **self.structure.parts(own)}
 
+    def moments(
+        self, params: GaussianParams, column_spec: GaussianSpec
+    ) -> tuple[Array, Array] | None:
+        """See `Family`."""
+        covariance = self.to_public(params, column_spec)["covariance"]
+        if covariance.ndim == 3:
+            covariance = np.diagonal(covariance, axis1=1, axis2=2)
+        mean = column_spec.scaling.to_units(params.mean)
+        variance = covariance if covariance.ndim == 2 else covariance[:, None]
+        return mean, np.broadcast_to(variance, mean.shape).copy()
+
     def parameters(self, params: GaussianParams, column_spec: GaussianSpec) -> dict[str, Array]:
         """See `Family`: covariances in the layout of the structure."""
         scaling = column_spec.scaling

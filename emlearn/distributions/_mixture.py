@@ -376,6 +376,21 @@ class Mixture(Family):
         """See `Family`."""
         return self.family.levels(column_spec)
 
+    def level_columns(self, n_features: int) -> dict[int, str]:
+        """See `Family`."""
+        return self.family.level_columns(n_features)
+
+    def moments(self, params: MixtureParams, column_spec: Any) -> tuple[Array, Array] | None:
+        """See `Family`."""
+        found = self.family.moments(params.parts, column_spec)
+        if found is None:
+            return None
+        means, variances = (own.reshape(*params.weight.shape, -1) for own in found)
+        weight = params.weight[:, :, None]
+        mean = (weight * means).sum(axis=1)
+        variance = (weight * (variances + np.square(means - mean[:, None]))).sum(axis=1)
+        return mean, variance
+
     def sample(
         self, params: MixtureParams, column_spec: Any, labels: Array, rng: np.random.Generator
     ) -> Array:

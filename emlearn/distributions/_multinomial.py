@@ -256,6 +256,18 @@ class Multinomial(Family):
         """See `Family`."""
         return {"probability": params.probability}
 
+    def moments(
+        self, params: MultinomialParams, column_spec: MultinomialSpec
+    ) -> tuple[Array, Array] | None:
+        """See `Family`: of counts whose sum is distributed as in the fit; None without one."""
+        if not len(column_spec.length):
+            return None
+        probability = params.probability
+        length = float(column_spec.length @ column_spec.chance)
+        spread = float(np.square(column_spec.length - length) @ column_spec.chance)
+        variance = length * probability * (1.0 - probability) + spread * np.square(probability)
+        return length * probability, variance
+
     public_names: ClassVar[tuple[str, ...]] = ("probability",)
 
     def from_public(

@@ -42,6 +42,10 @@ class Poisson(ExponentialFamily):
         """See `ExponentialFamily`."""
         return -gammaln(X + 1.0)
 
+    def variance(self, mean: Array) -> Array:
+        """See `ExponentialFamily`."""
+        return mean
+
     def draw(self, mean: Array, rng: np.random.Generator) -> Array:
         """See `ExponentialFamily`."""
         require_drawable(mean, "the largest rate")

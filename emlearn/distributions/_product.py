@@ -337,6 +337,28 @@ class Product(Family):
                 every[j] = values
         return every
 
+    def level_columns(self, n_features: int) -> dict[int, str]:
+        """See `Family`."""
+        return {
+            columns[j]: unseen
+            for family, columns in self.parts
+            for j, unseen in family.level_columns(len(columns)).items()
+        }
+
+    def moments(
+        self, params: tuple[Any, ...], column_spec: tuple[Any, ...]
+    ) -> tuple[Array, Array] | None:
+        """See `Family`: NaN in columns that are ignored, or whose family has no means."""
+        each = self._each("moments", params, column_spec)
+        known = [found for found in each if found is not None]
+        if not known:
+            return None
+        moments = np.full((2, len(known[0][0]), self._width), np.nan)
+        for (_, columns), found in zip(self.parts, each, strict=True):
+            if found is not None:
+                moments[:, :, list(columns)] = found
+        return moments[0], moments[1]
+
     def declared(self, column_spec: tuple[Any, ...]) -> Product:
         """See `Family`."""
         families = self._each("declared", column_spec)

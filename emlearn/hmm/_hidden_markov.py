@@ -11,15 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from emlearn._compat import Interval, StrOptions
-from emlearn.data import (
-    check_one_for_each_row,
-    check_proportions,
-    read_lengths,
-    read_table,
-    read_weight,
-)
+from emlearn._compat import Interval, StrOptions, validate_params
+from emlearn.data import check_one_for_each_row, check_proportions, read_table, read_weight
 from emlearn.data.resampling import check_copies
+from emlearn.data.sequences import joined_labels
+from emlearn.data.symbols import Symbols
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
@@ -27,10 +23,15 @@ from emlearn.engine import ManyStarts, SearchPlan
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
-from emlearn.hmm._reading import chain_probabilities
+from emlearn.hmm._durations import ChainDurations
+from emlearn.hmm._forecasting import last_states
+from emlearn.hmm._reading import chain_law, read_symbols
+from emlearn.hmm._sampling import ChainSampling
+from emlearn.hmm._scoring import ChainScoring
 from emlearn.latent import (
     ChainLaw,
     ChainParams,
+    KnownLabels,
     LabelModel,
     LabelParams,
     Observations,
@@ -43,7 +44,7 @@ from emlearn.latent.starts import Initializer
 Array = NDArray[Any]
 
 
-class HiddenMarkovEM(LabelEstimator, ChainDecoding):
+class HiddenMarkovEM(LabelEstimator, ChainDecoding, ChainScoring, ChainSampling, ChainDurations):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
     The rows are observations in order of time. Each row belongs to a hidden state. The states
@@ -78,6 +79,16 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         the fixed zeros. 0 is maximum likelihood.
     transmat_alpha : float or array-like of shape (n_components, n_components), default=0.0
         Pseudo-counts of the transitions from each state, in the same way.
+    stationary_start : bool, default=False
+        Whether the first state of a sequence has the stationary distribution of the
+        transitions, as in a process that began long before it was observed. The start
+        probabilities are then no parameters: `startprob_init`, `startprob_alpha` and entries of
+        "startprob" in `fixed` are refused. The default leaves them free, as in hmmlearn and
+        depmixS4; one sequence says little of them.
+    sequence_column : str or int, default=None
+        Column of X with an identifier of the sequence of each row, instead of `lengths`. It is
+        left out of the rows, and of `n_features_in_`. Identifiers follow the splits of
+        `GridSearchCV`; see `emlearn.sequences.SequenceKFold`. None means that there is none.
     use_labels : bool, default=False
         Whether the `y` passed to `fit` holds known states. The default is False, because a
         Pipeline passes its target to every step.
@@ -115,8 +126,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         Parameters of the states by name, such as "probability", "rate", "mean" or
         "covariance", in the units of the data. The first axis is the state.
     levels_ : list of ndarray or None, of length n_features
-        Codes of the levels of each categorical column:
-        ``component_params_["probability"][k, j, l]`` is the probability of the code
+        Levels of each categorical column, codes or symbols:
+        ``component_params_["probability"][k, j, l]`` is the probability of
         ``levels_[j][l]`` in state k. None for a column without levels. Only if the family
         has levels.
     means_ : ndarray of shape (n_components, n_features)
@@ -132,6 +143,9 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     classes_ : ndarray of shape (n_classes,)
         Sorted labels of the states: state c has the label ``classes_[c]``. Only if some
         labels were known.
+    last_state_proba_ : ndarray of shape (n_sequences, n_components)
+        Probabilities of the state of the last row of each sequence of the fit, from which
+        `forecast` goes on.
     {converged_}
     {n_iter_}
     log_likelihood_ : float
@@ -153,6 +167,9 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
     -----
     NaN means a missing entry. Missing entries are integrated out, which is exact if they are
     missing at random. A row with only missing entries is a time step without an observation.
+
+    Columns of a categorical family may hold words or other symbols: text, objects or a dtype of
+    categories. `sample` returns them again. Text that reads as numbers is codes.
 
     Without a prior, a state that is never left keeps its row of `transmat_`, and a state that
     is never visited keeps its distribution. A warning names the states that are not visited.
@@ -190,6 +207,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_init": ["array-like", None],
         "startprob_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
         "transmat_alpha": [Interval(Real, 0.0, None, closed="left"), "array-like"],
+        "stationary_start": ["boolean"],
+        "sequence_column": [str, Integral, None],
     }
 
     _priors = "alpha of the family, startprob_alpha and transmat_alpha"
@@ -198,6 +217,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         "transmat_",
         "component_params_",
     )
+    _symbols: Symbols
 
     def __init__(
         self,
@@ -210,6 +230,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         transmat_init: ArrayLike | None = None,
         startprob_alpha: float | ArrayLike = 0.0,
         transmat_alpha: float | ArrayLike = 0.0,
+        stationary_start: bool = False,
+        sequence_column: str | int | None = None,
         use_labels: bool = False,
         tol: float | str = "auto",
         max_iter: int = 1000,
@@ -232,6 +254,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         self.transmat_init = transmat_init
         self.startprob_alpha = startprob_alpha
         self.transmat_alpha = transmat_alpha
+        self.stationary_start = stationary_start
+        self.sequence_column = sequence_column
         self.use_labels = use_labels
         self.tol = tol
         self.max_iter = max_iter
@@ -252,24 +276,31 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         y: Any = None,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        sequence_ids: ArrayLike | None = None,
     ) -> Self:
         """Estimate the parameters with the EM algorithm.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to fit, one sequence after another. NaN means a missing entry.
+        X : array-like of shape (n_samples, n_features), or list of these
+            Rows to fit, one sequence after another; or a list of sequences, or an array of three
+            dimensions (n_sequences, n_steps, n_features). In a list, arrays of one dimension are
+            sequences of one column. NaN means a missing entry.
         y : array-like of shape (n_samples,), default=None
-            States of the rows: integers, booleans or strings. Ignored unless
-            ``use_labels=True``. A state is unknown where `y` is -1, NaN, None, pandas.NA or an
-            empty category. If all labels are integers between 0 and n_components - 1, they
-            are the indices of the states. Other labels are sorted: state c has the c-th
-            label. None means that no state is known.
+            States of the rows: integers, booleans or strings; a list of these by sequence if X
+            is one. Ignored unless ``use_labels=True``. A state is unknown where `y` is -1, NaN,
+            None, pandas.NA or an empty category. If all labels are integers between 0 and
+            n_components - 1, they are the indices of the states. Other labels are sorted: state
+            c has the c-th label. None means that no state is known.
         lengths : array-like of shape (n_sequences,), default=None
             Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
             Weights of the sequences, >= 0. A weight w has the same effect as w copies of the
             sequence. None means 1 each.
+        sequence_ids : array-like of shape (n_samples,), default=None
+            Identifier of the sequence of each row, instead of `lengths`: numbers or strings.
+            Consecutive rows with the same identifier form a sequence.
 
         Returns
         -------
@@ -279,13 +310,14 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         Raises
         ------
         ValueError
-            If a hyperparameter, the rows, the lengths, the states or the weights are
-            invalid, or if every start fails.
+            If a hyperparameter, the rows, the lengths, the identifiers, the states or the
+            weights are invalid, or if every start fails.
         """
-        rows, _ = self._read(X)
-        n_rows = rows.shape[0]
-        sequences = Sequences.of_lengths(read_lengths(lengths, n_rows))
+        validate_params(self)
+        rows, sequences = self._read_sequences(X, lengths, sequence_ids, reset=True)
+        n_rows = sequences.n_rows
         weight = read_weight(sample_weight, len(sequences), "sequence")
+        y = joined_labels(y, X, sequences.lengths)
         check_one_for_each_row(y, n_rows, sequences=True)
         labels = self._encode_target(y, n_rows, self.n_components)
         family = self._family_of_columns()
@@ -304,9 +336,17 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             )
         self.startprob_, self.transmat_ = fit.params.law
         self._publish_components(family, fit)
+        self._keep_last_states(rows, labels, sequences)
         row_weight = None if weight is None else weight.repeat(sequences.lengths)
         self._warn_of_weights(model, fit.params, row_weight)
         return self._report(fit, STRONGER_PRIOR)
+
+    def _keep_last_states(self, rows: Any, labels: Any, sequences: Sequences) -> None:
+        joint = self._emissions().log_density(rows)
+        known = KnownLabels.find(labels)
+        if known is not None:
+            known.impose(joint)
+        self.last_state_proba_ = last_states(joint, sequences, self._law_params())
 
     def inference(  # type: ignore[override]  # the arguments are those of fit
         self,
@@ -315,6 +355,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
+        sequence_ids: ArrayLike | None = None,
         information: Kind = "observed",
     ) -> Inference:
         """Standard errors, intervals and tests of the published parameters.
@@ -328,6 +369,8 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         lengths : array-like of shape (n_sequences,), default=None
             As for `fit`.
         sample_weight : array-like of shape (n_sequences,), default=None
+            As for `fit`.
+        sequence_ids : array-like of shape (n_samples,), default=None
             As for `fit`.
         information : {"observed", "empirical", "sandwich"}, default="observed"
             Where standard errors come from. "observed": minus the second derivatives of the
@@ -346,16 +389,16 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             If `information` is unknown, the rows are invalid, or there are fewer sequences than
             parameters for "empirical" and "sandwich".
         """
-        problem = self._fitted_problem(X, y, lengths, sample_weight)
+        problem = self._fitted_problem(X, y, lengths, sample_weight, sequence_ids)
         return infer(problem, information)
 
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
-        y, lengths, sample_weight = arguments
+        y, lengths, sample_weight, *rest = arguments
         check_is_fitted(self)
-        rows = self._read_rows(X)
-        n_rows = rows.shape[0]
-        sequences = Sequences.of_lengths(read_lengths(lengths, n_rows))
+        rows, sequences = self._read_sequences(X, lengths, *rest)
+        n_rows = sequences.n_rows
         weight = read_weight(sample_weight, len(sequences), "sequence")
+        y = joined_labels(y, X, sequences.lengths)
         check_one_for_each_row(y, n_rows, sequences=True)
         check_copies(weight, "sequence")
         labels = self._labels_of_fit(y, n_rows, self.n_components)
@@ -363,11 +406,7 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         return self._problem_of(law, params, Observations(rows, labels, sequences), weight)
 
     def _law(self, n: int) -> ChainLaw:
-        return ChainLaw(
-            n,
-            chain_probabilities(self.startprob_init, self.startprob_alpha, (n,), "startprob"),
-            chain_probabilities(self.transmat_init, self.transmat_alpha, (n, n), "transmat"),
-        )
+        return chain_law(self, n)
 
     def _last_params(self, family: Family, column_spec: Any) -> LabelParams | None:
         """With `warm_start`, the published parameters, with the zeros of the hyperparameters."""
@@ -383,12 +422,14 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         return ChainStarts()
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
+        family = self._given_family()
+        X, self._symbols = read_symbols(self, X, family, reset=reset)
         return read_table(
             self,
             X,
             reset=reset,
             dtype=(np.float64,),
-            accept_sparse=self._given_family().accepts_sparse,
+            accept_sparse=family.accepts_sparse,
             sequences=True,
         )
 
@@ -404,26 +445,31 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
         y: Any = None,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        sequence_ids: ArrayLike | None = None,
     ) -> Array:
         """Fit, and return the most probable states of each sequence.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to fit, one sequence after another.
+        X : array-like of shape (n_samples, n_features), or list of these
+            Rows to fit, in any form that `fit` takes.
         y : array-like of shape (n_samples,), default=None
             See `fit`. The path that is returned need not agree with these states.
         lengths : array-like of shape (n_sequences,), default=None
             Numbers of rows of the sequences. None means that all rows form one sequence.
         sample_weight : array-like of shape (n_sequences,), default=None
             See `fit`.
+        sequence_ids : array-like of shape (n_samples,), default=None
+            Identifier of the sequence of each row, instead of `lengths`.
 
         Returns
         -------
         states : ndarray of shape (n_samples,)
             The same as ``fit(X, y, lengths).predict(X, lengths)``.
         """
-        return self.fit(X, y, lengths, sample_weight).predict(X, lengths)
+        self.fit(X, y, lengths, sample_weight, sequence_ids=sequence_ids)
+        return self.predict(X, lengths, sequence_ids=sequence_ids)
 
     # ---- the published model ----------------------------------------------------------
 
@@ -481,6 +527,24 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding):
             family=family,
             **hyperparameters,
         )
+
+    @property
+    def levels_(self) -> list[Array | None]:
+        """Levels of each categorical column, in the order of their probabilities.
+
+        Codes, or the symbols of a column of symbols. None for a column without levels, such as
+        counts. Only if the family has levels.
+        """
+        symbols = getattr(self, "_symbols", {})
+        return [
+            own if own is None or j not in symbols else symbols[j][own.astype(np.intp)]
+            for j, own in enumerate(super().levels_)
+        ]
+
+    def _permute_labels(self, order: NDArray[np.intp]) -> None:
+        super()._permute_labels(order)
+        if hasattr(self, "last_state_proba_"):
+            self.last_state_proba_ = self.last_state_proba_[:, order]
 
     def _n_labels(self) -> int:
         return len(self._law_params().startprob)

@@ -126,7 +126,9 @@ def _as_given(law: Any, params: ChainParams) -> ChainParams:
     def rule(own: Probabilities, found: Array) -> Array:
         return found if own.given is None else own.given
 
-    return ChainParams(rule(law.startprob, params.startprob), rule(law.transmat, params.transmat))
+    startprob = rule(law.startprob, params.startprob)
+    found: ChainParams = law.completed(ChainParams(startprob, rule(law.transmat, params.transmat)))
+    return found
 
 
 def _seen(points: Array, data: LabelData, kind: Kind) -> Array:

@@ -140,6 +140,10 @@ class Law(ABC):
             return params
         return self.from_public(ParameterSpace(self.space(params)).impose(public, own))
 
+    def constrained_m_step(self, statistics: Any, params: Any, fixed: Mapping[str, Array]) -> Any:
+        """As `m_step`, with the entries of `fixed` held; by default they are put in."""
+        return self.impose(self.m_step(statistics, params), fixed)
+
     @abstractmethod
     def expected(self, statistics: Any, params: Any) -> float:
         """Expected log-probability of the labels."""

@@ -345,7 +345,7 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """See `LatentVariableModel`."""
         spec, (law, own) = params.column_spec, self._divided(params, fixed)
         return LabelParams(
-            self.law.impose(self.law.m_step(statistics.law, params.law), law),
+            self.law.constrained_m_step(statistics.law, params.law, law),
             self.family.constrained_m_step(statistics.components, params.components, own, spec),
             spec,
         )

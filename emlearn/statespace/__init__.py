@@ -1,1 +1,17 @@
 """State-space models: linear Gaussian states, structural time series, dynamic factors."""
+
+from emlearn.statespace._modal import (
+    ModalComparison,
+    ModalParameters,
+    compare_modes,
+    modal_assurance_criterion,
+)
+from emlearn.statespace._state_space import LinearGaussianStateSpaceEM
+
+__all__ = [
+    "LinearGaussianStateSpaceEM",
+    "ModalComparison",
+    "ModalParameters",
+    "compare_modes",
+    "modal_assurance_criterion",
+]

@@ -136,15 +136,18 @@ def test_bursts_are_predicted_better_than_by_multinomials(rng):
 
 
 def test_draws_have_the_moments(rng):
-    X = documents(rng, n=400)
-    mixture = FiniteMixtureEM(1, family="dirichlet_multinomial", random_state=0).fit(X)
-    drawn, _ = mixture.sample(40_000)
-    (a,) = mixture.component_params_["concentration"]
-    mean, length = a / a.sum(), X.sum(axis=1)
-    assert_allclose(drawn.mean(axis=0), length.mean() * mean, rtol=0.03)
-    burst = (length**2 + length * a.sum()).mean() / (1.0 + a.sum())
-    expected = burst * mean * (1.0 - mean) + length.var() * mean**2
-    assert_allclose(drawn.var(axis=0), expected, rtol=0.05)
+    X, family = documents(rng, n=400).astype(float), DirichletMultinomial()
+    spec = family.column_spec(X)
+    params = family.from_public({"concentration": [[2.0, 0.7, 1.1, 0.2]]}, spec)
+    drawn = family.sample(params, spec, np.zeros(100_000, int), rng)
+    (mean,), (variance,) = family.moments(params, spec)
+    assert_allclose(drawn.mean(axis=0), mean, rtol=0.02)
+    assert_allclose(drawn.var(axis=0), variance, rtol=0.04)
+    public = {"concentration": [[1.0, 2.0]]}
+    free = family.spec_of(public)
+    assert family.moments(family.from_public(public, free), free) is None
+    with pytest.raises(ValueError, match="cannot be drawn from parameters alone"):
+        family.sample(family.from_public(public, free), free, np.zeros(1, int), rng)
 
 
 def test_entries_that_are_held(rng):

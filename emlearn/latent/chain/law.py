@@ -194,6 +194,10 @@ class ChainLaw(Law):
             self.transmat.restrict(params.transmat, "transmat"),
         )
 
+    def completed(self, params: ChainParams) -> ChainParams:
+        """Parameters that this law can have, from transitions of a start; by default the same."""
+        return params
+
     def restart(self, responsibilities: Array, data: LabelData) -> ChainParams:
         """Probabilities close to the expected moves of the responsibilities."""
         assert data.sequences is not None
