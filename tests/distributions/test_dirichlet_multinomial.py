@@ -24,7 +24,10 @@ def documents(rng, n=150, concentration=(2.0, 0.7, 1.1, 0.2), length=9):
 
 
 def log_density(X, a):
-    return stats.dirichlet_multinomial.logpmf(X, a, X.sum(axis=1))
+    # Not of empty rows, which scipy 1.11 refuses.
+    found, some = np.zeros(len(X)), X.sum(axis=1) > 0
+    found[some] = stats.dirichlet_multinomial.logpmf(X[some], a, X[some].sum(axis=1))
+    return found
 
 
 def test_densities_are_those_of_scipy(rng):
@@ -33,8 +36,8 @@ def test_densities_are_those_of_scipy(rng):
     new = np.vstack([X[:5], [[40, 0, 3, 1], [0, 0, 0, 0], [0, 1, 0, 0], [90, 90, 90, 90]]])
     density = [log_density(new, a) for a in mixture.component_params_["concentration"]]
     expected = np.logaddexp(*(np.log(mixture.weights_)[:, None] + density))
-    assert_allclose(mixture.score_samples(new), expected, rtol=1e-11)
-    assert_allclose(mixture.score_samples(csr_array(new)), expected, rtol=1e-11)
+    assert_allclose(mixture.score_samples(new), expected, rtol=1e-11, atol=1e-13)
+    assert_allclose(mixture.score_samples(csr_array(new)), expected, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.01, 2.0])
