@@ -42,7 +42,7 @@ analysis = PLSA(12, document_alpha=0.05, accelerate="squarem", random_state=0)
 topics = analysis.fit_transform(counts)
 order = np.argsort(-analysis.topic_weights_)
 for z in order:
-    best = words[np.argsort(-analysis.components_[z])[:7]]
+    best = words[np.argsort(-analysis.components_[z])[:5]]
     print(f"{analysis.topic_weights_[z]:.2f}", ", ".join(best))
 
 # %%
