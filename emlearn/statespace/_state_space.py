@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import column_label, read_weight
 from emlearn.data.resampling import check_copies
-from emlearn.engine import EMEstimator, Fit, ManyStarts
+from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
+from emlearn.engine.acceleration.contract import Accelerator
+from emlearn.engine.acceleration.secants import GradientSecants
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
@@ -32,6 +34,8 @@ from emlearn.statespace._system import System
 Array = NDArray[np.float64]
 
 _FIRST = ("initial_mean", "initial_covariance")
+# Parameters up to which their matrix of second derivatives is cheap.
+_MOST_PARAMETERS = 600
 _PLAN = ManyStarts(n_candidates=8, n_large=8, heats=())
 
 
@@ -61,9 +65,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     fit_offset : bool, default=False
         Whether observations have an offset. Without it, states that do not decay have to
         describe a mean that is not 0.
-    min_noise : float, default=1e-6
-        Least variance of the observation noise, as a fraction of the variance of its column.
-        Likelihoods are largest, and can be infinite, where the noise of a column vanishes.
+    min_noise : float, default=1e-4
+        Least variance of the observation noise, as a fraction of the variance of its column: of
+        the noise of a linear combination too. Likelihoods are often largest, and can be infinite,
+        where noise vanishes, which says little about the data. The default is 1 % of the standard
+        deviation of a column; sensors of more precision need less.
     init_params : "auto" or dict of str to array-like, default="auto"
         "auto": a race of starts: subspace identification of several kinds, and random stable
         systems. A dict holds starts of parameters, by the names of `fixed`; NaN and parameters
@@ -168,7 +174,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         observation_noise: str = "full",
         initialization: str = "estimated",
         fit_offset: bool = False,
-        min_noise: float = 1e-6,
+        min_noise: float = 1e-4,
         init_params: str | dict[str, Any] = "auto",
         tol: float | str = "auto",
         max_iter: int = 1000,
@@ -329,6 +335,14 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
             return model.impose(base, given)
         except (DegenerateModelError, ValueError) as error:
             raise ValueError(str(error).replace("fixed", "init_params")) from None
+
+    def _accelerator(self, model: Any) -> Accelerator | None:
+        """See `EMEstimator`; "auto" is quasi-Newton by gradients where there are few parameters."""
+        n, m = int(self.n_states), self.n_features_in_
+        few = (n + m) * (n + self.n_inputs_ + 1) + m * m // 2 <= _MOST_PARAMETERS
+        if self.accelerate == "auto":
+            return GradientSecants() if few else find_accelerator("auto")
+        return super()._accelerator(model)
 
     def _same_shape(self, data: SequenceData) -> bool:
         shape = (len(self.transition_matrix_), self.n_inputs_, len(self.observation_matrix_))

@@ -8,6 +8,17 @@ from emlearn.kernels import state_space
 from emlearn.kernels.state_space import Recursion
 
 
+@pytest.fixture(params=["base", "v3", "v4", "numpy"])
+def chosen(request, modules, monkeypatch):
+    """The functions with one module of kernels after another, and without any."""
+    found = {module.__name__.rpartition("_")[2]: module for module in modules}
+    found["numpy"] = None
+    if request.param not in found:
+        pytest.skip("this processor has not the instructions")
+    monkeypatch.setattr(state_space, "compiled", found[request.param])
+    return state_space
+
+
 def joint(recursion, inputs, initial):
     """Mean and covariance of all states of one sequence, one after another."""
     A, n = recursion.transition, recursion.transition.shape[0]
@@ -71,10 +82,10 @@ def problem(seed, n=3, m=2, n_steps=7, n_sequences=2, *, gaps=True, known_start=
 
 @pytest.mark.parametrize("known_start", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_smoothing_is_that_of_the_joint_gaussian(seed, known_start):
+def test_smoothing_is_that_of_the_joint_gaussian(chosen, seed, known_start):
     recursion, y, inputs, initial = problem(seed, known_start=known_start)
     n, n_steps = 3, len(recursion.pattern)
-    found = state_space.smooth_states(recursion, y, inputs, initial, covariances=True)
+    found = chosen.smooth_states(recursion, y, inputs, initial, covariances=True)
     Q = recursion.noise_root @ recursion.noise_root.T
     for g in range(2):
         mean, covariance, log_density = condition(
@@ -104,10 +115,10 @@ def test_smoothing_is_that_of_the_joint_gaussian(seed, known_start):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_filtering_is_that_of_the_joint_gaussian(seed):
+def test_filtering_is_that_of_the_joint_gaussian(chosen, seed):
     recursion, y, inputs, initial = problem(seed)
     n, counts = 3, np.diff(recursion.bounds)[recursion.pattern]
-    found = state_space.filter_states(recursion, y, inputs, initial, covariances=True)
+    found = chosen.filter_states(recursion, y, inputs, initial, covariances=True)
     for t in range(len(recursion.pattern)):
         own = slice(t * n, (t + 1) * n)
         for g in range(2):
@@ -128,15 +139,15 @@ def test_filtering_is_that_of_the_joint_gaussian(seed):
 
 
 @pytest.mark.parametrize("rate", [0.9, 0.999])
-def test_steady_covariances_are_those_of_all_steps(monkeypatch, rate):
+def test_steady_covariances_are_those_of_all_steps(chosen, monkeypatch, rate):
     recursion, y, inputs, initial = problem(0, n_steps=400, n_sequences=3, gaps=False)
     A = recursion.transition * rate / 0.9
     pattern = recursion.pattern.copy()
     pattern[250:253] = 1
     y = y[:, : 400 * 2 - 3]
     recursion = recursion._replace(transition=A, pattern=pattern)
-    found = state_space.smooth_states(recursion, y, inputs, initial, covariances=True)
-    monkeypatch.setattr(state_space, "TOLERANCE", -1.0)
-    without = state_space.smooth_states(recursion, y, inputs, initial, covariances=True)
+    found = chosen.smooth_states(recursion, y, inputs, initial, covariances=True)
+    monkeypatch.setattr(chosen, "TOLERANCE", -1.0)
+    without = chosen.smooth_states(recursion, y, inputs, initial, covariances=True)
     for name, one, other in zip(found._fields, found, without, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9, err_msg=name)
