@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
-    from emlearn.statespace import LinearGaussianStateSpaceEM
+    from emlearn.statespace import DynamicFactorEM, LinearGaussianStateSpaceEM
     from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
     "PLSA",
+    "DynamicFactorEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
@@ -35,6 +36,7 @@ __all__ = [
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "DynamicFactorEM": "emlearn.statespace",
     "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
