@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
+    from emlearn.raters import DawidSkeneEM
     from emlearn.statespace import LinearGaussianStateSpaceEM
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
+    "DawidSkeneEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
@@ -33,6 +35,7 @@ __all__ = [
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "DawidSkeneEM": "emlearn.raters",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",

@@ -116,7 +116,7 @@ class OrdinalConfusion(Confusion):
         R, K = self.n_raters, self.n_classes
         return {
             "discrimination": Entries(("rater",), scale=np.ones(R)),
-            "criteria": Entries(("rater", "label"), scale=np.ones((R, K - 1))),
+            "criteria": Entries(("rater", "criterion"), scale=np.ones((R, K - 1))),
         }
 
     def score(self, counts: Array, params: OrdinalParams) -> Public:
