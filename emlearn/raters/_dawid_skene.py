@@ -92,7 +92,7 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         or in the order of ordered categories.
     pooling : float, default=10.0
         For "class_pooled": number of labels of each class that the common row counts as.
-    prior_strength : float, default=1.0
+    prior_strength : float, default=4.0
         Prior of the confusion matrices, as a number of further labels: for each rater and class
         ("one_coin": for each rater; "homogeneous" and "class_pooled": for each class). They keep
         raters of few labels from probabilities of 0, and the classes from changing their names. 0
@@ -224,7 +224,7 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         layout: str = "auto",
         classes: ArrayLike | None = None,
         pooling: float = 10.0,
-        prior_strength: float = 1.0,
+        prior_strength: float = 4.0,
         prior_accuracy: float = 0.7,
         prevalence_alpha: float = 0.0,
         use_labels: bool = False,
