@@ -487,7 +487,9 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         labels : ndarray of shape (n_items,)
             Classes. Items of a long table are sorted by their names, as by `numpy.unique`.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        found: Array = self.classes_[best]
+        return found
 
     def predict_proba(self, X: Any) -> Array:
         """Posterior probabilities of the classes of each item.
@@ -624,8 +626,9 @@ default="accuracy"
         """
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}.")
-        found = self.inference(X, y, sample_weight, information=information)
+        check_is_fitted(self)
         costs = read_cost(cost, len(self.classes_))
+        found = self.inference(X, y, sample_weight, information=information)
         measure, bounds = METRICS[metric]
         confusion = self._model.confusion
 
