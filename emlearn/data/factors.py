@@ -141,10 +141,11 @@ class _Reading(NamedTuple):
     def not_whole(self, value: float, position: int) -> ValueError:
         """The error for a number that is no label."""
         row = position if self.rows is None else int(self.rows[position])
+        what = "labels of groups" if self.noun == "group" else f"{self.noun}s"
         return ValueError(
-            f"{at_start(self.label)}, row {row}, has {value:g}, but labels of {self.noun}s are "
-            "whole numbers, text, times or categories. If it is a label, convert the column to "
-            f"text; otherwise take it out of the {self.noun}s."
+            f"{at_start(self.label)}, row {row}, has {value:g}, but {what} are whole numbers, "
+            "text, times or categories. If it is a label, convert the column to text; otherwise "
+            f"take it out of the {self.noun}s."
         )
 
 

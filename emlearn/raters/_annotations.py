@@ -51,7 +51,7 @@ class Block(NamedTuple):
     """Some items: votes, weights, known classes, and their positions among the distinct items."""
 
     votes: Any
-    weight: Array | None
+    weight: Array
     known: KnownLabels | None
     positions: slice
 
@@ -64,11 +64,9 @@ class AnnotationData(NamedTuple):
     total_weight: float
 
 
-def votes_of(
-    items: Codes, columns: Codes, weight: Array | None, shape: tuple[int, int]
-) -> csr_array:
+def votes_of(items: Codes, columns: Codes, weight: Array | None, shape: tuple[int, int]) -> Any:
     """The table of votes from one entry for each label; repeated ones are added."""
-    counts = np.ones(len(items)) if weight is None else weight
+    counts = np.ones(len(items)) if weight is None else weight.astype(np.float64)
     size = max(len(items), *shape)
     index = np.int32 if size < np.iinfo(np.int32).max else np.int64
     order = np.argsort(items, kind="stable")
@@ -76,7 +74,7 @@ def votes_of(
         items, columns, counts = items[order], columns[order], counts[order]
     starts = np.zeros(shape[0] + 1, index)
     np.cumsum(np.bincount(items, minlength=shape[0]), out=starts[1:])
-    votes = csr_array((counts.astype(np.float64), columns.astype(index), starts), shape=shape)
+    votes: Any = csr_array((counts, columns.astype(index), starts), shape=shape)
     votes.sum_duplicates()
     return votes
 
@@ -141,7 +139,7 @@ def _merged(votes: Any, weight: Array, known: Codes | None) -> tuple[Any, Array,
         return votes, weight, known
     return (
         votes[first],
-        np.bincount(index, weight, len(first)),
+        np.asarray(np.bincount(index, weight, len(first)), np.float64),
         None if known is None else known[first],
     )
 

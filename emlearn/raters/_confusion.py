@@ -198,7 +198,7 @@ class _OfAllRaters(Repeated):
     """An array that all raters have in common."""
 
     @property
-    def axes(self) -> tuple[str, ...]:
+    def axes(self) -> tuple[str, ...]:  # type: ignore[override]  # of each instance
         """What each axis counts."""
         return ("rater", *self.part.axes)
 

@@ -110,7 +110,8 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
     {max_iter}
     n_init : int, default=1
         Number of starts. The first is always the vote of the raters. Others are votes in which
-        raters have random weights. Starts whose classes have changed their names lose.
+        raters have random weights. Starts whose classes have changed their names lose. If classes
+        are known, one more start is from the items that have them.
     {accelerate}
     {fixed}
     {random_state}
@@ -205,6 +206,8 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
     array([[0.  , 0.49, 0.51, 0.01]])
     """
 
+    _is_long: bool
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "confusion": [StrOptions(set(_CONFUSIONS))],
         "layout": [StrOptions({"auto", "long", "wide"})],
@@ -295,12 +298,13 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         data = model.prepare(annotations, item_weight)
         if not data.total_weight:
             raise ValueError("X has no labels of positive weight.")
-        several = RacePlan(n_candidates=self.n_init, n_large=self.n_init)
+        n_starts = self.n_init + (truth is not None)
+        several = RacePlan(n_candidates=n_starts, n_large=n_starts)
         fit = self._run_em(
             model,
             data,
             start=self._last_params(model, last),
-            plan=several if self.n_init > 1 else None,
+            plan=several if n_starts > 1 else None,
         )
         self._publish(model, fit.params, fit.fixed)
         self.label_probabilities_ = self._posterior(annotations)
@@ -358,9 +362,9 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         if self.classes is not None:
             classes = read_classes(self.classes)
         else:
-            order = {value: i for i, value in enumerate(ratings.values.tolist())}
+            order, occur = dict.fromkeys(ratings.values.tolist()), set(values)
             rest = sorted(value for value in values if value not in order)
-            in_order = [value for value in order if value in set(values)]
+            in_order = [value for value in order if value in occur]
             # Numbers are in their order wherever they occur.
             both = [*in_order, *rest]
             classes = as_labels(sorted(both) if _sorts(ratings.values) else both)
@@ -370,12 +374,12 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
                 f"{only}: there is one class, and nothing to estimate. If there are other classes "
                 "that nobody gave, name all of them with classes."
             )
-        if _CONFUSIONS[self.confusion].is_ordinal and self.classes is None:
-            if not ratings.is_ordered:
-                raise ValueError(
-                    "confusion='ordinal' needs the order of the classes, and labels are text. Give "
-                    "it by classes, from the lowest to the highest, or as ordered categories."
-                )
+        needs_order = _CONFUSIONS[self.confusion].is_ordinal and self.classes is None
+        if needs_order and not ratings.is_ordered:
+            raise ValueError(
+                "confusion='ordinal' needs the order of the classes, and labels are text. Give it "
+                "by classes, from the lowest to the highest, or as ordered categories."
+            )
         if codes is None:
             return classes, None
         place = {value: i for i, value in enumerate(classes.tolist())}
@@ -391,7 +395,7 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
     ) -> tuple[Annotations, Array | None]:
         """Votes of the items, and their weights."""
         classes, R = positions_of(ratings, self.classes_), len(self.raters_)
-        kept = slice(None)
+        kept = np.arange(len(ratings.row))
         if weight is not None:
             kept = np.flatnonzero(weight[ratings.row] > 0.0)
         rater = ratings.rater[kept] if ratings.is_long is False else self._places(ratings)[kept]
@@ -518,9 +522,7 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
 
         return self._map(annotations, found, reduce)
 
-    def _map(
-        self, annotations: Annotations, out: Array, reduce: Callable[[Array], Array]
-    ) -> Array:
+    def _map(self, annotations: Annotations, out: Array, reduce: Callable[[Array], Array]) -> Array:
         """Set ``out[items] = reduce(joint log-probabilities)`` for some items at a time."""
         working = self._model.precompute(self._params())
         K = len(self.classes_)
@@ -530,7 +532,8 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
             working = Working(working.log_prevalence, np.vstack([working.table, average]))
         for start in range(0, len(out), _ROWS):
             part = slice(start, start + _ROWS)
-            block = Block(annotations.votes[part], None, None, part)
+            votes = annotations.votes[part]
+            block = Block(votes, np.ones(votes.shape[0]), None, part)
             out[part] = reduce(self._model.joint(block, working))
         return out
 

@@ -80,9 +80,7 @@ class RaterModel(LatentVariableModel[AnnotationData, RaterParams, RaterStatistic
     prevalence_alpha: float = 0.0
     anchored: bool = False
 
-    def prepare(
-        self, X: Annotations, sample_weight: NDArray[Any] | None = None
-    ) -> AnnotationData:
+    def prepare(self, X: Annotations, sample_weight: NDArray[Any] | None = None) -> AnnotationData:
         """Merge copies, and cut the items into blocks."""
         return prepare(X, sample_weight, self.confusion.n_classes)
 
@@ -103,24 +101,45 @@ class RaterModel(LatentVariableModel[AnnotationData, RaterParams, RaterStatistic
     def candidates(
         self, data: AnnotationData, rng: np.random.Generator, n: int
     ) -> Iterator[RaterParams]:
-        """Votes in which all raters have the same weight, and then random ones."""
+        """Votes of equal voices; then, from items of known classes; then votes of random voices."""
         yield self.initialize(data, rng)
+        R = self.confusion.n_raters
+        if self.anchored and n > 1:
+            known = sum(
+                block.weight[block.known.rows].sum() for block in data.blocks if block.known
+            )
+            rest = data.total_weight - known
+            yield self._start(data, np.ones(R), 1.0, min(1.0, known / rest) if rest else 1.0)
+            n -= 1
         for _ in range(n - 1):
-            yield self._start(data, rng.exponential(size=self.confusion.n_raters), _EVEN)
+            yield self._start(data, rng.exponential(size=R), _EVEN)
 
-    def _start(self, data: AnnotationData, voices: Array, even: float = 0.0) -> RaterParams:
-        """Parameters from votes in which each rater has a voice of its own."""
+    def _start(
+        self, data: AnnotationData, voices: Array, even: float = 0.0, unknown: float = 1.0
+    ) -> RaterParams:
+        """Parameters from votes in which each rater has a voice of its own.
+
+        Parameters
+        ----------
+        data : AnnotationData
+            The items.
+        voices : ndarray of shape (n_raters,)
+            How much a label of each rater counts.
+        even : float
+            Part of the posterior that is spread evenly over the classes.
+        unknown : float
+            Weight of the items whose class is not known.
+        """
         K = self.confusion.n_classes
         of_label = np.kron(voices[:, None], np.eye(K))
         statistics = RaterStatistics(np.zeros(K), np.zeros((len(of_label), K)))
         for block in data.blocks:
-            posterior = np.ascontiguousarray(shares(block.votes @ of_label, np.full(K, 1.0 / K)).T)
-            posterior = (1.0 - even) * posterior + even / K
+            votes = shares(block.votes @ of_label, np.full(K, 1.0 / K)).T
+            posterior = np.ascontiguousarray(unknown * ((1.0 - even) * votes + even / K))
             if block.known is not None:
                 posterior[:, block.known.rows] = 0.0
                 posterior[block.known.labels, block.known.rows] = 1.0
-            if block.weight is not None:
-                posterior *= block.weight
+            posterior *= block.weight
             own = self._sums(block, posterior)
             statistics = RaterStatistics(*(a + b for a, b in zip(statistics, own, strict=True)))
         even_params = RaterParams(np.full(K, 1.0 / K), self.confusion.start())

@@ -206,7 +206,7 @@ def _joined(
     if len(kinds) > 1 or not set(kinds) <= set(_TYPES):
         places = " and ".join(kinds.values())
         raise ValueError(
-            f"Labels must all be integers, all text or all booleans, but there are {places}. "
+            f"Labels must be all integers, all text or all booleans, but there are {places}. "
             "Convert them to one type."
         )
     declared = {column.declared for column in columns if column.ordered}
@@ -214,7 +214,8 @@ def _joined(
     every = sorted(set().union(*own), key=sort_key)
     if ordered:
         (order,) = declared
-        every = [value for value in order or () if value in set(every)]
+        occur = set(every)
+        every = [value for value in order or () if value in occur]
     place = {value: i for i, value in enumerate(every)}
     codes = [
         np.array([place[value] for value in levels], np.intp)[factor.index]
@@ -298,7 +299,7 @@ def read_truth(y: Any, n_rows: int, values: Iterable[Any]) -> tuple[Codes, list[
         value = as_label(given)
         if value == UNKNOWN and value not in place:
             continue
-        if kinds and type(value) not in kinds or type(value) not in _TYPES:
+        if (kinds and type(value) not in kinds) or type(value) not in _TYPES:
             raise ValueError(
                 f"y has {given!r} in row {row}, but the labels of the raters are "
                 f"{_TYPES[kinds.pop()] if kinds else 'missing'}. Use the same labels, and None "
@@ -324,8 +325,9 @@ def classes_of_items(codes: Codes, ratings: Ratings, called: Array) -> Codes:
         row = int(differs[0])
         item = ratings.item_of_row[row]
         raise ValueError(
-            f"y has {called[codes[row]]!r} in row {row} and {called[found[item]]!r} in another "
-            f"row of the item {ratings.items[item]!r}. An item has one class."
+            f"y has {called.tolist()[codes[row]]!r} in row {row} and "
+            f"{called.tolist()[found[item]]!r} in another row of the item "
+            f"{ratings.items.tolist()[item]!r}. An item has one class."
         )
     return found
 

@@ -106,7 +106,8 @@ def test_pooled_rows_are_between_their_own_and_the_common_one():
             params = kind.maximize(counts, params, {})
         assert_allclose(params.own.sum(axis=2), 1.0)
         distance.append((np.abs(params.own - own).max(), np.abs(params.own - params.common).max()))
-    assert distance[0][0] < 0.05 and distance[2][1] < 0.05
+    assert distance[0][0] < 0.05
+    assert distance[2][1] < 0.05
     assert distance[0][1] > distance[1][1] > distance[2][1]
 
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 from emlearn import DawidSkeneEM, FiniteMixtureEM
 from emlearn.datasets import load_anesthetists
@@ -57,7 +58,12 @@ def test_the_algorithm_of_the_article(exact):
     assert model.log_likelihood_ == pytest.approx(-192.8908812, abs=1e-6)
     assert_allclose(
         model.confusion_matrices_[0],
-        [[0.889, 0.111, 0, 0], [0.071, 0.876, 0.053, 0], [0, 0.339, 0.661, 0], [0, 0, 5 / 9, 4 / 9]],
+        [
+            [0.889, 0.111, 0, 0],
+            [0.071, 0.876, 0.053, 0],
+            [0, 0.339, 0.661, 0],
+            [0, 0, 5 / 9, 4 / 9],
+        ],
         atol=6e-4,
     )
     assert_array_equal(model.labels_[[1, 2, 11, 35]], [4, 2, 3, 4])
@@ -103,7 +109,7 @@ def test_crowd_kit(n_steps):
     frame = pandas.DataFrame(X, columns=["task", "worker", "label"])
     rival = aggregation.DawidSkene(n_iter=n_steps, tol=-np.inf).fit(frame)
     model = DawidSkeneEM(prior_strength=0.0, accelerate=None, tol=0.0, max_iter=n_steps)
-    with pytest.warns(UserWarning):
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
         model.fit(frame)
     every = pandas.MultiIndex.from_product([model.raters_, model.classes_])
     found = rival.errors_.reindex(every, fill_value=0.0)[list(model.classes_)].to_numpy()
