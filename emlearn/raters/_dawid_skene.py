@@ -94,11 +94,12 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
         For "class_pooled": number of labels of each class that the common row counts as.
     prior_strength : float, default=4.0
         Prior of the confusion matrices, as a number of further labels: for each rater and class
-        ("one_coin": for each rater; "homogeneous" and "class_pooled": for each class). They keep
-        raters of few labels from probabilities of 0, and the classes from changing their names. 0
-        is maximum likelihood.
+        ("one_coin" and "ordinal": for each rater; "homogeneous" and "class_pooled": for each
+        class). They keep raters of few labels from probabilities of 0, and the classes from
+        changing their names. 0 is maximum likelihood.
     prior_accuracy : float, default=0.7
-        Part of these labels that is right.
+        Part of these labels that is right. The others are spread evenly over the wrong labels; for
+        "ordinal" most of them are next to the class.
     prevalence_alpha : float, default=0.0
         Pseudo-items of each class; the prior of the prevalence is Dirichlet(1 + alpha, ...).
     use_labels : bool, default=False

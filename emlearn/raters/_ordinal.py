@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 
 # Discrimination at the start: neighboring classes are confused in a fifth of the cases.
 _START = 3.0
+# Part of the wrong labels of the prior that is left at each step away from the class.
+_DECAY = 0.25
 
 
 class OrdinalParams(NamedTuple):
@@ -61,6 +63,14 @@ class OrdinalConfusion(Confusion):
     @property
     def _nodes(self) -> Array:
         return np.arange(float(self.n_classes))[:, None]
+
+    def pseudo_counts(self, strength: float, accuracy: float) -> Array:
+        """See `Confusion`: wrong labels become fewer with their distance from the class."""
+        K = self.n_classes
+        distance = np.abs(np.subtract.outer(np.arange(K), np.arange(K)))
+        wrong = np.where(distance > 0, _DECAY**distance, 0.0)
+        wrong = wrong / wrong.sum(axis=1, keepdims=True)
+        return strength / K * (accuracy * np.eye(K) + (1.0 - accuracy) * wrong)
 
     def start(self) -> OrdinalParams:
         """The same for all raters, with criteria in the middle between classes."""

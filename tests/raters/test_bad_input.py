@@ -167,16 +167,10 @@ def test_two_raters_are_not_enough(crowd):
 
 
 def test_raters_who_agree_in_nothing():
-    rng = np.random.default_rng(0)
-    X = rng.integers(3, size=(200, 5))
-    model = DawidSkeneEM(prior_strength=0.0, n_init=3, random_state=0)
-    try:
-        model.fit(X)
-    except ConvergenceWarning as warning:
-        assert "Most raters seem to give labels of other classes" in str(warning)
-    else:
-        counts = model.prevalence_[:, None] * model.confusion_matrices_.sum(axis=0)
-        assert np.trace(counts) >= np.trace(counts[::-1]) - 1e-6
+    X = np.random.default_rng(0).integers(3, size=(200, 5))
+    model = DawidSkeneEM().fit(X)
+    assert np.isfinite(model.confusion_matrices_).all()
+    assert np.isfinite(model.rater_quality(X, metric="informedness").estimate).all()
 
 
 def test_classes_that_changed_their_names_are_told(crowd):
