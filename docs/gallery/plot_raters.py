@@ -62,7 +62,14 @@ axes[0].invert_yaxis()
 # all, since 45 patients are few.
 
 print("confusion          parameters  log-likelihood    AIC    BIC")
-for confusion in ("full", "class_pooled", "ordinal", "class_conditional", "one_coin", "homogeneous"):
+for confusion in (
+    "full",
+    "class_pooled",
+    "ordinal",
+    "class_conditional",
+    "one_coin",
+    "homogeneous",
+):
     other = DawidSkeneEM(confusion).fit(ratings)
     aic, bic = other.aic(ratings), other.bic(ratings)
     n_parameters = round((aic + 2 * other.log_likelihood_) / 2)

@@ -20,7 +20,7 @@ _MOST_RATERS = 8
 _MOST_NUMBERS = 10
 # Numbers in cells darker than this are white.
 _DARK = 0.5
-_WIDTH, _HEIGHT = 2.5, 2.9
+_WIDTH, _HEIGHT = 2.5, 3.2
 
 
 class ConfusionMatricesDisplay:

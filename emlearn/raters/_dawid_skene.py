@@ -191,7 +191,7 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
     >>> ratings = load_anesthetists().data  # patient, anesthetist, grade
     >>> model = DawidSkeneEM(layout="long").fit(ratings)
     >>> model.prevalence_.round(2)
-    array([0.4 , 0.42, 0.12, 0.06])
+    array([0.4 , 0.46, 0.11, 0.02])
     >>> model.labels_[:6]
     array([1, 3, 2, 2, 2, 2])
 
@@ -199,12 +199,12 @@ class DawidSkeneEM(InformationCriteria, EMEstimator):
 
     >>> quality = model.rater_quality(ratings)
     >>> quality.estimate.round(2)
-    array([0.83, 0.79, 0.8 , 0.84, 0.83])
+    array([0.87, 0.68, 0.81, 0.81, 0.78])
 
     A new patient, whom two of them saw:
 
     >>> model.predict_proba([["new", 1, 2], ["new", 3, 3]]).round(2)
-    array([[0.  , 0.49, 0.51, 0.01]])
+    array([[0.01, 0.96, 0.02, 0.  ]])
     """
 
     _is_long: bool

@@ -89,7 +89,12 @@ def test_direct_maximization(name, annotations):
 def test_pseudo_counts_are_further_labels():
     for kind in KINDS.values():
         counts = kind.pseudo_counts(6.0, 0.8) * np.ones((R, 1, 1))
-        total = {"OneCoin": 6.0 * R, "OrdinalConfusion": 6.0 * R, "HomogeneousConfusion": 6.0 * K, "PooledConfusion": 6.0 * K}
+        total = {
+            "OneCoin": 6.0 * R,
+            "OrdinalConfusion": 6.0 * R,
+            "HomogeneousConfusion": 6.0 * K,
+            "PooledConfusion": 6.0 * K,
+        }
         assert counts.sum() == pytest.approx(total.get(type(kind).__name__, 6.0 * K * R))
         assert np.trace(counts, axis1=1, axis2=2).sum() == pytest.approx(0.8 * counts.sum())
 
