@@ -222,11 +222,19 @@ class RaterModel(LatentVariableModel[AnnotationData, RaterParams, RaterStatistic
     def agreement(self, statistics: RaterStatistics) -> tuple[NDArray[np.intp], float]:
         """The label that belongs to each class, and the part of labels that agree better so.
 
-        The labels are assigned such that as many expected counts as possible agree.
+        The labels are assigned such that as many expected counts as possible agree. Those of
+        ordered classes can only be reversed.
         """
         counts = self.by_rater(statistics).sum(axis=0)
+        place = np.arange(len(counts))
+        if self.confusion.is_ordinal:
+            # Their order tells classes apart, but for the direction.
+            far = np.abs(np.subtract.outer(place, place))
+            apart = [float((counts * own).sum()) for own in (far, far[:, ::-1])]
+            better = (apart[0] - apart[1]) / max(apart[0], 1e-300)
+            return (place[::-1] if better > 0.0 else place), better
         label = linear_sum_assignment(counts, maximize=True)[1]
-        best = float(counts[np.arange(len(label)), label].sum())
+        best = float(counts[place, label].sum())
         better = (best - float(np.trace(counts))) / max(float(counts.sum()), 1e-300)
         return label, better
 

@@ -183,6 +183,18 @@ def test_classes_that_changed_their_names_are_told(crowd):
         model.fit(table)
 
 
+def test_reversed_order_is_told(crowd):
+    table, _ = crowd(300, 5, 3, 0.8)
+    model = DawidSkeneEM("ordinal", prior_strength=0.0, warm_start=True).fit(table)
+    assert (model.discrimination_ > 0.0).all()
+    # Class j becomes K - 1 - j: the trait is mirrored.
+    model.prevalence_ = model.prevalence_[::-1]
+    model.criteria_ = model.criteria_ - 2.0 * model.discrimination_[:, None]
+    model.discrimination_ = -model.discrimination_
+    with pytest.warns(ConvergenceWarning, match="labels of other classes"):
+        model.fit(table)
+
+
 def test_declared_classes_that_nobody_gives(crowd):
     table, _ = crowd(100, 4, 2)
     model = DawidSkeneEM(classes=[0, 1, 2]).fit(table)

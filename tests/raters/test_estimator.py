@@ -99,7 +99,7 @@ def test_weights_are_copies(crowd, long, confusion):
 
 @pytest.mark.parametrize("confusion", KINDS)
 def test_the_objective_never_falls(crowd, confusion):
-    table, _ = crowd(150, 6, 4, 0.5, seed=3)
+    table, _ = crowd(150, 6, 4, 0.6, seed=3)
     model = DawidSkeneEM(confusion, n_init=4, random_state=0).fit(table)
     assert model.converged_
     objective = model.history_["objective"]
