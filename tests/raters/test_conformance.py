@@ -125,6 +125,10 @@ def test_copies_are_merged(crowd):
     patterns, counts = np.unique(table, axis=0, return_counts=True)
     assert len(data.weight) == len(patterns)
     assert sorted(data.weight) == sorted(counts)
+    weight = np.random.default_rng(0).random(3000) + 0.1
+    data = prepare(Annotations(votes, None), weight, 2)
+    of_pattern = [weight[(table == own).all(axis=1)].sum() for own in patterns]
+    assert_allclose(sorted(data.weight), sorted(of_pattern))
     known = np.where(np.arange(3000) < 1000, table[:, 0].astype(np.intp), UNKNOWN)
     data = prepare(Annotations(votes, known), None, 2)
     assert data.weight.sum() == 3000
