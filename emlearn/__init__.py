@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
     from emlearn.raters import DawidSkeneEM
     from emlearn.statespace import LinearGaussianStateSpaceEM
+    from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
+    "PLSA",
     "DawidSkeneEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
@@ -36,6 +38,7 @@ __all__ = [
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
     "DawidSkeneEM": "emlearn.raters",
+    "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",

@@ -171,7 +171,7 @@ class FullNoise(ObservationNoise):
             root = _cholesky(R[np.ix_(observed, observed)])
             rows.append(_solve(root, C[observed]))
             own = values[:, steps][:, :, observed]
-            white = _solve(root, own.reshape(-1, sizes[p]).T).T
+            white = _solve(root, own.reshape(len(values) * len(steps), sizes[p]).T).T
             places = begins[steps][:, None] + np.arange(sizes[p])
             observations[:, places.ravel()] = white.reshape(len(values), -1)
             log_determinant += 2.0 * len(steps) * float(np.log(np.diagonal(root).copy()).sum())

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlearn.data import read_lengths, read_table
+from emlearn.data import read_sequences, read_table
+from emlearn.data.sequences import as_parts
 from emlearn.statespace._data import Observations
 
 Array = NDArray[np.float64]
@@ -36,13 +37,22 @@ def read_sequences_of(
     constant : bool, default=False
         Whether observations have an offset.
     """
-    rows = read_table(estimator, X, reset=reset, dtype=(np.float64,), sequences=True)
+    table, sizes = read_sequences(
+        X, lengths, sequence_ids, sequence_column=getattr(estimator, "sequence_column", None)
+    )
+    rows = read_table(estimator, table, reset=reset, dtype=(np.float64,), sequences=True)
+    if as_parts(inputs) is not None:
+        inputs, own = read_sequences(inputs)
+        if not np.array_equal(own, sizes):
+            raise ValueError(
+                f"The sequences of inputs have {list(own)} rows, but those of X {list(sizes)}."
+            )
     if reset:
         found = read_inputs(inputs, len(rows))
         estimator.n_inputs_ = found.shape[1]
     else:
         found = read_inputs(inputs, len(rows), estimator.n_inputs_)
-    return Observations(rows, read_lengths(lengths, len(rows)), found, constant)
+    return Observations(rows, sizes.astype(np.intp), found, constant)
 
 
 def read_inputs(inputs: Any, n_rows: int, n_inputs: int | None = None) -> Array:
