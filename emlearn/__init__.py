@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from emlearn.irt import ItemResponseEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
+    from emlearn.raters import DawidSkeneEM
     from emlearn.statespace import DynamicFactorEM, LinearGaussianStateSpaceEM
     from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
     "PLSA",
+    "DawidSkeneEM",
     "DynamicFactorEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
@@ -37,6 +39,7 @@ __all__ = [
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
     "DynamicFactorEM": "emlearn.statespace",
+    "DawidSkeneEM": "emlearn.raters",
     "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",

@@ -16,9 +16,11 @@ from emlearn.datasets._mixed_effects import (
     load_sleepstudy,
 )
 from emlearn.datasets._psychometrics import load_holzinger_swineford, load_lsat6, load_science
+from emlearn.datasets._raters import load_anesthetists
 from emlearn.datasets._shear_frame import make_shear_frame
 
 __all__ = [
+    "load_anesthetists",
     "load_apple",
     "load_cholesterol",
     "load_dyestuff",
