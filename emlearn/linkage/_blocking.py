@@ -137,15 +137,21 @@ def pairs_of(rules: Sequence[Rule], part: int = PART) -> Iterator[tuple[Index, I
     one_table = rules[0].left is rules[0].right
     for number, rule in enumerate(rules):
         for left, right in _pairs_of_rule(rule, part):
-            new = np.ones(len(left), bool)
-            for earlier in rules[:number]:
-                key = earlier.left[left]
-                new &= (key == ABSENT) | (key != earlier.right[right])
+            new = ~made_by(rules[:number], left, right)
             left, right = left[new], right[new]
             if one_table:
                 left, right = np.minimum(left, right), np.maximum(left, right)
             if len(left):
                 yield left, right
+
+
+def made_by(rules: Sequence[Rule], left: Index, right: Index) -> NDArray[np.bool_]:
+    """Which pairs agree on the key of one of the rules."""
+    made = np.zeros(len(left), bool)
+    for rule in rules:
+        key = rule.left[left]
+        made |= (key != ABSENT) & (key == rule.right[right])
+    return made
 
 
 def _pairs_of_rule(rule: Rule, part: int) -> Iterator[tuple[Index, Index]]:

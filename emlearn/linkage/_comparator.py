@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from emlearn.linkage._blocking import PART, pairs_of, random_pairs, read_rules
+from emlearn.linkage._blocking import PART, made_by, pairs_of, random_pairs, read_rules
 from emlearn.linkage._comparisons import Compare, Comparison, Exact, JaroWinkler, find_comparison
 from emlearn.linkage._pairs import MISSING, RecordPairs, joined
 from emlearn.linkage._records import ABSENT, Factor, n_records
@@ -28,8 +28,9 @@ _MOST = 100_000_000
 class RecordComparator:
     """Compares the records of one table, or of two, that share a key.
 
-    `pairs` makes all comparison vectors at once, `stream` in parts, and `patterns` only counts
-    them, which is all that `RecordLinkageEM.fit` needs and takes little memory.
+    `pairs` makes the comparison vectors of the pairs that share a key, `stream` makes them in
+    parts. `patterns` makes what `RecordLinkageEM.fit` needs: counts of the comparison vectors of
+    all pairs of records.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class RecordComparator:
     >>> comparator = RecordComparator({"name": "exact"}, block=["year"])
     >>> comparator.pairs(people).to_frame()
                 name
-    left right      
+    left right
     0    1       0.0
     """
 
@@ -88,8 +89,7 @@ class RecordComparator:
         for name in self.term_frequencies:
             if name not in kinds:
                 raise ValueError(
-                    f"term_frequencies names the comparison {name!r}; there are "
-                    f"{', '.join(kinds)}."
+                    f"term_frequencies names the comparison {name!r}; there are {', '.join(kinds)}."
                 )
             if not isinstance(kinds[name], Exact | JaroWinkler):
                 raise ValueError(
@@ -155,13 +155,29 @@ class RecordComparator:
         """
         return joined(list(self.stream(left, right)))
 
-    def patterns(self, left: Any, right: Any | None = None) -> RecordPairs:
-        """The distinct comparison vectors with their counts; the pairs themselves are not kept.
+    def patterns(
+        self,
+        left: Any,
+        right: Any | None = None,
+        *,
+        n_random: int = 1_000_000,
+        random_state: Any = None,
+    ) -> RecordPairs:
+        """The distinct comparison vectors with their counts, for `RecordLinkageEM.fit`.
+
+        The pairs themselves are not kept, so the memory does not depend on their number. Random
+        pairs that no key makes are added, with weights such that they stand for all of these.
+        The patterns are then those of all pairs of records, for which m, u and the prevalence are
+        meant, instead of those that agree on some key (see Notes).
 
         Parameters
         ----------
         left, right : DataFrame, dict of columns or structured array
             See `stream`.
+        n_random : int, default=1000000
+            Number of random pairs. 0 adds none.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness.
 
         Returns
         -------
@@ -172,19 +188,47 @@ class RecordComparator:
         ------
         ValueError
             See `stream`.
+
+        Notes
+        -----
+        Pairs that were chosen because they agree on the postcode or on the birth year consist of
+        two kinds of non-matches, one that always agrees on the first and one that always agrees
+        on the second. Two classes fit these better than matches and non-matches, so EM on the
+        chosen pairs alone finds the wrong classes. Which pairs were chosen says nothing more about
+        a pair once its comparison vector is known, so the probabilities hold for chosen pairs too.
         """
-        total, first = None, None
+        _check_number(n_random, "n_random", 0)
+        total, first, n_chosen = None, None, 0
         for part in self.stream(left, right):
-            own = merge(part.levels, None)
-            if total is not None:
-                levels = np.concatenate([total.levels, own.levels])
-                own = merge(levels, np.concatenate([total.weight, own.weight]))
-            total, first = own, first or part
-        assert isinstance(total, Patterns)
+            n_chosen += len(part)
+            total, first = _together(total, merge(part.levels, None)), first or part
+        assert total is not None
         assert first is not None
-        return RecordPairs(
-            total.levels, first.names, first.level_names, counts=total.weight
-        )
+        if self.block is not None and n_random:
+            others = self._others(left, right, n_random, n_chosen, random_state)
+            if others is not None:
+                total = _together(total, others)
+        return RecordPairs(total.levels, first.names, first.level_names, counts=total.weight)
+
+    def _others(
+        self, left: Any, right: Any | None, n_random: int, n_chosen: int, random_state: Any
+    ) -> Patterns | None:
+        """Patterns of random pairs that no key makes, as many as there are such pairs."""
+        n_left = n_records(left, "left")
+        n_right = None if right is None else n_records(right, "right")
+        n_pairs = n_left * (n_left - 1) // 2 if n_right is None else n_left * n_right
+        rules = read_rules(left, right, self.block, self.max_pairs_of_key, self.max_pairs)
+        compare = _Compared(self, left, right, frequencies=False)
+        i, j = random_pairs(n_left, n_right, int(n_random), _generator(random_state))
+        new = ~made_by(rules, i, j)
+        i, j = i[new], j[new]
+        total: Patterns | None = None
+        for start in range(0, len(i), PART):
+            levels = compare(i[start : start + PART], j[start : start + PART]).levels
+            total = _together(total, merge(levels, None))
+        if total is None:
+            return None
+        return total._replace(weight=total.weight * ((n_pairs - n_chosen) / len(i)))
 
     def estimate_u(
         self,
@@ -218,16 +262,14 @@ class RecordComparator:
         ValueError
             If there are not two records, or a number is invalid.
         """
-        if not isinstance(n_pairs, Integral) or n_pairs < 1:
-            raise ValueError(f"n_pairs must be an integer >= 1, got {n_pairs!r}.")
+        _check_number(n_pairs, "n_pairs", 1)
         if not pseudo_count >= 0.0:
             raise ValueError(f"pseudo_count must be >= 0, got {pseudo_count!r}.")
         n_left = n_records(left, "left")
         n_right = None if right is None else n_records(right, "right")
         if n_left < (2 if n_right is None else 1) or n_right == 0:
             raise ValueError("There are no two records to compare.")
-        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-        i, j = random_pairs(n_left, n_right, int(n_pairs), np.random.default_rng(seed))
+        i, j = random_pairs(n_left, n_right, int(n_pairs), _generator(random_state))
         compare = _Compared(self, left, right, frequencies=False)
         counts = [np.full(n, float(pseudo_count)) for n in compare.n_levels]
         for start in range(0, len(i), PART):
@@ -246,7 +288,12 @@ class _Compared:
     """Compares pairs of records of given tables."""
 
     def __init__(
-        self, comparator: RecordComparator, left: Any, right: Any | None, *, frequencies: bool = True
+        self,
+        comparator: RecordComparator,
+        left: Any,
+        right: Any | None,
+        *,
+        frequencies: bool = True,
     ):
         kinds = comparator._kinds()
         tables = [left] if right is None else [left, right]
@@ -279,6 +326,24 @@ class _Compared:
                 exact = levels[:, k] == self.n_levels[k] - 1
                 frequency[exact, k] = share[codes[i[exact]]]
         return RecordPairs(levels, self.names, self.level_names, i, j, frequency)
+
+
+def _generator(random_state: Any) -> np.random.Generator:
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return np.random.default_rng(seed)
+
+
+def _check_number(value: Any, name: str, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
+
+
+def _together(total: Patterns | None, own: Patterns) -> Patterns:
+    """Patterns of two sets of pairs."""
+    if total is None:
+        return own
+    levels = np.concatenate([total.levels, own.levels])
+    return merge(levels, np.concatenate([total.weight, own.weight]))
 
 
 def compare_records(
@@ -332,9 +397,7 @@ def compare_records(
     >>> pairs.levels.tolist()
     [[0, 1], [0, 0], [0, 0]]
     """
-    comparator = RecordComparator(
-        comparisons, block, term_frequencies, max_pairs_of_key, max_pairs
-    )
+    comparator = RecordComparator(comparisons, block, term_frequencies, max_pairs_of_key, max_pairs)
     return comparator.pairs(left, right)
 
 

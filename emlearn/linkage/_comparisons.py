@@ -61,9 +61,7 @@ class Comparison(ABC):
         right = left if self.right_column is None else self.right_column
         return [
             column_of(table, column, side)
-            for table, column, side in zip(
-                tables, (left, right), ("left", "right"), strict=False
-            )
+            for table, column, side in zip(tables, (left, right), ("left", "right"), strict=False)
         ]
 
 
@@ -323,8 +321,10 @@ def _require_increasing(
         raise ValueError(f"{name} must be increasing numbers, got {tuple(values)!r}.")
     inside = values[0] >= low if closed else values[0] > low
     if not inside or values[-1] >= high:
-        raise ValueError(f"{name} must be {'at least' if closed else 'above'} {low:g} and below "
-                         f"{high:g}, got {tuple(values)!r}.")
+        raise ValueError(
+            f"{name} must be {'at least' if closed else 'above'} {low:g} and below "
+            f"{high:g}, got {tuple(values)!r}."
+        )
 
 
 def _jaro_winkler() -> Callable[[Array, Array], NDArray[np.float64]]:

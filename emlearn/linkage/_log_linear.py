@@ -245,7 +245,5 @@ def fit_margins(counts: Array, start: Array, pairs: tuple[tuple[int, int], ...])
 def _indicators(n_levels: tuple[int, ...], items: tuple[int, ...]) -> Array:
     """Products of the indicators of the levels of some items, without level 0, by cell."""
     cells = np.indices(n_levels).reshape(len(n_levels), -1)
-    each = [
-        (cells[j][:, None] == np.arange(1, n_levels[j])).astype(np.float64) for j in items
-    ]
+    each = [(cells[j][:, None] == np.arange(1, n_levels[j])).astype(np.float64) for j in items]
     return reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), each)

@@ -39,7 +39,7 @@ NON_MATCH, MATCH = 0, 1
 CLASSES = ("non-match", "match")
 
 # Prevalences that starts are made with, one after another.
-_PREVALENCES = (0.05, 0.5, 0.005, 5e-4, 0.2, 5e-5, 0.02, 0.002)
+_PREVALENCES = (1e-2, 1e-4, 0.3, 1e-6, 1e-3, 1e-5, 0.1, 0.03)
 # Ratio of the chances of neighboring levels among matches, at a start.
 _DECLINE = 10.0
 # Pairs of a class below which nothing can be said about it.
@@ -120,9 +120,7 @@ class MatchStart:
     #: Classes keep their numbers when entries are held.
     numbered: ClassVar[bool] = True
 
-    def __call__(
-        self, model: LabelModel, data: LabelData, rng: np.random.Generator
-    ) -> LabelParams:
+    def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """The start with the first prevalence."""
         return self._start(model, data, rng, _PREVALENCES[0])
 
@@ -149,8 +147,6 @@ class MatchStart:
             ratio = among_matches / among_matches.sum() * counts.sum() / counts
             log_odds[seen] += np.log(ratio)[codes]
         chance = expit(log_odds)
-        params = model.from_responsibilities(
-            data, np.stack([1.0 - chance, chance]) * weight, rng
-        )
+        params = model.from_responsibilities(data, np.stack([1.0 - chance, chance]) * weight, rng)
         law = MixtureParams(np.array([1.0 - prevalence, prevalence]))
         return params if self.prevalence is None else params._replace(law=law)

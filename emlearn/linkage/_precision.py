@@ -13,7 +13,7 @@ The second term is the variance of the number of matches among the pairs of S at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from emlearn.engine.inference import Inference
 from emlearn.linkage._tables import WeightTables, probability_of
 
 Array = NDArray[np.float64]
@@ -60,8 +61,7 @@ class PrecisionThreshold(NamedTuple):
 
 def precision_threshold(
     estimator: Any,
-    X: Any,
-    sample_weight: Any,
+    errors: Callable[[], Inference],
     levels: NDArray[np.int8],
     counts: Array,
     adjustment: Array,
@@ -96,13 +96,15 @@ def precision_threshold(
         own = probability_of(tables.score(own_levels, own_adjustment))
         return np.asarray(_logit(float(own_weight @ own) / size))
 
-    error = estimator.inference(X, sample_weight=sample_weight).function(logit_precision)
+    error = errors().function(logit_precision)
     variance = float(np.nan_to_num(error.covariance[0, 0], nan=np.inf))
     spread = max(inside * (1.0 - inside), _SURE)
     variance += float(own_weight @ (chance[chosen] * (1.0 - chance[chosen]))) / (size * spread) ** 2
     half = float(norm.ppf(0.5 + confidence / 2.0)) * np.sqrt(variance)
-    ends = (0.0, 1.0) if not np.isfinite(half) else tuple(
-        float(expit(_logit(inside) + side * half)) for side in (-1.0, 1.0)
+    ends = (
+        (0.0, 1.0)
+        if not np.isfinite(half)
+        else tuple(float(expit(_logit(inside) + side * half)) for side in (-1.0, 1.0))
     )
     return PrecisionThreshold(
         float(chance[order[cut]]),

@@ -41,10 +41,12 @@ Array = NDArray[np.float64]
 
 # Numbers of EM steps of the starts, before the best one is chosen.
 _FIRST_STEPS, _RACED_STEPS = 10, 100
+# Matches that agree exactly less often than this, in half of the comparisons, are doubted.
+_LEAST_EXACT = 0.3
 _ADVICE = "Check the levels, or hold u or the prevalence with fixed=."
 
 
-class RecordLinkageEM(LinkageScoring, EMEstimator):
+class RecordLinkageEM(EMEstimator, LinkageScoring):
     """Probabilistic record linkage: the Fellegi-Sunter model, fitted by EM.
 
     Each pair of records is a match or not. Comparisons of their fields have levels, from
@@ -246,9 +248,7 @@ class RecordLinkageEM(LinkageScoring, EMEstimator):
         last = self._last_params(structure)
         self.n_levels_ = structure.n_levels
         model, data = self._problem(structure, patterns)
-        plan = RacePlan(
-            self.n_init, _FIRST_STEPS, _RACED_STEPS, n_large=self.n_init, heats=()
-        )
+        plan = RacePlan(self.n_init, _FIRST_STEPS, _RACED_STEPS, n_large=self.n_init, heats=())
         start = None if last is None else last._replace(column_spec=data.column_spec)
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             fit = self._run_em(model, data, start=start, plan=plan, advice=_ADVICE)
@@ -329,9 +329,7 @@ class RecordLinkageEM(LinkageScoring, EMEstimator):
         self.n_pairs_ = float(patterns.weight.sum())
         self.n_patterns_ = len(patterns.weight)
 
-    def _seen(
-        self, structure: Structure, patterns: Patterns, fit: Fit
-    ) -> list[NDArray[np.bool_]]:
+    def _seen(self, structure: Structure, patterns: Patterns, fit: Fit) -> list[NDArray[np.bool_]]:
         seen = [
             np.isin(np.arange(n), own)
             for n, own in zip(structure.n_levels, patterns.levels.T, strict=True)
@@ -448,9 +446,7 @@ class RecordLinkageEM(LinkageScoring, EMEstimator):
             self._require_no_ties(structure, tables)
         params = structure.params(self.prevalence_, tables, data.column_spec)
         names = {name: name for name in model.public(params)}
-        return FittedProblem(
-            model, data, params, names, self._held(structure), self._axis_labels()
-        )
+        return FittedProblem(model, data, params, names, self._held(structure), self._axis_labels())
 
     def _require_no_ties(
         self, structure: Structure, tables: Mapping[tuple[int, ...], Array]
@@ -508,6 +504,16 @@ class RecordLinkageEM(LinkageScoring, EMEstimator):
             for name, m, u in zip(names, self.m_, self.u_, strict=True)
             if m[-1] < u[-1] and name not in alone
         ]
+        exact = np.median([m[-1] for m in self.m_])
+        if exact < _LEAST_EXACT and not against:
+            each = ", ".join(f"{name} {m[-1]:.2g}" for name, m in zip(names, self.m_, strict=True))
+            warn_user(
+                f"Matches seldom agree exactly ({each}), so the classes may be something other than "
+                "matches, such as neighbors. Fit to the patterns of all pairs "
+                "(RecordComparator.patterns), add interactions of comparisons that depend on each "
+                "other (such as city and postcode), or hold u and the prevalence with fixed=.",
+                ConvergenceWarning,
+            )
         if against:
             warn_user(
                 f"Exact agreement in {', '.join(against)} is less frequent among matches than "

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import read_weight
 from emlearn.engine.criteria import InformationCriteria
+from emlearn.engine.inference import Inference, Kind
 from emlearn.linkage._pairs import RecordPairs
 from emlearn.linkage._precision import PrecisionThreshold, precision_threshold
 from emlearn.linkage._tables import WeightTables, probability_of
@@ -28,6 +29,12 @@ class LinkageScoring(InformationCriteria, BaseEstimator):
     threshold: float
     n_levels_: tuple[int, ...]
     u_: list[Array]
+
+    @abstractmethod
+    def inference(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, information: Kind = "observed"
+    ) -> Inference:
+        """Standard errors; see `RecordLinkageEM`."""
 
     @abstractmethod
     def _tables(self) -> WeightTables:
@@ -193,6 +200,7 @@ default=None
         *,
         frequency: Any = None,
         confidence: float = 0.95,
+        inference: Inference | None = None,
     ) -> PrecisionThreshold:
         """The lowest threshold whose pairs have a wanted expected precision.
 
@@ -205,7 +213,7 @@ default=None
         Parameters
         ----------
         X : array-like of shape (n_pairs, n_comparisons), or RecordPairs
-            The pairs of the fit.
+            The pairs to choose from.
         precision : float, default=0.99
             Wanted part of matches among the pairs above the threshold.
         sample_weight : array-like of shape (n_pairs,), default=None
@@ -214,6 +222,9 @@ default=None
             See `decision_function`. The interval takes the adjustments as known.
         confidence : float, default=0.95
             Level of the interval.
+        inference : Inference, default=None
+            Errors of the parameters, from `inference` with the pairs or patterns of the fit. None:
+            these are X.
 
         Returns
         -------
@@ -233,9 +244,14 @@ default=None
             levels, weight = merge(levels, weight)
             total = np.zeros(len(levels))
         counts = np.ones(len(levels)) if weight is None else weight
-        return precision_threshold(
-            self, X, sample_weight, levels, counts, total, precision, confidence
-        )
+
+        def errors() -> Inference:
+            if inference is not None:
+                return inference
+            found: Inference = self.inference(X, sample_weight=sample_weight)
+            return found
+
+        return precision_threshold(self, errors, levels, counts, total, precision, confidence)
 
 
 def counts_of(X: Any, sample_weight: Any) -> Any:
@@ -259,8 +275,7 @@ def _checked(given: Any, shape: tuple[int, ...], name: str) -> Array:
         raise ValueError(f"frequency of {name!r} must hold numbers, and NaN for none.") from None
     if values.shape != shape:
         raise ValueError(
-            f"frequency of {name!r} must have shape {shape}, one for each pair; got "
-            f"{values.shape}."
+            f"frequency of {name!r} must have shape {shape}, one for each pair; got {values.shape}."
         )
     with np.errstate(invalid="ignore"):
         wrong = ~(np.isnan(values) | ((values > 0.0) & (values <= 1.0)))

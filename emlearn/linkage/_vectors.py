@@ -81,8 +81,7 @@ def _levels_of_pairs(estimator: Any, pairs: RecordPairs, reset: bool) -> NDArray
     known = getattr(estimator, "feature_names_in_", None)
     if len(names) != estimator.n_features_in_:
         raise ValueError(
-            f"X has {len(names)} comparisons, but {owner} was fitted to "
-            f"{estimator.n_features_in_}."
+            f"X has {len(names)} comparisons, but {owner} was fitted to {estimator.n_features_in_}."
         )
     if known is not None and not np.array_equal(known, names):
         raise ValueError(
@@ -104,9 +103,7 @@ def comparison_names(estimator: Any) -> list[str]:
     return [str(j) for j in range(estimator.n_features_in_)] if names is None else list(names)
 
 
-def read_n_levels(
-    declared: Any, estimator: Any, X: Any, patterns: Patterns
-) -> tuple[int, ...]:
+def read_n_levels(declared: Any, estimator: Any, X: Any, patterns: Patterns) -> tuple[int, ...]:
     """Number of levels of each comparison: declared, of the pairs, or by the levels that occur.
 
     Raises
