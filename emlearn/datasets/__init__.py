@@ -1,4 +1,4 @@
-"""Small real data sets that ship with the package, and simulated ones: a population, records, a brain, a frame."""
+"""Small real data sets that ship with the package, and simulated ones."""
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -14,7 +15,12 @@ from emlearn.datasets._loaders import import_pandas
 
 Array = NDArray[Any]
 
-_FIRST = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_FIRST = _words(
     "James Mary Robert Patricia John Jennifer Michael Linda David Elizabeth William Barbara "
     "Richard Susan Joseph Jessica Thomas Sarah Charles Karen Daniel Lisa Matthew Nancy Anthony "
     "Betty Mark Sandra Donald Margaret Steven Ashley Andrew Kimberly Paul Emily Joshua Donna "
@@ -23,19 +29,19 @@ _FIRST = (
     "Angela Eric Shirley Jonathan Brenda Stephen Emma Larry Anna Justin Pamela Scott Nicole "
     "Brandon Samantha Benjamin Katherine Samuel Christine Gregory Helen Alexander Debra Patrick "
     "Rachel Frank Carolyn Raymond Janet Jack Maria Dennis Olivia Jerry Heather Tyler Ruth"
-).split()
-_BEGIN = (
+)
+_BEGIN = _words(
     "Al Ash Bar Beck Blan Bran Brook Bur Cal Car Chad Clay Craw Dal Dun East El Fair Far Glen "
     "Gran Hal Hart Hol Kings Lang Lind Mar Mil Nor Oak Pem Ross Rad Sel Stan Tem Thorn Wal Whit"
-).split()
-_END = (
+)
+_END = _words(
     "bert bridge brook burn bury by combe cott dale den don field ford ham hill hurst land ley "
     "man more ridge shaw son stead ston ton wall ward well wick wood worth"
-).split()
-_CITIES = (
+)
+_CITIES = _words(
     "Northfield Riverton Eastbury Oakham Milltown Lakeside Westport Hillcrest Stonebridge "
     "Ashford Greenville Fairview Kingsley Marlow Brighton Southgate Clifton Weston Haven Dover"
-).split()
+)
 _COLUMNS = ("first_name", "last_name", "birth_date", "birth_year", "city", "postcode")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -144,8 +150,8 @@ def make_duplicate_records(
         ("last_name", _LETTERS),
         ("postcode", "0123456789"),
     ):
-        _spoil(second[name], typo, lambda text, a=alphabet: _mistyped(text, a, rng), rng)
-    _spoil(second["birth_date"], typo, lambda text: _misdated(text, rng), rng)
+        _spoil(second[name], typo, partial(_mistyped, alphabet=alphabet, rng=rng), rng)
+    _spoil(second["birth_date"], typo, partial(_misdated, rng=rng), rng)
 
     records = {name: np.concatenate([people[name], second[name]]) for name in people}
     records["birth_year"] = np.array([date[:4] for date in records["birth_date"]], object)

@@ -2,6 +2,7 @@
 
 from emlearn.display._convergence import ConvergenceDisplay
 from emlearn.display._items import ItemCurvesDisplay, ItemInformationDisplay
+from emlearn.display._match_weights import MatchWeightDisplay
 from emlearn.display._mixed_residuals import MixedResidualsDisplay
 from emlearn.display._mixture import MixtureDisplay
 from emlearn.display._random_effects import RandomEffectsDisplay
@@ -10,6 +11,7 @@ __all__ = [
     "ConvergenceDisplay",
     "ItemCurvesDisplay",
     "ItemInformationDisplay",
+    "MatchWeightDisplay",
     "MixedResidualsDisplay",
     "MixtureDisplay",
     "RandomEffectsDisplay",

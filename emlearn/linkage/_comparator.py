@@ -67,10 +67,9 @@ class RecordComparator:
     >>> from emlearn.linkage import RecordComparator
     >>> people = {"name": ["Ann", "Anne", "Bob"], "year": [1970, 1970, 1981]}
     >>> comparator = RecordComparator({"name": "exact"}, block=["year"])
-    >>> comparator.pairs(people).to_frame()
-                name
-    left right
-    0    1       0.0
+    >>> pairs = comparator.pairs(people)
+    >>> pairs.left, pairs.right, pairs.levels
+    (array([0]), array([1]), array([[0]], dtype=int8))
     """
 
     comparisons: Mapping[str, str | Comparison]
@@ -239,7 +238,7 @@ class RecordComparator:
         pseudo_count: float = 0.5,
         random_state: Any = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """u of random pairs; see `emlearn.linkage.estimate_u`.
+        """How often each level occurs among random pairs; see `emlearn.linkage.estimate_u`.
 
         Parameters
         ----------

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,6 +79,23 @@ class MatchLaw(MixtureLaw):
     def pseudo_rows(self) -> float:
         """See `Law`."""
         return float(sum(self.pseudo))
+
+
+def read_pseudo_pairs(given: Any) -> tuple[float, float]:
+    """Pseudo-pairs that are non-matches and matches, from the hyperparameter `prevalence_alpha`.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a number >= 0 nor two of them.
+    """
+    both = [given, given] if isinstance(given, Real) else list(given)
+    if len(both) != 2 or not all(isinstance(own, Real) and float(own) >= 0.0 for own in both):
+        raise ValueError(
+            "prevalence_alpha must be a number >= 0, or two: pseudo-pairs that are matches and "
+            f"that are not; got {given!r}."
+        )
+    return float(both[1]), float(both[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, validate_params
-from emlearn._warnings import warn_user
-from emlearn.data import outweighed, read_weight
+from emlearn.data import read_weight
 from emlearn.distributions._domain import named_columns
 from emlearn.engine import EMEstimator, Fit, RacePlan
 from emlearn.engine.fixed import n_held
@@ -22,15 +20,29 @@ from emlearn.engine.threads import blas_limited
 from emlearn.latent import LabelModel, Observations
 from emlearn.latent.data import LabelData
 from emlearn.latent.model import LabelParams
+from emlearn.linkage._checks import (
+    Doubts,
+    agreement,
+    exchanged,
+    margins,
+    require_no_ties,
+    warn_of_weights,
+)
 from emlearn.linkage._fixed import read_held
-from emlearn.linkage._model import CLASSES, MATCH, NON_MATCH, LinkageModel, MatchLaw, MatchStart
-from emlearn.linkage._ordered import tied_levels
+from emlearn.linkage._model import (
+    CLASSES,
+    MATCH,
+    NON_MATCH,
+    LinkageModel,
+    MatchLaw,
+    MatchStart,
+    read_pseudo_pairs,
+)
 from emlearn.linkage._scoring import LinkageScoring, counts_of
 from emlearn.linkage._structure import Structure, read_interactions
 from emlearn.linkage._tables import LOG_2, WeightTables
 from emlearn.linkage._vectors import (
     Patterns,
-    check_known,
     comparison_names,
     merge,
     read_levels,
@@ -41,8 +53,6 @@ Array = NDArray[np.float64]
 
 # Numbers of EM steps of the starts, before the best one is chosen.
 _FIRST_STEPS, _RACED_STEPS = 10, 100
-# Matches that agree exactly less often than this, in half of the comparisons, are doubted.
-_LEAST_EXACT = 0.3
 _ADVICE = "Check the levels, or hold u or the prevalence with fixed=."
 
 
@@ -253,13 +263,14 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
             fit = self._run_em(model, data, start=start, plan=plan, advice=_ADVICE)
             if agreement(structure, fit.params) < 0.0 and not set(self.fixed or ()) & {"m", "u"}:
-                exchanged = _exchanged(structure, fit.params)
-                again = self._run_em(model, data, start=exchanged, advice=_ADVICE)
+                other = exchanged(structure, fit.params)
+                again = self._run_em(model, data, start=other, advice=_ADVICE)
                 # The exchange may not be an equally good fit: a prior or what is held can say so.
                 fit = again if agreement(structure, again.params) >= 0.0 else fit
         self._publish(structure, patterns, fit)
-        self._warn_of_weights(model, fit, len(levels), weight)
-        self._warn_of_agreement(structure, fit)
+        warn_of_weights(model, fit.params, weight)
+        doubts = Doubts(comparison_names(self), self.m_, self.u_, self.levels_seen_)
+        doubts.warn(agreement(structure, fit.params))
         return self._report(fit)
 
     def _structure(self, X: Any, patterns: Patterns) -> Structure:
@@ -274,9 +285,7 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
 
     def _problem(self, structure: Structure, patterns: Patterns) -> tuple[LabelModel, LabelData]:
         """The model, and the patterns as it reads them."""
-        given: Any = self.prevalence_alpha
-        a, b = (given, given) if isinstance(given, Real) else _two(given)
-        law = MatchLaw(2, pseudo=(float(b), float(a)))
+        law = MatchLaw(2, pseudo=read_pseudo_pairs(self.prevalence_alpha))
         held = self._held(structure).get("weights")
         start = MatchStart(structure.n_levels, None if held is None else float(held[MATCH]))
         model = LinkageModel(law, structure.family(float(self.alpha), self.ordered), start)
@@ -314,14 +323,10 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
         held = fit.fixed.get("weights")
         if held is not None:
             self.prevalence_ = float(held[MATCH])
-        margins: dict[int, Array] = {}
-        for group, table in tables.items():
-            for axis, j in enumerate(group, 1):
-                others = tuple(a for a in range(1, table.ndim) if a != axis)
-                margins[j] = table.sum(axis=others)
+        own = margins(tables)
         every = range(len(structure.n_levels))
-        self.m_ = [margins[j][MATCH].copy() for j in every]
-        self.u_ = [margins[j][NON_MATCH].copy() for j in every]
+        self.m_ = [own[j][MATCH].copy() for j in every]
+        self.u_ = [own[j][NON_MATCH].copy() for j in every]
         self.interaction_tables_ = {
             tuple(names[j] for j in group): tables[group].copy() for group in structure.groups
         }
@@ -443,85 +448,15 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
         if tables is None:
             raise ValueError("interactions has changed after fit. Fit again.")
         if self.ordered:
-            self._require_no_ties(structure, tables)
+            require_no_ties(structure, tables, comparison_names(self))
         params = structure.params(self.prevalence_, tables, data.column_spec)
         names = {name: name for name in model.public(params)}
         return FittedProblem(model, data, params, names, self._held(structure), self._axis_labels())
-
-    def _require_no_ties(
-        self, structure: Structure, tables: Mapping[tuple[int, ...], Array]
-    ) -> None:
-        names = comparison_names(self)
-        for j, n in enumerate(structure.n_levels):
-            if tied_levels(tables[(j,)][:, None], np.array([n])).any():
-                raise ValueError(
-                    f"ordered=True holds neighboring levels of the comparison {names[j]!r} at the "
-                    "same match weight, where standard errors do not exist. Merge these levels, or "
-                    "use emlearn.inference.bootstrap."
-                )
 
     def _axis_labels(self) -> dict[str, Any]:
         names = comparison_names(self)
         free = [names[j] for j in self._fitted_structure().free]
         return {"component": CLASSES, "feature": free}
-
-    # ---- warnings -----------------------------------------------------------------------
-
-    def _warn_of_weights(
-        self, model: LabelModel, fit: Fit, n_rows: int, weight: Array | None
-    ) -> None:
-        if weight is None:
-            return
-        rows, total = int(np.count_nonzero(weight)), float(weight.sum())
-        cure = "set alpha and prevalence_alpha to 0"
-        message = outweighed(rows, total, model.pseudo_rows(fit.params), "", cure)
-        if message:
-            warn_user(message, UserWarning)
-
-    def _warn_of_agreement(self, structure: Structure, fit: Fit) -> None:
-        """Warn of comparisons that say nothing, and of those that speak against matches."""
-        names = comparison_names(self)
-        alone = [
-            name
-            for name, m, u, seen in zip(names, self.m_, self.u_, self.levels_seen_, strict=True)
-            if seen.sum() < 2 and not (seen.any() and abs(np.log(m[seen] / u[seen]))[0] > 0.1)
-        ]
-        if alone:
-            warn_user(
-                f"All pairs have the same level of the comparison(s) {', '.join(alone)}, or none "
-                "at all: they say nothing about matches. Leave them out.",
-                UserWarning,
-            )
-        if agreement(structure, fit.params) < 0.0:
-            warn_user(
-                "Matches agree less than non-matches, so the classes may be exchanged: what is "
-                "held with fixed=, or the prior, does not go with the pairs. Check m and u.",
-                ConvergenceWarning,
-            )
-            return
-        against = [
-            name
-            for name, m, u in zip(names, self.m_, self.u_, strict=True)
-            if m[-1] < u[-1] and name not in alone
-        ]
-        exact = np.median([m[-1] for m in self.m_])
-        if exact < _LEAST_EXACT and not against:
-            each = ", ".join(f"{name} {m[-1]:.2g}" for name, m in zip(names, self.m_, strict=True))
-            warn_user(
-                f"Matches seldom agree exactly ({each}), so the classes may be something other than "
-                "matches, such as neighbors. Fit to the patterns of all pairs "
-                "(RecordComparator.patterns), add interactions of comparisons that depend on each "
-                "other (such as city and postcode), or hold u and the prevalence with fixed=.",
-                ConvergenceWarning,
-            )
-        if against:
-            warn_user(
-                f"Exact agreement in {', '.join(against)} is less frequent among matches than "
-                "among non-matches, so that it speaks against a match. The classes may be "
-                "something other than matches, or too few pairs are matches to tell. Leave the "
-                "comparison out, use ordered=True, or hold u with fixed=.",
-                ConvergenceWarning,
-            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -529,33 +464,3 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
         tags.input_tags.positive_only = True
         tags.input_tags.categorical = True
         return tags
-
-
-def agreement(structure: Structure, params: LabelParams) -> float:
-    """How much more matches agree than non-matches: difference of the mean levels, on [0, 1]."""
-    total = 0.0
-    for group, table in structure.tables(params.components).items():
-        for axis, j in enumerate(group, 1):
-            others = tuple(a for a in range(1, table.ndim) if a != axis)
-            place = np.arange(structure.n_levels[j]) / (structure.n_levels[j] - 1.0)
-            means = table.sum(axis=others) @ place
-            total += float(means[MATCH] - means[NON_MATCH])
-    return total
-
-
-def _exchanged(structure: Structure, params: LabelParams) -> LabelParams:
-    """The same parameters with the classes exchanged."""
-    tables = {group: own[::-1] for group, own in structure.tables(params.components).items()}
-    prevalence = float(params.law.weights[NON_MATCH])
-    return structure.params(prevalence, tables, params.column_spec)
-
-
-def _two(given: Any) -> tuple[float, float]:
-    """The two numbers of `prevalence_alpha`."""
-    good = len(given) == 2 and all(isinstance(own, Real) and own >= 0.0 for own in given)
-    if not good:
-        raise ValueError(
-            f"prevalence_alpha must be a number >= 0, or two: pseudo-pairs that are matches and "
-            f"that are not; got {given!r}."
-        )
-    return float(given[0]), float(given[1])

@@ -136,7 +136,7 @@ class Factor:
         self.codes: list[Codes] = np.split(codes, edges)
 
 
-def _concatenated(columns: list[Array], kinds: set[str]) -> Array:
+def _concatenated(columns: list[Array], kinds: set[Any]) -> Array:
     if len(kinds) == 1 or kinds <= set("iufb"):
         return np.concatenate(columns)
     return np.concatenate([own.astype(object) for own in columns])

@@ -137,7 +137,7 @@ def _position(own: Any, names: Sequence[str]) -> int:
                 f"interactions names the comparison {own!r}; there are {', '.join(names)}."
             )
         return list(names).index(own)
-    if not isinstance(own, Integral) or not -len(names) <= own < len(names):
+    if not isinstance(own, Integral) or not -len(names) <= int(own) < len(names):
         raise ValueError(
             f"interactions must have names of comparisons, or positions below {len(names)}; got "
             f"{own!r}."

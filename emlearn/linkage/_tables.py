@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class WeightTables:
         return float(np.log2(inside / (1.0 - inside)))
 
     def weights(self) -> list[Array]:
-        """Match weights log2(m / u) of each table, with 0 for missing comparisons of single ones."""
+        """Match weights log2(m / u) of each table."""
         return [(own[MATCH] - own[NON_MATCH]) / LOG_2 for own in self.logarithms]
 
     def _looked_up(self, tables: Sequence[Array], levels: Levels) -> list[Array]:
@@ -73,7 +74,9 @@ class WeightTables:
         found = []
         for group, table in zip(self.groups, tables, strict=True):
             # Level -1 is the last entry of its axis.
-            found.append(table[..., *(levels[:, j].astype(np.intp) for j in group)])
+            index = tuple(levels[:, j].astype(np.intp) for j in group)
+            whole: tuple[Any, ...] = (..., *index)
+            found.append(table[whole])
         return found
 
     def terms(self, levels: Levels) -> Array:

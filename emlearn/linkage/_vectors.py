@@ -125,7 +125,7 @@ def read_n_levels(declared: Any, estimator: Any, X: Any, patterns: Patterns) -> 
         )
     for j, own in enumerate(each):
         where = column_name(estimator, j)
-        if not isinstance(own, Integral) or not 2 <= own <= MOST_LEVELS:
+        if not isinstance(own, Integral) or not 2 <= int(own) <= MOST_LEVELS:
             raise ValueError(
                 f"n_levels must be integers from 2 to {MOST_LEVELS}, got {own!r} for {where}."
             )
@@ -171,5 +171,5 @@ def merge(levels: NDArray[np.int8], weight: Array | None) -> Patterns:
             codes += column + np.int64(1)
         total += np.bincount(codes, None if weight is None else weight[rows], n)
     seen = np.flatnonzero(total)
-    found = np.stack(np.unravel_index(seen, tuple(sizes)), axis=1) - 1
-    return Patterns(found.astype(np.int8), total[seen])
+    codes = np.stack(np.unravel_index(seen, tuple(sizes)), axis=1) - 1
+    return Patterns(codes.astype(np.int8), total[seen])
