@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 
 _FOR, _AGAINST, _TOTAL = PALETTE[0], PALETTE[1], "0.4"
 
+# Room for the numbers beside the bars, as a part of their range.
+_ROOM = 0.12
+
 
 class MatchWeightDisplay:
     """Match weights as bars: what the weight of a pair is made of, or the weights of all levels.
@@ -208,7 +211,10 @@ class MatchWeightDisplay:
                 ha="left" if own >= 0.0 else "right",
                 fontsize=8,
             )
-        ax.margins(x=0.12)
+        ends = np.concatenate([start, start + weights])
+        low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 0.0)
+        room = _ROOM * (high - low or 1.0)
+        ax.set_xlim(low - room, high + room)
 
 
 def _require(estimator: Any) -> None:

@@ -171,13 +171,12 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
     >>> from emlearn.datasets import make_duplicate_records
     >>> from emlearn.linkage import compare_records
     >>> people = make_duplicate_records(500, random_state=0)
-    >>> pairs = compare_records(
-    ...     people.records,
-    ...     block=["birth_year", "postcode"],
-    ...     comparisons={{"first_name": "exact", "last_name": "exact", "city": "exact"}},
-    ... )
+    >>> kinds = {"first_name": "exact", "last_name": "exact", "birth_date": "date"}
+    >>> pairs = compare_records(people.records, comparisons=kinds)
     >>> linkage = RecordLinkageEM().fit(pairs)
     >>> [weights.round(1).tolist() for weights in linkage.match_weights_]
+    >>> match = linkage.predict(pairs) == 1
+    >>> int(match.sum())
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -422,7 +421,7 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
             Ignored.
         sample_weight : array-like of shape (n_pairs,), default=None
             As for `fit`.
-        information : {{"observed", "empirical", "sandwich"}}, default="observed"
+        information : {"observed", "empirical", "sandwich"}, default="observed"
             See `emlearn.GaussianMixtureEM.inference`.
 
         Returns
