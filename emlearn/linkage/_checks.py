@@ -21,8 +21,6 @@ Array = NDArray[np.float64]
 
 # Matches that agree exactly less often than this, in half of the comparisons, are doubted.
 _LEAST_EXACT = 0.3
-# Log-ratio of m and u from which on a single level says something.
-_SAYS = 0.1
 
 
 def margins(tables: Mapping[tuple[int, ...], Array]) -> dict[int, Array]:
@@ -85,21 +83,20 @@ class Doubts(NamedTuple):
         Probabilities of the levels in both classes.
     seen : list of ndarray
         Levels that occur.
+    held : list of bool
+        Comparisons of which some of m or u is held.
     """
 
     names: Sequence[str]
     m: Sequence[Array]
     u: Sequence[Array]
     seen: Sequence[NDArray[np.bool_]]
+    held: Sequence[bool]
 
     def _silent(self) -> list[str]:
-        """Comparisons that have one level only, as likely in both classes."""
-        found = []
-        for name, m, u, seen in zip(*self, strict=True):
-            own = np.log(np.maximum(m[seen], 1e-300)) - np.log(np.maximum(u[seen], 1e-300))
-            if seen.sum() < 2 and not (np.abs(own) > _SAYS).any():
-                found.append(name)
-        return found
+        """Comparisons that have one level only, and no m or u that is known."""
+        each = zip(self.names, self.seen, self.held, strict=True)
+        return [name for name, seen, held in each if seen.sum() < 2 and not held]
 
     def warn(self, agreement: float) -> None:
         """Warn of comparisons that say nothing, and of classes that look unlike matches."""

@@ -87,6 +87,15 @@ def read_held(
     return found
 
 
+def held_comparisons(structure: Structure, probability: Array | None) -> list[bool]:
+    """Of which comparisons some of m or u is held."""
+    found = [False] * len(structure.n_levels)
+    if probability is not None:
+        for k, j in enumerate(structure.free):
+            found[j] = not bool(np.isnan(probability[:, k, : structure.n_levels[j]]).all())
+    return found
+
+
 def _by_comparison(given: Any, name: str, names: Sequence[str]) -> dict[int, Any]:
     """What is given for each comparison, by position."""
     if given is None:

@@ -24,9 +24,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from emlearn.distributions import Family
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._published import read_parameter, shape_of_parameter
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.parameters import Entries, Part
 
@@ -118,7 +120,8 @@ class LogLinear(Family):
         for axis, n in enumerate(self.n_levels, 1):
             observed, missing = np.split(counts, [n], axis=axis)
             cells, margin = np.split(extended, [n], axis=axis)
-            counts = observed + missing * (cells / margin)
+            share = np.divide(cells, margin, out=np.zeros_like(cells), where=margin > 0.0)
+            counts = observed + missing * share
             extended = cells
         completed: Array = counts + self.alpha
         return completed
@@ -133,6 +136,26 @@ class LogLinear(Family):
             for own, table in zip(counts, params.table, strict=True)
         ]
         return LogLinearParams(np.stack(tables))
+
+    def constrained_m_step(
+        self,
+        statistics: Array,
+        params: LogLinearParams,
+        fixed: Mapping[str, Array],
+        column_spec: Array,
+    ) -> LogLinearParams:
+        """See `Family`: Newton steps in the coefficients that are free."""
+        if not fixed:
+            return self.m_step(statistics, params, column_spec)
+        counts = self._completed(statistics, params).reshape(len(params.table), -1)
+        start = self.to_public(params, column_spec)["coefficient"]
+        held = fixed["coefficient"]
+        start = np.where(np.isnan(held), start, held)
+        found = [
+            fit_coefficients(column_spec, *each, np.isnan(own))
+            for *each, own in zip(counts, start, held, strict=True)
+        ]
+        return self.from_public({"coefficient": np.stack(found)}, column_spec)
 
     def log_prior(self, params: LogLinearParams, column_spec: Array) -> float:
         """See `Family`."""
@@ -157,7 +180,8 @@ class LogLinear(Family):
         self, public: Mapping[str, ArrayLike], column_spec: Array, fitted: Any = None
     ) -> LogLinearParams:
         """See `Family`."""
-        coefficient = np.asarray(public["coefficient"], np.float64)
+        shape = ("n_components", column_spec.shape[1])
+        coefficient = read_parameter(public, "coefficient", shape)
         with np.errstate(over="ignore", invalid="ignore"):
             logarithm = coefficient @ column_spec.T
             table = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
@@ -165,6 +189,14 @@ class LogLinear(Family):
         if not (np.isfinite(table) & (table > 0.0)).all():
             raise DegenerateModelError("a table of an interaction has cells without probability")
         return LogLinearParams(table.reshape(-1, *self.n_levels))
+
+    def spec_of(self, public: Mapping[str, ArrayLike], fitted: Any = None) -> Array:
+        """See `Family`: it does not depend on the rows."""
+        return self.column_spec(np.zeros((0, len(self.n_levels))))
+
+    def shape_of(self, public: Mapping[str, Any]) -> tuple[int, int]:
+        """See `Family`."""
+        return shape_of_parameter(public, "coefficient")[0], len(self.n_levels)
 
     def space(self, params: LogLinearParams, column_spec: Array) -> dict[str, Part]:
         """See `Family`."""
@@ -240,6 +272,53 @@ def fit_margins(counts: Array, start: Array, pairs: tuple[tuple[int, int], ...])
         if largest < _FITTED:
             break
     return np.asarray(table / table.sum())
+
+
+def fit_coefficients(design: Array, counts: Array, start: Array, free: Array) -> Array:
+    """Coefficients that maximize ``sum(counts * log P)``, some of them held at `start`.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_cells, n_coefficients)
+        Effects of the coefficients on the cells.
+    counts : ndarray of shape (n_cells,)
+        Counts.
+    start : ndarray of shape (n_coefficients,)
+        Coefficients to start from.
+    free : ndarray of shape (n_coefficients,), dtype bool
+        Which may change.
+
+    Returns
+    -------
+    coefficient : ndarray of shape (n_coefficients,)
+        The coefficients. The objective is concave, and no step lowers it.
+    """
+    own, total = design[:, free], counts.sum()
+
+    def at(coefficient: Array) -> tuple[float, Array]:
+        logarithm = design @ coefficient
+        logarithm = logarithm - logsumexp(logarithm)
+        return float(counts @ logarithm), np.exp(logarithm)
+
+    coefficient = start
+    value, chance = at(coefficient)
+    for _ in range(_MOST_ROUNDS):
+        gradient = own.T @ (counts - total * chance)
+        mean = chance @ own
+        curvature = total * ((own * chance[:, None]).T @ own - np.outer(mean, mean))
+        step = np.zeros(len(start))
+        step[free] = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+        gain = float(gradient @ step[free])
+        size = 1.0
+        while size > _FITTED:
+            higher, there = at(coefficient + size * step)
+            if higher >= value + 0.25 * size * gain:
+                break
+            size /= 2.0
+        if not gain > _FITTED * total or size <= _FITTED:
+            break
+        coefficient, value, chance = coefficient + size * step, higher, there
+    return coefficient
 
 
 def _indicators(n_levels: tuple[int, ...], items: tuple[int, ...]) -> Array:

@@ -28,7 +28,7 @@ from emlearn.linkage._checks import (
     require_no_ties,
     warn_of_weights,
 )
-from emlearn.linkage._fixed import read_held
+from emlearn.linkage._fixed import held_comparisons, read_held
 from emlearn.linkage._model import (
     CLASSES,
     MATCH,
@@ -268,7 +268,9 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
                 fit = again if agreement(structure, again.params) >= 0.0 else fit
         self._publish(structure, patterns, fit)
         warn_of_weights(model, fit.params, weight)
-        doubts = Doubts(comparison_names(self), self.m_, self.u_, self.levels_seen_)
+        held = held_comparisons(structure, fit.fixed.get("probability"))
+        names = comparison_names(self)
+        doubts = Doubts(names, self.m_, self.u_, self.levels_seen_, held)
         doubts.warn(agreement(structure, fit.params))
         return self._report(fit)
 

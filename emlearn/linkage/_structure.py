@@ -16,6 +16,7 @@ from emlearn.latent import MixtureParams
 from emlearn.latent.model import LabelParams
 from emlearn.linkage._log_linear import MOST_CELLS, LogLinear, LogLinearParams
 from emlearn.linkage._ordered import OrderedLevels
+from emlearn.linkage._pair_table import PairTable
 
 Array = NDArray[np.float64]
 
@@ -61,7 +62,8 @@ class Structure:
             place = {j: k for k, j in enumerate(group)}
             pairs = tuple((place[a], place[b]) for a, b in self.interactions if a in place)
             own = tuple(self.n_levels[j] for j in group)
-            parts.append((LogLinear(own, pairs, alpha), group))
+            kind = PairTable if len(group) == 2 else LogLinear
+            parts.append((kind(own, pairs, alpha), group))
         return Product(tuple(parts), (), len(self.n_levels))
 
     # ---- parameters ---------------------------------------------------------------------
