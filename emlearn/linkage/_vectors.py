@@ -59,8 +59,10 @@ def read_levels(estimator: Any, X: Any, *, reset: bool) -> NDArray[np.int8]:
     with np.errstate(invalid="ignore"):
         wrong = ~absent & ~((table >= 0.0) & (table == np.floor(table)) & (table < MOST_LEVELS))
     if wrong.any():
-        i, j = np.argwhere(wrong)[0]
-        negative = " (Negative values in data are no levels.)" if table[i, j] < 0.0 else ""
+        with np.errstate(invalid="ignore"):
+            below = table < 0.0
+        i, j = np.argwhere(below if below.any() else wrong)[0]
+        negative = " Negative values in data are no levels." if below.any() else ""
         raise ValueError(
             f"X has the level {table[i, j]:g} in row {i}, {column_name(estimator, j)}. Levels are "
             f"integers 0 (disagree), 1, ... below {MOST_LEVELS}, the largest for exact agreement, "
