@@ -45,7 +45,7 @@ class Comparison(ABC):
 
     @abstractmethod
     def prepare(self, columns: list[Array], where: str) -> Compare:
-        """A function that compares records of the columns of one table, or of two.
+        """A function that compares records of one table, or of two.
 
         Parameters
         ----------
@@ -53,10 +53,29 @@ class Comparison(ABC):
             The column of each table.
         where : str
             The comparison, for messages.
+
+        Returns
+        -------
+        compare : callable
+            Function of the positions of the records on the left and on the right, which returns
+            the levels of these pairs: int8, -1 where not comparable.
         """
 
     def columns_of(self, tables: Sequence[Any], name: str) -> list[Array]:
-        """The column of each table."""
+        """The column of each table.
+
+        Parameters
+        ----------
+        tables : sequence of DataFrame, dict or structured array
+            One table, or two.
+        name : str
+            Name of the comparison.
+
+        Returns
+        -------
+        columns : list of ndarray
+            The columns.
+        """
         left = name if self.column is None else self.column
         right = left if self.right_column is None else self.right_column
         return [
@@ -89,7 +108,21 @@ class Exact(Comparison):
         return ("different", "equal")
 
     def prepare(self, columns: list[Array], where: str) -> Compare:
-        """See `Comparison`."""
+        """Compare codes of the distinct values.
+
+        Parameters
+        ----------
+        columns : list of ndarray
+            The column of each table.
+        where : str
+            The comparison, for messages.
+
+        Returns
+        -------
+        compare : callable
+            Function of the positions of the records on the left and on the right, which returns
+            the levels of these pairs: int8, -1 where not comparable.
+        """
         codes = Factor(columns).codes
         left, right = codes[0], codes[-1]
 
@@ -150,7 +183,21 @@ class JaroWinkler(Comparison):
         return ("different", *(f">= {own:g}" for own in self.thresholds), "equal")
 
     def prepare(self, columns: list[Array], where: str) -> Compare:
-        """See `Comparison`."""
+        """Compare each pair of distinct values once.
+
+        Parameters
+        ----------
+        columns : list of ndarray
+            The column of each table.
+        where : str
+            The comparison, for messages.
+
+        Returns
+        -------
+        compare : callable
+            Function of the positions of the records on the left and on the right, which returns
+            the levels of these pairs: int8, -1 where not comparable.
+        """
         similarity = _jaro_winkler()
         factor = Factor(columns)
         left, right = factor.codes[0], factor.codes[-1]
@@ -233,7 +280,21 @@ class NumericDifference(Comparison):
         return found
 
     def prepare(self, columns: list[Array], where: str) -> Compare:
-        """See `Comparison`."""
+        """Compare by the distance.
+
+        Parameters
+        ----------
+        columns : list of ndarray
+            The column of each table.
+        where : str
+            The comparison, for messages.
+
+        Returns
+        -------
+        compare : callable
+            Function of the positions of the records on the left and on the right, which returns
+            the levels of these pairs: int8, -1 where not comparable.
+        """
         numbers = [self._numbers(own, where) for own in columns]
         left, right, limits = numbers[0], numbers[-1], np.array(self.limits, np.float64)
 

@@ -152,8 +152,8 @@ class LogLinear(Family):
         held = fixed["coefficient"]
         start = np.where(np.isnan(held), start, held)
         found = [
-            fit_coefficients(column_spec, *each, np.isnan(own))
-            for *each, own in zip(counts, start, held, strict=True)
+            fit_coefficients(column_spec, own, first, np.isnan(known))
+            for own, first, known in zip(counts, start, held, strict=True)
         ]
         return self.from_public({"coefficient": np.stack(found)}, column_spec)
 

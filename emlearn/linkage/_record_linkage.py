@@ -136,7 +136,7 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
     See Also
     --------
     emlearn.linkage.compare_records : Makes comparison vectors of tables.
-    emlearn.linkage.estimate_u : u of random pairs.
+    emlearn.linkage.estimate_u : Levels of random pairs.
     emlearn.display.MatchWeightDisplay : The weights of one pair, or of all levels.
 
     Notes
@@ -175,8 +175,11 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
     >>> pairs = compare_records(people.records, comparisons=kinds)
     >>> linkage = RecordLinkageEM().fit(pairs)
     >>> [weights.round(1).tolist() for weights in linkage.match_weights_]
-    >>> match = linkage.predict(pairs) == 1
-    >>> int(match.sum())
+    [[-2.7, 5.4], [-3.2, 8.3], [-3.7, -0.1, -2.3, 14.0]]
+    >>> found = linkage.predict(pairs) == 1
+    >>> true = people.target[pairs.left] == people.target[pairs.right]
+    >>> int(found.sum()), int(true.sum()), int((found & true).sum())
+    (140, 150, 139)
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -381,7 +384,7 @@ class RecordLinkageEM(EMEstimator, LinkageScoring):
 
     @property
     def match_weights_(self) -> list[Array]:
-        """log2(m / u) of each level of each comparison."""
+        """Match weights log2(m / u) of each level of each comparison."""
         check_is_fitted(self)
         found = []
         for m, u, seen in zip(self.m_, self.u_, self.levels_seen_, strict=True):
