@@ -155,6 +155,12 @@ def test_levels_of_text():
     assert compare_records({"name": names[:2]}, comparisons=kinds).levels[0, 0] == 1
 
 
+def test_text_that_is_none():
+    pytest.importorskip("rapidfuzz")
+    with pytest.raises(ValueError, match="compares text, but there is the value 3"):
+        compare_records({"name": ["Ann", 3]}, comparisons={"name": "jaro_winkler"})
+
+
 def test_levels_of_numbers_and_dates():
     table = {
         "x": [1.0, 1.0, 2.5, np.nan, "4"],
@@ -266,9 +272,6 @@ def test_bad_tables():
         compare_records([["Ann"]], comparisons=EXACT)
     with pytest.raises(ValueError, match="columns of different lengths"):
         compare_records({"name": ["Ann"], "city": ["Rome", "Oslo"]}, comparisons=EXACT)
-    with pytest.raises(ValueError, match="compares text, but there is the value 3"):
-        pytest.importorskip("rapidfuzz")
-        compare_records({"name": ["Ann", 3]}, comparisons={"name": "jaro_winkler"})
     with pytest.raises(ValueError, match="no two records"):
         estimate_u({"name": ["Ann"]}, comparisons=EXACT)
     with pytest.raises(ValueError, match="n_pairs must be an integer >= 1"):
