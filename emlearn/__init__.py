@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
     from emlearn.statespace import LinearGaussianStateSpaceEM
+    from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
+    "PLSA",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
@@ -35,6 +37,7 @@ __all__ = [
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",

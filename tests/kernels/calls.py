@@ -6,6 +6,7 @@ import numpy as np
 NUMBERS = {
     "backproject_lines": [3, 4, 5],
     "column_sums": [2],
+    "filter_states": [10],
     "general_location_condition": [9],
     "general_location_draw": [9],
     "general_location_expect": [9],
@@ -13,6 +14,7 @@ NUMBERS = {
     "lloyd": [2],
     "precision_cholesky": [1],
     "project_lines": [3],
+    "smooth_states": [10],
     "solve_blocks": [6],
     "solve_sparse": [4],
 }
@@ -21,6 +23,7 @@ OPTIONAL = {
     "backproject_lines": [2],
     "column_sums": [1],
     "column_squares": [1],
+    "filter_states": [8, 14],
     "forward_backward": [4],
     "gaussian_log_density": [1, 2],
     "gaussian_missing_log_density": [1, 2, 7, 11],
@@ -31,8 +34,10 @@ OPTIONAL = {
     "potts_sweep": [2],
     "project_lines": [2],
     "responsibilities": [1, 2],
+    "smooth_states": [8, 15],
     "solve_blocks": [4, 5, 7, 8],
     "standardize": [4],
+    "topic_step": [5, 8],
 }
 #: Positions of the arguments that are written to.
 WRITTEN = {
@@ -47,6 +52,7 @@ WRITTEN = {
     "column_sums": [3, 4, 5, 6],
     "factorize_sparse": [5, 6, 7],
     "fill_missing": [5],
+    "filter_states": [11, 12, 13, 14, 15],
     "forward_backward": [0, 5, 6, 7],
     "gaussian_log_density": [6],
     "gaussian_missing_log_density": [6],
@@ -65,9 +71,11 @@ WRITTEN = {
     "responsibilities": [0, 2],
     "seed_clusters": [3, 4, 5],
     "selected_inverse": [5, 6],
+    "smooth_states": [11, 12, 13, 14, 15, 16],
     "solve_blocks": [5, 8, 9],
     "solve_sparse": [3],
     "standardize": [5],
+    "topic_step": [6, 7, 8],
     "viterbi": [4, 5],
 }
 
@@ -182,6 +190,43 @@ def projection_arguments(rng):
     return rng.random((L, N, K)), geometry, factors, rng.random((A, S, B, K))
 
 
+<<<<<<< HEAD
+def state_space_arguments(rng, T, n, G):
+    """What both functions of state spaces begin with."""
+    q, m = int(rng.integers(n + 2)), int(rng.integers(1, 11))
+    # Also of more entries than are observed in a step at once.
+    sizes = [m, *rng.integers(0, m + 1, int(rng.integers(3)))]
+    index = np.concatenate([rng.permutation(m)[:size] for size in sizes])
+    bounds, pattern = np.cumsum([0, *sizes]), rng.integers(len(sizes), size=T)
+    pattern[-1] = 0
+    n_observations = int(np.diff(bounds)[pattern].sum())
+    A = rng.normal(size=(n, n))
+    return [
+        0.9 * A / np.abs(np.linalg.eigvals(A)).max(),
+        rng.normal(size=(n, q)),
+        rng.normal(size=(m, n)),
+        index,
+        bounds,
+        pattern,
+        rng.normal(size=(n, n)),
+        rng.normal(size=(G, n_observations)),
+        rng.normal(size=(G, T, n)),
+        rng.normal(size=(G, n)),
+        1e-13,
+        np.empty((G, n_observations)),
+    ]
+=======
+def topic_arguments(rng, n):
+    """Starts, words and counts of documents, and numbers of their topics and of the words."""
+    n_words, n_topics = int(rng.integers(1, 30)), 8 * int(rng.integers(1, 9))
+    lengths = rng.integers(0, 200, n)
+    words = rng.integers(n_words, size=lengths.sum()).astype(np.int32)
+    documents, topics = rng.random((n, n_topics)), rng.random((n_words, n_topics))
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return [starts, words, rng.random(words.size) + 0.5, documents, topics, rng.random(n)]
+>>>>>>> 2c7603f9d88b98f13e95cf3d036104dd1834b10a
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -217,6 +262,12 @@ def valid_calls(rng, largest=40):
     factor = factor_starts, factor_rows, rng.normal(size=factor_rows.size)
     tail = np.linalg.inv(matrix[first:, first:])
     pixels, geometry, factors, rays = projection_arguments(rng)
+<<<<<<< HEAD
+    S, G = int(rng.integers(1, 14)), int(rng.integers(1, 40))
+    filtering, smoothing = (state_space_arguments(rng, n, S, G) for _ in range(2))
+=======
+    corpus = topic_arguments(rng, n)
+>>>>>>> 2c7603f9d88b98f13e95cf3d036104dd1834b10a
     return {
         "backproject_lines": [
             rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
@@ -243,6 +294,10 @@ def valid_calls(rng, largest=40):
         ],
         "fill_missing": [
             vectors[:m].copy(), order, missing, rng.normal(size=d), np.ones(d), table.copy()
+        ],
+        "filter_states": [
+            *filtering, np.empty((G, n, S)), np.empty((G, n, S)), np.empty((2, n, S, S)),
+            np.empty((S, S)),
         ],
         "forward_backward": [
             joint.copy(), *chain, rng.random(n_sequences) + 0.5, np.empty(n_sequences),
@@ -287,6 +342,10 @@ def valid_calls(rng, largest=40):
         "selected_inverse": [
             *factor, rng.random(first) + 0.5, tail, np.empty(factor_rows.size), np.empty(first)
         ],
+        "smooth_states": [
+            *smoothing, np.empty((G, n, S)), np.empty((len(smoothing[4]) - 1, S, S)),
+            np.empty((5, S, S)), np.empty((n, S, S)), np.empty((G, S)),
+        ],
         "solve_blocks": [
             covariances[0].copy(), columns, starts, rows, vectors, np.zeros((n, d)), 1.0,
             rng.random(n_patterns), np.zeros((d, d)), np.empty(n_patterns),
@@ -294,6 +353,9 @@ def valid_calls(rng, largest=40):
         "solve_sparse": [*factor, rng.normal(size=(len(matrix), K)), 0.0],
         "standardize": [
             table, order, rng.normal(size=d), np.ones(d), rng.random(m), np.empty((m, d))
+        ],
+        "topic_step": [
+            *corpus, np.empty(corpus[3].shape), np.empty(n), np.zeros(corpus[4].shape)
         ],
         "viterbi": [joint.copy(), *chain, np.empty(n, np.int64), np.empty(n_sequences)],
     }  # fmt: skip
