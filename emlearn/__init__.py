@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from emlearn.image import ImageSegmenterEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
+    from emlearn.linkage import RecordLinkageEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
     from emlearn.raters import DawidSkeneEM
@@ -32,6 +33,7 @@ __all__ = [
     "LinearMixedModelEM",
     "MissingDataImputerEM",
     "PoissonReconstructionEM",
+    "RecordLinkageEM",
     "RichardsonLucyEM",
     "__version__",
 ]
@@ -51,6 +53,7 @@ _ROOMS = {
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
     "PoissonReconstructionEM": "emlearn.tomography",
+    "RecordLinkageEM": "emlearn.linkage",
     "RichardsonLucyEM": "emlearn.tomography",
 }
 

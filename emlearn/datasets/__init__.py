@@ -1,7 +1,8 @@
-"""Small real data sets that ship with the package, a simulated population, brain and frame."""
+"""Small real data sets that ship with the package, and simulated ones."""
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
+from emlearn.datasets._duplicates import make_duplicate_records
 from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
@@ -35,5 +36,6 @@ __all__ = [
     "load_sleepstudy",
     "make_brain_phantom",
     "make_breeding_population",
+    "make_duplicate_records",
     "make_shear_frame",
 ]
