@@ -11,6 +11,7 @@ from emlearn.distributions._gaussian import Gaussian
 from emlearn.distributions._mixture import Mixture
 from emlearn.distributions._multinomial import Multinomial
 from emlearn.distributions._names import FAMILIES, find_family
+from emlearn.distributions._negative_binomial import NegativeBinomial
 from emlearn.distributions._poisson import Poisson
 from emlearn.distributions._product import Product
 from emlearn.distributions._von_mises import VonMises
@@ -27,6 +28,7 @@ __all__ = [
     "Gaussian",
     "Mixture",
     "Multinomial",
+    "NegativeBinomial",
     "Poisson",
     "Product",
     "VonMises",

@@ -105,6 +105,8 @@ class Gamma(LinearFamily):
     1
     """
 
+    alpha: float = 0.01
+
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         "shape": (_LOWEST_SHAPE, _HIGHEST_SHAPE),
         "rate": (1e-280, 1e280),
@@ -172,7 +174,7 @@ class Gamma(LinearFamily):
             "all numbers of a column are the same, so the shape is at its bound of "
             f"{_HIGHEST_SHAPE:g}; set alpha, or leave the column out"
         )
-        return {what: at_bound}
+        return {what: np.asarray(at_bound)}
 
     def moments(self, params: LinearParams, column_spec: LinearSpec) -> tuple[Array, Array]:
         """See `Family`."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -63,20 +62,19 @@ def held(fixed: Mapping[str, Array], name: str, found: Array) -> Array:
     return np.where(np.isnan(fixed[name]), found, fixed[name])
 
 
-@dataclass(frozen=True)
 class LinearFamily(Family):
-    """Base class of families whose log-densities are linear in features of the rows.
+    """Base class of families whose log-densities are linear in features of the rows."""
 
-    Parameters
-    ----------
-    alpha : float, default=0.01
-        Number of pseudo-rows in each component. 0 is maximum likelihood.
-    """
-
-    alpha: float = 0.01
+    #: Number of pseudo-rows in each component; 0 is maximum likelihood.
+    alpha: float
 
     #: Smallest and largest value of each parameter, by its name.
     bounds: ClassVar[Mapping[str, tuple[float, float]]]
+
+    #: Values of the parameters, at which the search for those of the average row starts.
+    first: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+    #: Number of steps of this search: 1 if `maximum` finds the maximum.
+    pooled_steps: ClassVar[int] = 1
 
     # ---- what a subclass defines --------------------------------------------------------
 
@@ -127,8 +125,10 @@ class LinearFamily(Family):
 
     def pooled(self, n_components: int, column_spec: LinearSpec) -> LinearParams:
         """See `Family`."""
-        start = np.ones((1, len(self.public_names), column_spec.n_columns))
-        found = self.maximum(column_spec.average[None], start, {}, column_spec)
+        found = np.ones((1, len(self.public_names), column_spec.n_columns))
+        found *= np.array(self.first)[:, None]
+        for _ in range(self.pooled_steps):
+            found = self.maximum(column_spec.average[None], found, {}, column_spec)
         return LinearParams(np.repeat(found, n_components, axis=0))
 
     def precompute(self, params: LinearParams, column_spec: LinearSpec) -> Any:

@@ -12,6 +12,7 @@ from emlearn.distributions._dirichlet_multinomial import DirichletMultinomial
 from emlearn.distributions._gamma import Gamma
 from emlearn.distributions._gaussian import Gaussian
 from emlearn.distributions._multinomial import Multinomial
+from emlearn.distributions._negative_binomial import NegativeBinomial
 from emlearn.distributions._poisson import Poisson
 from emlearn.distributions._product import Product
 from emlearn.distributions._von_mises import VonMises
@@ -23,6 +24,7 @@ FAMILIES: dict[str, Family] = {
     "gamma": Gamma(),
     "gaussian": Gaussian(),
     "multinomial": Multinomial(),
+    "negative_binomial": NegativeBinomial(),
     "poisson": Poisson(),
     "von_mises": VonMises(),
 }

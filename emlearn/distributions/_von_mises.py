@@ -99,6 +99,8 @@ class VonMises(LinearFamily):
     1
     """
 
+    alpha: float = 0.01
+
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         "direction": (-np.inf, np.inf),
         "concentration": (0.0, _HIGHEST),
@@ -167,7 +169,7 @@ class VonMises(LinearFamily):
             "all angles of a column are the same, so the concentration is at its bound of "
             f"{_HIGHEST:g}; set alpha, or leave the column out"
         )
-        return {what: at_bound}
+        return {what: np.asarray(at_bound)}
 
     def sample(
         self,
