@@ -15,6 +15,7 @@ from emlearn.distributions._negative_binomial import NegativeBinomial
 from emlearn.distributions._poisson import Poisson
 from emlearn.distributions._product import Product
 from emlearn.distributions._von_mises import VonMises
+from emlearn.distributions._zero_inflated import ZeroInflated
 
 __all__ = [
     "FAMILIES",
@@ -32,6 +33,7 @@ __all__ = [
     "Poisson",
     "Product",
     "VonMises",
+    "ZeroInflated",
     "find_family",
     "require",
     "require_counts",

@@ -16,6 +16,7 @@ from emlearn.distributions._negative_binomial import NegativeBinomial
 from emlearn.distributions._poisson import Poisson
 from emlearn.distributions._product import Product
 from emlearn.distributions._von_mises import VonMises
+from emlearn.distributions._zero_inflated import ZeroInflated
 
 FAMILIES: dict[str, Family] = {
     "bernoulli": Bernoulli(),
@@ -27,6 +28,7 @@ FAMILIES: dict[str, Family] = {
     "negative_binomial": NegativeBinomial(),
     "poisson": Poisson(),
     "von_mises": VonMises(),
+    "zero_inflated": ZeroInflated(),
 }
 
 
