@@ -94,8 +94,7 @@ def rising_root(function: Callable[[Array], Array], start: Array) -> Array:
         if (np.abs(new - at) <= 1e-12).all():
             break
         before, slope_before, at = at, slope, new
-    found: Array = np.exp(new)
-    return found
+    return np.minimum(np.exp(new), HIGHEST_DISPERSION)
 
 
 class CountTable(NamedTuple):
