@@ -74,24 +74,26 @@ def slope_of_normalizer(weight: Array, total: Array, mean: Array, f: Array) -> A
     return weight * squared - total * mean / (1.0 + y)
 
 
-def rising_root(function: Callable[[Array], Array], start: Array) -> Array:
+def dispersion_root(
+    function: Callable[[Array], Array], start: Array, exists: NDArray[np.bool_]
+) -> Array:
     """Dispersion where a derivative falls through 0, by secants on its logarithm in a bracket."""
     low = np.full(start.shape, np.log(_LOWEST_DISPERSION))
     high = np.full(start.shape, np.log(HIGHEST_DISPERSION))
     at = np.clip(np.log(np.maximum(start, _LOWEST_DISPERSION)), low + 1e-3, high - 1e-3)
     before, slope_before, new = at, np.zeros_like(at), at
-    for step in range(_STEPS):
-        slope = function(np.exp(at)) * np.exp(at)
+    for step in range(_STEPS if exists.any() else 0):
+        slope = np.where(exists, function(np.exp(at)) * np.exp(at), 0.0)
         low, high = np.where(slope > 0.0, at, low), np.where(slope > 0.0, high, at)
         change = slope - slope_before
         secant = at - slope * (at - before) / np.where(change == 0.0, 1.0, change)
         guess = at + np.where(slope > 0.0, 0.3, -0.3) if step == 0 else secant
         inside = (guess > low) & (guess < high) & (np.abs(guess - at) < 3.0)
         stuck = (change == 0.0) if step else np.zeros(at.shape, bool)
-        # Two of three steps are secants, the third halves a bracket that is still wide.
-        halve = ~inside | stuck | ((step % 3 == 2) & (high - low < 2.0) & (high - low > 1e-3))
+        # Secants end in few steps; if not, every third step halves the bracket.
+        halve = ~inside | stuck | ((step > 6) & (step % 3 == 2))
         new = np.where(slope == 0.0, at, np.where(halve, 0.5 * (low + high), guess))
-        if (np.abs(new - at) <= 1e-12).all():
+        if (np.abs(new - at) <= 1e-10).all():
             break
         before, slope_before, at = at, slope, new
     return np.minimum(np.exp(new), HIGHEST_DISPERSION)

@@ -31,7 +31,7 @@ from emlearn.distributions._count_tables import (
     log_density,
     log_normalizer,
     log_rise,
-    rising_root,
+    dispersion_root,
     slope_of_normalizer,
     slope_of_rise,
 )
@@ -264,7 +264,7 @@ class CountFamily(LinearFamily):
 
         above = (slope(np.zeros_like(mean)) > 0.0) | (start * sums.slope > 0.0)
         first = np.where(old > 0.0, old, 1.0)
-        found = np.where(above, rising_root(slope, first), 0.0)
+        found = np.where(above, dispersion_root(slope, first, above), 0.0)
         # With a given mean there may be several maxima.
         before = objective(old)
         worse = objective(found) < before - 1e-12 * np.abs(before)

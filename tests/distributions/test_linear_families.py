@@ -275,7 +275,8 @@ def test_counts_that_are_not_in_the_table(name):
             params = family.m_step(statistics, params, spec)
         assert max(np.abs(own).max() for own in slope.values()) < 1e-2
         found.append(last)
-    assert (rows.is_new is None) and found[0] == pytest.approx(found[1], rel=1e-8)
+    assert rows.is_new is None
+    assert found[0] == pytest.approx(found[1], rel=1e-8)
 
 
 # ---- rows that are few or equal -------------------------------------------------------------
