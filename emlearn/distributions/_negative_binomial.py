@@ -28,10 +28,10 @@ from emlearn.distributions._count_tables import (
     HIGHEST_DISPERSION,
     CountRows,
     CountTable,
+    dispersion_root,
     log_density,
     log_normalizer,
     log_rise,
-    dispersion_root,
     slope_of_normalizer,
     slope_of_rise,
 )
