@@ -190,7 +190,6 @@ def projection_arguments(rng):
     return rng.random((L, N, K)), geometry, factors, rng.random((A, S, B, K))
 
 
-<<<<<<< HEAD
 def state_space_arguments(rng, T, n, G):
     """What both functions of state spaces begin with."""
     q, m = int(rng.integers(n + 2)), int(rng.integers(1, 11))
@@ -215,7 +214,8 @@ def state_space_arguments(rng, T, n, G):
         1e-13,
         np.empty((G, n_observations)),
     ]
-=======
+
+
 def topic_arguments(rng, n):
     """Starts, words and counts of documents, and numbers of their topics and of the words."""
     n_words, n_topics = int(rng.integers(1, 30)), 8 * int(rng.integers(1, 9))
@@ -224,7 +224,6 @@ def topic_arguments(rng, n):
     documents, topics = rng.random((n, n_topics)), rng.random((n_words, n_topics))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     return [starts, words, rng.random(words.size) + 0.5, documents, topics, rng.random(n)]
->>>>>>> 2c7603f9d88b98f13e95cf3d036104dd1834b10a
 
 
 def valid_calls(rng, largest=40):
@@ -262,12 +261,9 @@ def valid_calls(rng, largest=40):
     factor = factor_starts, factor_rows, rng.normal(size=factor_rows.size)
     tail = np.linalg.inv(matrix[first:, first:])
     pixels, geometry, factors, rays = projection_arguments(rng)
-<<<<<<< HEAD
     S, G = int(rng.integers(1, 14)), int(rng.integers(1, 40))
     filtering, smoothing = (state_space_arguments(rng, n, S, G) for _ in range(2))
-=======
     corpus = topic_arguments(rng, n)
->>>>>>> 2c7603f9d88b98f13e95cf3d036104dd1834b10a
     return {
         "backproject_lines": [
             rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
