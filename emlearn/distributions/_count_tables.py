@@ -75,7 +75,7 @@ def slope_of_normalizer(weight: Array, total: Array, mean: Array, f: Array) -> A
 
 
 def dispersion_root(
-    function: Callable[[Array], Array], start: Array, exists: NDArray[np.bool_]
+    function: Callable[[Array], Array], start: Array, exists: NDArray[np.bool_], tolerance: float
 ) -> Array:
     """Dispersion where a derivative falls through 0, by secants on its logarithm in a bracket."""
     low = np.full(start.shape, np.log(_LOWEST_DISPERSION))
@@ -87,13 +87,14 @@ def dispersion_root(
         low, high = np.where(slope > 0.0, at, low), np.where(slope > 0.0, high, at)
         change = slope - slope_before
         secant = at - slope * (at - before) / np.where(change == 0.0, 1.0, change)
-        guess = at + np.where(slope > 0.0, 0.3, -0.3) if step == 0 else secant
-        inside = (guess > low) & (guess < high) & (np.abs(guess - at) < 3.0)
+        guess = at + np.where(slope > 0.0, 0.01, -0.01) if step == 0 else secant
+        guess = at + np.clip(guess - at, -3.0, 3.0)
+        inside = (guess > low) & (guess < high)
         stuck = (change == 0.0) if step else np.zeros(at.shape, bool)
         # Secants end in few steps; if not, every third step halves the bracket.
         halve = ~inside | stuck | ((step > 6) & (step % 3 == 2))
         new = np.where(slope == 0.0, at, np.where(halve, 0.5 * (low + high), guess))
-        if (np.abs(new - at) <= 1e-10).all():
+        if (np.abs(new - at) <= tolerance).all():
             break
         before, slope_before, at = at, slope, new
     return np.minimum(np.exp(new), HIGHEST_DISPERSION)
