@@ -371,6 +371,31 @@ def test_fixed_entries(name):
         assert (np.diff(history) >= -1e-11 * np.abs(history[1:])).all()
 
 
+@NAMES
+def test_steps_with_any_entries_held_never_lower_the_expected_objective(name):
+    family, rng = ALL[name], np.random.default_rng(0)
+    X = draw(name, np.arange(30) % 2)
+    spec = family.column_spec(X)
+    rows = family.encode(X, spec)
+    for _ in range(150):
+        share = rng.dirichlet(np.full(2, 0.2), len(X)).T
+        public = {
+            key: np.asarray(value) * rng.choice([0.1, 0.5, 1.0, 2.0], (2, 2))
+            for key, value in TRUE[name].items()
+        }
+        params = family.from_public(public, spec)
+        statistics = family.sufficient_statistics(rows, share, family.precompute(params, spec))
+        fixed = {
+            key: np.where(rng.random((2, 2)) < 0.4, value, np.nan) for key, value in public.items()
+        }
+        new = family.constrained_m_step(statistics, params, fixed, spec)
+        sums = statistics + family.alpha * family.prior_features(spec)
+        before, after = (
+            (family.coefficients(own.values, spec) * sums).sum() for own in (params, new)
+        )
+        assert after >= before - 1e-10 * abs(before)
+
+
 # ---- input ----------------------------------------------------------------------------------
 
 
