@@ -5,6 +5,7 @@ from emlearn.display._items import ItemCurvesDisplay, ItemInformationDisplay
 from emlearn.display._mixed_residuals import MixedResidualsDisplay
 from emlearn.display._mixture import MixtureDisplay
 from emlearn.display._random_effects import RandomEffectsDisplay
+from emlearn.display._stabilization import StabilizationDiagramDisplay
 
 __all__ = [
     "ConvergenceDisplay",
@@ -13,4 +14,5 @@ __all__ = [
     "MixedResidualsDisplay",
     "MixtureDisplay",
     "RandomEffectsDisplay",
+    "StabilizationDiagramDisplay",
 ]

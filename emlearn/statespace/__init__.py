@@ -1,5 +1,6 @@
 """State-space models: linear Gaussian states, structural time series, dynamic factors."""
 
+from emlearn.display import StabilizationDiagramDisplay
 from emlearn.statespace._modal import (
     ModalComparison,
     ModalParameters,
@@ -12,6 +13,7 @@ __all__ = [
     "LinearGaussianStateSpaceEM",
     "ModalComparison",
     "ModalParameters",
+    "StabilizationDiagramDisplay",
     "compare_modes",
     "modal_assurance_criterion",
 ]
