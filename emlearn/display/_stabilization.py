@@ -60,8 +60,8 @@ class StabilizationDiagramDisplay:
         Largest damping ratio of a mode; poles with more, and poles that grow, are not modes of a
         structure and are left out.
     min_models : int, default=None
-        Number of models in which a mode has to be stable. None: a third of all models, but at
-        least two.
+        Number of models that have to agree on a mode. None: a fifth of all models, but at least
+        two.
     spectrum : tuple of two ndarray, default=None
         Frequencies, and a spectrum to draw behind the poles.
 
@@ -74,7 +74,7 @@ class StabilizationDiagramDisplay:
     mode_shapes_ : ndarray of complex, of shape (n_features, n_picked)
         Their shapes: those of the pole of each cluster that is most like the others.
     n_models_ : ndarray of int, of shape (n_picked,)
-        Numbers of models in which they are stable.
+        Numbers of models that agree on each: those where it is stable, and those before them.
     pole_frequencies_, pole_damping_ratios_ : ndarray of shape (n_poles,)
         All poles within the limits of damping.
     pole_n_states_ : ndarray of int, of shape (n_poles,)
@@ -343,7 +343,7 @@ class StabilizationDiagramDisplay:
         from emlearn.statespace._modal import modal_assurance_criterion
 
         frequencies, damping, orders, shapes, stable = [], [], [], [], []
-        last = None
+        last, before, agreed = None, -1, []
         for order, modes in zip(self.n_states, self.modes, strict=True):
             ratios = modes.damping_ratios
             seen = np.abs(modes.mode_shapes).max(axis=0, initial=0.0) > 0.0
@@ -361,10 +361,12 @@ class StabilizationDiagramDisplay:
             shapes.append(found[2])
             stable.append(agrees)
             orders.append(np.full(len(own), order))
-            last = found
+            agreed.append(np.full(len(own), before))
+            last, before = found, order
         self.pole_frequencies_ = np.concatenate(frequencies)
         self.pole_damping_ratios_ = np.concatenate(damping)
         self.pole_n_states_ = np.concatenate(orders)
+        self._agreed = np.concatenate(agreed)
         self.pole_stable_ = np.concatenate(stable)
         self._shapes = np.concatenate(shapes, axis=1)
 
@@ -384,12 +386,12 @@ class StabilizationDiagramDisplay:
             limit = 2.0 * (self.frequency_tolerance + 1.0 - self.min_mac)
             tree = linkage(squareform(distance), "average")
             clusters = fcluster(tree, limit, "distance")
-        least = self.min_models or max(2, -(-len(self.n_states) // 3))
+        least = self.min_models or max(2, -(-len(self.n_states) // 5))
         picked = []
         for cluster in np.unique(clusters):
             inside = np.flatnonzero(clusters == cluster)
             poles = stable[inside]
-            n_models = len(np.unique(self.pole_n_states_[poles]))
+            n_models = len(np.union1d(self.pole_n_states_[poles], self._agreed[poles]))
             if n_models >= least:
                 middle = inside[distance[np.ix_(inside, inside)].sum(axis=1).argmin()]
                 frequency = float(np.median(self.pole_frequencies_[poles]))
