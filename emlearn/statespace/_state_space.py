@@ -28,6 +28,7 @@ from emlearn.statespace._modal import ModalParameters, find_modes, modes_with_er
 from emlearn.statespace._noise import DiagonalNoise, FullNoise
 from emlearn.statespace._predicting import StatePredicting
 from emlearn.statespace._reading import read_sequences_of
+from emlearn.statespace._singular import kind_at
 from emlearn.statespace._start_law import UnknownStart
 from emlearn.statespace._system import System
 
@@ -523,5 +524,9 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_copies(weight, "sequence")
         model = replace(model, start=self._start_law)
         data = model.prepare(observations, weight)
-        fixed = hold_basis(model, params, self._fixed(model, params))
+        held = self._fixed(model, params)
+        fixed = hold_basis(model, params, held)
+        if "transition_covariance" not in held:
+            kind = kind_at(model.system(params), model.transition_kind)
+            model = replace(model, transition_kind=kind)
         return FittedProblem(model, data, params, {}, fixed, self._axis_labels())
