@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from emlearn.image import ImageSegmenterEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
+    from emlearn.linkage import RecordLinkageEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
-    from emlearn.statespace import LinearGaussianStateSpaceEM
+    from emlearn.raters import DawidSkeneEM
+    from emlearn.statespace import DynamicFactorEM, LinearGaussianStateSpaceEM
+    from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
+    "PLSA",
+    "DawidSkeneEM",
+    "DynamicFactorEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
@@ -27,12 +33,16 @@ __all__ = [
     "LinearMixedModelEM",
     "MissingDataImputerEM",
     "PoissonReconstructionEM",
+    "RecordLinkageEM",
     "RichardsonLucyEM",
     "__version__",
 ]
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "DynamicFactorEM": "emlearn.statespace",
+    "DawidSkeneEM": "emlearn.raters",
+    "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
@@ -43,6 +53,7 @@ _ROOMS = {
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
     "PoissonReconstructionEM": "emlearn.tomography",
+    "RecordLinkageEM": "emlearn.linkage",
     "RichardsonLucyEM": "emlearn.tomography",
 }
 

@@ -1,6 +1,7 @@
 """State-space models: linear Gaussian states, structural time series, dynamic factors."""
 
 from emlearn.display import StabilizationDiagramDisplay
+from emlearn.statespace._dynamic_factor import DynamicFactorEM
 from emlearn.statespace._modal import (
     ModalComparison,
     ModalParameters,
@@ -10,6 +11,7 @@ from emlearn.statespace._modal import (
 from emlearn.statespace._state_space import LinearGaussianStateSpaceEM
 
 __all__ = [
+    "DynamicFactorEM",
     "LinearGaussianStateSpaceEM",
     "ModalComparison",
     "ModalParameters",

@@ -103,6 +103,55 @@ class _Series:
         return _completed(data, A, C * unit, regression, state, noise * unit * unit.T, B)
 
 
+def factor_start(
+    data: SequenceData, n_factors: int, order: int, rng: np.random.Generator | None
+) -> tuple[Array, Array, Array, Array]:
+    """Principal components as factors, and their autoregression.
+
+    Returns
+    -------
+    dynamics : ndarray of shape (n_factors, order * n_factors)
+        Coefficients, for factors whose noise has covariance 1.
+    loadings, offset, noise : ndarray
+        Loadings, offsets and variances of the noise of the columns.
+    """
+    series = _Series(data)
+    filled = [own[1] for own in series.rows]
+    every = np.concatenate(filled)
+    basis = np.linalg.svd(every.T @ every, hermitian=True)[2][:n_factors].T
+    if rng is not None:
+        basis = np.linalg.qr(basis + 0.5 * rng.normal(size=basis.shape) / np.sqrt(len(basis)))[0]
+    pasts, presents = [], []
+    for rows in filled:
+        factors = rows @ basis
+        length = len(factors) - order
+        if length > 0:
+            lags = [factors[order - 1 - i : order - 1 - i + length] for i in range(order)]
+            pasts.append(np.hstack(lags))
+            presents.append(factors[order:])
+    dynamics, Q = np.zeros((n_factors, order * n_factors)), np.eye(n_factors)
+    if pasts:
+        past, present = np.concatenate(pasts), np.concatenate(presents)
+        dynamics = _ridge(past, present).T
+        left = present - past @ dynamics.T
+        Q = left.T @ left / len(left)
+    spread = every @ basis
+    size = np.maximum((spread**2).mean(axis=0), 1e-12)
+    root = np.linalg.cholesky(0.5 * (Q + Q.T) + 1e-3 * np.diag(size))
+    turned = np.kron(np.eye(order), root)
+    dynamics = np.linalg.solve(root, dynamics @ turned)
+    companion = np.zeros((order * n_factors,) * 2)
+    companion[:n_factors] = dynamics
+    companion[n_factors:, :-n_factors] = np.eye((order - 1) * n_factors)
+    largest = float(np.abs(np.linalg.eigvals(companion)).max())
+    if largest > _STABLE:
+        shrink = np.repeat((_STABLE / largest) ** np.arange(1, order + 1), n_factors)
+        dynamics = dynamics * shrink
+    noise = np.maximum(1.0 - ((spread @ basis.T) ** 2).mean(axis=0), 0.1)
+    unit = series.unit
+    return dynamics, unit[:, None] * (basis @ root), series.mean, noise * unit**2
+
+
 def near_held(system: System, fixed: Mapping[str, Array]) -> System:
     """A system in the basis of its states in which it is closest to entries that are held.
 

@@ -158,6 +158,8 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     >>> known = dict(transition_matrix=[[1.0]], observation_matrix=[[1.0]])
     >>> model = LinearGaussianStateSpaceEM(1, fixed=known, initialization="diffuse").fit(X)
     >>> model.forecast(2, return_std=True)[1].round(2)
+    array([[1.34],
+           [1.46]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -231,7 +231,7 @@ def test_settings_of_a_mixture(settings, message):
         Mixture(**settings)
 
 
-@pytest.mark.parametrize("family", ["poisson", "multinomial"])
+@pytest.mark.parametrize("family", ["poisson", "multinomial", "dirichlet_multinomial"])
 @pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
 def test_counts_beyond_what_can_be_computed(cls, family):
     model = cls(2, family=family, random_state=0).fit(np.arange(20.0).reshape(10, 2))

@@ -37,6 +37,7 @@ OPTIONAL = {
     "smooth_states": [8, 15],
     "solve_blocks": [4, 5, 7, 8],
     "standardize": [4],
+    "topic_step": [5, 8],
 }
 #: Positions of the arguments that are written to.
 WRITTEN = {
@@ -74,6 +75,7 @@ WRITTEN = {
     "solve_blocks": [5, 8, 9],
     "solve_sparse": [3],
     "standardize": [5],
+    "topic_step": [6, 7, 8],
     "viterbi": [4, 5],
 }
 
@@ -214,6 +216,16 @@ def state_space_arguments(rng, T, n, G):
     ]
 
 
+def topic_arguments(rng, n):
+    """Starts, words and counts of documents, and numbers of their topics and of the words."""
+    n_words, n_topics = int(rng.integers(1, 30)), 8 * int(rng.integers(1, 9))
+    lengths = rng.integers(0, 200, n)
+    words = rng.integers(n_words, size=lengths.sum()).astype(np.int32)
+    documents, topics = rng.random((n, n_topics)), rng.random((n_words, n_topics))
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return [starts, words, rng.random(words.size) + 0.5, documents, topics, rng.random(n)]
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -251,6 +263,7 @@ def valid_calls(rng, largest=40):
     pixels, geometry, factors, rays = projection_arguments(rng)
     S, G = int(rng.integers(1, 14)), int(rng.integers(1, 40))
     filtering, smoothing = (state_space_arguments(rng, n, S, G) for _ in range(2))
+    corpus = topic_arguments(rng, n)
     return {
         "backproject_lines": [
             rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
@@ -336,6 +349,9 @@ def valid_calls(rng, largest=40):
         "solve_sparse": [*factor, rng.normal(size=(len(matrix), K)), 0.0],
         "standardize": [
             table, order, rng.normal(size=d), np.ones(d), rng.random(m), np.empty((m, d))
+        ],
+        "topic_step": [
+            *corpus, np.empty(corpus[3].shape), np.empty(n), np.zeros(corpus[4].shape)
         ],
         "viterbi": [joint.copy(), *chain, np.empty(n, np.int64), np.empty(n_sequences)],
     }  # fmt: skip

@@ -11,13 +11,12 @@ FUNCTIONS = [
     "backproject_lines", "categorical_counts", "categorical_log_density", "center_observed",
     "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
     "column_sums", "factorize_sparse", "fill_missing", "filter_states", "forward_backward",
-    "gaussian_log_density",
-    "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
+    "gaussian_log_density", "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
     "general_location_expect", "join_clusters", "lloyd", "potts_sweep", "precision_cholesky",
     "project_lines", "responsibilities",
     "seed_clusters", "selected_inverse", "smooth_states", "solve_blocks", "solve_sparse",
-    "standardize", "viterbi",
+    "standardize", "topic_step", "viterbi",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ _FLAT = 1e-12
 # Cosine of the angle between a step and the change of the gradient that shows a curvature.
 _CURVED = 1e-10
 # Rejections in a row after which others make the proposals, and for how many iterations at first.
-_PATIENCE, _REST, _LONGEST_REST = 2, 3, 12
+_PATIENCE, _REST, _LONGEST = 2, 3, 12
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class GradientSecantsRun:
             self._shrink, self._in_a_row = max(0.125, 0.5 * self._shrink), self._in_a_row + 1
             if self._in_a_row >= _PATIENCE:
                 self._pairs.clear()
-                self._rest, self._next_rest = self._next_rest, min(2 * self._next_rest, _LONGEST_REST)
+                self._rest, self._next_rest = self._next_rest, min(2 * self._next_rest, _LONGEST)
 
 
 def _solver(information: Vector) -> Callable[[Vector], Vector] | None:

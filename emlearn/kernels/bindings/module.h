@@ -29,6 +29,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "softmax_bindings.h"
 #include "sparse_bindings.h"
 #include "state_space_bindings.h"
+#include "topic_bindings.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -68,6 +69,7 @@ static PyMethodDef methods[] = {
     METHOD(solve_blocks),
     METHOD(solve_sparse),
     METHOD(standardize),
+    METHOD(topic_step),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},
 };

@@ -71,3 +71,4 @@
 #include "state_space_mean_kernels.h"
 #include "state_space_backward_kernels.h"
 #include "state_space_kernels.h"
+#include "topic_kernels.h"

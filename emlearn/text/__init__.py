@@ -1,0 +1,5 @@
+"""Models of language."""
+
+from emlearn.text._plsa import PLSA
+
+__all__ = ["PLSA"]
