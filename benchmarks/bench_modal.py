@@ -92,6 +92,7 @@ def coverage(options, missing, noises):
                 f"{(np.abs(own) > 3.0).sum():8d}",
                 flush=True,
             )
+        print(f"  {np.isnan(z).any(axis=1).sum()} records have modes without standard errors")
         for name, part in (("frequency", slice(0, N_MODES)), ("damping", slice(N_MODES, None))):
             inside = np.abs(z[:, part][known[:, part]]) < 1.96
             print(f"  {name}: coverage {inside.mean():.3f} of {inside.size} intervals")
@@ -147,11 +148,11 @@ def peer(options):
     for name, own in off.items():
         own = np.array(own)
         error = rmse(own)
-        ratio = np.array([error[:5] / reference[:5], error[5:] / reference[5:]])
+        ratio = np.exp(np.log(error / reference).reshape(2, N_MODES).mean(axis=1))
+        lost = np.isnan(own).any(axis=1).sum() + options.seeds - len(own)
         print(
-            f"  {name:28} frequency {np.round(error[:5], 4)} ({np.exp(np.log(ratio[0]).mean()):.2f})"
-            f"  damping {np.round(error[5:], 4)} ({np.exp(np.log(ratio[1]).mean()):.2f})"
-            f"  not found: {np.isnan(own).any(axis=1).sum() + options.seeds - len(own)}"
+            f"  {name:28} frequency {np.round(error[:5], 4)} ({ratio[0]:.2f})"
+            f"  damping {np.round(error[5:], 4)} ({ratio[1]:.2f})  not found: {lost}"
         )
     for name, seconds in spent.items():
         print(f"  {name:28} {np.median(seconds):8.3f} s")

@@ -194,7 +194,7 @@ def _discretize(rates: Array, forces: Array, step: float) -> tuple[Array, Array]
     return A, 0.5 * (Q + Q.T)
 
 
-def _root(covariance: Array) -> Array:
+def _root(covariance: Any) -> Array:
     """Cholesky factor, whatever the units of the states."""
     size = np.sqrt(np.diagonal(covariance))
     try:

@@ -332,7 +332,7 @@ class StabilizationDiagramDisplay:
             )
         for name in ("frequency_tolerance", "damping_tolerance", "min_mac", "max_damping"):
             value = getattr(self, name)
-            if not (isinstance(value, Real) and 0.0 < value <= 1.0):
+            if not (isinstance(value, Real) and 0.0 < float(value) <= 1.0):
                 raise ValueError(f"{name} must be a number in (0, 1]; got {value!r}.")
         if self.min_models is not None and (
             not isinstance(self.min_models, Integral) or self.min_models < 1
@@ -413,7 +413,7 @@ def _change(one: Array, two: Array) -> Array:
 
 
 def _read_rate(fs: Any) -> float:
-    if not (isinstance(fs, Real) and np.isfinite(fs) and fs > 0.0):
+    if not (isinstance(fs, Real) and 0.0 < float(fs) < np.inf):
         raise ValueError(f"fs must be a positive number, got {fs!r}.")
     return float(fs)
 
@@ -454,5 +454,6 @@ def _spectrum(X: Any, lengths: Any, sequence_ids: Any, fs: float) -> tuple[Array
     correlation = (covariances / covariances[0]).mean(axis=1)
     correlation *= parzen(2 * n_lags + 1)[n_lags:]
     both = np.concatenate((correlation, correlation[:0:-1]))
-    density = np.fft.rfft(both).real / fs
-    return np.fft.rfftfreq(len(both), 1.0 / fs), np.maximum(density, 1e-6 * density.max())
+    density = np.asarray(np.fft.rfft(both).real / fs, np.float64)
+    frequencies = np.asarray(np.fft.rfftfreq(len(both), 1.0 / fs), np.float64)
+    return frequencies, np.maximum(density, 1e-6 * float(density.max()))

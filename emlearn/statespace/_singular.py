@@ -3,7 +3,9 @@
 The covariance Q of the noise of states often ends at a boundary, at a singular matrix: n_states
 can be more than the innovations of n_features columns can drive. Along its null space the
 likelihood falls as soon as there is noise, so it has no second derivatives that could tell errors.
-The others are those with the null space of that rank: with ``Q = L L'`` and the free entries of L.
+Errors are those among matrices of the same rank, ``Q = L L'`` with free entries of L. Where EM has
+not ended, the likelihood can also rise with noise in the null space, and that slope would look
+like a curvature; there, noise of the second order is left out.
 
 A direction is in the null space if its noise is a negligible part of what is not known of the
 states before their observation: relative to their steady covariance P of prediction, which does
@@ -37,9 +39,11 @@ class SingularCovariance(FullCovariance):
         The given one.
     rank : int
         The rank.
+    slope : ndarray of shape (d, d)
+        Derivatives of the log-likelihood by its entries.
     """
 
-    def __init__(self, at: Array, rank: int):
+    def __init__(self, at: Array, rank: int, slope: Array):
         values, vectors = np.linalg.eigh(at)
         none = len(at) - rank
         self.rank = rank
@@ -47,6 +51,9 @@ class SingularCovariance(FullCovariance):
         self._rest = (vectors[:, :none] * values[:none]) @ vectors[:, :none].T
         self._unit = vectors * np.sqrt(np.maximum(values, values[none]))
         self._root = np.eye(len(at))[:, none:]
+        null = vectors[:, :none]
+        along, turn = np.linalg.eigh(null.T @ slope @ null)
+        self._falls = turn * (along < 0.0) @ turn.T
 
     def part(self, axes: tuple[str, str], size: int) -> Part:
         """See `CovarianceKind`: coordinates are changes of the root."""
@@ -57,12 +64,26 @@ class SingularCovariance(FullCovariance):
         return np.zeros(self._root.size)
 
     def _decode(self, coordinates: Array) -> Array:
-        root = self._unit @ (self._root + coordinates.reshape(self._root.shape))
-        return self._rest + root @ root.T
+        root = self._root + coordinates.reshape(self._root.shape)
+        inner = root @ root.T
+        none = len(self._falls)
+        inner[:none, :none] = self._falls @ inner[:none, :none] @ self._falls
+        found: Array = self._rest + self._unit @ inner @ self._unit.T
+        return found
 
 
-def kind_at(system: System, kind: CovarianceKind) -> CovarianceKind:
-    """The kind whose matrices have the rank of the covariance of the noise of a system."""
+def kind_at(system: System, kind: CovarianceKind, slope: Array) -> CovarianceKind:
+    """The kind whose matrices have the rank of the covariance of the noise of a system.
+
+    Parameters
+    ----------
+    system : System
+        The system.
+    kind : CovarianceKind
+        The kind of the fit; only full matrices have another.
+    slope : ndarray of shape (n_states, n_states)
+        Derivatives of the log-likelihood by the entries of the covariance.
+    """
     if type(kind) is not FullCovariance:
         return kind
     Q = system.transition_covariance
@@ -75,7 +96,7 @@ def kind_at(system: System, kind: CovarianceKind) -> CovarianceKind:
     except np.linalg.LinAlgError:
         return kind
     rank = int(np.count_nonzero(values > _VANISHES))
-    return SingularCovariance(Q, rank) if 0 < rank < len(Q) else kind
+    return SingularCovariance(Q, rank, slope) if 0 < rank < len(Q) else kind
 
 
 def _prediction(system: System) -> Array:

@@ -16,10 +16,11 @@ from emlearn.data.resampling import check_copies
 from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
 from emlearn.engine.acceleration.contract import Accelerator
 from emlearn.engine.acceleration.secants import GradientSecants
+from emlearn.engine.blocks import BlockMapper, Threads
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
-from emlearn.engine.threads import blas_limited
+from emlearn.engine.threads import available_threads, blas_limited
 from emlearn.statespace._covariances import KINDS
 from emlearn.statespace._data import Observations, SequenceData, prepare_sequences
 from emlearn.statespace._identification import hold_basis, invariances, n_identified
@@ -529,6 +530,8 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         held = self._fixed(model, params)
         fixed = hold_basis(model, params, held)
         if "transition_covariance" not in held:
-            kind = kind_at(model.system(params), model.transition_kind)
+            with BlockMapper(model, data, Threads(available_threads())) as e_step:
+                slope = model.score(e_step(params)[0], params)["transition_covariance"]
+            kind = kind_at(model.system(params), model.transition_kind, slope)
             model = replace(model, transition_kind=kind)
         return FittedProblem(model, data, params, {}, fixed, self._axis_labels())

@@ -40,7 +40,7 @@ def test_discrete_model_has_the_modes_and_the_stationary_law(fs):
     # The covariance of the states is that of the continuous process, whatever the step.
     n = 3
     springs = np.array([900.0, 500.0, 100.0])
-    K = np.diag(springs + [500.0, 100.0, 0.0]) - np.diag(springs[1:], 1) - np.diag(springs[1:], -1)
+    K = np.diag([1400.0, 600.0, 100.0]) - np.diag(springs[1:], 1) - np.diag(springs[1:], -1)
     inverse = np.diag(1.0 / np.array([1.0, 2.0, 3.0]))
     values, vectors = np.linalg.eig(frame.transition_matrix)
     rates = (vectors * (fs * np.log(values)) @ np.linalg.inv(vectors)).real
