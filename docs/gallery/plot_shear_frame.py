@@ -28,7 +28,7 @@ frame = make_shear_frame(5, 4000, fs=fs, random_state=0)
 # How many modes are there? Models with more and more states answer: modes of the structure stay
 # where they are, and those that describe noise come and go.
 
-display = StabilizationDiagramDisplay.from_data(frame.data, range(2, 19, 2), fs=fs, max_iter=25)
+display = StabilizationDiagramDisplay.from_data(frame.data, range(4, 19, 2), fs=fs, max_iter=25)
 display.ax_.set_xlabel("frequency (Hz)")
 print("frequencies that stay:", display.frequencies_.round(2))
 plt.show()

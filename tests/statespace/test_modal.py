@@ -14,7 +14,10 @@ from emlearn import LinearGaussianStateSpaceEM
 from emlearn.datasets import make_shear_frame
 from emlearn.engine.inference import Inference
 from emlearn.statespace import compare_modes, modal_assurance_criterion
+from emlearn.statespace._covariances import KINDS, FullCovariance
 from emlearn.statespace._modal import ModalParameters, find_modes, modes_with_errors
+from emlearn.statespace._singular import SingularCovariance, kind_at
+from emlearn.statespace._system import System
 
 FS = 20.0
 
@@ -373,3 +376,76 @@ def test_bad_comparisons(frame):
     unknown[1] = unknown[:, 1] = np.nan
     with pytest.raises(ValueError, match="mode 1 before"):
         compare_modes(with_covariance(modes, unknown), good)
+
+
+# ---- noise of states that is singular ---------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_errors_change_little_before_convergence(oscillator, record):
+    # The noise of one of the two states vanishes at the maximum.
+    values = np.linalg.eigvalsh(oscillator.transition_covariance_)
+    assert values[0] < 1e-4 * values[1]
+    last = oscillator.modal_parameters(FS, record.data)
+    early = LinearGaussianStateSpaceEM(
+        2, observation_noise="diag", init_params={}, max_iter=40
+    ).fit(record.data)
+    modes = early.modal_parameters(FS, record.data)
+    assert_allclose(modes.frequency_errors, last.frequency_errors, rtol=0.05)
+    assert_allclose(modes.damping_errors, last.damping_errors, rtol=0.05)
+
+
+def test_singular_noise_moves_along_matrices_of_its_rank():
+    rng = np.random.default_rng(7)
+    root = rng.normal(size=(4, 2))
+    Q = root @ root.T + 1e-9 * np.eye(4)
+    slope = -np.eye(4)
+    part = SingularCovariance(Q, 2, slope).part(("state", "state"), 4)
+    held = np.zeros((4, 4), bool)
+    directions = part.directions(Q, held)
+    assert directions.shape == (16, 7)
+    step = 0.3 * rng.normal(size=7)
+    moved = part.move(Q, directions, step)
+    assert_allclose(part.move(Q, directions, np.zeros(7)), Q, atol=1e-12)
+    values = np.linalg.eigvalsh(moved)
+    assert_allclose(values[:2], 0.0, atol=1e-8)
+    assert values[2] > 1e-3
+    # Where noise would raise the likelihood, none is added to the null space.
+    part = SingularCovariance(Q, 2, np.eye(4)).part(("state", "state"), 4)
+    null = np.linalg.eigh(Q)[1][:, :2]
+    moved = part.move(Q, part.directions(Q, held), step)
+    assert_allclose(null.T @ moved @ null, 1e-9 * np.eye(2), atol=1e-12)
+
+
+def test_which_noise_is_singular(frame):
+    zero = np.zeros(10)
+    full = FullCovariance()
+    found = System(
+        frame.transition_matrix,
+        frame.observation_matrix,
+        np.zeros((10, 0)),
+        np.zeros((5, 0)),
+        frame.transition_covariance,
+        frame.observation_covariance,
+        zero,
+        np.eye(10),
+    )
+    slope = np.zeros((10, 10))
+    assert kind_at(found, full, slope) is full
+    assert kind_at(found, KINDS["diag"], slope) is KINDS["diag"]
+    # White noise of velocities only.
+    Q = frame.transition_covariance.copy()
+    Q[:5] = Q[:, :5] = 0.0
+    for scale in (1.0, 1e-6):
+        unit = np.concatenate((np.full(5, scale), np.ones(5)))
+        changed = found._replace(
+            transition=unit[:, None] * frame.transition_matrix / unit,
+            observation=frame.observation_matrix / unit,
+            transition_covariance=unit[:, None] * Q * unit,
+        )
+        kind = kind_at(changed, full, slope)
+        assert isinstance(kind, SingularCovariance)
+        assert kind.rank == 5
+    # A state that grows and is not seen has no covariance of prediction.
+    growing = found._replace(transition=2.0 * np.eye(10), observation=np.zeros((5, 10)))
+    assert kind_at(growing, full, slope) is full
