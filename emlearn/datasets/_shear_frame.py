@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh, expm
+from scipy.linalg import eigh, expm, solve_discrete_lyapunov
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_scalar
 
@@ -45,7 +45,7 @@ def make_shear_frame(
     n_samples : int, default=10000
         Number of rows.
     fs : float, default=20.0
-        Rows per second.
+        Rows per second; more than twice the highest frequency.
     mass : float or array-like of shape (n_storeys,), default=25.91
         Masses of the floors, from the lowest to the highest.
     stiffness : float or array-like of shape (n_storeys,), default=10000.0
@@ -77,7 +77,12 @@ def make_shear_frame(
     Raises
     ------
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range, or a frequency is above ``fs / 2``.
+
+    References
+    ----------
+    C. F. Van Loan (1978). "Computing integrals involving the matrix exponential". IEEE
+    Transactions on Automatic Control 23(3), 395-404.
 
     Examples
     --------
@@ -90,6 +95,9 @@ def make_shear_frame(
     """
     check_scalar(n_storeys, "n_storeys", Integral, min_val=1)
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
+    for name, value in (("fs", fs), ("noise", noise)):
+        if not (isinstance(value, Real) and np.isfinite(value)):
+            raise ValueError(f"{name} must be a finite number; got {value!r}.")
     check_scalar(fs, "fs", Real, min_val=0.0, include_boundaries="neither")
     check_scalar(
         damping_ratio, "damping_ratio", Real, min_val=0.0, max_val=1.0, include_boundaries="neither"
@@ -109,6 +117,12 @@ def make_shear_frame(
     # The damping matrix for which each mode has the ratio.
     D = M @ shapes @ np.diag(2.0 * damping_ratio * np.sqrt(squares)) @ shapes.T @ M
     n = n_storeys
+    highest = float(np.sqrt(squares[-1])) / (2.0 * np.pi)
+    if highest >= 0.5 * fs:
+        raise ValueError(
+            f"fs={fs:g} is too low: the highest frequency is {highest:.4g}, and rows show those "
+            f"below fs / 2. Use at least fs={2.5 * highest:.3g}."
+        )
     inverse = np.diag(1.0 / masses)
     rates = np.block(
         [
@@ -119,10 +133,11 @@ def make_shear_frame(
     A, Q = _discretize(rates, np.vstack((np.zeros((n, n)), inverse)), 1.0 / fs)
     zeros, unit = np.zeros((n, n)), np.eye(n)
     C = np.hstack((unit, zeros) if output == "displacement" else (zeros, unit))
-    stationary = _stationary(A, Q)
+    stationary = solve_discrete_lyapunov(A, Q)
+    stationary = 0.5 * (stationary + stationary.T)
     deviation = noise * np.sqrt(np.diagonal(C @ stationary @ C.T))
-    root = np.linalg.cholesky(Q)
-    state = np.linalg.cholesky(stationary) @ rng.normal(size=2 * n)
+    root = _root(Q)
+    state = _root(stationary) @ rng.normal(size=2 * n)
     steps = rng.normal(size=(n_samples, 2 * n)) @ root.T
     states = np.empty((n_samples, 2 * n))
     for t in range(n_samples):
@@ -149,12 +164,17 @@ def make_shear_frame(
 
 
 def _positive(value: Any, n: int, name: str, *, may_be_zero: bool = False) -> Array:
-    found = np.asarray(value, np.float64)
+    try:
+        found = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        found = np.full(n + 1, np.nan)
     if found.ndim > 1 or (found.ndim == 1 and len(found) != n):
         raise ValueError(f"{name} must be a number, or one for each of the {n} storeys.")
     found = np.broadcast_to(found, (n,))
-    if not (np.isfinite(found).all() and ((found > 0.0) | (may_be_zero & (found == 0.0))).all()):
-        raise ValueError(f"{name} must be positive; got {value!r}.")
+    good = (found >= 0.0) if may_be_zero else (found > 0.0)
+    if not (np.isfinite(found) & good).all():
+        kind = "0 or more" if may_be_zero else "positive"
+        raise ValueError(f"{name} must be {kind}; got {value!r}.")
     return found
 
 
@@ -174,10 +194,12 @@ def _discretize(rates: Array, forces: Array, step: float) -> tuple[Array, Array]
     return A, 0.5 * (Q + Q.T)
 
 
-def _stationary(A: Array, Q: Array) -> Array:
-    """Covariance of the states, by doubling."""
-    found, power = Q, A
-    for _ in range(60):
-        found = found + power @ found @ power.T
-        power = power @ power
-    return 0.5 * (found + found.T)
+def _root(covariance: Any) -> Array:
+    """Cholesky factor, whatever the units of the states."""
+    size = np.sqrt(np.diagonal(covariance))
+    try:
+        return np.asarray(size[:, None] * np.linalg.cholesky(covariance / size[:, None] / size))
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "The steps are too short for float64: use a lower fs, or a stiffer frame."
+        ) from None

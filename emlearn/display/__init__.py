@@ -7,6 +7,7 @@ from emlearn.display._match_weights import MatchWeightDisplay
 from emlearn.display._mixed_residuals import MixedResidualsDisplay
 from emlearn.display._mixture import MixtureDisplay
 from emlearn.display._random_effects import RandomEffectsDisplay
+from emlearn.display._stabilization import StabilizationDiagramDisplay
 
 __all__ = [
     "ConfusionMatricesDisplay",
@@ -17,4 +18,5 @@ __all__ = [
     "MixedResidualsDisplay",
     "MixtureDisplay",
     "RandomEffectsDisplay",
+    "StabilizationDiagramDisplay",
 ]

@@ -1,5 +1,6 @@
 """State-space models: linear Gaussian states, structural time series, dynamic factors."""
 
+from emlearn.display import StabilizationDiagramDisplay
 from emlearn.statespace._dynamic_factor import DynamicFactorEM
 from emlearn.statespace._modal import (
     ModalComparison,
@@ -16,6 +17,7 @@ __all__ = [
     "ModalComparison",
     "ModalParameters",
     "StructuralTimeSeriesEM",
+    "StabilizationDiagramDisplay",
     "compare_modes",
     "modal_assurance_criterion",
 ]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,7 +214,7 @@ def modal_assurance_criterion(first: ArrayLike, second: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If the shapes have different numbers of entries, or one of them is 0.
+        If the shapes have different numbers of entries, are not finite, or one of them is 0.
 
     References
     ----------
@@ -235,6 +236,8 @@ def modal_assurance_criterion(first: ArrayLike, second: ArrayLike) -> Any:
             f"{np.shape(first)} and {np.shape(second)}."
         )
     size = (np.abs(a) ** 2).sum(axis=0)[:, None] * (np.abs(b) ** 2).sum(axis=0)
+    if not np.isfinite(size).all():
+        raise ValueError("Mode shapes must be finite.")
     if not (size > 0.0).all():
         raise ValueError("A mode shape is 0 everywhere, so it has no direction.")
     mac = np.abs(a.conj().T @ b) ** 2 / size
@@ -247,7 +250,8 @@ def compare_modes(
     """Test whether the modes of a structure have changed, for example by damage.
 
     Modes are matched by shape and frequency. The fits must be to different rows, so that their
-    errors are independent.
+    errors are independent. The joint test adds up all changes, with the covariances of the
+    errors: it also sees many small ones.
 
     Parameters
     ----------
@@ -264,7 +268,7 @@ def compare_modes(
     Raises
     ------
     ValueError
-        If standard errors are missing, or no modes belong together.
+        If standard errors are missing, sensors differ, or no modes belong together.
 
     Examples
     --------
@@ -283,6 +287,21 @@ def compare_modes(
         raise ValueError(
             "The modes need standard errors: call modal_parameters with the rows of the fit."
         )
+    if not (isinstance(min_mac, Real) and 0.0 <= min_mac <= 1.0):
+        raise ValueError(f"min_mac must be a number in [0, 1]; got {min_mac!r}.")
+    if len(before.mode_shapes) != len(after.mode_shapes):
+        raise ValueError(
+            f"Mode shapes have {len(before.mode_shapes)} sensors before and "
+            f"{len(after.mode_shapes)} after: fit the same columns both times."
+        )
+    for modes, when in ((before, "before"), (after, "after")):
+        unknown = ~np.isfinite(np.diagonal(modes.covariance)).reshape(2, -1).all(axis=0)
+        if unknown.any():
+            raise ValueError(
+                f"The errors of mode {int(unknown.argmax())} {when} are not known: the fit was not "
+                "at a maximum, or has more states than the rows can tell. Fit again with a smaller "
+                "tol, or fewer states."
+            )
     mac = np.zeros((len(before), len(after)))
     if mac.size:
         mac = modal_assurance_criterion(before.mode_shapes, after.mode_shapes)

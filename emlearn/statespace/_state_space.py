@@ -16,10 +16,11 @@ from emlearn.data.resampling import check_copies
 from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
 from emlearn.engine.acceleration.contract import Accelerator
 from emlearn.engine.acceleration.secants import GradientSecants
+from emlearn.engine.blocks import BlockMapper, Threads
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
-from emlearn.engine.threads import blas_limited
+from emlearn.engine.threads import available_threads, blas_limited
 from emlearn.statespace._covariances import KINDS
 from emlearn.statespace._data import Observations, SequenceData, prepare_sequences
 from emlearn.statespace._identification import hold_basis, invariances, n_identified
@@ -28,6 +29,7 @@ from emlearn.statespace._modal import ModalParameters, find_modes, modes_with_er
 from emlearn.statespace._noise import DiagonalNoise, FullNoise
 from emlearn.statespace._predicting import StatePredicting
 from emlearn.statespace._reading import read_sequences_of
+from emlearn.statespace._singular import kind_at
 from emlearn.statespace._start_law import UnknownStart
 from emlearn.statespace._system import System
 
@@ -525,5 +527,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         check_copies(weight, "sequence")
         model = replace(model, start=self._start_law)
         data = model.prepare(observations, weight)
-        fixed = hold_basis(model, params, self._fixed(model, params))
+        held = self._fixed(model, params)
+        fixed = hold_basis(model, params, held)
+        if "transition_covariance" not in held:
+            with BlockMapper(model, data, Threads(available_threads())) as e_step:
+                slope = model.score(e_step(params)[0], params)["transition_covariance"]
+            kind = kind_at(model.system(params), model.transition_kind, slope)
+            model = replace(model, transition_kind=kind)
         return FittedProblem(model, data, params, {}, fixed, self._axis_labels())
