@@ -15,6 +15,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(processor_level());
 }
 
+#include "alignment_bindings.h"
 #include "blocks_bindings.h"
 #include "categorical_bindings.h"
 #include "cholesky_bindings.h"
@@ -55,7 +56,9 @@ static PyMethodDef methods[] = {
     METHOD(general_location_draw),
     METHOD(general_location_expect),
     METHOD(join_clusters),
+    METHOD(link_step),
     METHOD(lloyd),
+    METHOD(look_up_links),
     METHOD(potts_sweep),
     METHOD(precision_cholesky),
     METHOD(project_lines),
