@@ -16,52 +16,47 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 class Links(NamedTuple):
-    """The links of target words to the source words of their sentences.
+    """The links of source words to the target words of their pair of sentences.
+
+    An occurrence is a source word at a position of a sentence. It has a link to each word of the
+    target sentence, one after another. Sums are fastest if occurrences are sorted by word.
 
     Attributes
     ----------
     entries : ndarray of shape (n_links,) of int32
-        Entry of each link in the table of translations. The links of a target word follow one
-        another, those of a pair of sentences too.
-    starts : ndarray of shape (n_words + 1,) of int64
-        Where the links of each target word start.
-    cell_starts : ndarray of shape (n_words,) of int64
-        Where the cells of each target word start in the table of positions.
+        Entry of each link in the table of translations.
+    starts : ndarray of shape (n_occurrences + 1,) of int64
+        Where the links of each occurrence start.
+    word_starts : ndarray of shape (n_occurrences,) of int64
+        First target word of each occurrence.
+    cell_starts : ndarray of shape (n_occurrences,) of int64
+        Where the cells of each occurrence start in the table of positions; they follow one
+        another as the target words do.
     """
 
     entries: NDArray[np.int32]
     starts: Index
+    word_starts: Index
     cell_starts: Index
-
-    def at(self, words: slice) -> Links:
-        """The links of successive target words."""
-        starts = self.starts[words.start : words.stop + 1]
-        entries = self.entries[int(starts[0]) : int(starts[-1])]
-        return Links(entries, starts - starts[0], self.cell_starts[words])
 
     @property
     def words(self) -> Index:
         """Target word of each link."""
-        return np.repeat(np.arange(len(self.cell_starts)), np.diff(self.starts))
+        return self._along(self.word_starts)
 
     @property
     def cells(self) -> Index:
         """Cell of each link."""
-        sizes = np.diff(self.starts)
-        return np.arange(len(self.entries)) + np.repeat(self.cell_starts - self.starts[:-1], sizes)
+        return self._along(self.cell_starts)
+
+    def _along(self, first: Index) -> Index:
+        return np.arange(len(self.entries)) + np.repeat(
+            first - self.starts[:-1], np.diff(self.starts)
+        )
 
 
-def link_step(
-    links: Links,
-    translation: Array,
-    cells: Array,
-    weight: Array | None,
-    counts: Array | None,
-    cell_counts: Array | None,
-) -> Array:
-    """Probabilities of target words, and expected numbers of links.
-
-    The probability of a target word is the sum of ``translation * cells`` over its links.
+def sum_links(links: Links, translation: Array, cells: Array, n_words: int) -> Array:
+    """Sums of ``translation * cells`` over the links of each target word.
 
     Parameters
     ----------
@@ -71,87 +66,127 @@ def link_step(
         Table of translations.
     cells : ndarray of shape (n_cells,)
         Table of positions.
-    weight : ndarray of shape (n_words,) or None
-        Weights of the target words; None means 1 each.
-    counts : ndarray of shape (n_entries,) or None
-        Weights times the parts of the links in the probabilities are added to it.
-    cell_counts : ndarray of shape (n_cells,) or None
-        The same of the cells. Only with `counts`.
+    n_words : int
+        Number of target words.
 
     Returns
     -------
     values : ndarray of shape (n_words,)
-        Probability of each target word; 0 where it underflows. Such a word adds no counts.
+        The sums; 0 where they underflow.
+    """
+    if compiled is None:
+        terms = translation[links.entries] * cells[links.cells]
+        values: Array = np.bincount(links.words, terms, n_words).astype(np.float64)
+    else:
+        values = np.empty(n_words)
+        compiled.sum_links(*links, translation, cells, values)
+    values[values < _TINY] = 0.0
+    return values
+
+
+def count_links(
+    links: Links,
+    translation: Array,
+    cells: Array,
+    factors: Array,
+    counts: Array,
+    cell_counts: Array | None,
+) -> None:
+    """Add ``translation * cells * factors`` of each link to its entry and its cell.
+
+    Parameters
+    ----------
+    links, translation, cells
+        As for `sum_links`.
+    factors : ndarray of shape (n_words,)
+        Of each target word.
+    counts : ndarray of shape (n_entries,)
+        Added to.
+    cell_counts : ndarray of shape (n_cells,) or None
+        Added to.
     """
     if compiled is not None:
-        values = np.empty(len(links.cell_starts))
-        compiled.link_step(*links, translation, cells, weight, values, counts, cell_counts)
-        return values
-    word, cell = links.words, links.cells
+        compiled.count_links(*links, translation, cells, factors, counts, cell_counts)
+        return
+    cell = links.cells
     terms = translation[links.entries] * cells[cell]
-    total = np.bincount(word, terms, len(links.cell_starts))
-    possible = total >= _TINY
-    if counts is not None:
-        factor = np.divide(1.0, total, out=np.zeros_like(total), where=possible)
-        if weight is not None:
-            factor *= weight
-        terms *= factor[word]
-        counts += np.bincount(links.entries, terms, len(counts))
-        if cell_counts is not None:
-            cell_counts += np.bincount(cell, terms, len(cell_counts))
-    return np.where(possible, total, 0.0)
+    terms *= factors[links.words]
+    counts += np.bincount(links.entries, terms, len(counts))
+    if cell_counts is not None:
+        cell_counts += np.bincount(cell, terms, len(cell_counts))
+
+
+def best_links(
+    links: Links, translation: Array, cells: Array, along: Array, places: Array
+) -> Index:
+    """The occurrence with the largest ``translation * cells`` of each target word.
+
+    Parameters
+    ----------
+    links, translation, cells
+        As for `sum_links`.
+    along : ndarray of shape (n_words,)
+        Place of each target word.
+    places : ndarray of shape (n_occurrences,)
+        Place of each occurrence.
+
+    Returns
+    -------
+    best : ndarray of shape (n_words,)
+        Its number; -1 if all are 0. Of equal ones it is the nearest.
+    """
+    best = np.full(len(along), -1, np.int64)
+    if compiled is not None:
+        compiled.best_links(*links, translation, cells, along, places, best)
+        return best
+    word = links.words
+    occurrence = np.repeat(np.arange(len(places)), np.diff(links.starts))
+    value = translation[links.entries] * cells[links.cells]
+    distance = np.abs(places[occurrence] - along[word])
+    # Of each word the last one: the largest value, then the nearest, then the first.
+    order = np.lexsort((-occurrence, -distance, value, word))
+    last = order[np.flatnonzero(np.append(np.diff(word[order]) != 0, True))] if len(order) else order
+    best[word[last]] = np.where(value[last] > 0.0, occurrence[last], -1)
+    return best
 
 
 def look_up_links(
     table: tuple[Index, NDArray[np.int32]],
     source: NDArray[np.int32],
-    source_starts: Index,
+    starts: Index,
+    word_starts: Index,
     target: NDArray[np.int32],
-    target_starts: Index,
 ) -> NDArray[np.int32]:
-    """Entries of all links between the words of pairs of sentences in a table of translations.
+    """Entries of all links in a table of translations.
 
     Parameters
     ----------
     table : tuple of ndarray
         Start of each source word among the entries, and target word of each entry, increasing
         for each source word.
-    source, target : ndarray of shape (n_positions,) of int32
-        Words of all sentences. There is a row of the table for each source word.
-    source_starts, target_starts : ndarray of shape (n_pairs + 1,) of int64
-        Where each sentence starts.
+    source : ndarray of shape (n_occurrences,) of int32
+        Source word of each occurrence. There is a row of the table for each.
+    starts, word_starts : ndarray of int64
+        See `Links`.
+    target : ndarray of shape (n_words,) of int32
+        Target words.
 
     Returns
     -------
     entries : ndarray of shape (n_links,) of int32
-        For each pair, target word and source word; the number of entries plus the source word
-        where the two are not in the table.
+        The number of entries plus the source word where a pair of words is not in the table.
     """
     row_starts, columns = table
-    n = np.diff(source_starts)
-    m = np.diff(target_starts)
-    link_starts = np.concatenate([[0], np.cumsum(n * m)])
-    pair = np.repeat(np.arange(len(n)), n)
     if compiled is not None:
-        entries = np.empty(int(link_starts[-1]), np.int32)
+        entries = np.empty(int(starts[-1]), np.int32)
         order = np.argsort(source, kind="stable")
         compiled.look_up_links(
-            row_starts,
-            columns,
-            order,
-            pair,
-            source,
-            source_starts,
-            target,
-            target_starts,
-            link_starts,
-            entries,
+            row_starts, columns, order, source, starts, word_starts, target, entries
         )
         return entries
-    of_word = np.repeat(np.arange(len(n)), n * m)
-    within = np.arange(len(of_word)) - link_starts[of_word]
-    s = source[source_starts[of_word] + within % n[of_word]].astype(np.int64)
-    t = target[target_starts[of_word] + within // n[of_word]]
+    sizes = np.diff(starts)
+    s = np.repeat(source, sizes).astype(np.int64)
+    t = target[np.arange(int(starts[-1])) + np.repeat(word_starts - starts[:-1], sizes)]
     n_columns = int(max(columns.max(initial=0), target.max(initial=0))) + 1
     rows = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
     known = rows * n_columns + columns

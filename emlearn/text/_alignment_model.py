@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.engine import DegenerateModelError, LatentVariableModel
-from emlearn.kernels.alignments import Links, link_step
+from emlearn.kernels.alignments import Links, best_links, count_links, sum_links
 from emlearn.text._alignment_positions import PositionLaw, Shapes
 from emlearn.text._alignment_reading import Bitext
 from emlearn.text._alignment_translation import Lexicon, Translation
@@ -37,11 +37,11 @@ _WORTH, _MOST_BLOCKS, _LINKS_PER_ENTRY = 2e5, 8, 4
 
 
 class Block(NamedTuple):
-    """Successive pairs: their links, weights of target words, and words of each pair."""
+    """Successive pairs: their links, target words of each pair, weights, and which they are."""
 
     links: Links
+    word_starts: NDArray[np.int64]
     weight: Array | None
-    starts: NDArray[np.int64]
     pairs: NDArray[np.int64]
 
 
@@ -91,14 +91,18 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
     law: PositionLaw
     shapes: Shapes
 
-    def links(self, bitext: Bitext) -> Links:
-        """All links."""
-        sizes = np.repeat(bitext.source_lengths, bitext.target_lengths)
-        return Links(
-            self.lexicon.links(bitext),
-            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            self.shapes.cell_starts(bitext, self.law.by_target),
-        )
+    def links(self, bitext: Bitext, order: NDArray[np.int64] | None = None) -> Links:
+        """The links of all source positions, by default in their order."""
+        n, m = bitext.source_lengths, bitext.target_lengths
+        source, sizes = bitext.source, np.repeat(m, n)
+        word_starts = np.repeat(bitext.target_starts[:-1], n)
+        cell_starts = self.shapes.cell_starts(bitext)
+        if order is not None:
+            source, sizes = source[order], sizes[order]
+            word_starts, cell_starts = word_starts[order], cell_starts[order]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        entries = self.lexicon.links(bitext, source, starts, word_starts)
+        return Links(entries, starts, word_starts, cell_starts)
 
     def prepare(self, X: Bitext, sample_weight: Array | None = None) -> Corpus:
         """See `LatentVariableModel.prepare`."""
@@ -106,31 +110,28 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         if sample_weight is not None:
             pairs = np.flatnonzero(sample_weight > 0.0)
             X, sample_weight = X.take(pairs), sample_weight[pairs]
-        links = self.links(X)
-        weight = None if sample_weight is None else np.repeat(sample_weight, X.target_lengths)
-        starts = X.target_starts
         blocks = []
-        for first, last in pairwise(self._edges(links, starts)):
-            words = slice(int(starts[first]), int(starts[last]))
-            blocks.append(
-                Block(
-                    links.at(words),
-                    None if weight is None else weight[words],
-                    starts[first : last + 1] - starts[first],
-                    pairs[first:last],
-                )
-            )
-        total = float(len(X.target) if weight is None else weight.sum())
+        for first, last in pairwise(self._edges(X)):
+            part = X if last - first == len(X) else X.take(np.arange(first, last))
+            weight = None
+            if sample_weight is not None:
+                weight = np.repeat(sample_weight[first:last], part.target_lengths)
+            links = self.links(part, np.argsort(part.source, kind="stable"))
+            blocks.append(Block(links, part.target_starts, weight, pairs[first:last]))
+        total = float(
+            len(X.target) if sample_weight is None else sample_weight @ X.target_lengths
+        )
         return Corpus(tuple(blocks), total)
 
-    def _edges(self, links: Links, starts: NDArray[np.int64]) -> list[int]:
+    def _edges(self, bitext: Bitext) -> list[int]:
         """First pairs of the blocks, which have about as many links, and the end."""
-        n_links = len(links.entries)
+        before = np.cumsum(bitext.source_lengths * bitext.target_lengths)
+        n_links = int(before[-1]) if len(before) else 0
         most = min(n_links / _WORTH, n_links / (_LINKS_PER_ENTRY * len(self.lexicon.targets) + 1))
         n_blocks = int(np.clip(most, 1, _MOST_BLOCKS))
-        targets = np.linspace(0, n_links, n_blocks + 1)[1:-1]
-        inner = np.searchsorted(links.starts[starts], targets)
-        return np.unique([0, *inner.tolist(), len(starts) - 1]).tolist()
+        inner = np.searchsorted(before, np.linspace(0, n_links, n_blocks + 1)[1:-1])
+        edges = np.unique([0, *inner.tolist(), len(bitext)]).tolist()
+        return edges if len(edges) > 1 else [0, 0]
 
     def blocks(self, data: Corpus) -> Sequence[Block]:
         """See `LatentVariableModel.blocks`."""
@@ -152,16 +153,19 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
 
     def e_step(self, block: Block, params: Working) -> tuple[LinkCounts, float]:
         """See `LatentVariableModel.e_step`."""
-        counts = np.zeros_like(params.table)
-        cells = np.zeros_like(params.cells) if self.law.learns else None
-        values = link_step(block.links, params.table, params.cells, block.weight, counts, cells)
+        links, table, cells = block.links, params.table, params.cells
+        values = sum_links(links, table, cells, int(block.word_starts[-1]))
         if not values.all():
             word = int(np.argmin(values))
-            pair = block.pairs[np.searchsorted(block.starts, word, side="right") - 1]
+            pair = block.pairs[np.searchsorted(block.word_starts, word, side="right") - 1]
             raise DegenerateModelError(f"the target sentence of pair {pair} has probability 0")
         logs = np.log(values)
+        factors = 1.0 / values if block.weight is None else block.weight / values
+        counts = np.zeros_like(table)
+        cell_counts = None if self.law.shared else np.zeros_like(cells)
+        count_links(links, table, cells, factors, counts, cell_counts)
         value = float(logs.sum() if block.weight is None else logs @ block.weight)
-        return LinkCounts(counts, np.zeros(0) if cells is None else cells), value
+        return LinkCounts(counts, np.zeros(0) if cell_counts is None else cell_counts), value
 
     def m_step(self, statistics: LinkCounts, params: Alignment) -> Alignment:
         """See `LatentVariableModel.m_step`."""
@@ -204,55 +208,38 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
 
     # ---- sentences after a fit --------------------------------------------------------------
 
-    def word_values(self, bitext: Bitext, params: Alignment) -> Array:
-        """Probabilities of all target words."""
-        working = self.precompute(params)
-        return link_step(self.links(bitext), *working, None, None, None)
-
     def log_likelihoods_of(self, bitext: Bitext, params: Alignment) -> Array:
         """Log-likelihood of each pair."""
-        values = self.word_values(bitext, params)
+        values = sum_links(self.links(bitext), *self.precompute(params), len(bitext.target))
         logs = np.full(len(values), -np.inf)
         np.log(values, out=logs, where=values > 0.0)
         pair = np.repeat(np.arange(len(bitext)), bitext.target_lengths)
         return np.bincount(pair, logs, len(bitext)).astype(np.float64)
 
     def posteriors(self, bitext: Bitext, params: Alignment) -> Array:
-        """Probability of each link, one pair after another; 0 for a word that is impossible."""
-        working, links = self.precompute(params), self.links(bitext)
-        values = link_step(links, *working, None, None, None)
-        terms = working.table[links.entries] * working.cells[links.cells]
-        safe = np.where(values > 0.0, values, 1.0)[links.words]
-        return np.where(values[links.words] > 0.0, terms / safe, 0.0)
+        """Probability of each link, by source positions; 0 for a target word that is impossible."""
+        table, cells = self.precompute(params)
+        links = self.links(bitext)
+        values = sum_links(links, table, cells, len(bitext.target))
+        terms = table[links.entries] * cells[links.cells]
+        factors = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0.0)
+        found: Array = terms * factors[links.words]
+        return found
 
     def best_sources(self, bitext: Bitext, params: Alignment) -> NDArray[np.int64]:
         """Source position of each target word with the most probable link; -1 if impossible.
 
-        Of positions with the same probability the one nearest to the diagonal is taken.
+        Of equally probable positions the one nearest to the diagonal is taken, and the null word
+        last.
         """
-        posterior, links = self.posteriors(bitext, params), self.links(bitext)
-        n_words = len(links.cell_starts)
-        found = np.full(n_words, -1, np.int64)
-        filled = np.flatnonzero(np.diff(links.starts))
-        if not filled.size:
-            return found
-        starts, word = links.starts[:-1][filled], links.words
-        place = np.empty(n_words, np.int64)
-        place[filled] = np.arange(len(filled))
-        own = place[word]
-        largest = np.maximum.reduceat(posterior, starts)
-        position = np.arange(len(word)) - links.starts[:-1][word]
         pair = np.repeat(np.arange(len(bitext)), bitext.target_lengths)
-        j = np.arange(n_words) - bitext.target_starts[pair]
+        j = np.arange(len(pair)) - bitext.target_starts[pair]
         along = (j + 1.0) / bitext.target_lengths[pair]
-        null = int(bitext.null)
-        length = np.maximum(np.diff(links.starts) - null, 1)
-        distance = np.abs((position + 1 - null) / length[word] - along[word])
-        if null:
-            distance[position == 0] = 2.0
-        distance[posterior < largest[own]] = np.inf
-        nearest = np.minimum.reduceat(distance, starts)
-        hits = np.flatnonzero(distance == nearest[own])
-        chosen = hits[np.unique(own[hits], return_index=True)[1]]
-        found[filled] = np.where(largest > 0.0, position[chosen], -1)
-        return found
+        own = np.repeat(np.arange(len(bitext)), bitext.source_lengths)
+        i = np.arange(len(own)) - bitext.source_starts[own]
+        length = np.maximum(bitext.source_lengths - bitext.null, 1)
+        places = (i + (1.0 - bitext.null)) / length[own]
+        if bitext.null:
+            places[i == 0] = np.inf
+        best = best_links(self.links(bitext), *self.precompute(params), along, places)
+        return np.where(best >= 0, best - bitext.source_starts[pair], -1)

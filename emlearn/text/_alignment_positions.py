@@ -46,54 +46,68 @@ _NEWTON_STEPS, _HALVINGS = 3, 30
 class Shapes:
     """The lengths of sentences that occur together, and the cells of each.
 
+    The cells of a shape are those of its first source word with all target words, then those of
+    the second, and so on. A row is a target position of a shape.
+
     Parameters
     ----------
     n_source : ndarray of shape (n_shapes,) of int64
         Numbers of source words, with the null word.
     n_target : ndarray of shape (n_shapes,) of int64
-        Numbers of target words; 1 if all target words share the cells.
+        Numbers of target words.
     null : bool
         Whether there is the null word.
+    shared : bool, default=False
+        Whether all source words, and all sentences of so many source words, share cells;
+        `n_target` is then the largest that occurs.
     """
 
     n_source: Index
     n_target: Index
     null: bool
+    shared: bool = False
 
     @classmethod
-    def of(cls, bitext: Bitext, by_target: bool) -> Shapes:
+    def of(cls, bitext: Bitext, shared: bool) -> Shapes:
         """The shapes that occur."""
-        keys = np.unique(_keys(bitext, by_target))
-        return cls(keys >> 32, keys & 0xFFFFFFFF, bitext.null)
+        n, m = bitext.source_lengths, bitext.target_lengths
+        if not shared:
+            keys = np.unique(_key(n, m))
+            return cls(keys >> 32, keys & 0xFFFFFFFF, bitext.null)
+        order = np.lexsort((m, n))
+        last = np.append(np.diff(n[order]) != 0, True) if len(order) else np.zeros(0, bool)
+        return cls(n[order][last], m[order][last], bitext.null, True)
+
+    @cached_property
+    def sizes(self) -> Index:
+        """Number of cells of each shape."""
+        return self.n_target if self.shared else self.n_source * self.n_target
 
     @cached_property
     def starts(self) -> Index:
         """Where the cells of each shape start, and the end."""
-        return np.concatenate([[0], np.cumsum(self.n_source * self.n_target)]).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
 
     @property
     def n_cells(self) -> int:
         """Number of cells."""
         return int(self.starts[-1])
 
-    def cell_starts(self, bitext: Bitext, by_target: bool) -> Index:
-        """Where the cells of each target word start."""
-        known = (self.n_source << 32) + self.n_target
-        shape = np.searchsorted(known, _keys(bitext, by_target))
-        m = bitext.target_lengths
-        first = np.repeat(self.starts[shape], m)
-        if not by_target:
-            return first
-        position = np.arange(int(m.sum())) - np.repeat(bitext.target_starts[:-1], m)
-        return first + position * np.repeat(bitext.source_lengths, m)
+    def cell_starts(self, bitext: Bitext) -> Index:
+        """Where the cells of each source position start."""
+        n, m = bitext.source_lengths, bitext.target_lengths
+        if self.shared:
+            return np.repeat(self.starts[np.searchsorted(self.n_source, n)], n)
+        shape = np.searchsorted(_key(self.n_source, self.n_target), _key(n, m))
+        position = np.arange(len(bitext.source)) - np.repeat(bitext.source_starts[:-1], n)
+        return np.repeat(self.starts[shape], n) + position * np.repeat(m, n)
 
-    # ---- of each cell ---------------------------------------------------------------------
+    # ---- of each row or cell, if not shared ------------------------------------------------
 
     @cached_property
-    def rows(self) -> Index:
-        """Number of the row (shape and target position) of each cell."""
-        sizes = np.repeat(self.n_source, self.n_target)
-        return np.repeat(np.arange(len(sizes)), sizes)
+    def row_starts(self) -> Index:
+        """First row of each shape."""
+        return np.cumsum(self.n_target) - self.n_target
 
     @cached_property
     def row_sizes(self) -> Index:
@@ -101,43 +115,67 @@ class Shapes:
         return np.repeat(self.n_source, self.n_target)
 
     @cached_property
-    def position(self) -> Index:
-        """Source position of each cell from 0."""
-        sizes = self.row_sizes
-        return np.arange(self.n_cells) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    def along(self) -> Array:
+        """Place of the target word of each row in its sentence."""
+        j = np.arange(len(self.row_sizes)) - np.repeat(self.row_starts, self.n_target)
+        found: Array = (j + 1.0) / np.repeat(self.n_target, self.n_target)
+        return found
+
+    @cached_property
+    def lengths(self) -> Index:
+        """Number of source words of each row, without the null word; at least 1."""
+        return np.maximum(self.row_sizes - self.null, 1)
+
+    @cached_property
+    def _places(self) -> tuple[Index, Index]:
+        """Source position, from 0, and row of each cell."""
+        within = np.arange(self.n_cells) - np.repeat(self.starts[:-1], self.sizes)
+        m = np.repeat(self.n_target, self.sizes)
+        return within // m, np.repeat(self.row_starts, self.sizes) + within % m
+
+    @property
+    def rows(self) -> Index:
+        """Row of each cell."""
+        return self._places[1]
 
     @cached_property
     def is_null(self) -> NDArray[np.bool_]:
         """Whether a cell is that of the null word."""
-        return (self.position == 0) & self.null
+        return (self._places[0] == 0) & self.null
 
     @cached_property
-    def distance(self) -> Array:
-        """Distance of each cell from the diagonal; 0 for the null word."""
-        m = np.repeat(self.n_target, self.n_target)
-        j = np.arange(len(m)) - np.repeat(np.cumsum(self.n_target) - self.n_target, self.n_target)
-        along = (j + 1.0) / m
-        length = np.maximum(self.row_sizes - self.null, 1)
-        i = self.position + (0 if self.null else 1)
-        found = np.abs(i / length[self.rows] - along[self.rows])
-        return np.where(self.is_null, 0.0, found)
+    def excess(self) -> Array:
+        """How much farther from the diagonal each cell is than the nearest of its row.
+
+        0 for the null word.
+        """
+        position, row = self._places
+        place = position + (0 if self.null else 1)
+        distance = np.abs(place / self.lengths[row] - self.along[row])
+        return np.where(self.is_null, 0.0, distance - self._nearest[row])
+
+    @cached_property
+    def _nearest(self) -> Array:
+        """Smallest distance of each row from the diagonal."""
+        on = self.along * self.lengths
+        ends = [np.clip(place, 1, self.lengths) for place in (np.floor(on), np.ceil(on))]
+        low, high = (np.abs(end / self.lengths - self.along) for end in ends)
+        return np.minimum(low, high)
 
     def row_sums(self, cells: Array) -> Array:
         """Sums over each row."""
         return np.bincount(self.rows, cells, len(self.row_sizes)).astype(np.float64)
 
 
-def _keys(bitext: Bitext, by_target: bool) -> Index:
-    n_target = bitext.target_lengths if by_target else np.ones_like(bitext.target_lengths)
-    return (bitext.source_lengths << 32) + n_target
+def _key(n_source: Index, n_target: Index) -> Index:
+    return (n_source << 32) + n_target
 
 
 class PositionLaw(ABC):
     """Probabilities of the positions, as a vector of parameters."""
 
-    by_target: ClassVar[bool] = True
-    # Whether the M-step needs expected numbers of links in the cells.
-    learns: ClassVar[bool] = True
+    # Whether all source words share cells, so that nothing is learned of them.
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, shapes: Shapes) -> Array:
@@ -180,8 +218,7 @@ class PositionLaw(ABC):
 class EqualPositions(PositionLaw):
     """Equal probabilities: IBM model 1."""
 
-    by_target: ClassVar[bool] = False
-    learns: ClassVar[bool] = False
+    shared: ClassVar[bool] = True
 
     def start(self, shapes: Shapes) -> Array:
         """See `PositionLaw`."""
@@ -189,7 +226,7 @@ class EqualPositions(PositionLaw):
 
     def cells(self, params: Array, shapes: Shapes) -> Array:
         """See `PositionLaw`."""
-        return 1.0 / shapes.row_sizes[shapes.rows]
+        return np.repeat(1.0 / np.maximum(shapes.n_source, 1), shapes.n_target)
 
     def public(self, params: Array) -> dict[str, Array]:
         """See `PositionLaw`."""
@@ -310,7 +347,7 @@ class DiagonalPositions(PositionLaw):
         of_row = shapes.row_sums(linked)
         if self.null_probability is None and shapes.null:
             has_words = shapes.row_sizes > 1
-            of_null = float(counts[shapes.is_null] @ has_words)
+            of_null = float(shapes.row_sums(np.where(shapes.is_null, counts, 0.0)) @ has_words)
             total = of_null + float(of_row.sum())
             null = of_null / total if total > 0.0 else null
         if self.tension is None:
@@ -348,25 +385,14 @@ class DiagonalPositions(PositionLaw):
 
 def _weights(tension: float, shapes: Shapes) -> tuple[Array, Array]:
     """Weights of all cells, 0 for the null word, relative to the largest of a row; their sums."""
-    scaled = -tension * (shapes.distance - _nearest(shapes)[shapes.rows])
-    weight = np.where(shapes.is_null, 0.0, np.exp(np.minimum(scaled, 0.0)))
+    weight = np.exp(-tension * shapes.excess)
+    weight[shapes.is_null] = 0.0
     return weight, shapes.row_sums(weight)
-
-
-def _nearest(shapes: Shapes) -> Array:
-    """Smallest distance in each row."""
-    distance = np.where(shapes.is_null, np.inf, shapes.distance)
-    least = np.zeros(len(shapes.row_sizes))
-    filled = shapes.row_sizes > 0
-    starts = (np.cumsum(shapes.row_sizes) - shapes.row_sizes)[filled]
-    if starts.size:
-        least[filled] = np.minimum.reduceat(distance, starts)
-    return np.where(np.isfinite(least), least, 0.0)
 
 
 def _maximal_tension(tension: float, linked: Array, of_row: Array, shapes: Shapes) -> float:
     """A tension at which the expected objective is not lower than at the given one."""
-    excess = np.where(shapes.is_null, 0.0, shapes.distance - _nearest(shapes)[shapes.rows])
+    excess = shapes.excess
     observed = float(linked @ excess)
 
     def value(at: float) -> tuple[float, float, float]:

@@ -98,26 +98,17 @@ class Lexicon:
         return len(self.starts) - 1
 
     @cached_property
-    def rows(self) -> Index:
-        """Source word of each entry."""
-        return np.repeat(np.arange(self.n_source), np.diff(self.starts))
-
-    @cached_property
     def n_other(self) -> Array:
         """Number of words without an entry given each source word."""
         return self.n_target + 1.0 - np.diff(self.starts)
 
-    def links(self, bitext: Bitext) -> NDArray[np.int32]:
-        """Entry of each link in `table`."""
+    def links(
+        self, bitext: Bitext, source: NDArray[np.int32], starts: Index, word_starts: Index
+    ) -> NDArray[np.int32]:
+        """Entry of each link in `table`; see `look_up_links`."""
         # A source word that is not known has a row without entries.
-        starts = np.append(self.starts, self.starts[-1])
-        return look_up_links(
-            (starts, self.targets),
-            bitext.source,
-            bitext.source_starts,
-            bitext.target,
-            bitext.target_starts,
-        )
+        rows = np.append(self.starts, self.starts[-1])
+        return look_up_links((rows, self.targets), source, starts, word_starts, bitext.target)
 
     def table(self, params: Translation) -> Array:
         """Entries, the others of each source word, and those of unknown source words."""
@@ -126,13 +117,19 @@ class Lexicon:
     def uniform(self) -> Translation:
         """The same probability for all words."""
         value = 1.0 / (self.n_target + 1)
-        return Translation(
-            np.full(len(self.targets), value), np.full(self.n_source, value)
-        )
+        return Translation(np.full(len(self.targets), value), np.full(self.n_source, value))
 
     def row_sums(self, entries: Array) -> Array:
         """Sums of entries of each source word."""
-        return np.bincount(self.rows, entries, self.n_source).astype(np.float64)
+        found = np.zeros(self.n_source)
+        filled = self.starts[1:] > self.starts[:-1]
+        if filled.any():
+            found[filled] = np.add.reduceat(entries, self.starts[:-1][filled])
+        return found
+
+    def _spread(self, values: Array) -> Array:
+        """A number of each source word, for all its entries."""
+        return np.repeat(values, np.diff(self.starts))
 
     def _split(self, counts: Array) -> tuple[Array, Array]:
         """Entries of a table and those of the others, without unknown source words."""
@@ -141,17 +138,18 @@ class Lexicon:
 
     def m_step(self, counts: Array, before: Translation) -> Translation:
         """The mode given expected numbers of links, in the order of `table`."""
-        entries, rest = self._split(counts)
-        entries = entries + self.alpha
-        rest = rest + self.alpha * self.n_other
-        total = self.row_sums(entries) + rest
+        own, rest = self._split(counts)
+        pseudo_counts = self.alpha * (self.n_target + 1)
+        total = self.row_sums(own) + rest + pseudo_counts
         used = total > 0.0
         divisor = np.where(used, total, 1.0)
-        entries = entries / divisor[self.rows]
-        entries[entries < _LEAST] = 0.0
-        rest = rest / (divisor * self.n_other)
+        entries = self._spread(1.0 / divisor)
+        entries *= own + self.alpha if self.alpha else own
+        if entries.min(initial=1.0) < _LEAST:
+            entries[entries < _LEAST] = 0.0
+        rest = (rest + self.alpha * self.n_other) / (divisor * self.n_other)
         if not used.all():
-            kept = ~used[self.rows]
+            kept = self._spread(~used)
             entries[kept] = before.entries[kept]
             rest = np.where(used, rest, before.rest)
         return Translation(entries, rest)
@@ -170,7 +168,8 @@ class Lexicon:
 
     def to_vector(self, params: Translation) -> Array:
         """Square roots, as EM drives probabilities to 0."""
-        return np.sqrt(np.concatenate([params.entries, params.rest * self.n_other]))
+        vector = np.concatenate([params.entries, params.rest * self.n_other])
+        return np.sqrt(vector, out=vector)
 
     def from_vector(self, vector: Array) -> Translation:
         """Inverse of `to_vector`; sums that are not 1 are made so.
@@ -186,7 +185,7 @@ class Lexicon:
         total = self.row_sums(entries) + rest
         if not (total > 0.0).all():
             raise DegenerateModelError("probabilities of translations are all 0")
-        return Translation(entries / total[self.rows], rest / (total * self.n_other))
+        return Translation(entries / self._spread(total), rest / (total * self.n_other))
 
     def matrix(self, params: Translation) -> csr_array:
         """The entries as a sparse matrix, source words x target words; those of 0 are left out."""

@@ -1,63 +1,70 @@
-/* link_step(entries, starts, cell_starts, translation, cells, weight, values, counts, cell_counts)
-
-   The probability of a target word is the sum of translation x cell over its links.
+/* Links of an occurrence of a source word go to the words of the target sentence.
 
    entries      of each link in the table of translations
-   starts       of each target word among the links
-   cell_starts  of each target word among the cells, which go on for as many as it has links
+   starts       of each occurrence among the links
+   word_starts  of each occurrence among the target words, which go on for as many as it has links
+   cell_starts  of each occurrence among the cells, which do so too
    translation  table of translations
-   cells        table of positions
-   weight       of each target word, or None for 1 each
-   values       probability of each target word; 0 where it underflows: out
-   counts       weight x the part of a link in the probability is added to it; or None
-   cell_counts  the same of the cells; or None */
-static PyObject *
-link_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
+   cells        table of positions */
+
+#define LINK_PARAMETERS                                                                            \
+    {"entries", "i", "e", READ}, {"starts", "q", "o+", PRIVATE},                                   \
+        {"word_starts", "q", "o", PRIVATE}, {"cell_starts", "q", "o", PRIVATE},                    \
+        {"translation", "d", "t", READ}, {"cells", "d", "c", READ}
+
+/* Whether the starts rise to the number of links, and parts of arrays of so many items lie within
+   them; otherwise an error. */
+static int
+check_starts(Call *call, const int64_t *starts, ptrdiff_t n, ptrdiff_t n_links,
+             const int64_t *part_starts, ptrdiff_t n_parts)
 {
-    static const Parameter parameters[] = {
-        {"entries", "i", "e", READ},
-        {"starts", "q", "w+", PRIVATE},
-        {"cell_starts", "q", "w", PRIVATE},
-        {"translation", "d", "t", READ},
-        {"cells", "d", "c", READ},
-        {"weight", "d", "w", OPTIONAL},
-        {"values", "d", "w", WRITE},
-        {"counts", "d", "t", OPTIONAL | WRITE},
-        {"cell_counts", "d", "c", OPTIONAL | WRITE},
-    };
+    int fits = starts[0] == 0 && starts[n] == n_links;
+    for (ptrdiff_t o = 0; fits && o < n; o++) {
+        fits = starts[o + 1] >= starts[o] && starts[o + 1] <= n_links;
+        const int64_t size = fits ? starts[o + 1] - starts[o] : 0;
+        fits = fits && size <= n_parts && part_starts[o] >= 0 && part_starts[o] <= n_parts - size;
+    }
+    return fits || refuse(call, PyExc_ValueError,
+                          "there must be starts that rise to the number of links, and words and "
+                          "cells for all of them");
+}
+
+/* The links of a call that begins with LINK_PARAMETERS; 0 with an error if they do not fit. */
+static int
+read_links(Call *call, Links *links)
+{
+    *links = (Links){.entries = call->data[0],
+                     .starts = call->data[1],
+                     .word_starts = call->data[2],
+                     .cell_starts = call->data[3],
+                     .translation = call->data[4],
+                     .cells = call->data[5],
+                     .n_occurrences = SIZE(*call, 'o'),
+                     .n_words = SIZE(*call, 'w'),
+                     .n_entries = SIZE(*call, 't')};
+    const ptrdiff_t n_links = SIZE(*call, 'e');
+    return check_starts(call, links->starts, links->n_occurrences, n_links, links->word_starts,
+                        links->n_words) &&
+           check_starts(call, links->starts, links->n_occurrences, n_links, links->cell_starts,
+                        SIZE(*call, 'c'));
+}
+
+/* sum_links(entries, starts, word_starts, cell_starts, translation, cells, values)
+
+   values  sums of translation x cell over the links of each target word: out */
+static PyObject *
+sum_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
+{
+    static const Parameter parameters[] = {LINK_PARAMETERS, {"values", "d", "w", WRITE}};
     Call call;
-    if (!READ_ARGUMENTS(&call, "link_step", parameters)) {
+    Links links;
+    int fits;
+    if (!READ_ARGUMENTS(&call, "sum_links", parameters) || !read_links(&call, &links)) {
         return NULL;
     }
-    const int64_t *starts = call.data[1], *cell_starts = call.data[2];
-    const ptrdiff_t n = SIZE(call, 'w');
-    ptrdiff_t longest = 1;
-    int fits = starts[0] == 0 && starts[n] == SIZE(call, 'e');
-    for (ptrdiff_t w = 0; fits && w < n; w++) {
-        const int64_t size = starts[w + 1] - starts[w];
-        fits = size >= 0 && size <= SIZE(call, 'e') && size <= SIZE(call, 'c') &&
-               cell_starts[w] >= 0 && cell_starts[w] <= SIZE(call, 'c') - size;
-        longest = fits && size > longest ? (ptrdiff_t)size : longest;
-    }
-    if (!fits) {
-        refuse(&call, PyExc_ValueError,
-               "there must be starts that rise to the number of links, and cells for all of them");
-        return NULL;
-    }
-    double *scratch = aligned_memory(add_size(0, longest, 2), sizeof(double));
-    if (scratch == NULL) {
-        return finish(&call, PyErr_NoMemory());
-    }
-    const Links links = {.entries = call.data[0],     .starts = starts,
-                         .cell_starts = cell_starts,  .translation = call.data[3],
-                         .cells = call.data[4],       .weight = call.data[5],
-                         .values = call.data[6],      .counts = call.data[7],
-                         .cell_counts = call.data[8], .n_words = n,
-                         .n_entries = SIZE(call, 't')};
     Py_BEGIN_ALLOW_THREADS
-    fits = count_links(&links, scratch, (int32_t *)(scratch + longest));
+    fits = add_links(&links, call.data[6]);
     Py_END_ALLOW_THREADS
-    aligned_free(scratch);
     if (!fits) {
         refuse(&call, PyExc_ValueError, "entries must be within the table of translations");
         return NULL;
@@ -65,87 +72,139 @@ link_step(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_
     return finish(&call, Py_NewRef(Py_None));
 }
 
-/* look_up_links(row_starts, columns, order, pair, source, source_starts, target, target_starts,
-                 link_starts, entries)
+/* count_links(entries, starts, word_starts, cell_starts, translation, cells, factors, counts,
+               cell_counts)
 
-   row_starts     of each source word among the entries of the table
-   columns        target word of each entry
-   order          positions of source words, sorted by word
-   pair           pair of sentences of each position of a source word
-   source         source words; at most the number of rows
-   source_starts  of each pair
-   target         target words
-   target_starts  of each pair
-   link_starts    of each pair, among the links: those of the first target word come first
-   entries        entry of each link, or number of entries + source word if there is none: out */
+   factors      of each target word
+   counts       translation x cell x factor of each link is added to its entry
+   cell_counts  and to its cell; or None
+
+   Links whose entry is not in the table are left out. */
+static PyObject *
+count_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
+{
+    static const Parameter parameters[] = {
+        LINK_PARAMETERS,
+        {"factors", "d", "w", READ},
+        {"counts", "d", "t", WRITE},
+        {"cell_counts", "d", "c", OPTIONAL | WRITE},
+    };
+    Call call;
+    Links links;
+    if (!READ_ARGUMENTS(&call, "count_links", parameters) || !read_links(&call, &links)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    spread_links(&links, call.data[6], call.data[7], call.data[8]);
+    Py_END_ALLOW_THREADS
+    return finish(&call, Py_NewRef(Py_None));
+}
+
+/* best_links(entries, starts, word_starts, cell_starts, translation, cells, along, places, best)
+
+   along   place of each target word in its sentence
+   places  place of each occurrence in its sentence
+   best    number of the occurrence with the largest translation x cell of each target word; of
+           equal ones the nearest; -1 if all are 0: out
+
+   Links whose entry is not in the table are left out. */
+static PyObject *
+best_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
+{
+    static const Parameter parameters[] = {
+        LINK_PARAMETERS,
+        {"along", "d", "w", READ},
+        {"places", "d", "o", READ},
+        {"best", "q", "w", WRITE},
+    };
+    Call call;
+    Links links;
+    if (!READ_ARGUMENTS(&call, "best_links", parameters) || !read_links(&call, &links)) {
+        return NULL;
+    }
+    double *scratch = aligned_memory(add_size(0, links.n_words, 2), sizeof(double));
+    if (scratch == NULL) {
+        return finish(&call, PyErr_NoMemory());
+    }
+    Py_BEGIN_ALLOW_THREADS
+    find_best_links(&links, call.data[6], call.data[7], scratch, scratch + links.n_words,
+                    call.data[8]);
+    Py_END_ALLOW_THREADS
+    aligned_free(scratch);
+    return finish(&call, Py_NewRef(Py_None));
+}
+
+/* look_up_links(row_starts, columns, order, source, starts, word_starts, target, entries)
+
+   row_starts   of each source word among the entries of the table
+   columns      target word of each entry
+   order        occurrences, sorted by source word
+   source       source word of each occurrence
+   starts       of each occurrence among the links
+   word_starts  of each occurrence among the target words
+   target       target words
+   entries      entry of each link, or number of entries + source word if there is none: out */
 static PyObject *
 look_up_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {
     static const Parameter parameters[] = {
-        {"row_starts", "q", "r+", PRIVATE},    {"columns", "i", "c", PRIVATE},
-        {"order", "q", "s", PRIVATE},          {"pair", "q", "s", PRIVATE},
-        {"source", "i", "s", PRIVATE},         {"source_starts", "q", "p+", PRIVATE},
-        {"target", "i", "t", PRIVATE},         {"target_starts", "q", "p+", PRIVATE},
-        {"link_starts", "q", "p+", PRIVATE},   {"entries", "i", "e", WRITE},
+        {"row_starts", "q", "r+", PRIVATE}, {"columns", "i", "c", PRIVATE},
+        {"order", "q", "o", PRIVATE},       {"source", "i", "o", PRIVATE},
+        {"starts", "q", "o+", PRIVATE},     {"word_starts", "q", "o", PRIVATE},
+        {"target", "i", "t", PRIVATE},      {"entries", "i", "e", WRITE},
     };
     Call call;
     if (!READ_ARGUMENTS(&call, "look_up_links", parameters)) {
         return NULL;
     }
-    const int64_t *row_starts = call.data[0], *order = call.data[2], *pair = call.data[3];
-    const int32_t *columns = call.data[1], *source = call.data[4], *target = call.data[6];
-    const int64_t *source_starts = call.data[5], *target_starts = call.data[7];
-    const int64_t *link_starts = call.data[8];
+    const int64_t *row_starts = call.data[0], *order = call.data[2];
+    const int32_t *columns = call.data[1], *source = call.data[3], *target = call.data[6];
     const ptrdiff_t n_rows = SIZE(call, 'r'), n_entries = SIZE(call, 'c');
-    const ptrdiff_t n_positions = SIZE(call, 's'), n_pairs = SIZE(call, 'p');
+    const ptrdiff_t n = SIZE(call, 'o'), n_words = SIZE(call, 't');
+    if (!check_starts(&call, call.data[4], n, SIZE(call, 'e'), call.data[5], n_words)) {
+        return NULL;
+    }
     ptrdiff_t n_columns = 1;
     int fits = row_starts[0] == 0 && row_starts[n_rows] == n_entries &&
-               n_entries < INT32_MAX - n_rows && source_starts[0] == 0 &&
-               source_starts[n_pairs] == n_positions && target_starts[0] == 0 &&
-               target_starts[n_pairs] == SIZE(call, 't') && link_starts[0] == 0 &&
-               link_starts[n_pairs] == SIZE(call, 'e');
+               n_entries < INT32_MAX - n_rows;
     for (ptrdiff_t s = 0; fits && s < n_rows; s++) {
-        fits = row_starts[s + 1] >= row_starts[s];
+        fits = row_starts[s + 1] >= row_starts[s] && row_starts[s + 1] <= n_entries;
     }
     for (ptrdiff_t e = 0; fits && e < n_entries; e++) {
         fits = columns[e] >= 0 && columns[e] < INT32_MAX;
         n_columns = columns[e] >= n_columns ? (ptrdiff_t)columns[e] + 1 : n_columns;
     }
-    for (ptrdiff_t j = 0; fits && j < SIZE(call, 't'); j++) {
+    for (ptrdiff_t j = 0; fits && j < n_words; j++) {
         fits = target[j] >= 0;
     }
-    for (ptrdiff_t p = 0; fits && p < n_pairs; p++) {
-        const int64_t l = source_starts[p + 1] - source_starts[p];
-        const int64_t m = target_starts[p + 1] - target_starts[p];
-        fits = l >= 0 && m >= 0 && l <= n_positions && m <= SIZE(call, 't') &&
-               link_starts[p + 1] >= link_starts[p] &&
-               (l == 0 || m <= INT64_MAX / l) && link_starts[p + 1] - link_starts[p] == l * m;
+    for (ptrdiff_t o = 0; fits && o < n; o++) {
+        fits = source[o] >= 0 && source[o] < n_rows && order[o] >= 0 && order[o] < n;
     }
-    for (ptrdiff_t i = 0; fits && i < n_positions; i++) {
-        fits = order[i] >= 0 && order[i] < n_positions && pair[i] >= 0 && pair[i] < n_pairs;
-        fits = fits && i >= source_starts[pair[i]] && i < source_starts[pair[i] + 1];
-        fits = fits && source[i] >= 0 && source[i] < n_rows;
-    }
-    for (ptrdiff_t i = 1; fits && i < n_positions; i++) {
-        fits = source[order[i]] >= source[order[i - 1]];
+    for (ptrdiff_t o = 1; fits && o < n; o++) {
+        fits = source[order[o]] >= source[order[o - 1]];
     }
     if (!fits) {
         refuse(&call, PyExc_ValueError,
-               "there must be starts that rise to the numbers of entries, words and links, and "
-               "words of the table, sorted by order");
+               "there must be starts that rise to the number of entries, and words of the table, "
+               "sorted by order");
         return NULL;
     }
     int32_t *marks = aligned_memory((size_t)n_columns, sizeof(int32_t));
     if (marks == NULL) {
         return finish(&call, PyErr_NoMemory());
     }
-    const Lookup lookup = {.row_starts = row_starts, .columns = columns,
-                           .order = order, .pair = pair,
-                           .source = source, .target = target,
-                           .source_starts = source_starts, .target_starts = target_starts,
-                           .link_starts = link_starts, .entries = call.data[9],
-                           .n_rows = n_rows, .n_columns = n_columns,
-                           .n_positions = n_positions, .n_entries = n_entries};
+    const Lookup lookup = {.row_starts = row_starts,
+                           .columns = columns,
+                           .order = order,
+                           .source = source,
+                           .starts = call.data[4],
+                           .word_starts = call.data[5],
+                           .target = target,
+                           .entries = call.data[7],
+                           .n_rows = n_rows,
+                           .n_columns = n_columns,
+                           .n_occurrences = n,
+                           .n_entries = n_entries};
     Py_BEGIN_ALLOW_THREADS
     for (ptrdiff_t t = 0; t < n_columns; t++) {
         marks[t] = -1;

@@ -35,6 +35,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(backproject_lines),
+    METHOD(best_links),
     METHOD(categorical_counts),
     METHOD(categorical_log_density),
     METHOD(center_observed),
@@ -43,6 +44,7 @@ static PyMethodDef methods[] = {
     METHOD(cluster_moments),
     METHOD(column_squares),
     METHOD(column_sums),
+    METHOD(count_links),
     METHOD(factorize_sparse),
     METHOD(fill_missing),
     METHOD(forward_backward),
@@ -56,7 +58,6 @@ static PyMethodDef methods[] = {
     METHOD(general_location_draw),
     METHOD(general_location_expect),
     METHOD(join_clusters),
-    METHOD(link_step),
     METHOD(lloyd),
     METHOD(look_up_links),
     METHOD(potts_sweep),
@@ -68,6 +69,7 @@ static PyMethodDef methods[] = {
     METHOD(solve_blocks),
     METHOD(solve_sparse),
     METHOD(standardize),
+    METHOD(sum_links),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},
 };

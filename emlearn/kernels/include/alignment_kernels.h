@@ -1,76 +1,114 @@
 /* Sums over the links of words in pairs of sentences; in double precision.
 
-   The links of a target word go to the source words of its sentence. Each has an entry of the
-   table of translations, and a cell of the table of positions; the cells of a target word follow
-   one another. */
+   A source word in a sentence (an occurrence) has links to all words of the target sentence, one
+   after another. Each has an entry of the table of translations. The cells of an occurrence in the
+   table of positions follow one another, as do its target words. Occurrences are best sorted by
+   source word: entries of a word are close, so that sums stay in the cache. */
 
 #ifndef EMLEARN_ALIGNMENT_H
 #define EMLEARN_ALIGNMENT_H
 
 typedef struct {
-    const int64_t *starts;      /* of each target word among the links */
-    const int64_t *cell_starts; /* of each target word among the cells */
     const int32_t *entries;     /* of each link */
+    const int64_t *starts;      /* of each occurrence among the links */
+    const int64_t *word_starts; /* of each occurrence among the target words */
+    const int64_t *cell_starts; /* of each occurrence among the cells */
+    ptrdiff_t n_occurrences, n_words, n_entries;
     const double *translation, *cells;
-    const double *weight; /* of each target word, or NULL */
-    double *values;
-    double *counts, *cell_counts; /* or NULL */
-    ptrdiff_t n_words, n_entries;
 } Links;
 
-/* Probability of each target word, and expected numbers of links; 0 if an entry is not in the
-   table. `scratch` has a number and an entry for each link of a word. */
+/* Sums of translation x cell of each target word; 0 if an entry is not in the table. */
 static int
-count_links(const Links *links, double *scratch, int32_t *own)
+add_links(const Links *links, double *values)
 {
+    uint32_t most = 0;
     for (ptrdiff_t w = 0; w < links->n_words; w++) {
-        const int64_t start = links->starts[w];
-        const ptrdiff_t size = (ptrdiff_t)(links->starts[w + 1] - start);
-        const double *cells = links->cells + links->cell_starts[w];
-        double total = 0.0;
-        int fits = 1;
-        for (ptrdiff_t k = 0; k < size; k++) {
-            own[k] = links->entries[start + k];
-            fits &= own[k] >= 0 && own[k] < links->n_entries;
-        }
-        if (!fits) {
-            return 0;
-        }
-        for (ptrdiff_t k = 0; k < size; k++) {
-            scratch[k] = links->translation[own[k]] * cells[k];
-            total += scratch[k];
-        }
-        if (!(total >= 2.2250738585072014e-308)) {
-            links->values[w] = 0.0;
-            continue;
-        }
-        links->values[w] = total;
-        if (links->counts) {
-            const double factor = (links->weight ? links->weight[w] : 1.0) / total;
-            for (ptrdiff_t k = 0; k < size; k++) {
-                scratch[k] *= factor;
-                links->counts[own[k]] += scratch[k];
+        values[w] = 0.0;
+    }
+    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
+        const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
+        const int32_t *entries = links->entries + links->starts[o];
+        const double *cells = links->cells + links->cell_starts[o];
+        double *own = values + links->word_starts[o];
+        for (ptrdiff_t j = 0; j < size; j++) {
+            const uint32_t entry = (uint32_t)entries[j];
+            most = entry > most ? entry : most;
+            if (entry < (uint32_t)links->n_entries) {
+                own[j] += links->translation[entry] * cells[j];
             }
-            if (links->cell_counts) {
-                double *cell_counts = links->cell_counts + links->cell_starts[w];
-                for (ptrdiff_t k = 0; k < size; k++) {
-                    cell_counts[k] += scratch[k];
+        }
+    }
+    return links->n_entries > 0 ? most < (uint32_t)links->n_entries : most == 0;
+}
+
+/* Adds translation x cell x factor of the target word to the entries and cells. */
+static void
+spread_links(const Links *links, const double *factors, double *counts, double *cell_counts)
+{
+    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
+        const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
+        const int32_t *entries = links->entries + links->starts[o];
+        const double *cells = links->cells + links->cell_starts[o];
+        const double *own = factors + links->word_starts[o];
+        double *of_cells = cell_counts ? cell_counts + links->cell_starts[o] : NULL;
+        for (ptrdiff_t j = 0; j < size; j++) {
+            const uint32_t entry = (uint32_t)entries[j];
+            if (entry < (uint32_t)links->n_entries) {
+                const double part = links->translation[entry] * cells[j] * own[j];
+                counts[entry] += part;
+                if (of_cells) {
+                    of_cells[j] += part;
                 }
             }
         }
     }
-    return 1;
+}
+
+/* Number of the occurrence with the largest translation x cell of each target word; of equal ones
+   that with the smallest distance; -1 if all are 0. `largest` and `nearest` have a number for each
+   target word. */
+static void
+find_best_links(const Links *links, const double *along, const double *places, double *largest,
+                double *nearest, int64_t *best)
+{
+    for (ptrdiff_t w = 0; w < links->n_words; w++) {
+        largest[w] = 0.0;
+        nearest[w] = INFINITY;
+        best[w] = -1;
+    }
+    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
+        const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
+        const int32_t *entries = links->entries + links->starts[o];
+        const double *cells = links->cells + links->cell_starts[o];
+        for (ptrdiff_t j = 0; j < size; j++) {
+            const ptrdiff_t w = (ptrdiff_t)links->word_starts[o] + j;
+            const uint32_t entry = (uint32_t)entries[j];
+            if (entry >= (uint32_t)links->n_entries) {
+                continue;
+            }
+            const double value = links->translation[entry] * cells[j];
+            if (!(value > 0.0) || value < largest[w]) {
+                continue;
+            }
+            const double distance = fabs(places[o] - along[w]);
+            if (value > largest[w] || distance < nearest[w]) {
+                largest[w] = value;
+                nearest[w] = distance;
+                best[w] = o;
+            }
+        }
+    }
 }
 
 typedef struct {
     const int64_t *row_starts; /* of each source word among the entries */
     const int32_t *columns;    /* target word of each entry */
-    const int64_t *order;      /* positions of source words, sorted by word */
-    const int64_t *pair;       /* of each position of a source word */
-    const int32_t *source, *target;
-    const int64_t *source_starts, *target_starts, *link_starts; /* of each pair */
+    const int64_t *order;      /* occurrences, sorted by source word */
+    const int32_t *source;     /* source word of each occurrence */
+    const int64_t *starts, *word_starts;
+    const int32_t *target;
     int32_t *entries;
-    ptrdiff_t n_rows, n_columns, n_positions, n_entries;
+    ptrdiff_t n_rows, n_columns, n_occurrences, n_entries;
 } Lookup;
 
 /* The entry of each link. A pair of words that is not in the table gets that of the source word
@@ -79,22 +117,23 @@ static void
 find_links(const Lookup *lookup, int32_t *marks)
 {
     ptrdiff_t next = 0;
-    for (ptrdiff_t s = 0; s < lookup->n_rows && next < lookup->n_positions; s++) {
+    for (ptrdiff_t s = 0; s < lookup->n_rows && next < lookup->n_occurrences; s++) {
         const int64_t first = lookup->row_starts[s], last = lookup->row_starts[s + 1];
         const int32_t other = (int32_t)(lookup->n_entries + s);
+        if (lookup->source[lookup->order[next]] != s) {
+            continue;
+        }
         for (int64_t e = first; e < last; e++) {
             marks[lookup->columns[e]] = (int32_t)e;
         }
-        for (; next < lookup->n_positions && lookup->source[lookup->order[next]] == s; next++) {
-            const int64_t position = lookup->order[next], p = lookup->pair[position];
-            const int64_t n = lookup->source_starts[p + 1] - lookup->source_starts[p];
-            int32_t *entries =
-                lookup->entries + lookup->link_starts[p] + position - lookup->source_starts[p];
-            for (int64_t j = lookup->target_starts[p]; j < lookup->target_starts[p + 1]; j++) {
-                const int32_t t = lookup->target[j];
-                const int32_t found = t < lookup->n_columns ? marks[t] : -1;
-                *entries = found >= 0 ? found : other;
-                entries += n;
+        for (; next < lookup->n_occurrences && lookup->source[lookup->order[next]] == s; next++) {
+            const int64_t o = lookup->order[next];
+            const ptrdiff_t size = (ptrdiff_t)(lookup->starts[o + 1] - lookup->starts[o]);
+            const int32_t *target = lookup->target + lookup->word_starts[o];
+            int32_t *entries = lookup->entries + lookup->starts[o];
+            for (ptrdiff_t j = 0; j < size; j++) {
+                const int32_t found = target[j] < lookup->n_columns ? marks[target[j]] : -1;
+                entries[j] = found >= 0 ? found : other;
             }
         }
         for (int64_t e = first; e < last; e++) {
