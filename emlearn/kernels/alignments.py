@@ -150,6 +150,55 @@ def best_links(
     return best
 
 
+def link_table(
+    source: NDArray[np.int32],
+    starts: Index,
+    word_starts: Index,
+    target: NDArray[np.int32],
+    n_rows: int,
+) -> tuple[Index, NDArray[np.int32], NDArray[np.int32]]:
+    """The pairs of words that occur, and the entry of each link among them.
+
+    Parameters
+    ----------
+    source : ndarray of shape (n_occurrences,) of int32
+        Source word of each occurrence, sorted.
+    starts, word_starts : ndarray of int64
+        See `Links`.
+    target : ndarray of shape (n_words,) of int32
+        Target words.
+    n_rows : int
+        Number of source words.
+
+    Returns
+    -------
+    row_starts : ndarray of shape (n_rows + 1,) of int64
+        Start of each source word among the entries.
+    columns : ndarray of shape (n_entries,) of int32
+        Target word of each entry, in the order in which the words of a row are met.
+    entries : ndarray of shape (n_links,) of int32
+        Entry of each link.
+    """
+    n_links = int(starts[-1])
+    if compiled is not None:
+        row_starts = np.empty(n_rows + 1, np.int64)
+        columns, entries = np.empty(n_links, np.int32), np.empty(n_links, np.int32)
+        n_entries = compiled.link_table(
+            source, starts, word_starts, target, row_starts, columns, entries
+        )
+        return row_starts, columns[:n_entries].copy(), entries
+    s, t = _words_of_links(source, starts, word_starts, target)
+    n_columns = int(target.max(initial=0)) + 1
+    known, first, inverse = np.unique(s * n_columns + t, return_index=True, return_inverse=True)
+    rows = known // n_columns
+    order = np.lexsort((first, rows))
+    place = np.empty(len(known), np.int32)
+    place[order] = np.arange(len(known), dtype=np.int32)
+    counts = np.bincount(rows, minlength=n_rows)
+    row_starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return row_starts, (known % n_columns)[order].astype(np.int32), place[inverse.reshape(-1)]
+
+
 def look_up_links(
     table: tuple[Index, NDArray[np.int32]],
     source: NDArray[np.int32],
@@ -162,8 +211,7 @@ def look_up_links(
     Parameters
     ----------
     table : tuple of ndarray
-        Start of each source word among the entries, and target word of each entry, increasing
-        for each source word.
+        Start of each source word among the entries, and target word of each entry.
     source : ndarray of shape (n_occurrences,) of int32
         Source word of each occurrence. There is a row of the table for each.
     starts, word_starts : ndarray of int64
@@ -184,14 +232,25 @@ def look_up_links(
             row_starts, columns, order, source, starts, word_starts, target, entries
         )
         return entries
-    sizes = np.diff(starts)
-    s = np.repeat(source, sizes).astype(np.int64)
-    t = target[np.arange(int(starts[-1])) + np.repeat(word_starts - starts[:-1], sizes)]
+    s, t = _words_of_links(source, starts, word_starts, target)
     n_columns = int(max(columns.max(initial=0), target.max(initial=0))) + 1
     rows = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
     known = rows * n_columns + columns
+    sorted_entries = np.argsort(known)
+    known = known[sorted_entries]
     wanted = s * n_columns + t
     place = np.searchsorted(known, wanted)
     hit = place < len(known)
     hit[hit] = known[place[hit]] == wanted[hit]
-    return np.where(hit, place, len(known) + s).astype(np.int32)
+    found = len(known) + s
+    found[hit] = sorted_entries[place[hit]]
+    return found.astype(np.int32)
+
+
+def _words_of_links(
+    source: NDArray[np.int32], starts: Index, word_starts: Index, target: NDArray[np.int32]
+) -> tuple[Index, NDArray[np.int32]]:
+    """Source word and target word of each link."""
+    sizes = np.diff(starts)
+    position = np.arange(int(starts[-1])) + np.repeat(word_starts - starts[:-1], sizes)
+    return np.repeat(source, sizes).astype(np.int64), target[position]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from emlearn.engine import DegenerateModelError, LatentVariableModel
 from emlearn.kernels.alignments import Links, best_links, count_links, sum_links
 from emlearn.text._alignment_positions import PositionLaw, Shapes
-from emlearn.text._alignment_reading import Bitext
+from emlearn.text._alignment_reading import Bitext, Occurrences
 from emlearn.text._alignment_translation import Lexicon, Translation
 
 Array = NDArray[np.float64]
@@ -85,24 +85,26 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         Law of the positions.
     shapes : Shapes
         Lengths of sentences.
+    accelerated : bool, default=True
+        Whether the parameters have a vector form.
     """
 
     lexicon: Lexicon
     law: PositionLaw
     shapes: Shapes
+    accelerated: bool = True
 
-    def links(self, bitext: Bitext, order: NDArray[np.int64] | None = None) -> Links:
+    @property
+    def has_vector(self) -> bool:
+        """Whether there is a vector form, of the size of the table, which takes its time."""
+        return self.accelerated
+
+    def links(self, bitext: Bitext, order: NDArray[np.intp] | None = None) -> Links:
         """The links of all source positions, by default in their order."""
-        n, m = bitext.source_lengths, bitext.target_lengths
-        source, sizes = bitext.source, np.repeat(m, n)
-        word_starts = np.repeat(bitext.target_starts[:-1], n)
-        cell_starts = self.shapes.cell_starts(bitext)
-        if order is not None:
-            source, sizes = source[order], sizes[order]
-            word_starts, cell_starts = word_starts[order], cell_starts[order]
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        entries = self.lexicon.links(bitext, source, starts, word_starts)
-        return Links(entries, starts, word_starts, cell_starts)
+        spread, cell_starts = Occurrences.of(bitext, order), self.shapes.cell_starts(bitext)
+        entries = self.lexicon.links(bitext, spread)
+        own = cell_starts if order is None else cell_starts[order]
+        return Links(entries, spread.starts, spread.word_starts, own)
 
     def prepare(self, X: Bitext, sample_weight: Array | None = None) -> Corpus:
         """See `LatentVariableModel.prepare`."""
@@ -241,5 +243,7 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         places = (i + (1.0 - bitext.null)) / length[own]
         if bitext.null:
             places[i == 0] = np.inf
-        best = best_links(self.links(bitext), *self.precompute(params), along, places)
-        return np.where(best >= 0, best - bitext.source_starts[pair], -1)
+        order = np.argsort(bitext.source, kind="stable")
+        links = self.links(bitext, order)
+        best = best_links(links, *self.precompute(params), along, places[order])
+        return np.where(best >= 0, order[best] - bitext.source_starts[pair], -1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,34 @@ class Bitext:
             self.target_lengths[pairs],
             self.null,
         )
+
+
+class Occurrences(NamedTuple):
+    """Source words in sentences, each with links to all words of the target sentence.
+
+    Attributes
+    ----------
+    source : ndarray of shape (n_occurrences,) of int32
+        The words.
+    starts : ndarray of shape (n_occurrences + 1,) of int64
+        Where the links of each start.
+    word_starts : ndarray of shape (n_occurrences,) of int64
+        First word of the target sentence of each.
+    """
+
+    source: Codes
+    starts: Index
+    word_starts: Index
+
+    @classmethod
+    def of(cls, bitext: Bitext, order: NDArray[np.intp] | None = None) -> Occurrences:
+        """All source positions, by default in their order."""
+        n = bitext.source_lengths
+        source, sizes = bitext.source, np.repeat(bitext.target_lengths, n)
+        word_starts = np.repeat(bitext.target_starts[:-1], n)
+        if order is not None:
+            source, sizes, word_starts = source[order], sizes[order], word_starts[order]
+        return cls(source, _starts(sizes), word_starts)
 
 
 class Vocabulary:
@@ -131,15 +159,16 @@ class Sentences:
 
     def encode(self, source: Vocabulary, target: Vocabulary, null: bool) -> Bitext:
         """Codes of all words."""
-        of_source = self.source
+        words = source.encode(list(chain.from_iterable(self.source)))
+        lengths = np.fromiter(map(len, self.source), np.int64, len(self))
         if null:
-            # The null word is part of the sentence from here on.
-            of_source = [(None, *sentence) for sentence in of_source]
+            words = np.insert(words, np.cumsum(lengths) - lengths, 0)
+            lengths = lengths + 1
         return Bitext(
-            source.encode(list(chain.from_iterable(of_source))),
-            np.fromiter(map(len, of_source), np.int64, len(of_source)),
+            words,
+            lengths,
             target.encode(list(chain.from_iterable(self.target))),
-            np.fromiter(map(len, self.target), np.int64, len(self.target)),
+            np.fromiter(map(len, self.target), np.int64, len(self)),
             null,
         )
 
@@ -216,7 +245,7 @@ def _side(pairs: list[Any], which: int) -> list[list[str]]:
                 f"The {name} sentence of X[{number}] is {sentence!r:.60}, not a list of tokens. A "
                 "sentence without words is an empty list."
             )
-        sentences.append(list(sentence))
+        sentences.append(sentence if isinstance(sentence, list) else list(sentence))
     if not all(issubclass(kind, str) for kind in set(map(type, chain.from_iterable(sentences)))):
         _refuse_token(sentences, name)
     return sentences

@@ -26,8 +26,8 @@ from scipy.sparse import csr_array
 
 from emlearn.distributions._exponential import log_of
 from emlearn.engine import DegenerateModelError
-from emlearn.kernels.alignments import look_up_links
-from emlearn.text._alignment_reading import Bitext
+from emlearn.kernels.alignments import link_table, look_up_links
+from emlearn.text._alignment_reading import Bitext, Occurrences
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -60,7 +60,7 @@ class Lexicon:
     starts : ndarray of shape (n_source + 1,) of int64
         Where each source word starts among the entries.
     targets : ndarray of shape (n_entries,) of int32
-        Target word of each entry, increasing for each source word.
+        Target word of each entry.
     n_target : int
         Number of target words.
     alpha : float, default=0.0
@@ -75,22 +75,11 @@ class Lexicon:
     @classmethod
     def of(cls, bitext: Bitext, n_source: int, n_target: int, alpha: float) -> Lexicon:
         """The pairs of words that occur in the pairs of sentences."""
-        n = len(bitext)
-        ones = np.ones(max(len(bitext.source), len(bitext.target)), np.int32)
-        source = csr_array(
-            (ones[: len(bitext.source)], bitext.source, bitext.source_starts), shape=(n, n_source)
+        spread = Occurrences.of(bitext, np.argsort(bitext.source, kind="stable"))
+        starts, targets, _ = link_table(
+            spread.source, spread.starts, spread.word_starts, bitext.target, n_source
         )
-        target = csr_array(
-            (ones[: len(bitext.target)], bitext.target, bitext.target_starts), shape=(n, n_target)
-        )
-        found = csr_array(source.T @ target)
-        found.sort_indices()
-        return cls(
-            found.indptr.astype(np.int64),
-            found.indices.astype(np.int32, copy=False),
-            n_target,
-            alpha,
-        )
+        return cls(starts, targets, n_target, alpha)
 
     @property
     def n_source(self) -> int:
@@ -102,13 +91,13 @@ class Lexicon:
         """Number of words without an entry given each source word."""
         return self.n_target + 1.0 - np.diff(self.starts)
 
-    def links(
-        self, bitext: Bitext, source: NDArray[np.int32], starts: Index, word_starts: Index
-    ) -> NDArray[np.int32]:
-        """Entry of each link in `table`; see `look_up_links`."""
+    def links(self, bitext: Bitext, spread: Occurrences) -> NDArray[np.int32]:
+        """Entry of each link in `table`."""
         # A source word that is not known has a row without entries.
         rows = np.append(self.starts, self.starts[-1])
-        return look_up_links((rows, self.targets), source, starts, word_starts, bitext.target)
+        return look_up_links(
+            (rows, self.targets), spread.source, spread.starts, spread.word_starts, bitext.target
+        )
 
     def table(self, params: Translation) -> Array:
         """Entries, the others of each source word, and those of unknown source words."""
@@ -194,4 +183,5 @@ class Lexicon:
             shape=(self.n_source, self.n_target),
         )
         found.eliminate_zeros()
+        found.sort_indices()
         return found

@@ -214,3 +214,60 @@ look_up_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_
     aligned_free(marks);
     return finish(&call, Py_NewRef(Py_None));
 }
+
+/* link_table(source, starts, word_starts, target, row_starts, columns, entries) -> number of entries
+
+   source       source word of each occurrence, sorted
+   starts       of each occurrence among the links
+   word_starts  of each occurrence among the target words
+   target       target words
+   row_starts   of each source word among the entries of the table: out
+   columns      target word of each entry, in the order in which they are met; there is room for
+                as many as there are links: out
+   entries      entry of each link: out */
+static PyObject *
+link_table(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
+{
+    static const Parameter parameters[] = {
+        {"source", "i", "o", PRIVATE},      {"starts", "q", "o+", PRIVATE},
+        {"word_starts", "q", "o", PRIVATE}, {"target", "i", "t", PRIVATE},
+        {"row_starts", "q", "r+", WRITE},   {"columns", "i", "e", WRITE},
+        {"entries", "i", "e", WRITE},
+    };
+    Call call;
+    if (!READ_ARGUMENTS(&call, "link_table", parameters)) {
+        return NULL;
+    }
+    const int32_t *source = call.data[0], *target = call.data[3];
+    const ptrdiff_t n = SIZE(call, 'o'), n_words = SIZE(call, 't'), n_rows = SIZE(call, 'r');
+    if (!check_starts(&call, call.data[1], n, SIZE(call, 'e'), call.data[2], n_words)) {
+        return NULL;
+    }
+    ptrdiff_t n_columns = 1;
+    int fits = SIZE(call, 'e') < INT32_MAX;
+    for (ptrdiff_t j = 0; fits && j < n_words; j++) {
+        fits = target[j] >= 0 && target[j] < INT32_MAX;
+        n_columns = target[j] >= n_columns ? (ptrdiff_t)target[j] + 1 : n_columns;
+    }
+    for (ptrdiff_t o = 0; fits && o < n; o++) {
+        fits = source[o] >= (o ? source[o - 1] : 0) && source[o] < n_rows;
+    }
+    if (!fits) {
+        refuse(&call, PyExc_ValueError, "there must be words of the table, sorted by source word");
+        return NULL;
+    }
+    int32_t *marks = aligned_memory((size_t)n_columns, sizeof(int32_t));
+    if (marks == NULL) {
+        return finish(&call, PyErr_NoMemory());
+    }
+    ptrdiff_t n_entries;
+    Py_BEGIN_ALLOW_THREADS
+    for (ptrdiff_t t = 0; t < n_columns; t++) {
+        marks[t] = -1;
+    }
+    n_entries = build_table(source, call.data[1], call.data[2], target, n_rows, n, call.data[4],
+                            call.data[5], call.data[6], marks);
+    Py_END_ALLOW_THREADS
+    aligned_free(marks);
+    return finish(&call, PyLong_FromSsize_t(n_entries));
+}

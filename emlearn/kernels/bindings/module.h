@@ -58,6 +58,7 @@ static PyMethodDef methods[] = {
     METHOD(general_location_draw),
     METHOD(general_location_expect),
     METHOD(join_clusters),
+    METHOD(link_table),
     METHOD(lloyd),
     METHOD(look_up_links),
     METHOD(potts_sweep),

@@ -17,47 +17,77 @@ typedef struct {
     const double *translation, *cells;
 } Links;
 
+/* Links that are worked on at once. */
+#define LINK_CHUNK 64
+
+/* Copies entries, so that they cannot change before they are used. Those that are not in the table
+   become the first one; their number is returned. */
+INLINE ptrdiff_t
+copy_entries(const int32_t *entries, ptrdiff_t size, ptrdiff_t n_entries, int32_t *own)
+{
+    int32_t outside = 0;
+    for (ptrdiff_t j = 0; j < size; j++) {
+        const int32_t entry = entries[j];
+        const int32_t wrong = entry < 0 || entry >= n_entries;
+        own[j] = wrong ? 0 : entry;
+        outside += wrong;
+    }
+    return outside;
+}
+
 /* Sums of translation x cell of each target word; 0 if an entry is not in the table. */
 static int
-add_links(const Links *links, double *values)
+add_links(const Links *links, double *restrict values)
 {
-    uint32_t most = 0;
+    int32_t own[LINK_CHUNK];
+    ptrdiff_t outside = 0;
     for (ptrdiff_t w = 0; w < links->n_words; w++) {
         values[w] = 0.0;
     }
-    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
+    for (ptrdiff_t o = 0; links->n_entries > 0 && o < links->n_occurrences; o++) {
         const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
-        const int32_t *entries = links->entries + links->starts[o];
-        const double *cells = links->cells + links->cell_starts[o];
-        double *own = values + links->word_starts[o];
-        for (ptrdiff_t j = 0; j < size; j++) {
-            const uint32_t entry = (uint32_t)entries[j];
-            most = entry > most ? entry : most;
-            if (entry < (uint32_t)links->n_entries) {
-                own[j] += links->translation[entry] * cells[j];
+        const double *restrict translation = links->translation;
+        for (ptrdiff_t first = 0; first < size; first += LINK_CHUNK) {
+            const ptrdiff_t n = size - first < LINK_CHUNK ? size - first : LINK_CHUNK;
+            const double *restrict cells = links->cells + links->cell_starts[o] + first;
+            double *restrict sums = values + links->word_starts[o] + first;
+            outside += copy_entries(links->entries + links->starts[o] + first, n,
+                                    links->n_entries, own);
+            for (ptrdiff_t j = 0; j < n; j++) {
+                sums[j] += translation[own[j]] * cells[j];
             }
         }
     }
-    return links->n_entries > 0 ? most < (uint32_t)links->n_entries : most == 0;
+    return outside == 0 && (links->n_entries > 0 || links->starts[links->n_occurrences] == 0);
 }
 
 /* Adds translation x cell x factor of the target word to the entries and cells. */
 static void
 spread_links(const Links *links, const double *factors, double *counts, double *cell_counts)
 {
-    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
+    int32_t own[LINK_CHUNK];
+    double parts[LINK_CHUNK];
+    for (ptrdiff_t o = 0; links->n_entries > 0 && o < links->n_occurrences; o++) {
         const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
-        const int32_t *entries = links->entries + links->starts[o];
-        const double *cells = links->cells + links->cell_starts[o];
-        const double *own = factors + links->word_starts[o];
-        double *of_cells = cell_counts ? cell_counts + links->cell_starts[o] : NULL;
-        for (ptrdiff_t j = 0; j < size; j++) {
-            const uint32_t entry = (uint32_t)entries[j];
-            if (entry < (uint32_t)links->n_entries) {
-                const double part = links->translation[entry] * cells[j] * own[j];
-                counts[entry] += part;
-                if (of_cells) {
-                    of_cells[j] += part;
+        const double *restrict translation = links->translation;
+        for (ptrdiff_t first = 0; first < size; first += LINK_CHUNK) {
+            const ptrdiff_t n = size - first < LINK_CHUNK ? size - first : LINK_CHUNK;
+            const double *restrict cells = links->cells + links->cell_starts[o] + first;
+            const double *restrict of_words = factors + links->word_starts[o] + first;
+            if (copy_entries(links->entries + links->starts[o] + first, n, links->n_entries,
+                             own)) {
+                continue;
+            }
+            for (ptrdiff_t j = 0; j < n; j++) {
+                parts[j] = translation[own[j]] * cells[j] * of_words[j];
+            }
+            for (ptrdiff_t j = 0; j < n; j++) {
+                counts[own[j]] += parts[j];
+            }
+            if (cell_counts) {
+                double *restrict of_cells = cell_counts + links->cell_starts[o] + first;
+                for (ptrdiff_t j = 0; j < n; j++) {
+                    of_cells[j] += parts[j];
                 }
             }
         }
@@ -140,6 +170,35 @@ find_links(const Lookup *lookup, int32_t *marks)
             marks[lookup->columns[e]] = -1;
         }
     }
+}
+
+/* The pairs of words that occur: the start of each source word among the entries, and the target
+   word of each entry, in the order in which they are met; and the entry of each link. The
+   occurrences are sorted by source word; `marks` has -1 for each target word. The number of
+   entries is returned. */
+static ptrdiff_t
+build_table(const int32_t *source, const int64_t *starts, const int64_t *word_starts,
+            const int32_t *target, ptrdiff_t n_rows, ptrdiff_t n_occurrences, int64_t *row_starts,
+            int32_t *columns, int32_t *entries, int32_t *marks)
+{
+    ptrdiff_t next = 0;
+    int32_t n_entries = 0;
+    for (ptrdiff_t s = 0; s < n_rows; s++) {
+        const int32_t first = n_entries;
+        row_starts[s] = first;
+        for (; next < n_occurrences && source[next] == s; next++) {
+            const int32_t *words = target + word_starts[next];
+            for (int64_t e = starts[next]; e < starts[next + 1]; e++, words++) {
+                if (marks[*words] < first) {
+                    marks[*words] = n_entries;
+                    columns[n_entries++] = *words;
+                }
+                entries[e] = marks[*words];
+            }
+        }
+    }
+    row_starts[n_rows] = n_entries;
+    return n_entries;
 }
 
 #endif
