@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 
 # Links of a block that is worth a thread, blocks at most (each has counts for the whole table),
 # and links for each entry of the table: adding the counts then takes a small part of the time.
-_WORTH, _MOST_BLOCKS, _LINKS_PER_ENTRY = 2e5, 8, 4
+_WORTH, _MOST_BLOCKS, _LINKS_PER_ENTRY = 2e5, 8, 1.5
 
 
 class Block(NamedTuple):

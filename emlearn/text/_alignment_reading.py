@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import Any, NamedTuple
+from itertools import chain, count
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Codes = NDArray[np.int32]
-Tokens = Sequence[str]
 
 _HOW = "each pair is (source tokens, target tokens), both lists of strings"
 
@@ -97,13 +97,13 @@ class Vocabulary:
     Parameters
     ----------
     words : iterable of str
-        The words, without copies.
+        The words, without copies, in the order of their codes.
     null : bool, default=False
         Whether the null word comes before them, as None.
     """
 
     def __init__(self, words: Iterable[str], null: bool = False):
-        every = [None, *sorted(words)] if null else sorted(words)
+        every = [None, *words] if null else list(words)
         self.words: NDArray[Any] = np.empty(len(every), object)
         self.words[:] = every
         self.codes: Mapping[str | None, int] = {word: code for code, word in enumerate(every)}
@@ -111,13 +111,34 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def encode(self, tokens: Sequence[str | None]) -> Codes:
-        """Codes of words; those that are not known get the number of words."""
+    @classmethod
+    def learn(cls, side: Side, null: bool = False) -> tuple[Vocabulary, Codes]:
+        """The words of one side, sorted, and the codes of all its tokens."""
+        codes = _ranks(side.distinct)[side.codes] + np.int32(null)
+        return cls(sorted(side.distinct), null), codes
+
+    def encode(self, side: Side) -> Codes:
+        """Codes of all tokens of one side; those that are not known get the number of words."""
         codes, other = self.codes, len(self.words)
-        try:
-            return np.fromiter(map(codes.__getitem__, tokens), np.int32, len(tokens))
-        except KeyError:
-            return np.fromiter((codes.get(t, other) for t in tokens), np.int32, len(tokens))
+        of_distinct = np.fromiter(
+            (codes.get(word, other) for word in side.distinct), np.int32, len(side.distinct)
+        )
+        return of_distinct[side.codes] if len(of_distinct) else side.codes
+
+
+class Side(NamedTuple):
+    """One side of a corpus: distinct tokens, all tokens as numbers of these, and lengths."""
+
+    distinct: list[str]
+    codes: Codes
+    lengths: Index
+
+    def take(self, sentences: NDArray[np.intp]) -> Side:
+        """Some of the sentences, with their words only."""
+        codes = self.codes[_positions(_starts(self.lengths), sentences)]
+        kept, own = np.unique(codes, return_inverse=True)
+        words = [self.distinct[code] for code in kept.tolist()]
+        return Side(words, own.reshape(-1).astype(np.int32), self.lengths[sentences])
 
 
 class Sentences:
@@ -140,37 +161,39 @@ class Sentences:
         self.target = _side(pairs, 1)
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.source.lengths)
 
-    def take(self, pairs: Iterable[int]) -> Sentences:
-        """Some of the pairs."""
-        new = object.__new__(Sentences)
-        kept = list(pairs)
-        new.source = [self.source[i] for i in kept]
-        new.target = [self.target[i] for i in kept]
-        return new
+    def take(self, pairs: NDArray[np.intp]) -> Sentences:
+        """Pairs at the given positions, with their words only."""
+        found = object.__new__(Sentences)
+        found.source, found.target = self.source.take(pairs), self.target.take(pairs)
+        return found
 
-    def vocabularies(self, null: bool) -> tuple[Vocabulary, Vocabulary]:
-        """The words of both sides."""
-        return (
-            Vocabulary(set(chain.from_iterable(self.source)), null),
-            Vocabulary(set(chain.from_iterable(self.target))),
-        )
+    def learn(self, null: bool) -> tuple[Vocabulary, Vocabulary, Bitext]:
+        """The words of both sides, and the codes of all."""
+        source, source_codes = Vocabulary.learn(self.source, null)
+        target, target_codes = Vocabulary.learn(self.target)
+        return source, target, self._bitext(source_codes, target_codes, null)
 
     def encode(self, source: Vocabulary, target: Vocabulary, null: bool) -> Bitext:
-        """Codes of all words."""
-        words = source.encode(list(chain.from_iterable(self.source)))
-        lengths = np.fromiter(map(len, self.source), np.int64, len(self))
+        """Codes of all words, those of another corpus."""
+        return self._bitext(source.encode(self.source), target.encode(self.target), null)
+
+    def _bitext(self, source: Codes, target: Codes, null: bool) -> Bitext:
+        lengths = self.source.lengths
         if null:
-            words = np.insert(words, np.cumsum(lengths) - lengths, 0)
+            # The null word is part of the sentence from here on.
+            source = np.insert(source, np.cumsum(lengths) - lengths, 0)
             lengths = lengths + 1
-        return Bitext(
-            words,
-            lengths,
-            target.encode(list(chain.from_iterable(self.target))),
-            np.fromiter(map(len, self.target), np.int64, len(self)),
-            null,
-        )
+        return Bitext(source, lengths, target, self.target.lengths, null)
+
+
+def _ranks(words: list[str]) -> Codes:
+    """Place of each word among the sorted ones."""
+    order = sorted(range(len(words)), key=words.__getitem__)
+    ranks = np.empty(len(words), np.int32)
+    ranks[order] = np.arange(len(words), dtype=np.int32)
+    return ranks
 
 
 def parallel_corpus(source: Any, target: Any) -> list[tuple[list[str], list[str]]]:
@@ -229,7 +252,7 @@ def _pairs(X: Any) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _side(pairs: list[Any], which: int) -> list[list[str]]:
+def _side(pairs: list[Any], which: int) -> Side:
     """One side of all pairs, checked."""
     name = ("source", "target")[which]
     sentences = []
@@ -246,12 +269,21 @@ def _side(pairs: list[Any], which: int) -> list[list[str]]:
                 "sentence without words is an empty list."
             )
         sentences.append(sentence if isinstance(sentence, list) else list(sentence))
-    if not all(issubclass(kind, str) for kind in set(map(type, chain.from_iterable(sentences)))):
+    lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+    # A new token gets the next number as it is looked up.
+    numbers: defaultdict[Any, int] = defaultdict(count().__next__)
+    try:
+        tokens = map(numbers.__getitem__, chain.from_iterable(sentences))
+        codes = np.fromiter(tokens, np.int32, int(lengths.sum()))
+        valid = all(issubclass(kind, str) for kind in set(map(type, numbers)))
+    except TypeError:  # a token that cannot be a key
+        valid = False
+    if not valid:
         _refuse_token(sentences, name)
-    return sentences
+    return Side(list(numbers), codes, lengths)
 
 
-def _refuse_token(sentences: list[list[Any]], name: str) -> None:
+def _refuse_token(sentences: list[list[Any]], name: str) -> NoReturn:
     for number, sentence in enumerate(sentences):
         for position, token in enumerate(sentence):
             if not isinstance(token, str):
@@ -264,6 +296,7 @@ def _refuse_token(sentences: list[list[Any]], name: str) -> None:
                     f"Token {position} of the {name} sentence of X[{number}] is {token!r:.60}, not a "
                     f"string. Tokens are strings: convert numbers, and drop missing words.{hint}"
                 )
+    raise TypeError(f"The {name} sentences of X have tokens that are no strings.")
 
 
 def _starts(lengths: Index) -> Index:

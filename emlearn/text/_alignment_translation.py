@@ -27,7 +27,7 @@ from scipy.sparse import csr_array
 from emlearn.distributions._exponential import log_of
 from emlearn.engine import DegenerateModelError
 from emlearn.kernels.alignments import link_table, look_up_links
-from emlearn.text._alignment_reading import Bitext, Occurrences
+from emlearn.text._alignment_reading import Bitext, Occurrences, Vocabulary
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -185,3 +185,53 @@ class Lexicon:
         found.eliminate_zeros()
         found.sort_indices()
         return found
+
+
+def carried_translation(
+    lexicon: Lexicon,
+    params: Translation,
+    words: tuple[Vocabulary, Vocabulary],
+    new: Lexicon,
+    new_words: tuple[Vocabulary, Vocabulary],
+    share: float,
+) -> Translation:
+    """Translations of an earlier fit for the words of another.
+
+    Parameters
+    ----------
+    lexicon, params, words
+        Of the earlier fit.
+    new, new_words
+        Of the other.
+    share : float
+        Part of a word's probability for pairs of words that are new.
+
+    Returns
+    -------
+    params : Translation
+        The same probabilities, divided by their sums, where there were any.
+    """
+    start = new.uniform()
+    same = [
+        np.array([own.codes.get(word, -1) for word in other.words], np.int64)
+        for own, other in zip(words, new_words, strict=True)
+    ]
+    source, target = np.repeat(same[0], np.diff(new.starts)), same[1][new.targets]
+    matrix = csr_array(
+        (np.arange(1, len(lexicon.targets) + 1), lexicon.targets, lexicon.starts),
+        shape=(lexicon.n_source, lexicon.n_target),
+    )
+    known = (source >= 0) & (target >= 0)
+    place = np.zeros(len(new.targets), np.int64)
+    if known.any():
+        place[known] = np.asarray(matrix[source[known], target[known]]).ravel()
+    old = place > 0
+    if old.all() and new.n_source == lexicon.n_source and new.n_target == lexicon.n_target:
+        return Translation(params.entries[place - 1], params.rest.copy())
+    entries = start.entries * share
+    entries[old] += params.entries[place[old] - 1]
+    rest = start.rest * share
+    carried = same[0] >= 0
+    rest[carried] += params.rest[same[0][carried]]
+    total = new.row_sums(entries) + rest * new.n_other
+    return Translation(entries / np.repeat(total, np.diff(new.starts)), rest / total)
