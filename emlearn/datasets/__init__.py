@@ -2,6 +2,7 @@
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
+from emlearn.datasets._language import make_parallel_sentences
 from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
@@ -33,5 +34,6 @@ __all__ = [
     "load_sleepstudy",
     "make_brain_phantom",
     "make_breeding_population",
+    "make_parallel_sentences",
     "make_shear_frame",
 ]

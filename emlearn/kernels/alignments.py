@@ -227,7 +227,9 @@ def look_up_links(
     row_starts, columns = table
     if compiled is not None:
         entries = np.empty(int(starts[-1]), np.int32)
-        order = np.argsort(source, kind="stable")
+        order = np.arange(len(source))
+        if len(source) and (source[1:] < source[:-1]).any():
+            order = np.argsort(source, kind="stable")
         compiled.look_up_links(
             row_starts, columns, order, source, starts, word_starts, target, entries
         )

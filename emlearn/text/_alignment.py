@@ -70,7 +70,7 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
         Pseudo-count of each position ("ibm2") or width of a jump ("hmm").
     start_iter : int, default=5
         Iterations of model 1 from which "ibm2" and "hmm" start.
-    tol : float or "auto", default=1e-3
+    tol : float or "auto", default=1e-2
         When to stop: in nats of the objective that are left to gain per target word. As there are
         as many parameters as pairs of words, "auto", as for other estimators, takes very long,
         and translations of rare words become worse by then.
@@ -184,7 +184,7 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
         alpha: float = 0.0,
         alignment_alpha: float = 0.0,
         start_iter: int = 5,
-        tol: float | str = 1e-3,
+        tol: float | str = 1e-2,
         max_iter: int = 1000,
         accelerate: str | None = None,
         warm_start: bool = False,
@@ -248,11 +248,11 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
         source, target, bitext = sentences.learn(self.null)
         _check_words(bitext, kept)
         last = self._last_fit()
-        lexicon = Lexicon.of(bitext, len(source), len(target), float(self.alpha))
+        lexicon, entries = Lexicon.of(bitext, len(source), len(target), float(self.alpha))
         model = self._model(lexicon, bitext)
         with blas_limited():
-            data = model.prepare(bitext, weight)
-            start = self._start(model, bitext, weight)
+            start = self._start(model, bitext, weight, entries)
+            data = _prepare(model, bitext, weight, entries)
             if last is not None:
                 start = self._carried(last, model, start, (source, target))
         self._source, self._target = source, target
@@ -292,6 +292,7 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
         model: PositionAlignment | JumpAlignment,
         bitext: Bitext,
         weight: Array | None,
+        entries: NDArray[np.int32],
     ) -> Alignment:
         """Equal probabilities, or translations of model 1."""
         start = _first(model)
@@ -300,11 +301,12 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
         simple = PositionAlignment(model.lexicon, EqualPositions(), Shapes.of(bitext, True), False)
         result = run_em(
             simple,
-            simple.prepare(bitext, weight),
+            simple.prepare(bitext, weight, entries),
             _first(simple),
             convergence=GainBelow(0.0),
             max_iter=int(self.start_iter),
             mapper=Threads(available_threads()),
+            measure_steps=False,
         )
         if result.params is None:
             raise ValueError(f"WordAlignmentEM cannot be fitted: {result.message}.")
@@ -353,6 +355,18 @@ def _first(model: PositionAlignment | JumpAlignment) -> Alignment:
     if isinstance(model, JumpAlignment):
         return Alignment(model.lexicon.uniform(), model.law.start())
     return Alignment(model.lexicon.uniform(), model.law.start(model.shapes))
+
+
+def _prepare(
+    model: PositionAlignment | JumpAlignment,
+    bitext: Bitext,
+    weight: Array | None,
+    entries: NDArray[np.int32],
+) -> Any:
+    """What the E-step reads."""
+    if isinstance(model, JumpAlignment):
+        return model.prepare(bitext, weight)
+    return model.prepare(bitext, weight, entries)
 
 
 def _check_words(bitext: Bitext, pairs: NDArray[np.intp]) -> None:

@@ -295,6 +295,8 @@ class JumpAlignment(LatentVariableModel[Chains, Alignment, ChainCounts]):
 
     def to_vector(self, params: Alignment) -> Array:
         """See `LatentVariableModel.to_vector`."""
+        if not self.accelerated:
+            raise NotImplementedError("the model was made without a vector form")
         own = self.lexicon.to_vector(params.translation)
         return np.concatenate([own, self.law.to_vector(params.law)])
 

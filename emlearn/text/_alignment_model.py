@@ -99,26 +99,39 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         """Whether there is a vector form, of the size of the table, which takes its time."""
         return self.accelerated
 
-    def links(self, bitext: Bitext, order: NDArray[np.intp] | None = None) -> Links:
+    def links(
+        self,
+        bitext: Bitext,
+        order: NDArray[np.intp] | None = None,
+        entries: NDArray[np.int32] | None = None,
+    ) -> Links:
         """The links of all source positions, by default in their order."""
         spread, cell_starts = Occurrences.of(bitext, order), self.shapes.cell_starts(bitext)
-        entries = self.lexicon.links(bitext, spread)
+        if entries is None:
+            entries = self.lexicon.links(bitext, spread)
         own = cell_starts if order is None else cell_starts[order]
         return Links(entries, spread.starts, spread.word_starts, own)
 
-    def prepare(self, X: Bitext, sample_weight: Array | None = None) -> Corpus:
-        """See `LatentVariableModel.prepare`."""
+    def prepare(
+        self,
+        X: Bitext,
+        sample_weight: Array | None = None,
+        entries: NDArray[np.int32] | None = None,
+    ) -> Corpus:
+        """See `LatentVariableModel.prepare`; `entries` of `Lexicon.of` need no look-up."""
         pairs = np.arange(len(X))
-        if sample_weight is not None:
+        if sample_weight is not None and not sample_weight.all():
             pairs = np.flatnonzero(sample_weight > 0.0)
-            X, sample_weight = X.take(pairs), sample_weight[pairs]
+            X, sample_weight, entries = X.take(pairs), sample_weight[pairs], None
+        edges = self._edges(X)
         blocks = []
-        for first, last in pairwise(self._edges(X)):
+        for first, last in pairwise(edges):
             part = X if last - first == len(X) else X.take(np.arange(first, last))
             weight = None
             if sample_weight is not None:
                 weight = np.repeat(sample_weight[first:last], part.target_lengths)
-            links = self.links(part, np.argsort(part.source, kind="stable"))
+            known = entries if part is X or entries is None else _within(X, entries, first, last)
+            links = self.links(part, part.by_source, known)
             blocks.append(Block(links, part.target_starts, weight, pairs[first:last]))
         total = float(
             len(X.target) if sample_weight is None else sample_weight @ X.target_lengths
@@ -188,6 +201,8 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
 
     def to_vector(self, params: Alignment) -> Array:
         """See `LatentVariableModel.to_vector`."""
+        if not self.accelerated:
+            raise NotImplementedError("the model was made without a vector form")
         own = self.lexicon.to_vector(params.translation)
         return np.concatenate([own, self.law.to_vector(params.law)])
 
@@ -243,7 +258,17 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         places = (i + (1.0 - bitext.null)) / length[own]
         if bitext.null:
             places[i == 0] = np.inf
-        order = np.argsort(bitext.source, kind="stable")
+        order = bitext.by_source
         links = self.links(bitext, order)
         best = best_links(links, *self.precompute(params), along, places[order])
         return np.where(best >= 0, order[best] - bitext.source_starts[pair], -1)
+
+
+def _within(
+    bitext: Bitext, entries: NDArray[np.int32], first: int, last: int
+) -> NDArray[np.int32]:
+    """Those of the entries, by source word, that are of some successive pairs."""
+    order = bitext.by_source
+    inside = (order >= bitext.source_starts[first]) & (order < bitext.source_starts[last])
+    sizes = np.repeat(bitext.target_lengths, bitext.source_lengths)[order]
+    return entries[np.repeat(inside, sizes)]

@@ -52,6 +52,13 @@ class Bitext:
         """Where each target sentence starts, and the end."""
         return _starts(self.target_lengths)
 
+    @cached_property
+    def by_source(self) -> NDArray[np.intp]:
+        """Source positions sorted by word."""
+        small = self.source.max(initial=0) < 2**16
+        # Numpy sorts these numbers by their digits.
+        return np.argsort(self.source.astype(np.uint16) if small else self.source, kind="stable")
+
     def take(self, pairs: NDArray[np.intp]) -> Bitext:
         """Pairs at the given positions, which may repeat."""
         return Bitext(
@@ -242,6 +249,8 @@ def _pairs(X: Any) -> list[tuple[Any, Any]]:
         X = X.to_numpy()
     pairs = list(X)
     for number, pair in enumerate(pairs):
+        if type(pair) in (tuple, list) and len(pair) == 2:
+            continue
         if isinstance(pair, (str, bytes, Mapping)) or not hasattr(pair, "__len__"):
             raise TypeError(f"X[{number}] is {type(pair).__name__}, not a pair of sentences; {_HOW}.")
         if len(pair) != 2:
@@ -258,6 +267,9 @@ def _side(pairs: list[Any], which: int) -> Side:
     sentences = []
     for number, pair in enumerate(pairs):
         sentence = pair[which]
+        if type(sentence) is list:
+            sentences.append(sentence)
+            continue
         if isinstance(sentence, (str, bytes)):
             raise TypeError(
                 f"The {name} sentence of X[{number}] is the string {sentence!r:.60}. Give a list of "
@@ -268,7 +280,7 @@ def _side(pairs: list[Any], which: int) -> Side:
                 f"The {name} sentence of X[{number}] is {sentence!r:.60}, not a list of tokens. A "
                 "sentence without words is an empty list."
             )
-        sentences.append(sentence if isinstance(sentence, list) else list(sentence))
+        sentences.append(list(sentence))
     lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
     # A new token gets the next number as it is looked up.
     numbers: defaultdict[Any, int] = defaultdict(count().__next__)

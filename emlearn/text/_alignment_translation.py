@@ -73,13 +73,15 @@ class Lexicon:
     alpha: float = 0.0
 
     @classmethod
-    def of(cls, bitext: Bitext, n_source: int, n_target: int, alpha: float) -> Lexicon:
-        """The pairs of words that occur in the pairs of sentences."""
-        spread = Occurrences.of(bitext, np.argsort(bitext.source, kind="stable"))
-        starts, targets, _ = link_table(
+    def of(
+        cls, bitext: Bitext, n_source: int, n_target: int, alpha: float
+    ) -> tuple[Lexicon, NDArray[np.int32]]:
+        """The pairs of words that occur, and the entries of all links, by `Bitext.by_source`."""
+        spread = Occurrences.of(bitext, bitext.by_source)
+        starts, targets, entries = link_table(
             spread.source, spread.starts, spread.word_starts, bitext.target, n_source
         )
-        return cls(starts, targets, n_target, alpha)
+        return cls(starts, targets, n_target, alpha), entries
 
     @property
     def n_source(self) -> int:

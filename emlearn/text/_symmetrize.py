@@ -159,14 +159,16 @@ def _as_array(links: Links) -> NDArray[np.int64]:
 def _grow(forward: Links, backward: Links) -> Links:
     """Intersection, and neighbors of what is in, as long as there are any."""
     union = forward | backward
+    places = sorted(union)
     grown = forward & backward
     sources, targets = {i for i, _ in grown}, {j for _, j in grown}
     added = True
     while added:
         added = False
-        for i, j in sorted(grown):
-            for di, dj in _SIDES:
-                link = (i + di, j + dj)
+        for i, j in places:
+            if (i, j) not in grown:
+                continue
+            for link in ((i + di, j + dj) for di, dj in _SIDES):
                 if link not in union or link in grown:
                     continue
                 if link[0] not in sources or link[1] not in targets:

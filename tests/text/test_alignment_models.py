@@ -36,7 +36,7 @@ def corpus(rng, n_pairs, n_words=5, longest=4):
 def build(name, pairs, null=True, alpha=0.0):
     """A model of the pairs, and their codes."""
     source, target, bitext = Sentences(pairs).learn(null)
-    lexicon = Lexicon.of(bitext, len(source), len(target), alpha)
+    lexicon, _ = Lexicon.of(bitext, len(source), len(target), alpha)
     if name in ("hmm", "narrow"):
         lengths = tuple(np.unique(bitext.source_lengths - null).tolist())
         width = 2 if name == "narrow" else 10
