@@ -261,7 +261,9 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         order = bitext.by_source
         links = self.links(bitext, order)
         best = best_links(links, *self.precompute(params), along, places[order])
-        return np.where(best >= 0, order[best] - bitext.source_starts[pair], -1)
+        # The number -1 of a word without a link takes the last one.
+        position = np.append(order, 0)[best] - bitext.source_starts[pair]
+        return np.where(best >= 0, position, -1)
 
 
 def _within(

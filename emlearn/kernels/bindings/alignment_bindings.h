@@ -66,7 +66,7 @@ sum_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_
     fits = add_links(&links, call.data[6]);
     Py_END_ALLOW_THREADS
     if (!fits) {
-        refuse(&call, PyExc_ValueError, "entries must be within the table of translations");
+        refuse(&call, PyExc_ValueError, "there must be entries of the table of translations");
         return NULL;
     }
     return finish(&call, Py_NewRef(Py_None));
