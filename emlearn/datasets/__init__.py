@@ -2,7 +2,7 @@
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
-from emlearn.datasets._language import make_parallel_sentences
+from emlearn.datasets._language import make_parallel_sentences, make_tagged_sentences
 from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
@@ -36,4 +36,5 @@ __all__ = [
     "make_breeding_population",
     "make_parallel_sentences",
     "make_shear_frame",
+    "make_tagged_sentences",
 ]

@@ -3,5 +3,12 @@
 from emlearn.text._alignment import WordAlignmentEM
 from emlearn.text._alignment_reading import parallel_corpus
 from emlearn.text._symmetrize import alignment_error_rate, symmetrize
+from emlearn.text._tagging import PartOfSpeechTaggerEM
 
-__all__ = ["WordAlignmentEM", "alignment_error_rate", "parallel_corpus", "symmetrize"]
+__all__ = [
+    "PartOfSpeechTaggerEM",
+    "WordAlignmentEM",
+    "alignment_error_rate",
+    "parallel_corpus",
+    "symmetrize",
+]
