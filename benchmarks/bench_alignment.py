@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -69,7 +70,7 @@ def compare_fits(turns):
             spent, found = {own: [], theirs: []}, {}
             for _ in range(turns):
                 for rival in spent:
-                    wall, processor, found[rival] = clock(lambda r=rival: r(pairs, model, n))
+                    wall, processor, found[rival] = clock(partial(rival, pairs, model, n))
                     spent[rival].append((wall, processor))
             mine, other = (np.median(spent[rival], axis=0) for rival in (own, theirs))
             table = found[theirs].translation_table
@@ -98,11 +99,7 @@ def measure_steps():
             ("hmm", {}),
         ):
             few, many = (
-                clock(
-                    lambda n=n, m=model, o=options: WordAlignmentEM(
-                        m, max_iter=n, tol=0.0, **o
-                    ).fit(pairs)
-                )[0]
+                clock(partial(WordAlignmentEM(model, max_iter=n, tol=0.0, **options).fit, pairs))[0]
                 for n in (1, 6)
             )
             name = " ".join([model, *options.values()])

@@ -2,7 +2,6 @@
 
 from emlearn.datasets._brain import make_brain_phantom
 from emlearn.datasets._breeding import make_breeding_population
-from emlearn.datasets._language import make_parallel_sentences, make_tagged_sentences
 from emlearn.datasets._loaders import (
     load_apple,
     load_cholesterol,
@@ -16,8 +15,10 @@ from emlearn.datasets._mixed_effects import (
     load_penicillin,
     load_sleepstudy,
 )
+from emlearn.datasets._parallel_sentences import make_parallel_sentences
 from emlearn.datasets._psychometrics import load_holzinger_swineford, load_lsat6, load_science
 from emlearn.datasets._shear_frame import make_shear_frame
+from emlearn.datasets._tagged_sentences import make_tagged_sentences
 
 __all__ = [
     "load_apple",

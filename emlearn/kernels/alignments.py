@@ -145,7 +145,9 @@ def best_links(
     distance = np.abs(places[occurrence] - along[word])
     # Of each word the last one: the largest value, then the nearest, then the first.
     order = np.lexsort((-occurrence, -distance, value, word))
-    last = order[np.flatnonzero(np.append(np.diff(word[order]) != 0, True))] if len(order) else order
+    last = (
+        order[np.flatnonzero(np.append(np.diff(word[order]) != 0, True))] if len(order) else order
+    )
     best[word[last]] = np.where(value[last] > 0.0, occurrence[last], -1)
     return best
 

@@ -152,9 +152,9 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
     ...     ["the house", "the book", "a book", "a house is big"],
     ...     ["das Haus", "das Buch", "ein Buch", "ein Haus ist groß"],
     ... )
-    >>> model = WordAlignmentEM(max_iter=20).fit(pairs)
-    >>> model.top_translations(["book"], n=2)
-    {'book': [('Buch', 1.0), ('ein', 0.0)]}
+    >>> model = WordAlignmentEM(tol=1e-6).fit(pairs)
+    >>> round(model.translation_probability("Buch", "book"), 3)
+    1.0
     >>> model.predict([(["the", "book"], ["das", "Buch"])])
     [array([[0, 0],
            [1, 1]])]
@@ -331,16 +331,17 @@ class WordAlignmentEM(AlignedSentences, EMEstimator):
             fitted.lexicon, params.translation, (source, target), lexicon, words, _NEW
         )
         law = start.law
-        if type(fitted) is type(model) and type(fitted.law) is type(model.law):
-            if isinstance(model, PositionAlignment):
-                law = model.law.carried(params.law, fitted.shapes, model.shapes)
-            elif len(params.law) == len(start.law):
-                law = params.law
+        if isinstance(model, JumpAlignment):
+            same = isinstance(fitted, JumpAlignment) and len(params.law) == len(law)
+            law = params.law if same else law
+        elif isinstance(fitted, PositionAlignment) and type(fitted.law) is type(model.law):
+            law = model.law.carried(params.law, fitted.shapes, model.shapes)
         return Alignment(translation, law)
 
     def _publish_law(self, model: PositionAlignment | JumpAlignment, params: Alignment) -> None:
         for name in ("tension_", "null_probability_", "jump_probabilities_"):
-            vars(self).pop(name, None)
+            if hasattr(self, name):
+                delattr(self, name)
         public = model.law.public(params.law)
         if "tension" in public:
             self.tension_ = float(public["tension"][0])

@@ -56,7 +56,9 @@ class AlignedSentences(BaseEstimator):
         """
         bitext, model, params = self._read_pairs(X)
         best = model.best_sources(bitext, params) - bool(self.null)
-        position = np.arange(len(best)) - np.repeat(bitext.target_starts[:-1], bitext.target_lengths)
+        position = np.arange(len(best)) - np.repeat(
+            bitext.target_starts[:-1], bitext.target_lengths
+        )
         links = np.stack([best, position], axis=1)
         kept = best >= 0
         counts = np.concatenate([[0], np.cumsum(kept)])[bitext.target_starts]
@@ -73,9 +75,9 @@ class AlignedSentences(BaseEstimator):
         Returns
         -------
         probabilities : list of ndarray of shape (n_source, n_target)
-            For each pair, probability that the target word (column) is the translation of the source
-            word (row). What is missing to 1 in a column is the probability of the null word. A
-            target word that is impossible has zeros.
+            For each pair, probability that the target word (column) is the translation of the
+            source word (row). What is missing to 1 in a column is the probability of the null word.
+            A target word that is impossible has zeros.
 
         Raises
         ------
@@ -231,7 +233,7 @@ class AlignedSentences(BaseEstimator):
         --------
         >>> from emlearn.text import WordAlignmentEM
         >>> pairs = [(["the", "house"], ["das", "Haus"]), (["the", "book"], ["das", "Buch"])]
-        >>> model = WordAlignmentEM(null=False, max_iter=10).fit(pairs)
+        >>> model = WordAlignmentEM(null=False, tol=1e-6).fit(pairs)
         >>> round(model.translation_probability("das", "the"), 2)
         1.0
         """
@@ -242,8 +244,8 @@ class AlignedSentences(BaseEstimator):
         lexicon, params = self._fitted.lexicon, self._params.translation
         entries = slice(int(lexicon.starts[row]), int(lexicon.starts[row + 1]))
         code = self._target.codes.get(target)
-        found = np.flatnonzero(lexicon.targets[entries] == code) if code is not None else []
-        if not len(found):
+        found = np.flatnonzero(lexicon.targets[entries] == (-1 if code is None else code))
+        if not found.size:
             return float(params.rest[row])
         return float(params.entries[entries][found[0]])
 
@@ -273,7 +275,8 @@ class AlignedSentences(BaseEstimator):
         check_is_fitted(self)
         if isinstance(words, str):
             raise ValueError(f"words must be a list of words, got the string {words!r}.")
-        matrix, found = self.translation_, {}
+        matrix = self.translation_
+        found: dict[str | None, list[tuple[str, float]]] = {}
         for word in self.source_vocabulary_ if words is None else words:
             row = self._row(word)
             if row is None:
@@ -312,9 +315,7 @@ class AlignedSentences(BaseEstimator):
                 "The positions of model='hmm' depend on the last link: see jump_probabilities_."
             )
         n = n_source + bool(self.null)
-        shapes = Shapes(
-            np.array([n]), np.array([n_target]), bool(self.null), model.law.shared
-        )
+        shapes = Shapes(np.array([n]), np.array([n_target]), bool(self.null), model.law.shared)
         cells = model.law.cells(model.law.carried(params.law, model.shapes, shapes), shapes)
         if model.law.shared:
             return np.repeat(cells[:, None], n, axis=1)

@@ -17,7 +17,8 @@ recursion is
     + (1 - p_0) \, t(f_j|e_i) \sum_{r=0}^l \alpha_{j-1}(r) \, q(i|r,l).
 
 Pairs with the same number of source words are worked on together, sorted by the length of the
-target sentence, so that a step is a matrix product. It takes :math:`l^2 m` operations for each pair.
+target sentence, so that a step is a matrix product. It takes :math:`l^2 m` operations for each
+pair.
 """
 
 from __future__ import annotations
@@ -148,9 +149,7 @@ class JumpAlignment(LatentVariableModel[Chains, Alignment, ChainCounts]):
                 steps.append(now)
                 row += count
             of_pairs = None if weight is None else weight[pairs]
-            found.append(
-                Group(links - bitext.null, own, tuple(steps), pairs, of_pairs)
-            )
+            found.append(Group(links - bitext.null, own, tuple(steps), pairs, of_pairs))
         return found
 
     def _parts(self, order: Index, n: Index) -> list[Index]:
@@ -169,13 +168,12 @@ class JumpAlignment(LatentVariableModel[Chains, Alignment, ChainCounts]):
             pairs = np.flatnonzero(sample_weight > 0.0)
             X, sample_weight = X.take(pairs), sample_weight[pairs]
         groups = [g._replace(pairs=pairs[g.pairs]) for g in self.groups(X, sample_weight)]
-        total = float(
-            len(X.target) if sample_weight is None else sample_weight @ X.target_lengths
-        )
+        total = float(len(X.target) if sample_weight is None else sample_weight @ X.target_lengths)
         work = np.cumsum([len(g.entries) * (g.length + 1) ** 2 for g in groups])
-        n_blocks = int(np.clip(work[-1] / _WORTH if len(groups) else 1, 1, _MOST_BLOCKS))
-        inner = np.searchsorted(work, np.linspace(0, work[-1], n_blocks + 1)[1:-1]) if groups else []
-        edges = np.unique([0, *np.asarray(inner, np.int64).tolist(), len(groups)]).tolist()
+        whole = float(work[-1]) if groups else 0.0
+        n_blocks = int(np.clip(whole / _WORTH, 1, _MOST_BLOCKS))
+        inner = np.searchsorted(work, np.linspace(0.0, whole, n_blocks + 1)[1:-1])
+        edges = np.unique([0, *inner.tolist(), len(groups)]).tolist()
         blocks = tuple(tuple(groups[a:b]) for a, b in pairwise(edges))
         return Chains(blocks or ((),), total)
 
@@ -255,9 +253,7 @@ class JumpAlignment(LatentVariableModel[Chains, Alignment, ChainCounts]):
             state = new / scale[now, None]
         return Recursion(before, scale, linked, unlinked), values
 
-    def _backward(
-        self, group: Group, params: Working, forward: Recursion
-    ) -> tuple[Array, Array]:
+    def _backward(self, group: Group, params: Working, forward: Recursion) -> tuple[Array, Array]:
         """Weighted probabilities of the links, and expected jumps from each position to each."""
         before, scale, linked, unlinked = forward
         move = params.moves[group.length]
@@ -303,9 +299,7 @@ class JumpAlignment(LatentVariableModel[Chains, Alignment, ChainCounts]):
     def from_vector(self, vector: Array, like: Alignment) -> Alignment:
         """See `LatentVariableModel.from_vector`."""
         n = sum(map(len, like.translation))
-        return Alignment(
-            self.lexicon.from_vector(vector[:n]), self.law.from_vector(vector[n:])
-        )
+        return Alignment(self.lexicon.from_vector(vector[:n]), self.law.from_vector(vector[n:]))
 
     def public(self, params: Alignment) -> dict[str, Array]:
         """See `LatentVariableModel.public`."""

@@ -133,9 +133,7 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
             known = entries if part is X or entries is None else _within(X, entries, first, last)
             links = self.links(part, part.by_source, known)
             blocks.append(Block(links, part.target_starts, weight, pairs[first:last]))
-        total = float(
-            len(X.target) if sample_weight is None else sample_weight @ X.target_lengths
-        )
+        total = float(len(X.target) if sample_weight is None else sample_weight @ X.target_lengths)
         return Corpus(tuple(blocks), total)
 
     def _edges(self, bitext: Bitext) -> list[int]:
@@ -266,9 +264,7 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         return np.where(best >= 0, position, -1)
 
 
-def _within(
-    bitext: Bitext, entries: NDArray[np.int32], first: int, last: int
-) -> NDArray[np.int32]:
+def _within(bitext: Bitext, entries: NDArray[np.int32], first: int, last: int) -> NDArray[np.int32]:
     """Those of the entries, by source word, that are of some successive pairs."""
     order = bitext.by_source
     inside = (order >= bitext.source_starts[first]) & (order < bitext.source_starts[last])

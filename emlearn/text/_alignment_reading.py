@@ -252,12 +252,12 @@ def _pairs(X: Any) -> list[tuple[Any, Any]]:
         if type(pair) in (tuple, list) and len(pair) == 2:
             continue
         if isinstance(pair, (str, bytes, Mapping)) or not hasattr(pair, "__len__"):
-            raise TypeError(f"X[{number}] is {type(pair).__name__}, not a pair of sentences; {_HOW}.")
+            raise TypeError(
+                f"X[{number}] is {type(pair).__name__}, not a pair of sentences; {_HOW}."
+            )
         if len(pair) != 2:
             hint = " parallel_corpus makes pairs of two corpora." if len(pairs) == 2 else ""
-            raise ValueError(
-                f"X[{number}] has {len(pair)} entries instead of 2; {_HOW}.{hint}"
-            )
+            raise ValueError(f"X[{number}] has {len(pair)} entries instead of 2; {_HOW}.{hint}")
     return pairs
 
 
@@ -272,8 +272,8 @@ def _side(pairs: list[Any], which: int) -> Side:
             continue
         if isinstance(sentence, (str, bytes)):
             raise TypeError(
-                f"The {name} sentence of X[{number}] is the string {sentence!r:.60}. Give a list of "
-                f"tokens, such as {str(sentence).split()[:3]!r}."
+                f"The {name} sentence of X[{number}] is the string {sentence!r:.60}. Give a list "
+                f"of tokens, such as {str(sentence).split()[:3]!r}."
             )
         if sentence is None or not isinstance(sentence, Iterable):
             raise TypeError(
@@ -305,8 +305,8 @@ def _refuse_token(sentences: list[list[Any]], name: str) -> NoReturn:
                     else ""
                 )
                 raise TypeError(
-                    f"Token {position} of the {name} sentence of X[{number}] is {token!r:.60}, not a "
-                    f"string. Tokens are strings: convert numbers, and drop missing words.{hint}"
+                    f"Token {position} of the {name} sentence of X[{number}] is {token!r:.60}, not "
+                    f"a string. Tokens are strings: convert numbers, and drop missing words.{hint}"
                 )
     raise TypeError(f"The {name} sentences of X have tokens that are no strings.")
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ class Lexicon:
             found[filled] = np.add.reduceat(entries, self.starts[:-1][filled])
         return found
 
-    def _spread(self, values: Array) -> Array:
+    def _spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """A number of each source word, for all its entries."""
         return np.repeat(values, np.diff(self.starts))
 

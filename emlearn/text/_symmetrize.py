@@ -73,8 +73,8 @@ def symmetrize(
     ahead, back = _read(forward, "forward"), _read(backward, "backward")
     if len(ahead) != len(back):
         raise ValueError(
-            f"forward has links of {len(ahead)} pairs, but backward of {len(back)}. Both must be of "
-            "the same sentences."
+            f"forward has links of {len(ahead)} pairs, but backward of {len(back)}. Both must "
+            "be of the same sentences."
         )
     join = _METHODS[method]
     return [
@@ -135,7 +135,7 @@ def alignment_error_rate(predicted: Any, sure: Any, possible: Any = None) -> flo
 def _read(links: Any, name: str) -> list[Links]:
     if isinstance(links, (str, bytes)) or not isinstance(links, Iterable):
         raise ValueError(f"{name} must be a list with the links of each pair, got {links!r:.60}.")
-    found = []
+    found: list[Links] = []
     for number, own in enumerate(links):
         array = np.asarray(own)
         if not array.size:

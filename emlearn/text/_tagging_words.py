@@ -42,7 +42,7 @@ def shape_of(word: str) -> str:
 class WordSymbols:
     """Symbols of words, learned from a corpus.
 
-    A word that occurs `min_count` times is a symbol. Each rarer word belongs to a class: its
+    A word that is counted `min_count` times is a symbol. Each rarer word belongs to a class: its
     shape and its longest suffix, of at most `suffix_length` letters, that at least
     `min_suffix_count` rare words of the shape have. Words that were never seen are treated as rare
     ones, so the probabilities of classes are those of rare words.
@@ -51,16 +51,24 @@ class WordSymbols:
     ----------
     words : iterable of str
         All words of the corpus.
+    counted : iterable of str
+        Those that are counted: if some tags are known, the words with a tag. A word that has none
+        is then treated as a rare one, as its own probabilities would come from its neighbors alone.
     min_count, suffix_length, min_suffix_count : int
         See above.
     """
 
     def __init__(
-        self, words: Iterable[str], min_count: int, suffix_length: int, min_suffix_count: int
+        self,
+        words: Iterable[str],
+        counted: Iterable[str],
+        min_count: int,
+        suffix_length: int,
+        min_suffix_count: int,
     ):
-        counts = Counter(words)
-        self.words = sorted(word for word, n in counts.items() if n >= min_count)
-        rare = sorted(word for word, n in counts.items() if n < min_count)
+        counts, distinct = Counter(counted), sorted(set(words))
+        self.words = [word for word in distinct if counts[word] >= min_count]
+        rare = [word for word in distinct if counts[word] < min_count]
         self._suffix_length = suffix_length
         endings = Counter(
             (shape_of(word), suffix) for word in rare for suffix in self._suffixes(word)
@@ -68,9 +76,8 @@ class WordSymbols:
         kept = {ending for ending, n in endings.items() if not ending[1] or n >= min_suffix_count}
         # Those that some word needs.
         self.classes = sorted({self._class(word, kept) for word in rare})
-        self.codes: Mapping[Symbol, int] = {
-            symbol: code for code, symbol in enumerate([*self.words, *self.classes])
-        }
+        symbols: list[Symbol] = [*self.words, *self.classes]
+        self.codes: Mapping[Symbol, int] = {symbol: code for code, symbol in enumerate(symbols)}
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 FUNCTIONS = [
-    "backproject_lines", "best_links", "categorical_counts", "categorical_log_density", "center_observed",
+    "backproject_lines", "best_links", "categorical_counts", "categorical_log_density",
+    "center_observed",
     "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
-    "column_sums", "count_links", "factorize_sparse", "fill_missing", "forward_backward", "gaussian_log_density",
+    "column_sums", "count_links", "factorize_sparse", "fill_missing", "forward_backward",
+    "gaussian_log_density",
     "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
     "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
-    "general_location_expect", "join_clusters", "link_table", "lloyd", "look_up_links", "potts_sweep", "precision_cholesky",
+    "general_location_expect", "join_clusters", "link_table", "lloyd", "look_up_links",
+    "potts_sweep", "precision_cholesky",
     "project_lines", "responsibilities",
     "seed_clusters", "selected_inverse", "solve_blocks", "solve_sparse", "standardize", "sum_links",
     "viterbi",

@@ -222,7 +222,9 @@ def test_translations_of_words(corpus):
     column = list(model.target_vocabulary_).index("Haus")
     assert model.translation_[row, column] == values[0]
     assert model.translation_probability("unknown", "house") == 0.0
-    assert model.translation_probability("Haus", "unknown") == 1 / (len(model.target_vocabulary_) + 1)
+    assert model.translation_probability("Haus", "unknown") == 1 / (
+        len(model.target_vocabulary_) + 1
+    )
     with pytest.raises(ValueError, match="'unknown' is not in the source vocabulary"):
         model.top_translations(["unknown"])
     with pytest.raises(ValueError, match="list of words, got the string"):
@@ -295,7 +297,11 @@ def test_without_null_word_source_sentences_have_words(options):
         ([(["a"], [])], ValueError, "no target words"),
         ([("the house", "das haus")], TypeError, r"source sentence of X\[0\] is the string"),
         ([*PAIRS, (["a"], "ein")], TypeError, r"target sentence of X\[6\] is the string 'ein'"),
-        ([*PAIRS, (["a", 3], ["ein"])], TypeError, r"Token 1 of the source sentence of X\[6\] is 3"),
+        (
+            [*PAIRS, (["a", 3], ["ein"])],
+            TypeError,
+            r"Token 1 of the source sentence of X\[6\] is 3",
+        ),
         ([*PAIRS, (["a"], ["ein", None])], TypeError, r"Token 1 of the target.*None"),
         ([*PAIRS, (["a"], ["ein", np.nan])], TypeError, r"Token 1 of the target.*nan"),
         ([*PAIRS, (["a"], [["ein"]])], TypeError, "parallel_corpus"),

@@ -56,9 +56,7 @@ def random_params(model, rng):
     entries = rng.random(len(lexicon.targets)) + 0.05
     rest = rng.random(lexicon.n_source) * 0.1 if lexicon.alpha else np.zeros(lexicon.n_source)
     total = lexicon.row_sums(entries) + rest * lexicon.n_other
-    translation = Translation(
-        entries / np.repeat(total, np.diff(lexicon.starts)), rest / total
-    )
+    translation = Translation(entries / np.repeat(total, np.diff(lexicon.starts)), rest / total)
     if isinstance(model, JumpAlignment):
         jumps = rng.random(model.law.n_widths) + 0.05
         null = 0.3 if model.law.null else 0.0
@@ -68,7 +66,9 @@ def random_params(model, rng):
         return Alignment(translation, cells / model.shapes.row_sums(cells)[model.shapes.rows])
     if isinstance(model.law, DiagonalPositions):
         law = np.array([rng.uniform(0.5, 6.0), 0.3 if model.shapes.null else 0.0])
-        return Alignment(translation, law if model.law.tension is None else model.law.start(model.shapes))
+        return Alignment(
+            translation, law if model.law.tension is None else model.law.start(model.shapes)
+        )
     return Alignment(translation, np.zeros(0))
 
 
