@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
     from emlearn.statespace import LinearGaussianStateSpaceEM
+    from emlearn.text import PartOfSpeechTaggerEM, WordAlignmentEM
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "LinearGaussianStateSpaceEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
+    "PartOfSpeechTaggerEM",
     "PoissonReconstructionEM",
     "RichardsonLucyEM",
+    "WordAlignmentEM",
     "__version__",
 ]
 
@@ -42,8 +45,10 @@ _ROOMS = {
     "LinearGaussianStateSpaceEM": "emlearn.statespace",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
+    "PartOfSpeechTaggerEM": "emlearn.text",
     "PoissonReconstructionEM": "emlearn.tomography",
     "RichardsonLucyEM": "emlearn.tomography",
+    "WordAlignmentEM": "emlearn.text",
 }
 
 
