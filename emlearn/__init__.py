@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         LinearGaussianStateSpaceEM,
         StructuralTimeSeriesEM,
     )
-    from emlearn.text import PLSA
+    from emlearn.text import PLSA, PartOfSpeechTaggerEM, WordAlignmentEM
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
@@ -36,18 +36,19 @@ __all__ = [
     "LinearGaussianStateSpaceEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
+    "PartOfSpeechTaggerEM",
     "PoissonReconstructionEM",
     "RecordLinkageEM",
     "RichardsonLucyEM",
     "StructuralTimeSeriesEM",
+    "WordAlignmentEM",
     "__version__",
 ]
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
-    "DynamicFactorEM": "emlearn.statespace",
     "DawidSkeneEM": "emlearn.raters",
-    "PLSA": "emlearn.text",
+    "DynamicFactorEM": "emlearn.statespace",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
@@ -57,10 +58,13 @@ _ROOMS = {
     "LinearGaussianStateSpaceEM": "emlearn.statespace",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
+    "PLSA": "emlearn.text",
+    "PartOfSpeechTaggerEM": "emlearn.text",
     "PoissonReconstructionEM": "emlearn.tomography",
     "RecordLinkageEM": "emlearn.linkage",
     "RichardsonLucyEM": "emlearn.tomography",
     "StructuralTimeSeriesEM": "emlearn.statespace",
+    "WordAlignmentEM": "emlearn.text",
 }
 
 

@@ -16,9 +16,11 @@ from emlearn.datasets._mixed_effects import (
     load_penicillin,
     load_sleepstudy,
 )
+from emlearn.datasets._parallel_sentences import make_parallel_sentences
 from emlearn.datasets._psychometrics import load_holzinger_swineford, load_lsat6, load_science
 from emlearn.datasets._raters import load_anesthetists
 from emlearn.datasets._shear_frame import make_shear_frame
+from emlearn.datasets._tagged_sentences import make_tagged_sentences
 
 __all__ = [
     "load_anesthetists",
@@ -37,5 +39,7 @@ __all__ = [
     "make_brain_phantom",
     "make_breeding_population",
     "make_duplicate_records",
+    "make_parallel_sentences",
     "make_shear_frame",
+    "make_tagged_sentences",
 ]

@@ -1,5 +1,16 @@
-"""Models of language."""
+"""Models of language: topics of documents, word alignment, parts of speech."""
 
+from emlearn.text._alignment import WordAlignmentEM
+from emlearn.text._alignment_reading import parallel_corpus
 from emlearn.text._plsa import PLSA
+from emlearn.text._symmetrize import alignment_error_rate, symmetrize
+from emlearn.text._tagging import PartOfSpeechTaggerEM
 
-__all__ = ["PLSA"]
+__all__ = [
+    "PLSA",
+    "PartOfSpeechTaggerEM",
+    "WordAlignmentEM",
+    "alignment_error_rate",
+    "parallel_corpus",
+    "symmetrize",
+]

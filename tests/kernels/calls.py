@@ -24,6 +24,7 @@ OPTIONAL = {
     "column_sums": [1],
     "column_squares": [1],
     "filter_states": [8, 14],
+    "count_links": [8],
     "forward_backward": [4],
     "gaussian_log_density": [1, 2],
     "gaussian_missing_log_density": [1, 2, 7, 11],
@@ -45,11 +46,13 @@ WRITTEN = {
     "categorical_counts": [1],
     "categorical_log_density": [2],
     "center_observed": [4],
+    "best_links": [8],
     "cholesky_counts": [2],
     "cholesky_pattern": [3],
     "cluster_moments": [3, 4, 5],
     "column_squares": [4],
     "column_sums": [3, 4, 5, 6],
+    "count_links": [7, 8],
     "factorize_sparse": [5, 6, 7],
     "fill_missing": [5],
     "filter_states": [11, 12, 13, 14, 15],
@@ -64,7 +67,9 @@ WRITTEN = {
     "general_location_draw": [12, 13],
     "general_location_expect": [11, 12, 13, 14, 15],
     "join_clusters": [7],
+    "link_table": [4, 5, 6],
     "lloyd": [3, 4],
+    "look_up_links": [7],
     "precision_cholesky": [2, 3, 4],
     "potts_sweep": [1],
     "project_lines": [4],
@@ -76,6 +81,7 @@ WRITTEN = {
     "solve_sparse": [3],
     "standardize": [5],
     "topic_step": [6, 7, 8],
+    "sum_links": [6],
     "viterbi": [4, 5],
 }
 
@@ -226,6 +232,19 @@ def topic_arguments(rng, n):
     return [starts, words, rng.random(words.size) + 0.5, documents, topics, rng.random(n)]
 
 
+def link_arguments(rng):
+    """Pairs of sentences: words of both sides, links, words, cells and entries."""
+    lengths = rng.integers(1, 5, (int(rng.integers(1, 6)), 2))
+    starts = np.cumsum(lengths, axis=0) - lengths
+    source = np.sort(rng.integers(0, 4, lengths[:, 0].sum())).astype(np.int32)
+    target = rng.integers(0, 6, lengths[:, 1].sum()).astype(np.int32)
+    pair = np.repeat(np.arange(len(lengths)), lengths[:, 0])
+    of_links = np.concatenate([[0], np.cumsum(lengths[pair, 1])])
+    table = np.array([0, 2, 2, 5, 6]), np.array([1, 4, 0, 2, 5, 3], np.int32)
+    entries = rng.integers(0, 10, of_links[-1]).astype(np.int32)
+    return source, target, of_links, starts[pair, 1], table, entries
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -264,9 +283,17 @@ def valid_calls(rng, largest=40):
     S, G = int(rng.integers(1, 14)), int(rng.integers(1, 40))
     filtering, smoothing = (state_space_arguments(rng, n, S, G) for _ in range(2))
     corpus = topic_arguments(rng, n)
+    source, target, of_links, of_words, (row_starts, entry_columns), entries = link_arguments(rng)
+    links = [
+        entries, of_links, of_words, np.zeros(source.size, np.int64), rng.random(10), rng.random(5)
+    ]  # fmt: skip
     return {
         "backproject_lines": [
             rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
+        ],
+        "best_links": [
+            *links, rng.random(target.size), rng.random(source.size),
+            np.empty(target.size, np.int64),
         ],
         "categorical_counts": [codes, np.empty((K, n_codes)), rng.random((K, n))],
         "categorical_log_density": [codes, rng.normal(size=(K, n_codes)), np.zeros((K, n))],
@@ -284,6 +311,7 @@ def valid_calls(rng, largest=40):
             table, rng.random(n), 0.5, np.zeros(d), np.zeros(d), np.full(d, np.inf),
             np.full(d, -np.inf),
         ],
+        "count_links": [*links, rng.random(target.size), np.zeros(10), np.zeros(5)],
         "factorize_sparse": [
             *upper, *factor[:2], np.empty(factor_rows.size), np.empty(first),
             np.empty((n_tail, n_tail)),
@@ -321,7 +349,15 @@ def valid_calls(rng, largest=40):
             rng.random(K) + 0.5, rng.normal(size=(K, d)), rng.random((triangle, K)),
             np.ones(triangle), 2.0, 1.0, 2.0, np.empty(K, np.int64),
         ],
+        "link_table": [
+            source, of_links, of_words, target, np.empty(5, np.int64),
+            np.empty(entries.size, np.int32), np.empty(entries.size, np.int32),
+        ],
         "lloyd": [points, rng.random(n), 3.0, rng.normal(size=(K, d)), np.full(n, -1)],
+        "look_up_links": [
+            row_starts, entry_columns, np.arange(source.size), source, of_links, of_words, target,
+            np.empty(entries.size, np.int32),
+        ],
         "precision_cholesky": [
             covariances, 1e-10, np.empty((K, d, d)), np.empty(K), np.empty((K, d))
         ],
@@ -353,5 +389,6 @@ def valid_calls(rng, largest=40):
         "topic_step": [
             *corpus, np.empty(corpus[3].shape), np.empty(n), np.zeros(corpus[4].shape)
         ],
+        "sum_links": [*links, np.empty(target.size)],
         "viterbi": [joint.copy(), *chain, np.empty(n, np.int64), np.empty(n_sequences)],
     }  # fmt: skip

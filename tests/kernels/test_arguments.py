@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 FUNCTIONS = [
-    "backproject_lines", "categorical_counts", "categorical_log_density", "center_observed",
-    "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
-    "column_sums", "factorize_sparse", "fill_missing", "filter_states", "forward_backward",
-    "gaussian_log_density", "gaussian_missing_log_density", "gaussian_missing_moments", "gaussian_missing_step",
-    "gaussian_moments", "gaussian_step", "general_location_condition", "general_location_draw",
-    "general_location_expect", "join_clusters", "lloyd", "potts_sweep", "precision_cholesky",
-    "project_lines", "responsibilities",
-    "seed_clusters", "selected_inverse", "smooth_states", "solve_blocks", "solve_sparse",
-    "standardize", "topic_step", "viterbi",
+    "backproject_lines", "best_links", "categorical_counts", "categorical_log_density",
+    "center_observed", "cholesky_counts", "cholesky_pattern", "cluster_moments", "column_squares",
+    "column_sums", "count_links", "factorize_sparse", "fill_missing", "filter_states",
+    "forward_backward", "gaussian_log_density", "gaussian_missing_log_density",
+    "gaussian_missing_moments", "gaussian_missing_step", "gaussian_moments", "gaussian_step",
+    "general_location_condition", "general_location_draw", "general_location_expect",
+    "join_clusters", "link_table", "lloyd", "look_up_links", "potts_sweep", "precision_cholesky",
+    "project_lines", "responsibilities", "seed_clusters", "selected_inverse", "smooth_states",
+    "solve_blocks", "solve_sparse", "standardize", "sum_links", "topic_step", "viterbi",
 ]  # fmt: skip
 
 
@@ -133,6 +133,9 @@ def test_other_strides_are_refused_where_rows_lie_one_after_another(call, name):
 
 #: Sizes that no other argument has: function, position, axis.
 FREE = {
+    ("best_links", 4, 0),
+    ("best_links", 5, 0),
+    ("count_links", 6, 0),
     ("backproject_lines", 0, 1),
     ("backproject_lines", 0, 2),
     ("project_lines", 4, 1),
@@ -149,7 +152,10 @@ FREE = {
     ("gaussian_missing_log_density", 8, 0),
     ("gaussian_missing_moments", 11, 0),
     ("gaussian_missing_step", 11, 0),
+    ("link_table", 3, 0),
+    ("link_table", 4, 0),
     ("lloyd", 3, 0),
+    ("look_up_links", 6, 0),
     ("seed_clusters", 0, 0),
     ("seed_clusters", 2, 1),
     ("smooth_states", 1, 1),
@@ -159,6 +165,9 @@ FREE = {
     ("solve_sparse", 3, 0),
     ("solve_sparse", 3, 1),
     ("standardize", 0, 0),
+    ("sum_links", 4, 0),
+    ("sum_links", 5, 0),
+    ("sum_links", 6, 0),
 }
 
 

@@ -15,6 +15,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
     return PyUnicode_FromString(processor_level());
 }
 
+#include "alignment_bindings.h"
 #include "blocks_bindings.h"
 #include "categorical_bindings.h"
 #include "cholesky_bindings.h"
@@ -36,6 +37,7 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 static PyMethodDef methods[] = {
     {"level", level, METH_NOARGS, NULL},
     METHOD(backproject_lines),
+    METHOD(best_links),
     METHOD(categorical_counts),
     METHOD(categorical_log_density),
     METHOD(center_observed),
@@ -44,6 +46,7 @@ static PyMethodDef methods[] = {
     METHOD(cluster_moments),
     METHOD(column_squares),
     METHOD(column_sums),
+    METHOD(count_links),
     METHOD(factorize_sparse),
     METHOD(fill_missing),
     METHOD(filter_states),
@@ -58,7 +61,9 @@ static PyMethodDef methods[] = {
     METHOD(general_location_draw),
     METHOD(general_location_expect),
     METHOD(join_clusters),
+    METHOD(link_table),
     METHOD(lloyd),
+    METHOD(look_up_links),
     METHOD(potts_sweep),
     METHOD(precision_cholesky),
     METHOD(project_lines),
@@ -70,6 +75,7 @@ static PyMethodDef methods[] = {
     METHOD(solve_sparse),
     METHOD(standardize),
     METHOD(topic_step),
+    METHOD(sum_links),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},
 };

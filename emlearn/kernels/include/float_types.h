@@ -59,6 +59,7 @@
 #undef SUFFIX
 #undef IS_DOUBLE
 
+#include "alignment_kernels.h"
 #include "categorical_kernels.h"
 #include "cholesky_kernels.h"
 #include "clusters_kernels.h"
