@@ -264,9 +264,7 @@ class CountFamily(LinearFamily):
 
         above = (slope(np.zeros_like(mean)) > 0.0) | (start * sums.slope > 0.0)
         first = np.where(old > 0.0, old, 1.0)
-        found = np.where(
-            above, dispersion_root(slope, first, above, 1e-5 if self.has_extra else 1e-8), 0.0
-        )
+        found = np.where(above, dispersion_root(slope, first, above, 1e-8), 0.0)
         # With a given mean there may be several maxima.
         before = objective(old)
         worse = objective(found) < before - 1e-12 * np.abs(before)
