@@ -118,7 +118,8 @@ def constructor_of_named_tuples(app, what, name, obj, options, signature, annota
 def names_of_the_reference():
     """Full names by the names that pages use. A lower-case word may mean something else."""
     names = {}
-    packages = "data datasets display distributions engine impute irt mixed testing tomography"
+    packages = "data datasets display distributions engine impute irt linkage mixed raters "
+    packages += "statespace testing text tomography"
     for package in packages.split():
         module = importlib.import_module(f"emlearn.{package}")
         names |= {name: f"{module.__name__}.{name}" for name in module.__all__}

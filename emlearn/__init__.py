@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from emlearn.image import ImageSegmenterEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
+    from emlearn.linkage import RecordLinkageEM
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
-    from emlearn.statespace import LinearGaussianStateSpaceEM
-    from emlearn.text import PartOfSpeechTaggerEM, WordAlignmentEM
+    from emlearn.raters import DawidSkeneEM
+    from emlearn.statespace import DynamicFactorEM, LinearGaussianStateSpaceEM
+    from emlearn.text import PLSA, PartOfSpeechTaggerEM, WordAlignmentEM
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
 __all__ = [
+    "PLSA",
+    "DawidSkeneEM",
+    "DynamicFactorEM",
     "FactorAnalysisEM",
     "FiniteMixtureEM",
     "GaussianMixtureEM",
@@ -29,6 +34,7 @@ __all__ = [
     "MissingDataImputerEM",
     "PartOfSpeechTaggerEM",
     "PoissonReconstructionEM",
+    "RecordLinkageEM",
     "RichardsonLucyEM",
     "WordAlignmentEM",
     "__version__",
@@ -36,6 +42,9 @@ __all__ = [
 
 # Imported when first used: whoever needs one room does not wait for the others.
 _ROOMS = {
+    "DynamicFactorEM": "emlearn.statespace",
+    "DawidSkeneEM": "emlearn.raters",
+    "PLSA": "emlearn.text",
     "FactorAnalysisEM": "emlearn.factors",
     "FiniteMixtureEM": "emlearn.mixture",
     "GaussianMixtureEM": "emlearn.mixture",
@@ -47,6 +56,7 @@ _ROOMS = {
     "MissingDataImputerEM": "emlearn.impute",
     "PartOfSpeechTaggerEM": "emlearn.text",
     "PoissonReconstructionEM": "emlearn.tomography",
+    "RecordLinkageEM": "emlearn.linkage",
     "RichardsonLucyEM": "emlearn.tomography",
     "WordAlignmentEM": "emlearn.text",
 }

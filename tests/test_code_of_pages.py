@@ -21,6 +21,7 @@ PAGES = [
     DOCS / "gaussian_mixtures.md",
     DOCS / "imputing_categories.md",
     DOCS / "mixed_models.md",
+    DOCS / "record_linkage.md",
     *sorted((DOCS / "coming_from").glob("*.md")),
     *sorted((DOCS / "recipes").glob("*.md")),
 ]

@@ -97,6 +97,7 @@ def counts(rng):
         FiniteMixtureEM(2, family="poisson"),
         FiniteMixtureEM(2, family="categorical"),
         FiniteMixtureEM(2, family="multinomial"),
+        FiniteMixtureEM(2, family="dirichlet_multinomial"),
         FiniteMixtureEM(2, family=[("poisson", [0]), ("gaussian", [1])]),
         HiddenMarkovEM(2, family="gaussian"),
         HiddenMarkovEM(2, family="poisson"),

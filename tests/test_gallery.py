@@ -10,11 +10,12 @@ plt = pytest.importorskip("matplotlib.pyplot")
 GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
 EXAMPLES = sorted(GALLERY.glob("plot_*.py"))
 
-# One and two states in the tables of Zucchini, MacDonald and Langrock; graded responses in the R
+# One to three states in the tables of Zucchini, MacDonald and Langrock; graded responses in the R
 # package ltm; one, two and three classes in the R package poLCA; REML in the R package lme4.
 PUBLISHED = {
     "plot_crossed_factors": ["330.86059"],
     "plot_earthquakes": ["-391.9189", "-341.8787"],
+    "plot_hmm_forecast": ["329.4603", "676.9206"],
     "plot_item_response": ["-1608.8694", "2.30", "-2.28 -0.96  0.86"],
     "plot_latent_classes": ["-543.6498", "-504.4677", "-503.3011"],
     "plot_sleep_study": ["1743.6283", "251.4", "10.47", "612.1", "35.07", "654.9"],

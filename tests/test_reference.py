@@ -14,7 +14,7 @@ PAGES = Path(__file__).parents[1] / "docs" / "reference"
 # Names of modules whose functions and methods users call; each parameter is described there.
 FOR_USERS = ("emlearn.impute", "emlearn.mixture", "emlearn.hmm", "emlearn.datasets")
 FOR_USERS += ("emlearn.display", "emlearn.testing", "emlearn.factors", "emlearn.mixed")
-FOR_USERS += ("emlearn.tomography",)
+FOR_USERS += ("emlearn.tomography", "emlearn.text", "emlearn.linkage")
 # numpydoc.validate: sections that not every docstring needs (GL, PR and the rest all apply).
 OPTIONAL = {
     "ES01",  # an extended summary

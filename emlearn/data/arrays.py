@@ -113,6 +113,6 @@ def _advice(sequences: bool) -> str:
     if not sequences:
         return ""
     return (
-        " For several sequences, concatenate their rows and pass their lengths: "
-        "X=numpy.concatenate(sequences), lengths=[len(s) for s in sequences]."
+        " Several sequences are a list of arrays, X=[numpy.array(s) for s in sequences], or one "
+        "table with lengths=[len(s) for s in sequences]."
     )

@@ -40,8 +40,8 @@ def read_sequences(
     X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), or several
         One table; or a list, a tuple or an array of three dimensions (n_sequences, n_steps,
         n_features). The entries of a list are arrays, nested lists or DataFrames with the same
-        columns; arrays of one dimension and Series are sequences of one column. (A list of
-        lists of numbers is one table, by rows.)
+        columns; arrays of one dimension and Series are sequences of one column. A list of
+        lists of numbers is one table, by rows.
     lengths : array-like of shape (n_sequences,), default=None
         Numbers of rows of the sequences.
     sequence_ids : array-like of shape (n_samples,), default=None

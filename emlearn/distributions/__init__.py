@@ -3,6 +3,7 @@
 from emlearn.distributions._bernoulli import Bernoulli
 from emlearn.distributions._categorical import Categorical
 from emlearn.distributions._contract import Family
+from emlearn.distributions._dirichlet_multinomial import DirichletMultinomial
 from emlearn.distributions._domain import DomainError, require, require_counts
 from emlearn.distributions._exponential import ExponentialFamily
 from emlearn.distributions._gaussian import Gaussian
@@ -16,6 +17,7 @@ __all__ = [
     "FAMILIES",
     "Bernoulli",
     "Categorical",
+    "DirichletMultinomial",
     "DomainError",
     "ExponentialFamily",
     "Family",

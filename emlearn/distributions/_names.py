@@ -8,6 +8,7 @@ from typing import Any
 from emlearn.distributions._bernoulli import Bernoulli
 from emlearn.distributions._categorical import Categorical
 from emlearn.distributions._contract import Family
+from emlearn.distributions._dirichlet_multinomial import DirichletMultinomial
 from emlearn.distributions._gaussian import Gaussian
 from emlearn.distributions._multinomial import Multinomial
 from emlearn.distributions._poisson import Poisson
@@ -16,6 +17,7 @@ from emlearn.distributions._product import Product
 FAMILIES: dict[str, Family] = {
     "bernoulli": Bernoulli(),
     "categorical": Categorical(),
+    "dirichlet_multinomial": DirichletMultinomial(),
     "gaussian": Gaussian(),
     "multinomial": Multinomial(),
     "poisson": Poisson(),

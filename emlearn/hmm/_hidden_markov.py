@@ -9,22 +9,20 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import check_one_for_each_row, check_proportions, read_table, read_weight
-from emlearn.data.resampling import check_copies
 from emlearn.data.sequences import joined_labels
 from emlearn.data.symbols import Symbols
 from emlearn.distributions import Family, Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES
 from emlearn.engine import ManyStarts, SearchPlan
-from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.threads import blas_limited
 from emlearn.hmm._decoding import ChainDecoding
 from emlearn.hmm._durations import ChainDurations
 from emlearn.hmm._forecasting import last_states
+from emlearn.hmm._inferring import ChainInference
 from emlearn.hmm._reading import chain_law, read_symbols
 from emlearn.hmm._sampling import ChainSampling
 from emlearn.hmm._scoring import ChainScoring
@@ -38,13 +36,13 @@ from emlearn.latent import (
     Sequences,
 )
 from emlearn.latent.chain_candidates import ChainStarts
-from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
+from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR
 from emlearn.latent.starts import Initializer
 
 Array = NDArray[Any]
 
 
-class HiddenMarkovEM(LabelEstimator, ChainDecoding, ChainScoring, ChainSampling, ChainDurations):
+class HiddenMarkovEM(ChainInference, ChainDecoding, ChainScoring, ChainSampling, ChainDurations):
     """Hidden Markov model fitted by expectation-maximization (Baum-Welch).
 
     The rows are observations in order of time. Each row belongs to a hidden state. The states
@@ -347,63 +345,6 @@ class HiddenMarkovEM(LabelEstimator, ChainDecoding, ChainScoring, ChainSampling,
         if known is not None:
             known.impose(joint)
         self.last_state_proba_ = last_states(joint, sequences, self._law_params())
-
-    def inference(  # type: ignore[override]  # the arguments are those of fit
-        self,
-        X: ArrayLike,
-        y: Any = None,
-        lengths: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        sequence_ids: ArrayLike | None = None,
-        information: Kind = "observed",
-    ) -> Inference:
-        """Standard errors, intervals and tests of the published parameters.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows of the fit.
-        y : array-like of shape (n_samples,), default=None
-            As for `fit`.
-        lengths : array-like of shape (n_sequences,), default=None
-            As for `fit`.
-        sample_weight : array-like of shape (n_sequences,), default=None
-            As for `fit`.
-        sequence_ids : array-like of shape (n_samples,), default=None
-            As for `fit`.
-        information : {"observed", "empirical", "sandwich"}, default="observed"
-            Where standard errors come from. "observed": minus the second derivatives of the
-            objective (log-likelihood plus log prior). "empirical": the sum of squares of the
-            scores of the sequences, which should be many. "sandwich": from both, valid also if
-            the model is wrong.
-
-        Returns
-        -------
-        inference : Inference
-            The parameters with standard errors, covariance, intervals, tests and a table.
-
-        Raises
-        ------
-        ValueError
-            If `information` is unknown, the rows are invalid, or there are fewer sequences than
-            parameters for "empirical" and "sandwich".
-        """
-        problem = self._fitted_problem(X, y, lengths, sample_weight, sequence_ids)
-        return infer(problem, information)
-
-    def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
-        y, lengths, sample_weight, *rest = arguments
-        check_is_fitted(self)
-        rows, sequences = self._read_sequences(X, lengths, *rest)
-        n_rows = sequences.n_rows
-        weight = read_weight(sample_weight, len(sequences), "sequence")
-        y = joined_labels(y, X, sequences.lengths)
-        check_one_for_each_row(y, n_rows, sequences=True)
-        check_copies(weight, "sequence")
-        labels = self._labels_of_fit(y, n_rows, self.n_components)
-        law, params = self._law(len(self.startprob_)), self._law_params()
-        return self._problem_of(law, params, Observations(rows, labels, sequences), weight)
 
     def _law(self, n: int) -> ChainLaw:
         return chain_law(self, n)

@@ -12,8 +12,10 @@ observation with row c,
 
     r <- r + c (v / F - K' r),    N <- c c' / F + (I - c K') N (I - K c'),
 
-and ``r <- A' r``, ``N <- A' N A`` between steps. Then the smoothed state is ``a + P r``, with
-covariance ``P - P N P``. Where the covariances of two steps agree to rounding, they are those of
+and ``r <- A' r``, ``N <- A' N A`` between steps. With the r and N of the next predicted state, the
+smoothed state is ``a + P A' r``, with covariance ``P - P A' N A P``, where a and P are those of the
+filtered state: they are closer to it than those of the predicted state, so that fewer digits are
+lost in the differences. Where the covariances of two steps agree to rounding, they are those of
 all later steps with the same observed entries.
 
 References
@@ -27,10 +29,12 @@ Oxford University Press. Sections 4.4, 4.5 and 6.4.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emlearn.kernels import compiled
 
 Array = NDArray[np.float64]
 
@@ -60,7 +64,7 @@ class Recursion(NamedTuple):
     transition: Array
     noise_root: Array
     rows: Array
-    index: NDArray[np.intp]
+    index: NDArray[np.intp]  # type: ignore[assignment]  # hides tuple.index
     bounds: NDArray[np.intp]
     pattern: NDArray[np.intp]
     initial_root: Array
@@ -157,6 +161,8 @@ def filter_states(
     filtered : Filtered
         States given observations up to them.
     """
+    if compiled is not None:
+        return _filter_compiled(recursion, observations, inputs, initial, covariances)
     forward = _Forward(recursion, observations, inputs, initial)
     roots = (forward.predicted_root, forward.filtered_root)
     predicted, filtered = [
@@ -204,6 +210,8 @@ def smooth_states(
     smoothed : Smoothed
         States given all observations.
     """
+    if compiled is not None:
+        return _smooth_compiled(recursion, observations, inputs, initial, covariances)
     forward = _Forward(recursion, observations, inputs, initial)
     transition, bounds = recursion.transition, recursion.bounds
     n_steps, n_states = len(recursion.pattern), transition.shape[0]
@@ -215,12 +223,16 @@ def smooth_states(
     r, precision = np.zeros_like(initial), np.zeros((n_states, n_states))
     end = observations.shape[1]
     for t in range(n_steps - 1, -1, -1):
-        if t < n_steps - 1:
-            root = forward.filtered_root[t]
-            information += precision
-            cross += precision @ transition @ root @ root.T
-            r = r @ transition
-            precision = transition.T @ precision @ transition
+        root = forward.filtered_root[t]
+        carried = transition @ root
+        means[:, t] = forward.filtered[:, t] + r @ carried @ root.T
+        explained = carried.T @ precision @ carried
+        every[t] = root @ (np.eye(n_states) - explained) @ root.T
+        of_pattern[recursion.pattern[t]] += every[t]
+        information += precision
+        cross += precision @ carried @ root.T
+        r = r @ transition
+        precision = transition.T @ precision @ transition
         gains, variances, rows = forward.gains[t], forward.variances[t], forward.rows[t]
         for gain, variance, row in zip(gains[::-1], variances[::-1], rows[::-1], strict=True):
             end -= 1
@@ -229,11 +241,6 @@ def smooth_states(
             moved = np.outer(row, precision @ gain)
             curvature = gain @ precision @ gain + 1.0 / variance
             precision = precision - moved - moved.T + curvature * np.outer(row, row)
-        root = forward.predicted_root[t]
-        means[:, t] = forward.predicted[:, t] + r @ root @ root.T
-        inner = np.eye(root.shape[1]) - root.T @ precision @ root
-        every[t] = root @ inner @ root.T
-        of_pattern[recursion.pattern[t]] += every[t]
     return Smoothed(
         forward.innovations,
         forward.log_determinant,
@@ -246,6 +253,73 @@ def smooth_states(
         every if covariances else None,
         forward.filtered[:, -1],
         forward.filtered_root[-1],
+    )
+
+
+def _arguments(
+    recursion: Recursion, observations: Array, inputs: Array | None, initial: Array
+) -> list[Any]:
+    """What both compiled functions begin with."""
+    A, L, rows, index, bounds, pattern, root = recursion
+    observations = np.ascontiguousarray(observations)
+    return [
+        *(np.ascontiguousarray(matrix) for matrix in (A, L, rows)),
+        *(np.ascontiguousarray(whole, dtype=np.int64) for whole in (index, bounds, pattern)),
+        np.ascontiguousarray(root),
+        observations,
+        None if inputs is None else np.ascontiguousarray(inputs),
+        np.ascontiguousarray(initial),
+        TOLERANCE,
+        np.empty_like(observations),
+    ]
+
+
+def _filter_compiled(
+    recursion: Recursion,
+    observations: Array,
+    inputs: Array | None,
+    initial: Array,
+    covariances: bool,
+) -> Filtered:
+    arguments = _arguments(recursion, observations, inputs, initial)
+    n_steps, n = len(recursion.pattern), len(recursion.transition)
+    predicted, filtered = np.empty((2, len(initial), n_steps, n))
+    every = np.empty((2, n_steps, n, n)) if covariances else None
+    root = np.empty((n, n))
+    log_determinant = compiled.filter_states(*arguments, predicted, filtered, every, root)
+    before, after = (None, None) if every is None else every
+    return Filtered(arguments[-1], log_determinant, predicted, filtered, before, after, root)
+
+
+def _smooth_compiled(
+    recursion: Recursion,
+    observations: Array,
+    inputs: Array | None,
+    initial: Array,
+    covariances: bool,
+) -> Smoothed:
+    arguments = _arguments(recursion, observations, inputs, initial)
+    n_steps, n = len(recursion.pattern), len(recursion.transition)
+    means, last_mean = np.empty((len(initial), n_steps, n)), np.empty((len(initial), n))
+    of_pattern = np.empty((len(recursion.bounds) - 1, n, n))
+    squares = np.empty((5, n, n))
+    every = np.empty((n_steps, n, n)) if covariances else None
+    log_determinant = compiled.smooth_states(
+        *arguments, means, of_pattern, squares, every, last_mean
+    )
+    first, last, information, cross, root = squares
+    return Smoothed(
+        arguments[-1],
+        log_determinant,
+        means,
+        of_pattern,
+        first,
+        last,
+        information,
+        cross,
+        every,
+        last_mean,
+        root,
     )
 
 
@@ -272,8 +346,10 @@ class _Forward:
             self.predicted[:, t] = mean
             self.predicted_root.append(root)
             if steady.holds(t, pattern):
-                for known in (self.gains, self.variances, self.rows, self.filtered_root):
-                    known.append(known[-1])  # type: ignore[attr-defined]
+                self.gains.append(self.gains[-1])
+                self.variances.append(self.variances[-1])
+                self.rows.append(self.rows[-1])
+                self.filtered_root.append(self.filtered_root[-1])
             else:
                 self._update_root(root, recursion.rows[recursion.index[bounds[p] : bounds[p + 1]]])
             for gain, variance, row in zip(
@@ -290,7 +366,7 @@ class _Forward:
                 mean = mean + inputs[:, t]
             if not steady.holds(t + 1, pattern):
                 joint = np.hstack((transition @ self.filtered_root[t], recursion.noise_root))
-                following = np.linalg.qr(joint.T, mode="r").T
+                following = np.asarray(np.linalg.qr(joint.T, mode="r")).T
                 following = following * np.where(np.diagonal(following) < 0.0, -1.0, 1.0)
                 steady.compare(t, root, following)
                 root = following

@@ -12,13 +12,13 @@ from sklearn.utils import check_array
 
 from emlearn._compat import validate_data
 from emlearn.data.columns import Column
+from emlearn.data.factors import Factor, interaction, read_factor
 from emlearn.data.frames import require_distinct_names, whole_block
 from emlearn.data.markers import Markers
 from emlearn.data.names import at_start, label
 from emlearn.data.schema import column_numbers
 from emlearn.data.table import check_entries
 from emlearn.data.tables import table_of
-from emlearn.mixed._levels import Factor, interaction, read_factor
 
 Floats = NDArray[np.float64]
 

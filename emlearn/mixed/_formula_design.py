@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.data.columns import Column
+from emlearn.data.factors import Factor, read_factor
 from emlearn.data.frames import eager, is_pandas, is_polars
 from emlearn.data.markers import Markers
 from emlearn.data.names import at_start
@@ -28,7 +29,6 @@ from emlearn.mixed._formula import (
     with_dot,
 )
 from emlearn.mixed._formulaic import Part, formula_of, formulas_of, import_formulaic, matrix_of
-from emlearn.mixed._levels import Factor, read_factor
 from emlearn.mixed._options import TermOptions, check_names, set_kinships
 from emlearn.mixed._reading import Recipe, TermRecipe, learn_levels
 from emlearn.mixed._terms import Design

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
+from emlearn.data.factors import Factor, read_factor
 from emlearn.data.tables import table_of
 from emlearn.mixed._columns import Columns
 from emlearn.mixed._kinship import Kinship, as_kinship
-from emlearn.mixed._levels import Factor, read_factor
 from emlearn.mixed._options import INTERCEPT, TermOptions, read_blocks, read_fixed, read_options
 from emlearn.mixed._terms import Design, Term
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.data.factors import Factor
 from emlearn.mixed._covariance import square_root
 from emlearn.mixed._gram import Array
-from emlearn.mixed._levels import Factor
 from emlearn.mixed._params import RESIDUAL
 from emlearn.mixed._predicting import contribution
 from emlearn.mixed._reading import Recipe

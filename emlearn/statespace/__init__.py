@@ -1,5 +1,6 @@
 """State-space models: linear Gaussian states, structural time series, dynamic factors."""
 
+from emlearn.statespace._dynamic_factor import DynamicFactorEM
 from emlearn.statespace._modal import (
     ModalComparison,
     ModalParameters,
@@ -9,6 +10,7 @@ from emlearn.statespace._modal import (
 from emlearn.statespace._state_space import LinearGaussianStateSpaceEM
 
 __all__ = [
+    "DynamicFactorEM",
     "LinearGaussianStateSpaceEM",
     "ModalComparison",
     "ModalParameters",

@@ -19,6 +19,10 @@ KindName = Literal["full", "diag", "scalar"]
 
 # Steps of scoring in one M-step.
 _STEPS = 3
+# How much of the floor a covariance at the floor is above it, so that it has a logarithm.
+_ABOVE = 1e-10
+# Coordinates beyond which a covariance is out of range.
+_STEEPEST, _LONGEST = 1e8, 300.0
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -58,12 +62,39 @@ class CovarianceKind(ABC):
         """What the published matrix is."""
 
     @abstractmethod
-    def to_vector(self, covariance: Array) -> Array:
-        """The covariance as an unconstrained vector."""
+    def to_vector(self, covariance: Array, floor: Array | None = None) -> Array:
+        """What the covariance is above the floor as an unconstrained vector."""
 
     @abstractmethod
-    def from_vector(self, vector: Array, size: int) -> Array:
+    def from_vector(self, vector: Array, size: int, floor: Array | None = None) -> Array:
         """Inverse of `to_vector`."""
+
+    @abstractmethod
+    def pull(
+        self,
+        covariance: Array,
+        slope: Array,
+        total: Array | float,
+        floor: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Derivatives by the entries of the vector, and what complete data tell of each.
+
+        Parameters
+        ----------
+        covariance : ndarray
+            The covariance.
+        slope : ndarray of shape (d, d)
+            Derivatives by the entries of the matrix.
+        total : float or ndarray of shape (d,)
+            Weighted numbers of rows.
+        floor : ndarray of shape (d,), default=None
+            Least variances.
+
+        Returns
+        -------
+        gradient, information : ndarray of shape (n_entries,)
+            Derivatives, and minus the expected second ones.
+        """
 
     @abstractmethod
     def n_entries(self, size: int) -> int:
@@ -107,23 +138,67 @@ class FullCovariance(CovarianceKind):
         """See `CovarianceKind`."""
         return Symmetric(axes)
 
-    def to_vector(self, covariance: Array) -> Array:
+    def to_vector(self, covariance: Array, floor: Array | None = None) -> Array:
         """See `CovarianceKind`: the Cholesky factor, with logarithms on the diagonal."""
-        size = np.sqrt(np.maximum(np.diagonal(covariance), _TINY))
+        above = covariance if floor is None else covariance - np.diag((1.0 - _ABOVE) * floor)
+        size = np.sqrt(np.maximum(np.diagonal(above), _TINY))
         try:
-            root = size[:, None] * np.linalg.cholesky(covariance / size[:, None] / size)
+            root = size[:, None] * np.linalg.cholesky(above / size[:, None] / size)
         except np.linalg.LinAlgError:
-            raise DegenerateModelError("a covariance is not positive definite") from None
+            if floor is None:
+                raise DegenerateModelError("a covariance is not positive definite") from None
+            root = self._rounded_root(above, floor)
         diagonal = np.diagonal(root).copy()
+        if not (diagonal > 0.0).all():
+            raise DegenerateModelError("a covariance is not positive definite")
         root = root / diagonal
         return np.concatenate((np.log(diagonal), root[np.tril_indices(len(root), -1)]))
 
-    def from_vector(self, vector: Array, size: int) -> Array:
+    @staticmethod
+    def _rounded_root(above: Array, floor: Array) -> Array:
+        """Cholesky factor of a matrix that rounding made indefinite."""
+        unit = np.sqrt(floor)
+        values, vectors = np.linalg.eigh(above / unit[:, None] / unit)
+        half = vectors * np.sqrt(np.maximum(values, _ABOVE))
+        root = np.asarray(np.linalg.qr(half.T)[1], np.float64).T
+        return unit[:, None] * root * np.where(np.diagonal(root) < 0.0, -1.0, 1.0)
+
+    def from_vector(self, vector: Array, size: int, floor: Array | None = None) -> Array:
         """See `CovarianceKind`."""
+        if (np.abs(vector[size:]) > _STEEPEST).any():
+            raise DegenerateModelError("a covariance is out of range")
         root = np.eye(size)
         root[np.tril_indices(size, -1)] = vector[size:]
         root = root * _exponential(vector[:size])
-        return root @ root.T
+        found = root @ root.T
+        return found if floor is None else found + np.diag(floor)
+
+    def pull(
+        self,
+        covariance: Array,
+        slope: Array,
+        total: Array | float,
+        floor: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """See `CovarianceKind`: of the root, then of its diagonal and of what is below."""
+        size = len(covariance)
+        vector = self.to_vector(covariance, floor)
+        diagonal = np.exp(vector[:size])
+        below = np.tril_indices(size, -1)
+        root = np.eye(size)
+        root[below] = vector[size:]
+        by_root = (slope + slope.T) @ (root * diagonal)
+        by_diagonal = (by_root * root).sum(axis=0) * diagonal
+        precision = np.linalg.inv(covariance)
+        moved = precision @ root
+        along = (root * moved).sum(axis=0)
+        both = np.diagonal(precision)[:, None] * along + moved**2
+        # The second term is that of a root which is short: moving it adds its square.
+        added = np.maximum(-2.0 * np.diagonal(slope), 0.0)[:, None] * diagonal**2
+        information = (total * both * diagonal**4 + added)[below]
+        found = np.concatenate((by_diagonal, (by_root * diagonal)[below]))
+        every = np.concatenate((2.0 * total * (along * diagonal**2) ** 2, information))
+        return found, np.maximum(every, np.abs(found))
 
     def n_entries(self, size: int) -> int:
         """See `CovarianceKind`."""
@@ -157,13 +232,26 @@ class DiagonalCovariance(CovarianceKind):
         """See `CovarianceKind`."""
         return DiagonalEntries(axes, lower=0.0)
 
-    def to_vector(self, covariance: Array) -> Array:
+    def to_vector(self, covariance: Array, floor: Array | None = None) -> Array:
         """See `CovarianceKind`: logarithms."""
-        return np.log(covariance)
+        return np.log(_excess(covariance, floor))
 
-    def from_vector(self, vector: Array, size: int) -> Array:
+    def from_vector(self, vector: Array, size: int, floor: Array | None = None) -> Array:
         """See `CovarianceKind`."""
-        return _exponential(vector)
+        found = _exponential(vector)
+        return found if floor is None else found + floor
+
+    def pull(
+        self,
+        covariance: Array,
+        slope: Array,
+        total: Array | float,
+        floor: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """See `CovarianceKind`."""
+        excess = _excess(covariance, floor)
+        found = np.diagonal(slope) * excess
+        return found, np.maximum(0.5 * total * (excess / covariance) ** 2, np.abs(found))
 
     def n_entries(self, size: int) -> int:
         """See `CovarianceKind`."""
@@ -207,13 +295,28 @@ class ScalarCovariance(CovarianceKind):
             symmetric=True,
         )
 
-    def to_vector(self, covariance: Array) -> Array:
+    def to_vector(self, covariance: Array, floor: Array | None = None) -> Array:
         """See `CovarianceKind`: the logarithm."""
-        return np.log(covariance[:1])
+        return np.log(_excess(covariance[:1], None if floor is None else floor.max(keepdims=True)))
 
-    def from_vector(self, vector: Array, size: int) -> Array:
+    def from_vector(self, vector: Array, size: int, floor: Array | None = None) -> Array:
         """See `CovarianceKind`."""
-        return np.full(size, _exponential(vector)[0])
+        least = 0.0 if floor is None else float(floor.max())
+        return np.full(size, _exponential(vector)[0] + least)
+
+    def pull(
+        self,
+        covariance: Array,
+        slope: Array,
+        total: Array | float,
+        floor: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """See `CovarianceKind`."""
+        every = np.broadcast_to(np.asarray(total, np.float64), covariance.shape)
+        excess = _excess(covariance[:1], None if floor is None else floor.max(keepdims=True))
+        found = np.trace(slope) * excess
+        information = 0.5 * every.sum() * (excess / covariance[:1]) ** 2
+        return found, np.maximum(information, np.abs(found))
 
     def n_entries(self, size: int) -> int:
         """See `CovarianceKind`."""
@@ -276,7 +379,14 @@ def gradient(covariance: Array, squares: Array, count: Array | float) -> tuple[A
     return precision, slope
 
 
+def _excess(variances: Array, floor: Array | None) -> Array:
+    """Variances above the floor; a little where they are at it."""
+    if floor is None:
+        return np.maximum(variances, _TINY)
+    return np.maximum(variances - floor, _ABOVE * floor)
+
+
 def _exponential(vector: Array) -> Array:
-    if (np.abs(vector) > 600.0).any():
+    if (np.abs(vector) > _LONGEST).any():
         raise DegenerateModelError("a covariance is out of range")
     return np.exp(vector)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.parameters import Entries, ParameterSpace, Part, Symmetric
@@ -14,7 +15,7 @@ from emlearn.statespace._covariances import CovarianceKind, FullCovariance, grad
 from emlearn.statespace._data import SequenceData
 from emlearn.statespace._model import Moments, StateSpaceModel
 from emlearn.statespace._regression import maximize
-from emlearn.statespace._starts import random_start, subspace_starts
+from emlearn.statespace._starts import near_held, random_start, subspace_starts
 from emlearn.statespace._system import System, as_matrix
 
 Array = NDArray[np.float64]
@@ -63,6 +64,16 @@ class LinearGaussianModel(StateSpaceModel[System]):
             left -= 1
             yield self._compressed(start)
         yield from super().candidates(data, rng, left)
+
+    def with_fixed(
+        self,
+        data: SequenceData,
+        params: System,
+        fixed: Mapping[str, Array],
+        rng: np.random.Generator,
+    ) -> System:
+        """See `LatentVariableModel`: first in the basis that is closest to what is held."""
+        return self.impose(self._compressed(near_held(self.system(params), fixed)), fixed)
 
     def _compressed(self, system: System) -> System:
         covariance = self.observation_kind.compress(as_matrix(system.observation_covariance))
@@ -161,7 +172,7 @@ class LinearGaussianModel(StateSpaceModel[System]):
             params.dynamics.ravel(),
             (params.loadings / unit).ravel(),
             self.transition_kind.to_vector(params.transition_covariance),
-            self.observation_kind.to_vector(params.observation_covariance),
+            self.observation_kind.to_vector(params.observation_covariance, self.floor),
         ]
         if not self.start.columns:
             parts += [params.initial_mean, FullCovariance().to_vector(params.initial_covariance)]
@@ -181,9 +192,7 @@ class LinearGaussianModel(StateSpaceModel[System]):
         if not self.start.columns:
             sizes += [n, n * (n + 1) // 2]
         parts = np.split(vector, np.cumsum(sizes)[:-1])
-        observation = self.observation_kind.from_vector(parts[3], m)
-        if self.floor is not None:
-            observation = self.observation_kind.estimate(observation, 1.0, self.floor)
+        observation = self.observation_kind.from_vector(parts[3], m, self.floor)
         unit = np.sqrt(_variances(observation))[:, None]
         found = like.with_dynamics(parts[0].reshape(like.dynamics.shape))
         found = found.with_loadings(parts[1].reshape(like.loadings.shape) * unit)._replace(
@@ -195,6 +204,62 @@ class LinearGaussianModel(StateSpaceModel[System]):
         return found._replace(
             initial_mean=parts[4], initial_covariance=FullCovariance().from_vector(parts[5], n)
         )
+
+    def curvature(self, statistics: Moments, params: System) -> tuple[Array, Array] | None:
+        """See `LatentVariableModel`: the information of complete data, block by block.
+
+        That is what an EM step goes by; the accelerator corrects it by what the gradients of its
+        steps show.
+        """
+        dynamics, observation = statistics.dynamics, statistics.observation
+        n, m = len(params.transition), len(params.observation)
+        try:
+            precision, by_transition = gradient(
+                params.transition_covariance, dynamics.squares, dynamics.total
+            )
+            weight, by_noise = gradient(
+                params.observation_covariance, observation.squares, observation.total
+            )
+            by_dynamics, by_loadings = precision @ dynamics.cross, weight @ observation.cross
+            variances = _variances(params.observation_covariance)
+            unit = np.sqrt(variances)
+            # The unit of the loadings is a function of the noise.
+            moved = 0.5 * (by_loadings * params.loadings).sum(axis=1) / variances
+            by_noise = by_noise + np.diag(moved)
+            transition = self.transition_kind.pull(
+                params.transition_covariance, by_transition, dynamics.total
+            )
+            noise = self.observation_kind.pull(
+                params.observation_covariance, by_noise, observation.total, self.floor
+            )
+            scaled = weight * unit * unit[:, None]
+            S = observation.regressors
+            if S.ndim == 2:
+                loadings = np.kron(scaled, S)
+            else:
+                loadings = block_diag(*(np.diagonal(scaled)[:, None, None] * S))
+            slopes = [
+                by_dynamics.ravel(),
+                (by_loadings * unit[:, None]).ravel(),
+                transition[0],
+                noise[0],
+            ]
+            blocks = [
+                np.kron(precision, dynamics.regressors),
+                loadings,
+                np.diag(transition[1]),
+                np.diag(noise[1]),
+            ]
+            if not self.start.columns:
+                start = statistics.start
+                before, by_start = gradient(params.initial_covariance, start.squares, start.total)
+                first = FullCovariance().pull(params.initial_covariance, by_start, start.total)
+                slopes += [before @ start.deviation, first[0]]
+                blocks += [start.total * before, np.diag(first[1])]
+        except (DegenerateModelError, np.linalg.LinAlgError):
+            return None
+        assert n and m
+        return np.concatenate(slopes), block_diag(*blocks)
 
     # ---- published form -------------------------------------------------------------------
 

@@ -168,13 +168,14 @@ class StateSpaceModel(LatentVariableModel[SequenceData, ParamsT, Moments], Gener
 
     def e_step(self, block: Block, params: Prepared) -> tuple[Moments, float]:
         """See `LatentVariableModel`."""
-        smoothed = self.smooth(block, params)
-        system, states = params.system, smoothed.states
-        moments = Moments(
-            _dynamics(block, system, smoothed),
-            self.noise.moments(block, system, states),
-            _start(block, system, smoothed),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            smoothed = self.smooth(block, params)
+            system, states = params.system, smoothed.states
+            moments = Moments(
+                _dynamics(block, system, smoothed),
+                self.noise.moments(block, system, states),
+                _start(block, system, smoothed),
+            )
         return moments, float(block.weight @ smoothed.log_likelihood)
 
     def smooth(self, block: Block, params: Prepared, *, covariances: bool = False) -> SmoothedBlock:

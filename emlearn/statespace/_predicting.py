@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
 
 from emlearn.data import read_lengths, read_weight
 from emlearn.engine.errors import DegenerateModelError
@@ -23,8 +24,8 @@ Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
 
 
-class StatePredicting(ABC):
-    """Mixin of fitted state-space estimators.
+class StatePredicting(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
+    """Mixin of fitted state-space estimators, which transform rows to states.
 
     A subclass has `_fitted_model`, `_read_sequences` and `_n_parameters`, and `fit` calls
     `_remember_ends`.
@@ -49,6 +50,16 @@ class StatePredicting(ABC):
     def _published(self, values: Array, system: System) -> Array:
         """Observations in the units of the data; by default they are."""
         return values
+
+    @property
+    def _n_features_out(self) -> int:
+        model, params = self._fitted_model()
+        return len(model.system(params).transition)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     # ---- states -----------------------------------------------------------------------------
 

@@ -37,7 +37,9 @@ def read_sequences_of(
     constant : bool, default=False
         Whether observations have an offset.
     """
-    table, sizes = read_sequences(X, lengths, sequence_ids)
+    table, sizes = read_sequences(
+        X, lengths, sequence_ids, sequence_column=getattr(estimator, "sequence_column", None)
+    )
     rows = read_table(estimator, table, reset=reset, dtype=(np.float64,), sequences=True)
     if as_parts(inputs) is not None:
         inputs, own = read_sequences(inputs)

@@ -20,7 +20,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,100 @@ class _Series:
             regression[:, -1] = self.mean
         unit = self.unit[:, None]
         return _completed(data, A, C * unit, regression, state, noise * unit * unit.T, B)
+
+
+def factor_start(
+    data: SequenceData, n_factors: int, order: int, rng: np.random.Generator | None
+) -> tuple[Array, Array, Array, Array]:
+    """Principal components as factors, and their autoregression.
+
+    Returns
+    -------
+    dynamics : ndarray of shape (n_factors, order * n_factors)
+        Coefficients, for factors whose noise has covariance 1.
+    loadings, offset, noise : ndarray
+        Loadings, offsets and variances of the noise of the columns.
+    """
+    series = _Series(data)
+    filled = [own[1] for own in series.rows]
+    every = np.concatenate(filled)
+    basis = np.linalg.svd(every.T @ every, hermitian=True)[2][:n_factors].T
+    if rng is not None:
+        basis = np.linalg.qr(basis + 0.5 * rng.normal(size=basis.shape) / np.sqrt(len(basis)))[0]
+    pasts, presents = [], []
+    for rows in filled:
+        factors = rows @ basis
+        length = len(factors) - order
+        if length > 0:
+            lags = [factors[order - 1 - i : order - 1 - i + length] for i in range(order)]
+            pasts.append(np.hstack(lags))
+            presents.append(factors[order:])
+    dynamics, Q = np.zeros((n_factors, order * n_factors)), np.eye(n_factors)
+    if pasts:
+        past, present = np.concatenate(pasts), np.concatenate(presents)
+        dynamics = _ridge(past, present).T
+        left = present - past @ dynamics.T
+        Q = left.T @ left / len(left)
+    spread = every @ basis
+    size = np.maximum((spread**2).mean(axis=0), 1e-12)
+    root = np.linalg.cholesky(0.5 * (Q + Q.T) + 1e-3 * np.diag(size))
+    turned = np.kron(np.eye(order), root)
+    dynamics = np.linalg.solve(root, dynamics @ turned)
+    companion = np.zeros((order * n_factors,) * 2)
+    companion[:n_factors] = dynamics
+    companion[n_factors:, :-n_factors] = np.eye((order - 1) * n_factors)
+    largest = float(np.abs(np.linalg.eigvals(companion)).max())
+    if largest > _STABLE:
+        shrink = np.repeat((_STABLE / largest) ** np.arange(1, order + 1), n_factors)
+        dynamics = dynamics * shrink
+    noise = np.maximum(1.0 - ((spread @ basis.T) ** 2).mean(axis=0), 0.1)
+    unit = series.unit
+    return dynamics, unit[:, None] * (basis @ root), series.mean, noise * unit**2
+
+
+def near_held(system: System, fixed: Mapping[str, Array]) -> System:
+    """A system in the basis of its states in which it is closest to entries that are held.
+
+    With M the inverse of the change of basis, ``C M`` should have the held entries of the
+    observation matrix, and ``A M - M A_held`` should vanish if all of A is held.
+    """
+    A, C = system.transition, system.observation
+    n, R = len(A), system.observation_covariance
+    unit = np.sqrt(R if R.ndim == 1 else np.diagonal(R))
+    equations, values = [], []
+    held = fixed.get("observation_matrix")
+    if held is not None:
+        rows, columns = np.nonzero(~np.isnan(held))
+        equations.append(np.einsum("rn,rc->rnc", C[rows] / unit[rows, None], np.eye(n)[columns]))
+        values.append(held[rows, columns] / unit[rows])
+    held = fixed.get("transition_matrix")
+    if held is not None and not np.isnan(held).any():
+        # Row-major: vec(A M - M H) = (kron(A, I) - kron(I, H')) vec(M).
+        same = np.kron(A, np.eye(n)) - np.kron(np.eye(n), held.T)
+        equations.append(same.reshape(-1, n, n))
+        values.append(np.zeros(len(equations[-1])))
+    if not equations:
+        return system
+    size = np.sqrt(np.mean(np.concatenate(equations) ** 2)) or 1.0
+    # A little of the identity, where nothing is said.
+    design = np.concatenate([*(own.reshape(-1, n * n) for own in equations)])
+    design = np.concatenate((design, 1e-4 * size * np.eye(n * n)))
+    target = np.concatenate((*values, 1e-4 * size * np.eye(n).ravel()))
+    try:
+        M = _least_squares(design, target[:, None]).reshape(n, n)
+        if not np.linalg.cond(M) < 1e6:
+            return system
+        T = np.linalg.inv(M)
+    except np.linalg.LinAlgError:
+        return system
+    return system._replace(
+        transition=T @ A @ M,
+        observation=C @ M,
+        inputs=T @ system.inputs,
+        transition_covariance=T @ system.transition_covariance @ T.T,
+        initial_mean=T @ system.initial_mean,
+        initial_covariance=T @ system.initial_covariance @ T.T,
+    )
 
 
 def _completed(

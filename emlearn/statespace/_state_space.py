@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import column_label, read_weight
 from emlearn.data.resampling import check_copies
-from emlearn.engine import EMEstimator, Fit, ManyStarts
+from emlearn.engine import EMEstimator, Fit, ManyStarts, find_accelerator
+from emlearn.engine.acceleration.contract import Accelerator
+from emlearn.engine.acceleration.secants import GradientSecants
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.parameters import Public, read_fixed
@@ -32,6 +34,8 @@ from emlearn.statespace._system import System
 Array = NDArray[np.float64]
 
 _FIRST = ("initial_mean", "initial_covariance")
+# Parameters up to which their matrix of second derivatives is cheap.
+_MOST_PARAMETERS = 600
 _PLAN = ManyStarts(n_candidates=8, n_large=8, heats=())
 
 
@@ -61,13 +65,18 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     fit_offset : bool, default=False
         Whether observations have an offset. Without it, states that do not decay have to
         describe a mean that is not 0.
-    min_noise : float, default=1e-6
-        Least variance of the observation noise, as a fraction of the variance of its column.
-        Likelihoods are largest, and can be infinite, where the noise of a column vanishes.
+    min_noise : float, default=1e-4
+        Least variance of the observation noise, as a fraction of the variance of its column: of
+        the noise of a linear combination too. Likelihoods are often largest, and can be infinite,
+        where noise vanishes, which says little about the data. The default is 1 % of the standard
+        deviation of a column; sensors of more precision need less.
     init_params : "auto" or dict of str to array-like, default="auto"
         "auto": a race of starts: subspace identification of several kinds, and random stable
         systems. A dict holds starts of parameters, by the names of `fixed`; NaN and parameters
         that are not in it are taken from subspace identification.
+    sequence_column : str or int, default=None
+        Column of X that holds the identifiers of sequences and is not modeled, by name or
+        position.
     {tol}
     {max_iter}
     {n_init}
@@ -148,6 +157,8 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
     >>> known = dict(transition_matrix=[[1.0]], observation_matrix=[[1.0]])
     >>> model = LinearGaussianStateSpaceEM(1, fixed=known, initialization="diffuse").fit(X)
     >>> model.forecast(2, return_std=True)[1].round(2)
+    array([[1.34],
+           [1.46]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -158,6 +169,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         "fit_offset": ["boolean"],
         "min_noise": [Interval(Real, 1e-12, 0.5, closed="both")],
         "init_params": [StrOptions({"auto"}), dict],
+        "sequence_column": [str, Integral, None],
     }
 
     def __init__(
@@ -168,8 +180,9 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         observation_noise: str = "full",
         initialization: str = "estimated",
         fit_offset: bool = False,
-        min_noise: float = 1e-6,
+        min_noise: float = 1e-4,
         init_params: str | dict[str, Any] = "auto",
+        sequence_column: str | int | None = None,
         tol: float | str = "auto",
         max_iter: int = 1000,
         n_init: int = 1,
@@ -187,6 +200,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         self.fit_offset = fit_offset
         self.min_noise = min_noise
         self.init_params = init_params
+        self.sequence_column = sequence_column
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
@@ -245,7 +259,7 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         data = prepare_sequences(observations, weight)
         self._check_data(data)
         model = self._model(data)
-        with blas_limited():
+        with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
             fit = self._run_em(
                 model,
                 data,
@@ -286,6 +300,11 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
         )
 
     def _check_data(self, data: SequenceData) -> None:
+        if data.n_rows_used <= self.n_states:
+            raise ValueError(
+                f"n_states={self.n_states} states need more rows than that, but n_samples = "
+                f"{data.n_rows_used} have positive weight. Use fewer states."
+            )
         for wrong, problem in (
             (~data.seen, "has no observed entry"),
             (data.seen & (data.variance == 0.0), "is constant"),
@@ -293,11 +312,6 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
             if wrong.any():
                 name = column_label(self, int(wrong.argmax()))
                 raise ValueError(f"{name} {problem}, so it has no noise to estimate. Leave it out.")
-        if data.n_rows_used <= self.n_states:
-            raise ValueError(
-                f"n_states={self.n_states} states need more rows than that, but there are only "
-                f"{data.n_rows_used} of positive weight. Use fewer states."
-            )
 
     def _fixed(self, model: Any, params: Any) -> Public:
         """See `EMEstimator`; also checks that something holds the scale of a flat prior."""
@@ -329,6 +343,14 @@ class LinearGaussianStateSpaceEM(StatePredicting, EMEstimator):
             return model.impose(base, given)
         except (DegenerateModelError, ValueError) as error:
             raise ValueError(str(error).replace("fixed", "init_params")) from None
+
+    def _accelerator(self, model: Any) -> Accelerator | None:
+        """See `EMEstimator`; "auto" is quasi-Newton by gradients where there are few parameters."""
+        n, m = int(self.n_states), self.n_features_in_
+        few = (n + m) * (n + self.n_inputs_ + 1) + m * m // 2 <= _MOST_PARAMETERS
+        if self.accelerate == "auto":
+            return GradientSecants() if few else find_accelerator("auto")
+        return super()._accelerator(model)
 
     def _same_shape(self, data: SequenceData) -> bool:
         shape = (len(self.transition_matrix_), self.n_inputs_, len(self.observation_matrix_))

@@ -116,6 +116,9 @@ def check(complete):
 @by_estimator
 @pytest.mark.parametrize("make", (ARRAYS | MASKED).values(), ids=(ARRAYS | MASKED).keys())
 def test_arrays(estimator, make, holed, check):
+    is_list = isinstance(make(holed), (list, tuple)) and isinstance(make(holed)[0], np.ndarray)
+    if is_list and type(estimator).__name__ == "HiddenMarkovEM":
+        pytest.skip("a list of arrays is a list of sequences")
     check(estimator, make, holed)
 
 

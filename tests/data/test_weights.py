@@ -152,7 +152,7 @@ def test_refused_lengths(lengths, message):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
 def test_lengths_cannot_follow_a_split():
     search = GridSearchCV(HiddenMarkovEM(**QUICK), {"n_components": [1, 2]}, cv=3)
-    message = r"lengths cannot follow the split\. Leave them out"
+    message = r"lengths cannot follow the split\. Pass an identifier .* list of sequences"
     with pytest.raises(ValueError, match=message):
         search.fit(X, lengths=LENGTHS)
     with pytest.raises(ValueError, match=message):

@@ -43,6 +43,7 @@ def name_of(load):
                 5.374123,
             ],
         ),
+        (datasets.load_anesthetists, (315, 3), [23.0, 2.428571, 1.844444]),
         (datasets.load_lsat6, (1000, 5), [0.924, 0.709, 0.553, 0.763, 0.87]),
         (
             datasets.load_science,

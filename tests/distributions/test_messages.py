@@ -178,8 +178,7 @@ def test_several_sequences_in_a_list(method, frame):
     X = frame.to_numpy()
     model = HiddenMarkovEM(1, family="poisson", random_state=0).fit(X)
     for several in ([X[:10], X[10:]], [X[:15], X[15:]], X.reshape(3, 10, 3)):
-        with pytest.raises(ValueError, match=r"lengths=\[len\(s\) for s in sequences\]"):
-            getattr(model, method)(several)
+        assert getattr(model, method)(several) is not None
         with pytest.raises(ValueError, match=r"2D array|dim <= 2") as caught:
             FiniteMixtureEM(1, family="poisson").fit(several)
         assert "lengths" not in str(caught.value)
@@ -232,7 +231,7 @@ def test_settings_of_a_mixture(settings, message):
         Mixture(**settings)
 
 
-@pytest.mark.parametrize("family", ["poisson", "multinomial"])
+@pytest.mark.parametrize("family", ["poisson", "multinomial", "dirichlet_multinomial"])
 @pytest.mark.parametrize("cls", [FiniteMixtureEM, HiddenMarkovEM])
 def test_counts_beyond_what_can_be_computed(cls, family):
     model = cls(2, family=family, random_state=0).fit(np.arange(20.0).reshape(10, 2))

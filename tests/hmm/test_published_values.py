@@ -1,11 +1,11 @@
-"""Yearly earthquakes of magnitude 7 or more, 1900 to 2006 (Zucchini, MacDonald and Langrock)."""
+"""Earthquakes (Zucchini, MacDonald and Langrock), and response times as depmixS4 fits them."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from emlearn import HiddenMarkovEM
-from emlearn.distributions import Poisson
+from emlearn.distributions import Categorical, Gaussian, Poisson
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,32 @@ def test_numerical_maximisation_finds_nothing_higher(earthquakes):
     assert_allclose(model.log_likelihood_, -direct.fun, atol=1e-4)
     assert model.log_likelihood_ >= -direct.fun - 1e-6
     assert model.score(X) * len(X) == pytest.approx(model.log_likelihood_, rel=1e-12)
+
+
+def test_response_times(reference):
+    """A subject that is fast or accurate: words in one column, numbers in the other."""
+    speed = reference("speed")
+    X = np.array([speed["rt"], speed["corr"]], object).T
+    settings, lengths = {"tol": 1e-13, "random_state": 0}, speed["lengths"]
+    own = {"gaussian": Gaussian(reg_covar=0.0), "categorical": Categorical(alpha=0.0)}
+    both = [(own["gaussian"], [0]), (own["categorical"], [1])]
+    for name, rows, family in (
+        ("rt_only", X[:, :1], own["gaussian"]),
+        ("rt_and_corr", X, both),
+    ):
+        published = speed[name]
+        fit = HiddenMarkovEM(2, family=family, **settings).fit(rows, lengths=lengths)
+        assert_allclose(fit.log_likelihood_, published["log_likelihood"], atol=1e-6)
+        assert fit._n_parameters() == published["n_parameters"]
+        assert_allclose(
+            [fit.aic(rows, lengths), fit.bic(rows, lengths)],
+            [published["aic"], published["bic"]],
+            atol=1e-5,
+        )
+        order = fit.component_params_["mean"][:, 0].argsort()
+        found = fit.component_params_
+        assert_allclose(found["mean"][order, 0], published["mean"], atol=1e-4)
+        assert_allclose(np.sqrt(found["covariance"][order, 0, 0]), published["sd"], atol=1e-4)
+        assert_allclose(fit.transmat_[np.ix_(order, order)], published["transmat"], atol=1e-4)
+    assert fit.levels_[1].tolist() == ["cor", "inc"]
+    assert_allclose(found["probability"][order, 0, 1], published["incorrect"], atol=1e-4)

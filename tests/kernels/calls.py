@@ -6,6 +6,7 @@ import numpy as np
 NUMBERS = {
     "backproject_lines": [3, 4, 5],
     "column_sums": [2],
+    "filter_states": [10],
     "general_location_condition": [9],
     "general_location_draw": [9],
     "general_location_expect": [9],
@@ -13,6 +14,7 @@ NUMBERS = {
     "lloyd": [2],
     "precision_cholesky": [1],
     "project_lines": [3],
+    "smooth_states": [10],
     "solve_blocks": [6],
     "solve_sparse": [4],
 }
@@ -22,6 +24,7 @@ OPTIONAL = {
     "column_sums": [1],
     "column_squares": [1],
     "count_links": [8],
+    "filter_states": [8, 14],
     "forward_backward": [4],
     "gaussian_log_density": [1, 2],
     "gaussian_missing_log_density": [1, 2, 7, 11],
@@ -32,8 +35,10 @@ OPTIONAL = {
     "potts_sweep": [2],
     "project_lines": [2],
     "responsibilities": [1, 2],
+    "smooth_states": [8, 15],
     "solve_blocks": [4, 5, 7, 8],
     "standardize": [4],
+    "topic_step": [5, 8],
 }
 #: Positions of the arguments that are written to.
 WRITTEN = {
@@ -50,6 +55,7 @@ WRITTEN = {
     "count_links": [7, 8],
     "factorize_sparse": [5, 6, 7],
     "fill_missing": [5],
+    "filter_states": [11, 12, 13, 14, 15],
     "forward_backward": [0, 5, 6, 7],
     "gaussian_log_density": [6],
     "gaussian_missing_log_density": [6],
@@ -70,10 +76,12 @@ WRITTEN = {
     "responsibilities": [0, 2],
     "seed_clusters": [3, 4, 5],
     "selected_inverse": [5, 6],
+    "smooth_states": [11, 12, 13, 14, 15, 16],
     "solve_blocks": [5, 8, 9],
     "solve_sparse": [3],
     "standardize": [5],
     "sum_links": [6],
+    "topic_step": [6, 7, 8],
     "viterbi": [4, 5],
 }
 
@@ -201,6 +209,42 @@ def link_arguments(rng):
     return source, target, of_links, starts[pair, 1], table, entries
 
 
+def state_space_arguments(rng, T, n, G):
+    """What both functions of state spaces begin with."""
+    q, m = int(rng.integers(n + 2)), int(rng.integers(1, 11))
+    # Also of more entries than are observed in a step at once.
+    sizes = [m, *rng.integers(0, m + 1, int(rng.integers(3)))]
+    index = np.concatenate([rng.permutation(m)[:size] for size in sizes])
+    bounds, pattern = np.cumsum([0, *sizes]), rng.integers(len(sizes), size=T)
+    pattern[-1] = 0
+    n_observations = int(np.diff(bounds)[pattern].sum())
+    A = rng.normal(size=(n, n))
+    return [
+        0.9 * A / np.abs(np.linalg.eigvals(A)).max(),
+        rng.normal(size=(n, q)),
+        rng.normal(size=(m, n)),
+        index,
+        bounds,
+        pattern,
+        rng.normal(size=(n, n)),
+        rng.normal(size=(G, n_observations)),
+        rng.normal(size=(G, T, n)),
+        rng.normal(size=(G, n)),
+        1e-13,
+        np.empty((G, n_observations)),
+    ]
+
+
+def topic_arguments(rng, n):
+    """Starts, words and counts of documents, and numbers of their topics and of the words."""
+    n_words, n_topics = int(rng.integers(1, 30)), 8 * int(rng.integers(1, 9))
+    lengths = rng.integers(0, 200, n)
+    words = rng.integers(n_words, size=lengths.sum()).astype(np.int32)
+    documents, topics = rng.random((n, n_topics)), rng.random((n_words, n_topics))
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return [starts, words, rng.random(words.size) + 0.5, documents, topics, rng.random(n)]
+
+
 def valid_calls(rng, largest=40):
     """Arguments of a valid call of each function, by name."""
     n, d, K = (int(x) for x in rng.integers(1, [largest, 9, 20]))
@@ -240,6 +284,9 @@ def valid_calls(rng, largest=40):
     links = [
         entries, of_links, of_words, np.zeros(source.size, np.int64), rng.random(10), rng.random(5)
     ]  # fmt: skip
+    S, G = int(rng.integers(1, 14)), int(rng.integers(1, 40))
+    filtering, smoothing = (state_space_arguments(rng, n, S, G) for _ in range(2))
+    corpus = topic_arguments(rng, n)
     return {
         "backproject_lines": [
             rays, geometry, factors, 0.5, 1.0, float(len(pixels)), np.zeros(pixels.shape)
@@ -271,6 +318,10 @@ def valid_calls(rng, largest=40):
         ],
         "fill_missing": [
             vectors[:m].copy(), order, missing, rng.normal(size=d), np.ones(d), table.copy()
+        ],
+        "filter_states": [
+            *filtering, np.empty((G, n, S)), np.empty((G, n, S)), np.empty((2, n, S, S)),
+            np.empty((S, S)),
         ],
         "forward_backward": [
             joint.copy(), *chain, rng.random(n_sequences) + 0.5, np.empty(n_sequences),
@@ -323,6 +374,10 @@ def valid_calls(rng, largest=40):
         "selected_inverse": [
             *factor, rng.random(first) + 0.5, tail, np.empty(factor_rows.size), np.empty(first)
         ],
+        "smooth_states": [
+            *smoothing, np.empty((G, n, S)), np.empty((len(smoothing[4]) - 1, S, S)),
+            np.empty((5, S, S)), np.empty((n, S, S)), np.empty((G, S)),
+        ],
         "solve_blocks": [
             covariances[0].copy(), columns, starts, rows, vectors, np.zeros((n, d)), 1.0,
             rng.random(n_patterns), np.zeros((d, d)), np.empty(n_patterns),
@@ -332,5 +387,8 @@ def valid_calls(rng, largest=40):
             table, order, rng.normal(size=d), np.ones(d), rng.random(m), np.empty((m, d))
         ],
         "sum_links": [*links, np.empty(target.size)],
+        "topic_step": [
+            *corpus, np.empty(corpus[3].shape), np.empty(n), np.zeros(corpus[4].shape)
+        ],
         "viterbi": [joint.copy(), *chain, np.empty(n, np.int64), np.empty(n_sequences)],
     }  # fmt: skip

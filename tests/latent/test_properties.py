@@ -11,7 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from emlearn import FiniteMixtureEM, HiddenMarkovEM
-from emlearn.distributions import Categorical, Gaussian, Mixture, Multinomial, Poisson
+from emlearn.distributions import (
+    Categorical,
+    DirichletMultinomial,
+    Gaussian,
+    Mixture,
+    Multinomial,
+    Poisson,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -22,6 +29,7 @@ FAMILIES = {
     "poisson": Poisson(),
     "categorical": Categorical(),
     "multinomial": Multinomial(),
+    "dirichlet_multinomial": DirichletMultinomial(),
     "mixture": Mixture(Poisson()),
     "product": [("poisson", [0]), (Gaussian("diag"), [1]), ("categorical", [2])],
 }
@@ -145,7 +153,7 @@ def test_labels_that_are_known_stay_known(cls, name):
         center = center @ np.arange(center.shape[-1])
     if name == "mixture":
         center = np.einsum("kp,kpd->kd", public["weight"], center)
-    if name != "multinomial":
+    if name not in ("multinomial", "dirichlet_multinomial"):
         assert center[0].ravel()[0] > center[1].ravel()[0]
     assert set(model.predict(X)) <= {"high", "low"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emlearn import FiniteMixtureEM
-from emlearn.distributions import Gaussian, Multinomial, Poisson
+from emlearn.distributions import DirichletMultinomial, Gaussian, Multinomial, Poisson
 
 
 def edges():
@@ -38,7 +38,11 @@ def edges():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nothing_is_nan(n_components):
     families = {
-        "counts": [Poisson(), Poisson(alpha=0.0), Multinomial(), Multinomial(alpha=0.0)],
+        "counts": [
+            family(**alpha)
+            for family in (Poisson, Multinomial, DirichletMultinomial)
+            for alpha in ({}, {"alpha": 0.0})
+        ],
         "real": [Gaussian(kind) for kind in ("full", "tied", "diag", "spherical")],
     }
     for kind, X in edges():

@@ -25,6 +25,7 @@ CONFIGURATIONS = [
     FiniteMixtureEM(1, family="poisson", warm_start=True, **FAST),
     FiniteMixtureEM(2, family="categorical", **FAST),
     FiniteMixtureEM(2, family="multinomial", **FAST),
+    FiniteMixtureEM(2, family="dirichlet_multinomial", **FAST),
 ]
 
 NO_INTEGERS = "the rows of this check are no counts or codes, which is an error as it should be"

@@ -22,9 +22,7 @@ def make_model(transition="full", observation="full", start=None, n_states=2, n_
     noise = FullNoise() if observation == "full" else DiagonalNoise()
     start = start or UnknownStart()
     floor = np.full(n_features, 1e-6)
-    return LinearGaussianModel(
-        noise, start, n_states, KINDS[transition], KINDS[observation], floor
-    )
+    return LinearGaussianModel(noise, start, n_states, KINDS[transition], KINDS[observation], floor)
 
 
 def evaluate(model, data, params):
@@ -123,7 +121,9 @@ def test_unknown_first_states_are_the_limit_of_a_wide_prior(make, condition, fla
     found = model.smooth(data.blocks[0], model.precompute(params), covariances=True)
     wide = 1e5
     system = model.system(params)._replace(initial_covariance=wide * np.eye(2))
-    means, V, density = condition(system, observations.rows, observations.inputs, observations.inputs)
+    means, V, density = condition(
+        system, observations.rows, observations.inputs, observations.inputs
+    )
     assert_allclose(found.states.means[0], means, atol=1e-3)
     if flat:
         every = np.array([V[t, t] for t in range(9)])
@@ -131,7 +131,9 @@ def test_unknown_first_states_are_the_limit_of_a_wide_prior(make, condition, fla
         limit = density + np.log(2.0 * np.pi) + np.log(wide)
         assert_allclose(found.log_likelihood[0], limit, atol=1e-3)
     else:
-        at = system._replace(initial_mean=found.states.means[0, 0], initial_covariance=np.zeros((2, 2)))
+        at = system._replace(
+            initial_mean=found.states.means[0, 0], initial_covariance=np.zeros((2, 2))
+        )
         _, _, best = condition(at, observations.rows, observations.inputs, observations.inputs)
         assert_allclose(found.log_likelihood[0], best, atol=1e-9)
         for step in 1e-3 * np.vstack((np.eye(2), -np.eye(2))):

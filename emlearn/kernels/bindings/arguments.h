@@ -13,7 +13,7 @@
 
 #include "memory.h"
 
-#define MAX_ARGUMENTS 16
+#define MAX_ARGUMENTS 17
 
 enum {
     READ = 0,

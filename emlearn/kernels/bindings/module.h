@@ -29,6 +29,8 @@ level(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arguments))
 #include "projection_bindings.h"
 #include "softmax_bindings.h"
 #include "sparse_bindings.h"
+#include "state_space_bindings.h"
+#include "topic_bindings.h"
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
@@ -47,6 +49,7 @@ static PyMethodDef methods[] = {
     METHOD(count_links),
     METHOD(factorize_sparse),
     METHOD(fill_missing),
+    METHOD(filter_states),
     METHOD(forward_backward),
     METHOD(gaussian_log_density),
     METHOD(gaussian_missing_log_density),
@@ -67,10 +70,12 @@ static PyMethodDef methods[] = {
     METHOD(responsibilities),
     METHOD(seed_clusters),
     METHOD(selected_inverse),
+    METHOD(smooth_states),
     METHOD(solve_blocks),
     METHOD(solve_sparse),
     METHOD(standardize),
     METHOD(sum_links),
+    METHOD(topic_step),
     METHOD(viterbi),
     {NULL, NULL, 0, NULL},
 };

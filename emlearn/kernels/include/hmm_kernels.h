@@ -2,7 +2,6 @@
 
    Arrays over states are padded with zeros to whole quads of four numbers. */
 
-#define HMM_QUAD 4
 /* Loops over at most this many quads are unrolled, with memory on the stack. */
 #define HMM_FEW_QUADS 2
 /* Number of rows of short sequences that are processed together. */
@@ -10,30 +9,12 @@
 /* Underflow is harmless unless a factor exceeds this; see forward_backward_scaled. */
 #define HMM_LARGEST 1e200
 
-typedef double quad __attribute__((vector_size(8 * HMM_QUAD), aligned(8), may_alias));
-
 typedef struct {
     ptrdiff_t n_states, padded;
     const double *start;    /* padded */
     const double *from;     /* (n_states, padded): row i is the transitions from i */
     const double *into;     /* (n_states, padded): row j is the transitions into j */
 } Chain;
-
-INLINE quad
-hmm_repeat(double value)
-{
-    return value - (quad){0};
-}
-
-INLINE double
-hmm_sum(const quad *v, ptrdiff_t n_quads)
-{
-    quad total = v[0];
-    for (ptrdiff_t q = 1; q < n_quads; q++) {
-        total += v[q];
-    }
-    return (total[0] + total[2]) + (total[1] + total[3]);
-}
 
 /* Densities relative to the largest of each row, rows first: (n_rows, padded). `shift` is the
    largest log-density of each row, NaN where one of them is NaN or +inf. */
@@ -94,7 +75,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
                         ptrdiff_t n_rows, const double *density, double weight, double *posterior,
                         double *scale, double *xi, double *work)
 {
-    const ptrdiff_t padded = n_quads * HMM_QUAD;
+    const ptrdiff_t padded = n_quads * QUAD;
     quad *state = (quad *)posterior;
     const quad *emission = (const quad *)density;
     double log_scale = 0.0, product = 1.0;
@@ -102,7 +83,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
     for (ptrdiff_t q = 0; q < n_quads; q++) {
         state[q] = ((const quad *)chain->start)[q] * emission[q];
     }
-    double total = hmm_sum(state, n_quads);
+    double total = quad_sum(state, n_quads);
     scale[0] = 1.0;
     for (ptrdiff_t t = 1; t < n_rows; t++) {
         const double *before = (const double *)state;
@@ -111,7 +92,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
         emission += n_quads;
         for (ptrdiff_t q = 0; q < n_quads; q++) {
             quad even = {0}, odd = {0};
-            const double *from = chain->from + q * HMM_QUAD;
+            const double *from = chain->from + q * QUAD;
             ptrdiff_t i = 0;
             for (; i + 1 < n_states; i += 2) {
                 even += before[i] * *(const quad *)(from + i * padded);
@@ -123,7 +104,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
             state[q] = (even + odd) * (emission[q] * factor);
         }
         scale[t] = factor;
-        total = hmm_sum(state, n_quads);
+        total = quad_sum(state, n_quads);
         product *= factor;
         if (product > 1e100) {
             log_scale += hmm_log(product);
@@ -134,7 +115,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
     quad own[2 * HMM_FEW_QUADS], check = {0};
     quad *beta = n_quads <= HMM_FEW_QUADS ? own : (quad *)work, *next = beta + n_quads;
     for (ptrdiff_t q = 0; q < n_quads; q++) {
-        beta[q] = hmm_repeat(weight / total);
+        beta[q] = quad_repeat(weight / total);
         check += beta[q];
         state[q] *= beta[q];
     }
@@ -157,7 +138,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
         const double *follows = (const double *)next;
         for (ptrdiff_t q = 0; q < n_quads; q++) {
             quad even = {0}, odd = {0};
-            const double *into = chain->into + q * HMM_QUAD;
+            const double *into = chain->into + q * QUAD;
             ptrdiff_t j = 0;
             for (; j + 1 < n_states; j += 2) {
                 even += follows[j] * *(const quad *)(into + j * padded);
@@ -176,7 +157,7 @@ forward_backward_scaled(const Chain *chain, ptrdiff_t n_states, ptrdiff_t n_quad
     for (ptrdiff_t q = 0; q < n_quads; q++) {
         check += beta[q];
     }
-    const double largest = hmm_sum(&check, 1);
+    const double largest = quad_sum(&check, 1);
     return largest <= HMM_LARGEST * weight ? hmm_log(total / product) - log_scale : NAN;
 }
 
@@ -186,7 +167,7 @@ forward_backward_any(const Chain *chain, ptrdiff_t n_rows, const double *density
                      double *posterior, double *scale, double *xi, double *work)
 {
 #define SCALED(n) \
-    forward_backward_scaled(chain, n, ((n) + HMM_QUAD - 1) / HMM_QUAD, n_rows, density, weight, \
+    forward_backward_scaled(chain, n, ((n) + QUAD - 1) / QUAD, n_rows, density, weight, \
                             posterior, scale, xi, work)
     switch (chain->n_states) {
     case 1: return SCALED(1);
@@ -202,16 +183,6 @@ forward_backward_any(const Chain *chain, ptrdiff_t n_rows, const double *density
 #undef SCALED
 }
 
-/* Pads n_states numbers in each of n_rows rows with zeros. */
-static void
-hmm_pad(const double *rows, ptrdiff_t n_rows, ptrdiff_t n_states, ptrdiff_t padded, double *out)
-{
-    memset(out, 0, (size_t)(n_rows * padded) * sizeof(double));
-    for (ptrdiff_t i = 0; i < n_rows; i++) {
-        memcpy(out + i * padded, rows + i * n_states, (size_t)n_states * sizeof(double));
-    }
-}
-
 /* Computes forward_backward; arguments as in hmm_bindings.h. Returns the number of sequences
    that needed log space, or -1 if out of memory. */
 static ptrdiff_t
@@ -219,7 +190,7 @@ forward_backward_all(double *joint, ptrdiff_t n_states, ptrdiff_t n_rows, const 
                      ptrdiff_t n_sequences, const double *start, const double *transition,
                      const double *weight, double *density, double *first, double *xi)
 {
-    const ptrdiff_t padded = (n_states + HMM_QUAD - 1) / HMM_QUAD * HMM_QUAD;
+    const ptrdiff_t padded = (n_states + QUAD - 1) / QUAD * QUAD;
     const ptrdiff_t square = n_states * n_states;
     ptrdiff_t most = HMM_ROWS, n_log_space = 0;
     for (ptrdiff_t s = 0; s < n_sequences; s++) {
@@ -240,9 +211,9 @@ forward_backward_all(double *joint, ptrdiff_t n_states, ptrdiff_t n_rows, const 
     double *shift = posterior + most * padded, *scale = shift + most, *work = scale + most;
     const Chain chain = {n_states, padded, memory, from, into};
     hmm_transpose(transition, n_states, turned);
-    hmm_pad(start, 1, n_states, padded, memory);
-    hmm_pad(transition, n_states, n_states, padded, from);
-    hmm_pad(turned, n_states, n_states, padded, into);
+    quad_pad(start, 1, n_states, padded, memory);
+    quad_pad(transition, n_states, n_states, padded, from);
+    quad_pad(turned, n_states, n_states, padded, into);
     memset(densities, 0, (size_t)(most * padded) * sizeof(double));
     memset(first, 0, (size_t)n_states * sizeof(double));
     memset(xi, 0, (size_t)square * sizeof(double));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from emlearn.data.names import at_start
 
 Array = NDArray[Any]
 Codes = NDArray[np.intp]
+
+# Whole numbers whose range is shorter than this many times their number are counted, not sorted.
+_SHORT = 4
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,14 @@ class Factor:
         return int(np.argmax(self.index == level))
 
 
-def read_factor(column: Column, label: str, *, whole: bool = True) -> Factor:
+def read_factor(
+    column: Column,
+    label: str,
+    *,
+    whole: bool = True,
+    noun: str = "group",
+    rows: Codes | None = None,
+) -> Factor:
     """Labels of a column.
 
     Labels are compared as Python objects: 1 and 1.0 are the same level, "1" is another.
@@ -75,6 +85,10 @@ def read_factor(column: Column, label: str, *, whole: bool = True) -> Factor:
         What messages call it.
     whole : bool, default=True
         Whether numbers must be whole: others are more often measured than labels.
+    noun : str, default="group"
+        What a label names, for messages.
+    rows : ndarray of int, default=None
+        Rows to read, all of which have a label; None means all rows of the column.
 
     Raises
     ------
@@ -83,18 +97,21 @@ def read_factor(column: Column, label: str, *, whole: bool = True) -> Factor:
     TypeError
         If a label is a list, a dict or the like.
     """
-    absent = column.absent()
-    if absent.any():
-        raise ValueError(
-            f"{at_start(label)}, row {int(np.argmax(absent))}, has no value. Rows need a group: "
-            "leave such rows out, or give them a label of their own."
-        )
+    if rows is None:
+        absent = column.absent()
+        if absent.any():
+            raise ValueError(
+                f"{at_start(label)}, row {int(np.argmax(absent))}, has no value. Rows need a "
+                f"{noun}: leave such rows out, or give them a label of their own."
+            )
+    reading = _Reading(label, whole, noun, rows)
     values = column.numbers() if column.nature in ("float", "integer") else None
     # Integers that arrive as floats have lost digits.
     exact = {"float": "f", "integer": "iu"}.get(column.nature, "")
     if values is not None and values.dtype.kind in exact:
-        return _factor_of_numbers(values, label, whole)
-    return _factor_of_objects(column.objects(), label, whole)
+        return _factor_of_numbers(values if rows is None else values[rows], reading)
+    objects = column.objects()
+    return _factor_of_objects(objects if rows is None else objects[rows], reading)
 
 
 def interaction(factors: Sequence[Factor]) -> Factor:
@@ -113,37 +130,73 @@ def interaction(factors: Sequence[Factor]) -> Factor:
     return Factor(levels, index.astype(np.intp), names)
 
 
-def _factor_of_numbers(values: Array, label: str, whole: bool) -> Factor:
-    distinct, index = np.unique(values, return_inverse=True)
-    factor = Factor(distinct, index.astype(np.intp), label)
+class _Reading(NamedTuple):
+    """How a column is read: see `read_factor`."""
+
+    label: str
+    whole: bool
+    noun: str
+    rows: Codes | None
+
+    def not_whole(self, value: float, position: int) -> ValueError:
+        """The error for a number that is no label."""
+        row = position if self.rows is None else int(self.rows[position])
+        what = "labels of groups" if self.noun == "group" else f"{self.noun}s"
+        return ValueError(
+            f"{at_start(self.label)}, row {row}, has {value:g}, but {what} are whole numbers, "
+            "text, times or categories. If it is a label, convert the column to text; otherwise "
+            f"take it out of the {self.noun}s."
+        )
+
+
+def _factor_of_numbers(values: Array, reading: _Reading) -> Factor:
+    distinct, index = _distinct(values)
+    factor = Factor(distinct, index, reading.label)
     wrong = np.flatnonzero(~(np.isfinite(distinct) & (distinct == np.rint(distinct))))
     if wrong.size:
         level = int(wrong[0])
-        if whole:
-            raise _not_whole(float(distinct[level]), label, factor.first_row(level))
+        if reading.whole:
+            raise reading.not_whole(float(distinct[level]), factor.first_row(level))
         return factor
     return replace(factor, levels=distinct if distinct.dtype.kind in "iu" else _integers(distinct))
 
 
-def _factor_of_objects(values: Array, label: str, whole: bool) -> Factor:
+def _distinct(values: Array) -> tuple[Array, Codes]:
+    """Distinct numbers, sorted, and the position of each value among them."""
+    if values.size and values.dtype.kind in "iu":
+        low, high = int(values.min()), int(values.max())
+        if high - low < _SHORT * values.size:
+            # Counting is much faster than sorting.
+            wide = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64, copy=False)
+            least = wide.dtype.type(low)
+            shifted = (wide - least).astype(np.intp)
+            occurs = np.bincount(shifted, minlength=high - low + 1) > 0
+            levels = (np.flatnonzero(occurs).astype(wide.dtype) + least).astype(values.dtype)
+            return levels, (np.cumsum(occurs) - 1)[shifted]
+    distinct, index = np.unique(values, return_inverse=True)
+    return distinct, index.astype(np.intp)
+
+
+def _factor_of_objects(values: Array, reading: _Reading) -> Factor:
     positions: dict[Any, int] = {}
     labels = values.tolist()
     try:
         index = np.array([positions.setdefault(v, len(positions)) for v in labels], np.intp)
     except TypeError:
         raise TypeError(
-            f"{at_start(label)} has lists, dicts or the like, which are no labels."
+            f"{at_start(reading.label)} has lists, dicts or the like, which are no labels."
         ) from None
     distinct = [value.item() if isinstance(value, np.generic) else value for value in positions]
     for i, value in enumerate(distinct):
         if isinstance(value, float) and value.is_integer():
             distinct[i] = int(value)
-        elif isinstance(value, float) and whole:
-            raise _not_whole(value, label, int(np.argmax(index == i)))
+        elif isinstance(value, float) and reading.whole:
+            raise reading.not_whole(value, int(np.argmax(index == i)))
     order = _sorted_order(distinct)
     rank = np.empty(len(order), np.intp)
     rank[order] = np.arange(len(order))
-    return Factor(_as_array([distinct[i] for i in order]), rank[index], label)
+    levels = _as_array([distinct[i] for i in order])
+    return Factor(levels, rank[index], reading.label)
 
 
 def _integers(values: Array) -> Array:
@@ -151,14 +204,6 @@ def _integers(values: Array) -> Array:
     if np.abs(values).max(initial=0.0) < 2.0**63:
         return values.astype(np.int64)
     return _objects([int(value) for value in values.tolist()])
-
-
-def _not_whole(value: float, label: str, row: int) -> ValueError:
-    return ValueError(
-        f"{at_start(label)}, row {row}, has {value:g}, but labels of groups are whole numbers, "
-        "text, times or categories. If it is a label, convert the column to text; otherwise take "
-        "it out of the groups."
-    )
 
 
 def _sorted_order(labels: list[Any]) -> list[int]:
