@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from emlearn.mixed import LinearMixedModelEM
     from emlearn.mixture import FiniteMixtureEM, GaussianMixtureEM
     from emlearn.raters import DawidSkeneEM
-    from emlearn.statespace import DynamicFactorEM, LinearGaussianStateSpaceEM
+    from emlearn.statespace import (
+        DynamicFactorEM,
+        LinearGaussianStateSpaceEM,
+        StructuralTimeSeriesEM,
+    )
     from emlearn.text import PLSA
     from emlearn.tomography import PoissonReconstructionEM, RichardsonLucyEM
 
@@ -35,6 +39,7 @@ __all__ = [
     "PoissonReconstructionEM",
     "RecordLinkageEM",
     "RichardsonLucyEM",
+    "StructuralTimeSeriesEM",
     "__version__",
 ]
 
@@ -55,6 +60,7 @@ _ROOMS = {
     "PoissonReconstructionEM": "emlearn.tomography",
     "RecordLinkageEM": "emlearn.linkage",
     "RichardsonLucyEM": "emlearn.tomography",
+    "StructuralTimeSeriesEM": "emlearn.statespace",
 }
 
 

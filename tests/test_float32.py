@@ -98,6 +98,8 @@ def counts(rng):
         FiniteMixtureEM(2, family="categorical"),
         FiniteMixtureEM(2, family="multinomial"),
         FiniteMixtureEM(2, family="dirichlet_multinomial"),
+        FiniteMixtureEM(2, family="negative_binomial"),
+        FiniteMixtureEM(2, family="zero_inflated"),
         FiniteMixtureEM(2, family=[("poisson", [0]), ("gaussian", [1])]),
         HiddenMarkovEM(2, family="gaussian"),
         HiddenMarkovEM(2, family="poisson"),

@@ -9,18 +9,26 @@ from emlearn.distributions._bernoulli import Bernoulli
 from emlearn.distributions._categorical import Categorical
 from emlearn.distributions._contract import Family
 from emlearn.distributions._dirichlet_multinomial import DirichletMultinomial
+from emlearn.distributions._gamma import Gamma
 from emlearn.distributions._gaussian import Gaussian
 from emlearn.distributions._multinomial import Multinomial
+from emlearn.distributions._negative_binomial import NegativeBinomial
 from emlearn.distributions._poisson import Poisson
 from emlearn.distributions._product import Product
+from emlearn.distributions._von_mises import VonMises
+from emlearn.distributions._zero_inflated import ZeroInflated
 
 FAMILIES: dict[str, Family] = {
     "bernoulli": Bernoulli(),
     "categorical": Categorical(),
     "dirichlet_multinomial": DirichletMultinomial(),
+    "gamma": Gamma(),
     "gaussian": Gaussian(),
     "multinomial": Multinomial(),
+    "negative_binomial": NegativeBinomial(),
     "poisson": Poisson(),
+    "von_mises": VonMises(),
+    "zero_inflated": ZeroInflated(),
 }
 
 

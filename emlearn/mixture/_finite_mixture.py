@@ -57,10 +57,11 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         Distribution of the rows of a component: "categorical" (items with codes 0, 1,
         2, ...: latent class analysis), "bernoulli" (items of 0 or 1), "multinomial"
         (counts of words in documents; CSR input is not densified), "dirichlet_multinomial"
-        (the same, with words that come in bursts), "poisson" (counts), "gaussian", a family from
-        `emlearn.distributions`, a family of your own, or a list of families with the columns
-        (names or positions) that each describes. Columns of different families are independent
-        within a component.
+        (the same, with words that come in bursts), "poisson", "negative_binomial" and
+        "zero_inflated" (counts), "gamma" (positive numbers), "von_mises" (angles in radians),
+        "gaussian", a family from `emlearn.distributions`, a family of your own, or a list of
+        families with the columns (names or positions) that each describes. Columns of different
+        families are independent within a component.
     weights_alpha : float, default=0.0
         Pseudo-rows of each component in the estimate of the weights. The prior is
         Dirichlet(1 + weights_alpha, ...). 0 is maximum likelihood. The family holds the

@@ -9,12 +9,14 @@ from emlearn.statespace._modal import (
     modal_assurance_criterion,
 )
 from emlearn.statespace._state_space import LinearGaussianStateSpaceEM
+from emlearn.statespace._structural import StructuralTimeSeriesEM
 
 __all__ = [
     "DynamicFactorEM",
     "LinearGaussianStateSpaceEM",
     "ModalComparison",
     "ModalParameters",
+    "StructuralTimeSeriesEM",
     "StabilizationDiagramDisplay",
     "compare_modes",
     "modal_assurance_criterion",

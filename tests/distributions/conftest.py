@@ -11,11 +11,15 @@ from emlearn.distributions import (
     Categorical,
     DirichletMultinomial,
     Family,
+    Gamma,
     Gaussian,
     Mixture,
     Multinomial,
+    NegativeBinomial,
     Poisson,
     Product,
+    VonMises,
+    ZeroInflated,
 )
 
 
@@ -32,6 +36,10 @@ def _rows(kind, rng, n=60):
         "codes": np.minimum(rng.poisson(np.where(side, 0.5, 2.0) * np.ones(4)), [1, 2, 3, 4.0]),
         "words": np.array([rng.multinomial(9, p) for p in rng.dirichlet(np.ones(4), n)], float),
         "real": rng.normal(size=(n, 3)) * [1.0, 20.0, 0.1] + side * [3.0, 10.0, 0.2] + [5, -90, 0],
+        "positive": rng.gamma(np.where(side, 2.0, 9.0) * [1.0, 2.0], [3.0, 0.01], (n, 2)),
+        "angles": rng.vonmises(np.where(side, [2.0, 3.0], [-1.0, 0.0]), [2.0, 6.0], (n, 2)),
+        "bursts": rng.negative_binomial([2.0, 0.7], np.where(side, 0.6, 0.1), (n, 2)).astype(float),
+        "zeros": rng.poisson(np.where(side, 2.0, 9.0), (n, 2)) * (rng.random((n, 2)) > 0.3) * 1.0,
     }[kind]
 
 
@@ -47,6 +55,11 @@ SIMPLE = {
     "categorical": (Categorical(), "codes"),
     "multinomial": (Multinomial(), "words"),
     "documents": (DirichletMultinomial(), "words"),
+    "gamma": (Gamma(), "positive"),
+    "angles": (VonMises(), "angles"),
+    "bursts": (NegativeBinomial(), "bursts"),
+    "zeros": (ZeroInflated(), "zeros"),
+    "more_zeros": (ZeroInflated(NegativeBinomial()), "zeros"),
     "full": (Gaussian("full"), "real"),
     "tied": (Gaussian("tied"), "real"),
     "diag": (Gaussian("diag"), "real"),

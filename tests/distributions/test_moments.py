@@ -7,11 +7,15 @@ from numpy.testing import assert_allclose
 from emlearn.distributions import (
     Bernoulli,
     Categorical,
+    Gamma,
     Gaussian,
     Mixture,
     Multinomial,
+    NegativeBinomial,
     Poisson,
     Product,
+    VonMises,
+    ZeroInflated,
 )
 from emlearn.distributions._exponential import ExponentialFamily
 
@@ -35,6 +39,10 @@ def at_start(family, X, seed=0):
         *((Gaussian(kind), REAL) for kind in ("full", "tied", "diag", "spherical", "EEV")),
         (Gaussian("factor", n_factors=1), REAL),
         (Poisson(), COUNTS),
+        (Gamma(), COUNTS + 0.5),
+        (NegativeBinomial(), COUNTS * BINARY),
+        (ZeroInflated(), COUNTS * BINARY),
+        (ZeroInflated(NegativeBinomial()), COUNTS * BINARY),
         (Bernoulli(), BINARY),
         (Multinomial(), COUNTS),
         (Mixture(Poisson()), COUNTS),
@@ -60,6 +68,8 @@ def test_families_without_means():
     family, params, spec = at_start(Categorical(), codes)
     assert family.moments(params, spec) is None
     family, params, spec = at_start(Mixture(Categorical()), codes)
+    assert family.moments(params, spec) is None
+    family, params, spec = at_start(VonMises(), REAL)
     assert family.moments(params, spec) is None
     mixed = Product(((Poisson(), [2]), (Categorical(), [0])), ignored=[1])
     family, params, spec = at_start(mixed, codes)

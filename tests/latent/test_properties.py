@@ -14,10 +14,14 @@ from emlearn import FiniteMixtureEM, HiddenMarkovEM
 from emlearn.distributions import (
     Categorical,
     DirichletMultinomial,
+    Gamma,
     Gaussian,
     Mixture,
     Multinomial,
+    NegativeBinomial,
     Poisson,
+    VonMises,
+    ZeroInflated,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -27,6 +31,10 @@ FAMILIES = {
     "tied": Gaussian("tied"),
     "diag": Gaussian("diag"),
     "poisson": Poisson(),
+    "gamma": Gamma(),
+    "von_mises": VonMises(),
+    "negative_binomial": NegativeBinomial(),
+    "zero_inflated": ZeroInflated(),
     "categorical": Categorical(),
     "multinomial": Multinomial(),
     "dirichlet_multinomial": DirichletMultinomial(),
@@ -47,6 +55,8 @@ def draw(name, seed=0, holes=0.1):
         X = rng.normal(size=X.shape) * [1.0, 20.0, 0.1] + side * 4.0 + [0.0, 50.0, -3.0]
     if name in ("categorical", "product"):
         X = np.minimum(X, 3.0)
+    if name == "gamma":
+        X = X + rng.uniform(0.2, 1.0, X.shape)
     X[rng.random(X.shape) < holes] = np.nan
     X[13:22] = X[:9]
     return X
@@ -153,7 +163,7 @@ def test_labels_that_are_known_stay_known(cls, name):
         center = center @ np.arange(center.shape[-1])
     if name == "mixture":
         center = np.einsum("kp,kpd->kd", public["weight"], center)
-    if name not in ("multinomial", "dirichlet_multinomial"):
+    if name not in ("multinomial", "dirichlet_multinomial", "von_mises", "gamma"):
         assert center[0].ravel()[0] > center[1].ravel()[0]
     assert set(model.predict(X)) <= {"high", "low"}
 

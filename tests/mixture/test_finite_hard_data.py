@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from emlearn import FiniteMixtureEM
-from emlearn.distributions import DirichletMultinomial, Gaussian, Multinomial, Poisson
+from emlearn.distributions import (
+    DirichletMultinomial,
+    Gaussian,
+    Multinomial,
+    NegativeBinomial,
+    Poisson,
+)
 
 
 def edges():
@@ -40,7 +46,7 @@ def test_nothing_is_nan(n_components):
     families = {
         "counts": [
             family(**alpha)
-            for family in (Poisson, Multinomial, DirichletMultinomial)
+            for family in (Poisson, NegativeBinomial, Multinomial, DirichletMultinomial)
             for alpha in ({}, {"alpha": 0.0})
         ],
         "real": [Gaussian(kind) for kind in ("full", "tied", "diag", "spherical")],

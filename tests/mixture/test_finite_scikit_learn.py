@@ -26,6 +26,9 @@ CONFIGURATIONS = [
     FiniteMixtureEM(2, family="categorical", **FAST),
     FiniteMixtureEM(2, family="multinomial", **FAST),
     FiniteMixtureEM(2, family="dirichlet_multinomial", **FAST),
+    FiniteMixtureEM(2, family="negative_binomial", **FAST),
+    FiniteMixtureEM(2, family="zero_inflated", **FAST),
+    FiniteMixtureEM(2, family="von_mises", **FAST),
 ]
 
 NO_INTEGERS = "the rows of this check are no counts or codes, which is an error as it should be"
