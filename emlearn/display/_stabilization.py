@@ -195,7 +195,7 @@ class StabilizationDiagramDisplay:
         >>> frame = make_shear_frame(2, 2000, fs=20.0, random_state=0)
         >>> display = StabilizationDiagramDisplay.from_data(frame.data, [2, 4, 6, 8], fs=20.0)
         >>> display.frequencies_.round(1)
-        array([1.9, 5.1])
+        array([1.9, 5. ])
         """
         from emlearn.statespace._state_space import LinearGaussianStateSpaceEM
 

@@ -216,6 +216,13 @@ def test_errors_are_those_of_draws():
     assert_allclose(modes.covariance / np.outer(error, error), correlation, atol=0.08)
 
 
+def test_errors_of_a_shape_whose_largest_entries_tie():
+    A, C = system([1.0], [0.05], np.array([[1.0 + 0.0j], [-1.0]]))
+    modes = modes_with_errors(made_up(A, C, 1e-8 * np.eye(8)), A, C, FS)
+    # The sign goes by the largest entry, and must not jump with a small change.
+    assert modes.shape_errors.real.max() < 1e-3
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_errors_of_an_oscillator_are_those_of_theory(oscillator, record):
     modes = oscillator.modal_parameters(FS, record.data)
