@@ -134,7 +134,9 @@ def timed(step: Callable[[], float]) -> float:
     return time.perf_counter() - begin
 
 
-def compare(name: str, peer: Callable[..., Any], n_steps: int, n_sequences: int, turns: int) -> None:
+def compare(
+    name: str, peer: Callable[..., Any], n_steps: int, n_sequences: int, turns: int
+) -> None:
     """Print the ratio of the times of a peer and of this package."""
     rows, matrices = draw(n_steps, n_sequences)
     label = f"{n_sequences} x {n_steps}"
@@ -168,7 +170,9 @@ def main() -> None:
         print(f"1 x 1000000: {timed(ours(rows, matrices)):.2f} s")
         rows, matrices = draw(50, 5_000)
         for threads in (1, available_threads()):
-            print(f"5000 x 50, {threads} threads: {1e3 * timed(ours(rows, matrices, threads)):.1f} ms")
+            print(
+                f"5000 x 50, {threads} threads: {1e3 * timed(ours(rows, matrices, threads)):.1f} ms"
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from emlearn._version import __version__
 
 if TYPE_CHECKING:
     from emlearn.factors import FactorAnalysisEM
-    from emlearn.hmm import HiddenMarkovEM
+    from emlearn.hmm import HiddenMarkovEM, MixtureOfHiddenMarkovEM
     from emlearn.image import ImageSegmenterEM
     from emlearn.impute import MissingDataImputerEM
     from emlearn.irt import ItemResponseEM
@@ -36,6 +36,7 @@ __all__ = [
     "LinearGaussianStateSpaceEM",
     "LinearMixedModelEM",
     "MissingDataImputerEM",
+    "MixtureOfHiddenMarkovEM",
     "PartOfSpeechTaggerEM",
     "PoissonReconstructionEM",
     "RecordLinkageEM",
@@ -58,6 +59,7 @@ _ROOMS = {
     "LinearGaussianStateSpaceEM": "emlearn.statespace",
     "LinearMixedModelEM": "emlearn.mixed",
     "MissingDataImputerEM": "emlearn.impute",
+    "MixtureOfHiddenMarkovEM": "emlearn.hmm",
     "PLSA": "emlearn.text",
     "PartOfSpeechTaggerEM": "emlearn.text",
     "PoissonReconstructionEM": "emlearn.tomography",
