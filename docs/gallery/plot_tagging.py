@@ -2,10 +2,10 @@
 Parts of speech from few tagged sentences
 =========================================
 
-A hidden Markov model of the words of sentences: its states are parts of speech. It can be fitted to
-sentences whose tags are all known, known for some words, or not known at all. The sentences are made
-by a grammar with English structure and made-up stems, so that new sentences have words that were
-never seen; their suffix tells what they can be.
+A hidden Markov model of the words of sentences: its states are parts of speech. It can be fitted
+to sentences whose tags are all known, known for some words, or not known at all. The sentences are
+made by a grammar with English structure and made-up stems, so that new sentences have words that
+were never seen; their suffix tells what they can be.
 """
 
 from collections import Counter
@@ -35,9 +35,9 @@ print(f"without suffixes:  {without.score(test, true):.3f}")
 
 # %%
 # Some tags known: those of the first sentences, or of words at random. EM uses all sentences, a
-# supervised tagger the first ones only. From 5 % on the supervised one is better: the many sentences
-# without tags outweigh those with tags, and what explains the words best are not quite the parts of
-# speech (Merialdo 1994 found the same of English). A low weight of them helps.
+# supervised tagger the first ones only. From 5 % on the supervised one is better: the many
+# sentences without tags outweigh those with tags, and what explains the words best are not quite
+# the parts of speech (Merialdo 1994 found the same of English). A low weight of them helps.
 
 rng = np.random.default_rng(0)
 shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
