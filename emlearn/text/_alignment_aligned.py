@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class AlignedSentences(BaseEstimator):
         links = np.stack([best, position], axis=1)
         kept = best >= 0
         counts = np.concatenate([[0], np.cumsum(kept)])[bitext.target_starts]
-        return np.split(links[kept], counts[1:-1]) if len(bitext) else []
+        links, edges = links[kept], counts.tolist()
+        return [links[first:last] for first, last in pairwise(edges)]
 
     def predict_proba(self, X: Any) -> list[Array]:
         """Probabilities of all links of each pair of sentences.

@@ -8,7 +8,7 @@
    cells        table of positions */
 
 #define LINK_PARAMETERS                                                                            \
-    {"entries", "i", "e", READ}, {"starts", "q", "o+", PRIVATE},                                   \
+    {"entries", "i", "e", PRIVATE}, {"starts", "q", "o+", PRIVATE},                                   \
         {"word_starts", "q", "o", PRIVATE}, {"cell_starts", "q", "o", PRIVATE},                    \
         {"translation", "d", "t", READ}, {"cells", "d", "c", READ}
 
@@ -43,6 +43,14 @@ read_links(Call *call, Links *links)
                      .n_words = SIZE(*call, 'w'),
                      .n_entries = SIZE(*call, 't')};
     const ptrdiff_t n_links = SIZE(*call, 'e');
+    int32_t least = 0, most = -1;
+    for (ptrdiff_t e = 0; e < n_links; e++) {
+        least = links->entries[e] < least ? links->entries[e] : least;
+        most = links->entries[e] > most ? links->entries[e] : most;
+    }
+    if (least < 0 || most >= links->n_entries) {
+        return refuse(call, PyExc_ValueError, "there must be entries of the table of translations");
+    }
     return check_starts(call, links->starts, links->n_occurrences, n_links, links->word_starts,
                         links->n_words) &&
            check_starts(call, links->starts, links->n_occurrences, n_links, links->cell_starts,
@@ -58,17 +66,12 @@ sum_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_
     static const Parameter parameters[] = {LINK_PARAMETERS, {"values", "d", "w", WRITE}};
     Call call;
     Links links;
-    int fits;
     if (!READ_ARGUMENTS(&call, "sum_links", parameters) || !read_links(&call, &links)) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    fits = add_links(&links, call.data[6]);
+    add_links(&links, call.data[6]);
     Py_END_ALLOW_THREADS
-    if (!fits) {
-        refuse(&call, PyExc_ValueError, "there must be entries of the table of translations");
-        return NULL;
-    }
     return finish(&call, Py_NewRef(Py_None));
 }
 
@@ -77,9 +80,7 @@ sum_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_
 
    factors      of each target word
    counts       translation x cell x factor of each link is added to its entry
-   cell_counts  and to its cell; or None
-
-   Links whose entry is not in the table are left out. */
+   cell_counts  and to its cell; or None */
 static PyObject *
 count_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {
@@ -105,9 +106,7 @@ count_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t 
    along   place of each target word in its sentence
    places  place of each occurrence in its sentence
    best    number of the occurrence with the largest translation x cell of each target word; of
-           equal ones the nearest; -1 if all are 0: out
-
-   Links whose entry is not in the table are left out. */
+           equal ones the nearest; -1 if all are 0: out */
 static PyObject *
 best_links(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n_arguments)
 {

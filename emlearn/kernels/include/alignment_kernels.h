@@ -17,78 +17,46 @@ typedef struct {
     const double *translation, *cells;
 } Links;
 
-/* Links that are worked on at once. */
-#define LINK_CHUNK 64
-
-/* Copies entries, so that they cannot change before they are used. Those that are not in the table
-   become the first one; their number is returned. */
-INLINE ptrdiff_t
-copy_entries(const int32_t *entries, ptrdiff_t size, ptrdiff_t n_entries, int32_t *own)
-{
-    int32_t outside = 0;
-    for (ptrdiff_t j = 0; j < size; j++) {
-        const int32_t entry = entries[j];
-        const int32_t wrong = entry < 0 || entry >= n_entries;
-        own[j] = wrong ? 0 : entry;
-        outside += wrong;
-    }
-    return outside;
-}
-
-/* Sums of translation x cell of each target word; 0 if an entry is not in the table. */
-static int
+/* Adds translation x cell of each link to the sum of its target word. */
+static void
 add_links(const Links *links, double *restrict values)
 {
-    int32_t own[LINK_CHUNK];
-    ptrdiff_t outside = 0;
+    const double *restrict translation = links->translation;
     for (ptrdiff_t w = 0; w < links->n_words; w++) {
         values[w] = 0.0;
     }
-    for (ptrdiff_t o = 0; links->n_entries > 0 && o < links->n_occurrences; o++) {
+    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
         const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
-        const double *restrict translation = links->translation;
-        for (ptrdiff_t first = 0; first < size; first += LINK_CHUNK) {
-            const ptrdiff_t n = size - first < LINK_CHUNK ? size - first : LINK_CHUNK;
-            const double *restrict cells = links->cells + links->cell_starts[o] + first;
-            double *restrict sums = values + links->word_starts[o] + first;
-            outside += copy_entries(links->entries + links->starts[o] + first, n,
-                                    links->n_entries, own);
-            for (ptrdiff_t j = 0; j < n; j++) {
-                sums[j] += translation[own[j]] * cells[j];
-            }
+        const int32_t *restrict entries = links->entries + links->starts[o];
+        const double *restrict cells = links->cells + links->cell_starts[o];
+        double *restrict sums = values + links->word_starts[o];
+        for (ptrdiff_t j = 0; j < size; j++) {
+            sums[j] += translation[entries[j]] * cells[j];
         }
     }
-    return outside == 0 && (links->n_entries > 0 || links->starts[links->n_occurrences] == 0);
 }
 
 /* Adds translation x cell x factor of the target word to the entries and cells. */
 static void
-spread_links(const Links *links, const double *factors, double *counts, double *cell_counts)
+spread_links(const Links *links, const double *factors, double *restrict counts,
+             double *cell_counts)
 {
-    int32_t own[LINK_CHUNK];
-    double parts[LINK_CHUNK];
-    for (ptrdiff_t o = 0; links->n_entries > 0 && o < links->n_occurrences; o++) {
+    const double *restrict translation = links->translation;
+    for (ptrdiff_t o = 0; o < links->n_occurrences; o++) {
         const ptrdiff_t size = (ptrdiff_t)(links->starts[o + 1] - links->starts[o]);
-        const double *restrict translation = links->translation;
-        for (ptrdiff_t first = 0; first < size; first += LINK_CHUNK) {
-            const ptrdiff_t n = size - first < LINK_CHUNK ? size - first : LINK_CHUNK;
-            const double *restrict cells = links->cells + links->cell_starts[o] + first;
-            const double *restrict of_words = factors + links->word_starts[o] + first;
-            if (copy_entries(links->entries + links->starts[o] + first, n, links->n_entries,
-                             own)) {
-                continue;
+        const int32_t *restrict entries = links->entries + links->starts[o];
+        const double *restrict cells = links->cells + links->cell_starts[o];
+        const double *restrict own = factors + links->word_starts[o];
+        if (cell_counts) {
+            double *restrict of_cells = cell_counts + links->cell_starts[o];
+            for (ptrdiff_t j = 0; j < size; j++) {
+                const double part = translation[entries[j]] * cells[j] * own[j];
+                counts[entries[j]] += part;
+                of_cells[j] += part;
             }
-            for (ptrdiff_t j = 0; j < n; j++) {
-                parts[j] = translation[own[j]] * cells[j] * of_words[j];
-            }
-            for (ptrdiff_t j = 0; j < n; j++) {
-                counts[own[j]] += parts[j];
-            }
-            if (cell_counts) {
-                double *restrict of_cells = cell_counts + links->cell_starts[o] + first;
-                for (ptrdiff_t j = 0; j < n; j++) {
-                    of_cells[j] += parts[j];
-                }
+        } else {
+            for (ptrdiff_t j = 0; j < size; j++) {
+                counts[entries[j]] += translation[entries[j]] * cells[j] * own[j];
             }
         }
     }
@@ -112,11 +80,7 @@ find_best_links(const Links *links, const double *along, const double *places, d
         const double *cells = links->cells + links->cell_starts[o];
         for (ptrdiff_t j = 0; j < size; j++) {
             const ptrdiff_t w = (ptrdiff_t)links->word_starts[o] + j;
-            const uint32_t entry = (uint32_t)entries[j];
-            if (entry >= (uint32_t)links->n_entries) {
-                continue;
-            }
-            const double value = links->translation[entry] * cells[j];
+            const double value = links->translation[entries[j]] * cells[j];
             if (!(value > 0.0) || value < largest[w]) {
                 continue;
             }
