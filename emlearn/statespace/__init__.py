@@ -16,8 +16,8 @@ __all__ = [
     "LinearGaussianStateSpaceEM",
     "ModalComparison",
     "ModalParameters",
-    "StructuralTimeSeriesEM",
     "StabilizationDiagramDisplay",
+    "StructuralTimeSeriesEM",
     "compare_modes",
     "modal_assurance_criterion",
 ]
