@@ -356,7 +356,7 @@ def test_values_of_a_comparison(frame):
 def test_damage_is_found_and_no_damage_is_not():
     modes = []
     for loss, seed in ((0.0, 0), (0.0, 1), (0.4, 2)):
-        frame = make_shear_frame(2, 600, stiffness_loss=[loss, 0.0], random_state=seed)
+        frame = make_shear_frame(2, 1000, stiffness_loss=[loss, 0.0], random_state=seed)
         model = LinearGaussianStateSpaceEM(
             4, observation_noise="diag", init_params={}, max_iter=30
         ).fit(frame.data)
