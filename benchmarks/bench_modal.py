@@ -4,7 +4,7 @@
 
 complete    errors of frequencies and damping ratios, and coverage of 95 % intervals, for
             observation_noise="full" and "diag"
-missing     the same for "full", with one sensor off for half of the time, all off for a tenth of
+missing     the same with one sensor off for half of the time, all off for a tenth of
             it, and 5 % of all entries missing
 peer        errors of both packages on the same rows, ratio of root mean squares, and time. pyOMA2
             (covariance- and data-driven SSI) is told the true frequencies, to choose its poles
@@ -163,7 +163,7 @@ def rmse(off):
 
 
 def iterations(options):
-    for noise in ("full", "diag"):
+    for noise in options.noises:
         print(f"\nobservation_noise={noise!r}, medians of 3 seeds")
         rows = {}
         for seed in range(3):
@@ -192,13 +192,14 @@ def main():
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--noises", nargs="+", default=("full", "diag"), choices=("full", "diag"))
     parser.add_argument("--max-iter", type=int, default=150)
     options = parser.parse_args()
     for part in options.parts:
         if part == "complete":
-            coverage(options, False, ("full", "diag"))
+            coverage(options, False, options.noises)
         elif part == "missing":
-            coverage(options, True, ("full",))
+            coverage(options, True, options.noises)
         elif part == "peer":
             peer(options)
         else:

@@ -298,9 +298,9 @@ def compare_modes(
         unknown = ~np.isfinite(np.diagonal(modes.covariance)).reshape(2, -1).all(axis=0)
         if unknown.any():
             raise ValueError(
-                f"The errors of mode {int(unknown.argmax())} {when} are not known: the fit was not "
-                "at a maximum, or has more states than the rows can tell. Fit again with a smaller "
-                "tol, or fewer states."
+                f"The errors of mode {int(unknown.argmax())} {when} are not known: the fit is not "
+                "at a maximum, or has noise at the limit of min_noise. Fit again with a larger "
+                "max_iter, a smaller min_noise, or fewer states."
             )
     mac = np.zeros((len(before), len(after)))
     if mac.size:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.engine.errors import DegenerateModelError
 from emlearn.statespace._covariances import CovarianceKind
 from emlearn.statespace._noise import Regression
 
@@ -101,9 +102,17 @@ def _squares(regression: Regression, change: Array) -> Array:
 
 
 def solve_symmetric(matrix: Array, right: Array) -> Array:
-    """Solution of a positive semidefinite system; 0 along directions without information."""
+    """Solution of a positive semidefinite system; 0 along directions without information.
+
+    Raises
+    ------
+    DegenerateModelError
+        If an entry is not finite.
+    """
     if not matrix.size:
         return np.zeros_like(right)
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        raise DegenerateModelError("moments of the states are beyond the range of float64")
     size = np.sqrt(np.maximum(np.diagonal(matrix), 0.0))
     scale = np.where(size > 0.0, size, 1.0)
     scaled = matrix / scale[:, None] / scale
