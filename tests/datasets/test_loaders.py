@@ -11,8 +11,9 @@ from emlearn import datasets
 
 #: Data with categories or a target have tests of their own.
 OTHERS = ("load_penguins", "load_sleepstudy", "load_dyestuff", "load_penicillin", "load_pastes")
-OTHERS += ("make_breeding_population", "make_brain_phantom")
-LOADERS = [getattr(datasets, name) for name in datasets.__all__ if name not in OTHERS]
+# Simulated data, too.
+NAMES = [name for name in datasets.__all__ if name not in OTHERS and name.startswith("load_")]
+LOADERS = [getattr(datasets, name) for name in NAMES]
 
 all_loaders = pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
 
