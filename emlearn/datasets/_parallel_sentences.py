@@ -79,6 +79,8 @@ def make_parallel_sentences(
     Returns
     -------
     corpus : Bunch
+        The corpus.
+
         pairs : list of (list of str, list of str)
             English and German tokens, for `WordAlignmentEM`.
         links : list of ndarray of shape (n_links, 2)

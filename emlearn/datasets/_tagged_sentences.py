@@ -76,6 +76,8 @@ def make_tagged_sentences(
     Returns
     -------
     corpus : Bunch
+        The corpus.
+
         sentences : list of list of str
             The tokens.
         tags : list of list of str
