@@ -79,9 +79,12 @@ def make_parallel_sentences(
     Returns
     -------
     corpus : Bunch
-        ``pairs``, a list of (list of str, list of str): English and German tokens, for
-        `WordAlignmentEM`. ``links``, a list of ndarray of shape (n_links, 2): for each pair,
-        positions (English, German) of words that are translations of each other.
+        The corpus.
+
+        pairs : list of (list of str, list of str)
+            English and German tokens, for `WordAlignmentEM`.
+        links : list of ndarray of shape (n_links, 2)
+            For each pair, positions (English, German) of words that are translations of each other.
 
     Examples
     --------

@@ -76,8 +76,12 @@ def make_tagged_sentences(
     Returns
     -------
     corpus : Bunch
-        ``sentences``, a list of list of str: the tokens. ``tags``, a list of list of str: their
-        tags, which are ADJ, ADP, ADV, AUX, CONJ, DET, NAME, NOUN, NUM, PRON, PUNCT and VERB.
+        The corpus.
+
+        sentences : list of list of str
+            The tokens.
+        tags : list of list of str
+            Their tags: ADJ, ADP, ADV, AUX, CONJ, DET, NAME, NOUN, NUM, PRON, PUNCT and VERB.
 
     Examples
     --------

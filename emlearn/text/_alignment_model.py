@@ -141,7 +141,8 @@ class PositionAlignment(LatentVariableModel[Corpus, Alignment, LinkCounts]):
         before = np.cumsum(bitext.source_lengths * bitext.target_lengths)
         n_links = int(before[-1]) if len(before) else 0
         most = min(n_links / _WORTH, n_links / (_LINKS_PER_ENTRY * len(self.lexicon.targets) + 1))
-        n_blocks = int(np.clip(most, 1, _MOST_BLOCKS))
+        # Powers of 2, so that threads have as much to do.
+        n_blocks = 2 ** int(np.log2(np.clip(most, 1, _MOST_BLOCKS)))
         inner = np.searchsorted(before, np.linspace(0, n_links, n_blocks + 1)[1:-1])
         edges = np.unique([0, *inner.tolist(), len(bitext)]).tolist()
         return edges if len(edges) > 1 else [0, 0]

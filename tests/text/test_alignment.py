@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from emlearn.datasets import make_parallel_sentences
+from emlearn.kernels import alignments as kernel
 from emlearn.text import (
     WordAlignmentEM,
     alignment_error_rate,
@@ -511,3 +512,26 @@ def test_made_sentences_are_the_same_for_a_seed():
         assert source[-1] == target[-1] == "."
         assert [len(source) - 1, len(target) - 1] in links.tolist()
         assert (links < [len(source), len(target)]).all()
+
+
+# ---- ties ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_where_all_is_equal_links_are_on_the_diagonal(monkeypatch, compiled):
+    """Of equal links the nearest is taken, and the null word last."""
+    if not compiled:
+        monkeypatch.setattr(kernel, "compiled", None)
+    model = fitted(max_iter=0)
+    for n in (1, 2, 4):
+        words = [PAIRS[0][0][:n], PAIRS[0][1][:n]]
+        assert model.predict([words])[0].tolist() == [[i, i] for i in range(n)]
+    (links,) = model.predict([(PAIRS[0][0][:2], PAIRS[0][1])])
+    assert links[:, 0].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("options", KINDS[2:], ids=IDS[2:])
+def test_without_source_words_the_null_word_has_all(options):
+    model = fitted([([], ["ja", "so"]), *PAIRS], null_probability=0.2, **options)
+    expected = np.log(model.translation_probability("ja", None))
+    np.testing.assert_allclose(model.score_samples([([], ["ja"])]), [expected])

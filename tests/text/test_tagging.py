@@ -261,3 +261,8 @@ def test_made_sentences_are_the_same_for_a_seed():
     assert one.sentences == two.sentences
     assert one.tags == two.tags
     assert all(len(a) == len(b) for a, b in zip(one.sentences, one.tags, strict=True))
+
+
+def test_only_words_with_a_tag_are_symbols():
+    model = tagger(min_count=1).fit(X, [Y[0], None, None])
+    assert model.words_.tolist() == ["dog", "sleeps", "the", "<lower>"]
