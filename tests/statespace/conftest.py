@@ -1,7 +1,11 @@
 """Fixtures for the tests of state-space models."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+from emlearn.kernels import compiled
 
 NILE = """1120 1160 963 1210 1160 1160 813 1230 1370 1140 995 935 1110 994 1020 960 1180
 799 958 1140 1100 1210 1150 1250 1260 1220 1030 1100 774 840 874 694 940 833
@@ -9,6 +13,25 @@ NILE = """1120 1160 963 1210 1160 1160 813 1230 1370 1140 995 935 1110 994 1020 
 845 864 862 698 845 744 796 1040 759 781 865 845 944 984 897 822 1010
 771 676 649 846 812 742 801 1040 860 874 848 890 744 749 838 1050 918
 986 797 923 975 815 1020 906 901 1170 912 746 919 718 714 740"""
+
+
+#: Tests of the E-step, the M-step and of errors; the others are of whole fits.
+WITHOUT_KERNELS = {"test_model.py"}
+
+
+def pytest_collection_modifyitems(items):
+    """Without compiled kernels a step in time takes a tenth of a millisecond, and fits minutes.
+
+    The equivalents in numpy are compared with the kernels in tests/kernels.
+    """
+    if compiled is not None:
+        return
+    here = Path(__file__).parent
+    skip = pytest.mark.skip(reason="whole fits take minutes without compiled kernels")
+    for item in items:
+        long = item.path.name not in WITHOUT_KERNELS or item.name.startswith("test_contract")
+        if here in item.path.parents and long:
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
