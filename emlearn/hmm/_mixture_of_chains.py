@@ -105,6 +105,8 @@ class MixtureOfHiddenMarkovEM(ClusterMixin, BaseEstimator):
     True
     """
 
+    _doc_link_module = HiddenMarkovEM._doc_link_module
+    _doc_link_template = HiddenMarkovEM._doc_link_template
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],

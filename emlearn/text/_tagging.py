@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from emlearn._compat import Interval, StrOptions, validate_params
 from emlearn.data import read_weight
 from emlearn.distributions import Categorical
+from emlearn.engine import EMEstimator
 from emlearn.engine.acceleration import ACCELERATORS
 from emlearn.engine.documentation import complete_docstring
 from emlearn.hmm import HiddenMarkovEM
@@ -121,6 +122,8 @@ class PartOfSpeechTaggerEM(BaseEstimator):
     [['DET', 'NOUN', 'VERB']]
     """
 
+    _doc_link_module = EMEstimator._doc_link_module
+    _doc_link_template = EMEstimator._doc_link_template
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_tags": [_FROM_ONE, None],
         "min_count": [_FROM_ONE],
