@@ -79,7 +79,7 @@ class MixtureOfHiddenMarkovEM(ClusterMixin, BaseEstimator):
         Log-likelihood of the sequences of the fit.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if they have names.
 
     See Also

@@ -98,7 +98,7 @@ def alignment_error_rate(predicted: Any, sure: Any, possible: Any = None) -> flo
     Returns
     -------
     rate : float
-        1 - (|A & S| + |A & P|) / (|A| + |S|), with the links A of all pairs; 0 is best. Without
+        ``1 - (|A & S| + |A & P|) / (|A| + |S|)``, with the links A of all pairs; 0 is best. Without
         any links it is 0.
 
     Raises
