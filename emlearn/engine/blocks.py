@@ -1,28 +1,33 @@
-"""The E-step over the blocks of the data, in one or several threads, and the sum.
+"""The E-step over the blocks of the data, and the sum: in threads, or wherever the blocks are.
 
-The order of summation depends only on the number of blocks. The blocks are divided into
-at most `_N_GROUPS` groups of neighbors. Each group is summed from left to right, and then
-the sums of the groups. So the result has the same bits for any number of threads.
+The sum is a tree of fixed shape: neighbors are added from left to right, `FAN_IN` at a time, and
+so are their sums. Its shape depends only on the number of blocks. So the result has the same bits
+for any number of threads, processes or machines, if they run the same kernels.
 """
 
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, repeat
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
 from emlearn.engine.model import LatentVariableModel
-from emlearn.engine.threads import limit_openmp_of_thread
+from emlearn.engine.threads import available_threads, limit_openmp_of_thread
 
-_N_GROUPS = 32
+#: Number of neighbors that are added from left to right.
+FAN_IN = 32
+
+# Blocks that are read before a thread is free for them.
+_AHEAD = 2
 
 
 def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = operator.add) -> Any:
@@ -42,11 +47,54 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     return plus(left, right)
 
 
-class Mapper(Protocol):
-    """Evaluates a function at the groups of blocks: in threads, processes or on a cluster.
+def sum_neighbors(parts: Iterable[Any]) -> Any:
+    """Sum of statistics from left to right. None is the sum of nothing."""
+    total: Any = None
+    for i, part in enumerate(parts):
+        # The first sum is a new array, to which later terms can be added in place.
+        plus = operator.add if i == 1 else operator.iadd
+        total = part if i == 0 else add_statistics(total, part, plus)
+    return total
 
-    A mapper decides where the work is done, not how it is divided: the groups and the order
-    of the sums do not depend on it, so the result has the same bits for all mappers.
+
+class TreeSum:
+    """Sum of statistics that come one after the other, as a tree of fixed shape.
+
+    Only the sums of unfinished branches are kept.
+    """
+
+    def __init__(self) -> None:
+        self._levels: list[tuple[Any, int]] = []
+
+    def add(self, part: Any, level: int = 0) -> None:
+        """Add the next part."""
+        if level == len(self._levels):
+            self._levels.append((None, 0))
+        total, n = self._levels[level]
+        plus = operator.add if n == 1 else operator.iadd
+        total = part if n == 0 else add_statistics(total, part, plus)
+        if n + 1 < FAN_IN:
+            self._levels[level] = total, n + 1
+        else:
+            self._levels[level] = None, 0
+            self.add(total, level + 1)
+
+    def total(self) -> Any:
+        """The sum of all parts; None if there were none."""
+        for level, (total, n) in enumerate(self._levels):
+            if n and any(above for _, above in self._levels[level + 1 :]):
+                self._levels[level] = None, 0
+                self.add(total, level + 1)
+            elif n:
+                return total
+        return None
+
+
+class Mapper(Protocol):
+    """Evaluates a function at items, such as blocks: in threads, processes or on a cluster.
+
+    A mapper decides where the work is done, not how results are added, so the sum has the same
+    bits for all mappers.
     """
 
     def over(
@@ -59,13 +107,32 @@ class Mapper(Protocol):
         function : callable
             Called as ``function(item, shared)``. It can be pickled if the model can.
         items : sequence
-            Groups of blocks.
+            Blocks.
 
         Returns
         -------
         context : context manager
-            Its value is called once for each E-step, as ``each(shared)``, and returns
+            Its value is called as ``each(shared)``, and returns
             ``[function(item, shared) for item in items]``, in this order.
+        """
+        ...
+
+    def summing(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+    ) -> AbstractContextManager[Callable[[Any], Any]]:
+        """As `over`, for results that are added; `sum_neighbors` and `TreeSum` say how.
+
+        Parameters
+        ----------
+        function : callable
+            As for `over`. It returns statistics; see `add_statistics`.
+        items : sequence
+            Blocks.
+
+        Returns
+        -------
+        context : context manager
+            Its value is called once for each E-step, as ``total(shared)``, and returns the sum.
         """
         ...
 
@@ -73,6 +140,8 @@ class Mapper(Protocol):
 @dataclass(frozen=True)
 class Threads:
     """Mapper that works in threads of this process; with one thread, in the caller's.
+
+    Items with a method ``fetch`` are read by one more thread, a little ahead of the others.
 
     Parameters
     ----------
@@ -87,18 +156,97 @@ class Threads:
         self, function: Callable[[Any, Any], Any], items: Sequence[Any]
     ) -> Iterator[Callable[[Any], Sequence[Any]]]:
         """See `Mapper.over`."""
+        with self._results(function, items) as results:
+            yield lambda shared: list(results(shared))
+
+    @contextmanager
+    def summing(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+    ) -> Iterator[Callable[[Any], Any]]:
+        """See `Mapper.summing`."""
+
+        def total(shared: Any) -> Any:
+            tree = TreeSum()
+            for part in results(shared):
+                tree.add(part)
+            return tree.total()
+
+        with self._results(function, items) as results:
+            yield total
+
+    @contextmanager
+    def _results(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+    ) -> Iterator[Callable[[Any], Iterator[Any]]]:
+        """The results in order. Only a few items that have been read wait to be worked on."""
         n_threads = min(self.n_threads, len(items))
+        read = _read_ahead if items and hasattr(items[0], "fetch") else iter
         if n_threads < 2:
-            yield lambda shared: [function(item, shared) for item in items]
+            yield lambda shared: (function(item, shared) for item in read(items))
             return
         pool = ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread)
+
+        def results(shared: Any) -> Iterator[Any]:
+            waiting: deque[Any] = deque()
+            for item in read(items):
+                waiting.append(pool.submit(function, item, shared))
+                if len(waiting) >= n_threads + _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
         try:
-            yield lambda shared: list(pool.map(function, items, repeat(shared)))
+            yield results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _read_ahead(items: Sequence[Any]) -> Iterator[Any]:
+    """The items, each of which is fetched while earlier ones are worked on."""
+    reader = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(reader.submit(item.fetch) for item in items[:_AHEAD])
+        for i in range(len(items)):
+            item = waiting.popleft().result()
+            if i + _AHEAD < len(items):
+                waiting.append(reader.submit(items[i + _AHEAD].fetch))
+            yield item
+    finally:
+        reader.shutdown(wait=True, cancel_futures=True)
+
+
 ONE_THREAD = Threads()
+
+_chosen: ContextVar[Mapper | None] = ContextVar("mapper", default=None)
+
+
+@contextmanager
+def use_mapper(mapper: Mapper) -> Iterator[None]:
+    """Context in which fits work on their blocks with a mapper of the user's choice.
+
+    Parameters
+    ----------
+    mapper : Mapper
+        For example `Processes`. The results have the same bits as with threads.
+
+    Examples
+    --------
+    >>> from emlearn import GaussianMixtureEM
+    >>> from emlearn.datasets import load_old_faithful
+    >>> from emlearn.engine import Threads, use_mapper
+    >>> with use_mapper(Threads(2)):
+    ...     mixture = GaussianMixtureEM(2).fit(load_old_faithful().data)
+    """
+    token = _chosen.set(mapper)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def current_mapper(n_runs: int = 1) -> Mapper:
+    """The mapper of `use_mapper`; otherwise all threads that BLAS may use, for so many runs."""
+    return _chosen.get() or Threads(max(1, available_threads() // max(1, n_runs)))
 
 
 class BlockMapper:
@@ -111,21 +259,23 @@ class BlockMapper:
     data : object
         What `model.prepare` returned.
     mapper : Mapper, default=Threads(1)
-        Where the groups of blocks are worked on.
+        Where the blocks are worked on, unless the model knows where they are.
     """
 
     def __init__(
         self, model: LatentVariableModel[Any, Any, Any], data: Any, mapper: Mapper = ONE_THREAD
     ):
         self._model = model
-        self._context = mapper.over(partial(_sum_group, model), _group(model.blocks(data)))
+        mapper = model.mapper(data) or mapper
+        self._context = mapper.summing(partial(_e_step, model), model.blocks(data))
 
     def __call__(self, params: Any) -> tuple[Any, float]:
         """Statistics and log-likelihood of all blocks at `params`."""
-        return _total(self._each(self._model.precompute(params)))
+        statistics, log_likelihood = self._total(self._model.precompute(params))
+        return statistics, float(log_likelihood)
 
     def __enter__(self) -> BlockMapper:
-        self._each = self._context.__enter__()
+        self._total = self._context.__enter__()
         return self
 
     def __exit__(
@@ -137,24 +287,7 @@ class BlockMapper:
         self._context.__exit__(kind, error, traceback)
 
 
-def _sum_group(
-    model: LatentVariableModel[Any, Any, Any], group: Sequence[Any], working: Any
+def _e_step(
+    model: LatentVariableModel[Any, Any, Any], block: Any, precomputed: Any
 ) -> tuple[Any, float]:
-    return _total(model.e_step(block, working) for block in group)
-
-
-def _group(blocks: Sequence[Any]) -> list[Sequence[Any]]:
-    n_groups = min(len(blocks), _N_GROUPS)
-    edges = np.linspace(0, len(blocks), n_groups + 1).astype(int)
-    return [blocks[start:stop] for start, stop in pairwise(edges)]
-
-
-def _total(parts: Iterable[tuple[Any, float]]) -> tuple[Any, float]:
-    total: Any = None
-    log_likelihood = 0.0
-    for count, (statistics, value) in enumerate(parts):
-        # The first sum is a new array, to which later terms can be added in place.
-        plus = operator.add if count == 1 else operator.iadd
-        total = statistics if count == 0 else add_statistics(total, statistics, plus)
-        log_likelihood += value
-    return total, float(log_likelihood)
+    return model.e_step(block, precomputed)

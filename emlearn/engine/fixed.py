@@ -218,6 +218,10 @@ class FixedParameters(LatentVariableModel[Any, Any, Any]):
         """See `LatentVariableModel`."""
         return self.model.blocks(data)
 
+    def mapper(self, data: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.mapper(data)
+
     def total_weight(self, data: Any) -> float:
         """See `LatentVariableModel`."""
         return self.model.total_weight(data)

@@ -130,6 +130,10 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return (data,)
 
+    def mapper(self, data: DataT) -> Any:
+        """The `Mapper` of data that are not in this process; None if any will do."""
+        return None
+
     def total_weight(self, data: DataT) -> float:
         """Sum of the weights of the observations; tolerances are per unit of weight."""
         return 1.0

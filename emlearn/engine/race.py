@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emlearn.engine.acceleration import Accelerator
-from emlearn.engine.blocks import Mapper, Threads
+from emlearn.engine.blocks import Mapper, current_mapper
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
@@ -24,7 +24,6 @@ from emlearn.engine.progress import Observer, Observers, StopSignal
 from emlearn.engine.race_plan import Heat, RacePlan
 from emlearn.engine.restarts import Restart, SearchResult
 from emlearn.engine.result import Callback, EMResult, History, Iteration, Status
-from emlearn.engine.threads import available_threads
 
 Model = LatentVariableModel[Any, Any, Any]
 
@@ -115,7 +114,7 @@ def race(
         plan,
         convergence,
         max_iter,
-        mapper or Threads(available_threads()),
+        mapper or current_mapper(),
         stop or StopSignal(),
     )
     observer = observer or Observers(())

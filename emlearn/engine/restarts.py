@@ -12,14 +12,14 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from emlearn.engine.acceleration import Accelerator
-from emlearn.engine.blocks import Mapper, Threads
+from emlearn.engine.blocks import Mapper, current_mapper
 from emlearn.engine.convergence import Convergence
 from emlearn.engine.exploration import SearchPlan, explore
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel
 from emlearn.engine.progress import Observer, Observers, StopSignal
 from emlearn.engine.result import EMResult, History, Iteration, Status
-from emlearn.engine.threads import available_threads, blas_limited
+from emlearn.engine.threads import blas_limited
 
 Model = LatentVariableModel[Any, Any, Any]
 
@@ -150,7 +150,7 @@ def search(
     if n_workers > 1 and len(model.blocks(data)) == 1 and _uses_threads():
         # Steps on small data are mostly Python code, which threads cannot run in parallel.
         n_workers = 1
-    shared = mapper or Threads(max(1, available_threads() // max(1, n_workers)))
+    shared = mapper or current_mapper(n_workers)
     stop = stop or StopSignal()
     observers = observers or [Observers(())] * len(seeds)
     settings: dict[str, Any] = {

@@ -3,7 +3,6 @@
 import operator
 import threading
 import time
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -180,8 +179,9 @@ def test_an_error_in_a_thread_ends_the_others(ragged):
     assert len(done) < len(ragged) - 1
 
 
-@pytest.mark.parametrize("n_blocks", [1, 31, 32, 33, 101])
-def test_the_order_of_the_sum_is_that_of_at_most_32_groups_of_neighbors(ragged, n_blocks):
+@pytest.mark.parametrize("n_blocks", [1, 31, 32, 33, 101, 1023, 1024, 1025, 1057, 3000])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_sum_is_a_tree_of_32_neighbors_at_a_time(n_blocks, n_threads):
     """The same bits as numbers added in that order; other orders round differently."""
     values = np.random.default_rng(0).normal(size=n_blocks)
 
@@ -189,10 +189,11 @@ def test_the_order_of_the_sum_is_that_of_at_most_32_groups_of_neighbors(ragged, 
         def e_step(self, block, params):
             return values[block], float(values[block])
 
-    edges = [n_blocks * i // min(n_blocks, 32) for i in range(min(n_blocks, 32) + 1)]
-    total = sum(sum(values[a:b].tolist()) for a, b in pairwise(edges))
-    with BlockMapper(Value(), list(range(n_blocks)), Threads(2)) as expect:
-        assert expect(1.0) == (total, total)
+    total = values.tolist()
+    while len(total) > 1:
+        total = [sum(total[i : i + 32]) for i in range(0, len(total), 32)]
+    with BlockMapper(Value(), list(range(n_blocks)), Threads(n_threads)) as expect:
+        assert expect(1.0) == (total[0], total[0])
 
 
 def test_a_single_block_needs_no_thread(ragged):
