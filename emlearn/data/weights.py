@@ -60,11 +60,47 @@ def read_weight(
             f"sample_weight has shape {weight.shape}, but must have one weight for each {what}, "
             f"shape ({n_rows},)."
         )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
-    if wrong.size:
-        raise _invalid(what, int(wrong[0]), float(weight[wrong[0]]))
+    _check_each(weight, what)
     with np.errstate(over="ignore"):
-        total = float(weight.sum())
+        check_sum(float(weight.sum()), what, any_scale=any_scale)
+    return weight
+
+
+def weight_of_rows(sample_weight: Any, n_rows: int, first: int) -> NDArray[np.float64]:
+    """Weights of some rows of a table; the sum of all is left to `check_sum`.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,)
+        Their weights.
+    n_rows : int
+        Number of rows.
+    first : int
+        Position of the first of them in the table.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,)
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If the number of weights is wrong, or a weight is negative, missing, infinite or not a
+        real number.
+    """
+    weight = _vector(sample_weight, "row")
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have one weight for each row, but has shape {weight.shape} for "
+            f"the {n_rows} rows from row {first}."
+        )
+    _check_each(weight, "row", first)
+    return weight
+
+
+def check_sum(total: float, what: str, *, any_scale: bool = False) -> None:
+    """Raise ValueError if weights sum to 0, or beyond what arithmetic takes; see `read_weight`."""
     if total == 0.0:
         raise ValueError(
             f"Sample weights must contain at least one non-zero number: all {what}s have weight 0."
@@ -78,7 +114,12 @@ def read_weight(
             f"{largest:.3g}. A weight w means w copies of the {what}: divide the weights by their "
             "mean."
         )
-    return weight
+
+
+def _check_each(weight: NDArray[np.float64], what: str, first: int = 0) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if wrong.size:
+        raise _invalid(what, first + int(wrong[0]), float(weight[wrong[0]]))
 
 
 def _invalid(what: str, position: int, value: float) -> ValueError:

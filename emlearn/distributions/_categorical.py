@@ -27,6 +27,7 @@ from emlearn.distributions._levels import (
     read_declaration,
     require_declared,
 )
+from emlearn.distributions._passes import RowPasses, Tally
 from emlearn.distributions._published import read_probabilities, require_entries
 from emlearn.engine.parameters import Part, Simplex, per_probability
 from emlearn.kernels import compiled
@@ -46,6 +47,11 @@ class CategoricalParams(NamedTuple):
     """
 
     probability: Array
+
+
+def _levels_seen(X: Array, weight: Array | None) -> tuple[Tally, ...]:
+    require_counts(X, _WHAT)
+    return tuple(Tally(own, np.ones(len(own))) for own in map(distinct, X.T))
 
 
 @dataclass(frozen=True)
@@ -120,12 +126,11 @@ class Categorical(Family):
             )
         return [np.arange(float(own)) if isinstance(own, int) else np.array(own) for own in each]
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> CategoricalSpec:
+    def spec_of_passes(self, passes: RowPasses) -> CategoricalSpec:
         """See `Family`: the levels are the codes that occur, or those declared."""
-        require_counts(X, _WHAT)
-        declared = self._declared(X.shape[1])
-        seen = [distinct(column) for column in X.T]
-        for j, own in enumerate(seen):
+        declared = self._declared(passes.shape[1])
+        seen = passes.total(_levels_seen)
+        for j, own in enumerate(tally.values for tally in seen):
             if len(own) > MOST_LEVELS:
                 raise ColumnError(
                     [j],
@@ -135,7 +140,7 @@ class Categorical(Family):
             if declared is not None:
                 require_declared(own, declared[j], j)
         # A column without observed entries gets one level, which no row has.
-        found = [own if len(own) else np.zeros(1) for own in seen]
+        found = [own.values if len(own.values) else np.zeros(1) for own in seen]
         return make_spec(found if declared is None else declared)
 
     def levels(self, column_spec: CategoricalSpec) -> list[Array | None] | None:

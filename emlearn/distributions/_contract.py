@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions._passes import RowPasses, WholeRows
 from emlearn.distributions._points import points_of
 from emlearn.distributions._published import shape_of_parameter
 from emlearn.engine.model import Penalty
@@ -123,7 +124,34 @@ class Family(ABC):
         DomainError
             If an entry is outside the domain. It names the row and the column.
         """
+        return self.spec_of_passes(WholeRows(self.as_read(X), weight))
+
+    def as_read(self, X: Any) -> Any:
+        """The rows as `spec_of_passes` reads them; by default as they are."""
+        return X
+
+    def spec_of_passes(self, passes: RowPasses) -> Any:
+        """`column_spec` of rows that may not be in memory as a whole.
+
+        A family that learns something from all rows defines this method, not `column_spec`. One
+        that only defines `column_spec` can be fitted to rows in memory only.
+
+        Parameters
+        ----------
+        passes : RowPasses
+            All rows to fit.
+
+        Raises
+        ------
+        DomainError
+            If an entry is outside the domain. It names the row and the column.
+        """
         return None
+
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether `spec_of_passes` is all that the family learns."""
+        return type(self).column_spec is Family.column_spec
 
     @abstractmethod
     def encode(self, X: Any, column_spec: Any) -> Any:

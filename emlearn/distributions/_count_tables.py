@@ -9,7 +9,7 @@ It is that of Poisson counts at f = 0. Written so, no term is infinite there, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,7 +123,12 @@ class CountTable(NamedTuple):
     @classmethod
     def of(cls, X: Array) -> CountTable:
         """The counts of the columns of X."""
-        levels = [np.unique(np.r_[0.0, own[~np.isnan(own)]]) for own in X.T]
+        return cls.of_levels([own[~np.isnan(own)] for own in X.T])
+
+    @classmethod
+    def of_levels(cls, counts: Sequence[Array]) -> CountTable:
+        """The counts that each column has, in any order."""
+        levels = [np.unique(np.r_[0.0, own]) for own in counts]
         sizes = [len(own) for own in levels]
         level = np.concatenate(levels) if levels else np.empty(0)
         column = np.repeat(np.arange(len(sizes)), sizes)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions._published import read_parameter, require_entries
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.parameters import Entries, Part
@@ -166,12 +167,14 @@ class ExponentialFamily(Family):
 
     # ---- the contract -----------------------------------------------------------------
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> ItemSpec:
+    def spec_of_passes(self, passes: RowPasses) -> ItemSpec:
         """See `Family`."""
-        rows = self.encode(X, None)
-        one = np.ones((1, len(X))) if weight is None else weight[None]
-        count, total = self.sufficient_statistics(rows, one, None)
+        count, total = passes.total(self._sums)
         return ItemSpec((total / np.maximum(count, _TINY))[0])
+
+    def _sums(self, X: Array, weight: Array | None) -> Any:
+        one = np.ones((1, len(X))) if weight is None else weight[None]
+        return self.sufficient_statistics(self.encode(X, None), one, None)
 
     def encode(self, X: Array, column_spec: ItemSpec | None) -> ItemRows:
         """See `Family`."""

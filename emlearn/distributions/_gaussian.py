@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all, scaled_entries
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.prior import in_layout
@@ -26,8 +27,8 @@ from emlearn.distributions.gaussian.spec import (
     GaussianParams,
     GaussianSpec,
     as_floats,
-    spec_of_columns,
     spec_of_published,
+    spec_of_rows,
 )
 from emlearn.distributions.gaussian.steps import GaussianPrecomputed
 from emlearn.distributions.gaussian.structures import CovarianceStructure, find_structure
@@ -174,7 +175,7 @@ class Gaussian(Family):
 
     # ---- rows -------------------------------------------------------------------------
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
+    def spec_of_passes(self, passes: RowPasses) -> GaussianSpec:
         """See `Family`.
 
         Raises
@@ -182,7 +183,11 @@ class Gaussian(Family):
         ValueError
             If a column has no observed value, or a variance that cannot be represented.
         """
-        return spec_of_columns(as_floats(X), weight, self.structure, self.alpha, self.reg_covar)
+        return spec_of_rows(passes, self.structure, self.alpha, self.reg_covar)
+
+    def as_read(self, X: Any) -> Array:
+        """See `Family`: floats of the precision of X."""
+        return as_floats(X)
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions._published import read_parameter, require_entries
 from emlearn.engine import DegenerateModelError
 from emlearn.engine.parameters import Entries, Part
@@ -102,12 +103,16 @@ class LinearFamily(Family):
 
     # ---- rows -------------------------------------------------------------------------
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> LinearSpec:
+    def spec_of_passes(self, passes: RowPasses) -> LinearSpec:
         """See `Family`."""
-        rows, n_columns = self.encode(X, None), np.shape(X)[1]
-        sums = np.ones(len(rows)) @ rows if weight is None else weight @ rows
+        sums, n_columns = passes.total(self._sums), passes.shape[1]
         count = np.tile(sums[:n_columns], len(sums) // max(n_columns, 1))
         return LinearSpec(sums / np.where(count > 0.0, count, 1.0), n_columns)
+
+    def _sums(self, X: Array, weight: Array | None) -> Array:
+        rows = self.encode(X, None)
+        sums: Array = np.ones(len(rows)) @ rows if weight is None else weight @ rows
+        return sums
 
     def encode(self, X: Array, column_spec: LinearSpec | None) -> Array:
         """Whether there is an entry, 1 or 0, and its features; all columns of each in turn."""

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions._published import ParameterError, read_probabilities, require_names
 from emlearn.engine.parameters import InParts, Part, Repeated, Simplex, per_probability
 
@@ -119,6 +120,15 @@ class Mixture(Family):
     def column_spec(self, X: Any, weight: Array | None = None) -> Any:
         """See `Family`."""
         return self.family.column_spec(X, weight)
+
+    def spec_of_passes(self, passes: RowPasses) -> Any:
+        """See `Family`."""
+        return self.family.spec_of_passes(passes)
+
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether the family of the parts does."""
+        return self.family.reads_blocks
 
     def declared(self, column_spec: Any) -> Mixture:
         """See `Family`."""

@@ -19,6 +19,7 @@ from emlearn.distributions._domain import (
     require_drawable,
 )
 from emlearn.distributions._exponential import log_of
+from emlearn.distributions._passes import RowPasses, Tally
 from emlearn.distributions._published import read_probabilities
 from emlearn.engine.parameters import Part, Simplex, per_probability
 
@@ -125,15 +126,17 @@ class Multinomial(Family):
     accepts_sparse: ClassVar[bool] = True
     is_discrete: ClassVar[bool] = True
 
-    def column_spec(self, X: Any, weight: Array | None = None) -> MultinomialSpec:
+    def spec_of_passes(self, passes: RowPasses) -> MultinomialSpec:
         """See `Family`."""
+        counts, lengths = passes.total(self._sums)
+        total = counts + 1.0 / len(counts)
+        chance = lengths.weight / lengths.weight.sum()
+        return MultinomialSpec(total / total.sum(), lengths.values, chance)
+
+    def _sums(self, X: Any, weight: Array | None) -> tuple[Array, Tally]:
         rows = self.encode(X, None)
         weight = np.ones(len(rows.total)) if weight is None else weight
-        total = rows.counts.T @ weight + 1.0 / rows.counts.shape[1]
-        length, group = np.unique(rows.total, return_inverse=True)
-        return MultinomialSpec(
-            total / total.sum(), length, np.bincount(group, weight) / weight.sum()
-        )
+        return rows.counts.T @ weight, Tally.of(rows.total, weight)
 
     def encode(self, X: Any, column_spec: MultinomialSpec | None) -> MultinomialRows:
         """See `Family`."""

@@ -38,6 +38,7 @@ from emlearn.distributions._count_tables import (
 from emlearn.distributions._domain import require_counts, require_drawable
 from emlearn.distributions._exponential import log_of
 from emlearn.distributions._linear import LinearFamily, LinearParams, LinearSpec, held
+from emlearn.distributions._passes import RowPasses, Tally
 
 _LARGEST_COUNT = 1e15
 _CYCLES = 5
@@ -109,15 +110,27 @@ class CountFamily(LinearFamily):
         self.features(X)
         return X
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> LinearSpec:
+    def spec_of_passes(self, passes: RowPasses) -> LinearSpec:
         """See `Family`."""
-        X = self._checked(X)
-        table = CountTable.of(X)
-        weight = np.ones(len(X)) if weight is None else weight
-        pairs = np.asarray(CountRows.of(X, table).pairs.T @ weight)
+        tallies = passes.total(self._tallies)
+        table = CountTable.of_levels([own.values for own in tallies])
+        # 0 is a level of each column, even if the column does not have it.
+        pairs = np.concatenate(
+            [np.r_[np.zeros(int(0.0 not in own.values)), own.weight] for own in tallies]
+        )
         count = table.total(pairs[None])[0][table.column]
         average = pairs / np.where(count > 0.0, count, 1.0)
-        return LinearSpec(np.r_[average, np.zeros(3 * X.shape[1])], X.shape[1], table)
+        n_columns = passes.shape[1]
+        return LinearSpec(np.r_[average, np.zeros(3 * n_columns)], n_columns, table)
+
+    def _tallies(self, X: Array, weight: Array | None) -> tuple[Tally, ...]:
+        X = self._checked(X)
+        weight = np.ones(len(X)) if weight is None else weight
+        seen = ~np.isnan(X)
+        return tuple(
+            Tally.of(own[is_seen], weight[is_seen])
+            for own, is_seen in zip(X.T, seen.T, strict=True)
+        )
 
     def average_of(self, values: Array) -> LinearSpec:
         """See `LinearFamily`: the table is empty, and so there are no pseudo-rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._domain import ColumnError, named_columns
+from emlearn.distributions._passes import PassesOfColumns, RowPasses, at_columns
 from emlearn.distributions._points import side_by_side
 from emlearn.distributions._published import ParameterError, require_names
 from emlearn.engine.model import Penalty
@@ -97,14 +98,26 @@ class Product(Family):
     def column_spec(self, X: Array, weight: Array | None = None) -> tuple[Any, ...]:
         """See `Family`."""
         return tuple(
-            _at(columns, X, partial(family.column_spec, weight=weight))
+            at_columns(columns, X, partial(family.column_spec, weight=weight))
             for family, columns in self.parts
         )
+
+    def spec_of_passes(self, passes: RowPasses) -> tuple[Any, ...]:
+        """See `Family`."""
+        return tuple(
+            family.spec_of_passes(PassesOfColumns(passes, columns))
+            for family, columns in self.parts
+        )
+
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether all parts do."""
+        return all(family.reads_blocks for family, _ in self.parts)
 
     def encode(self, X: Array, column_spec: tuple[Any, ...]) -> tuple[Any, ...]:
         """See `Family`."""
         return tuple(
-            _at(columns, X, partial(family.encode, column_spec=own))
+            at_columns(columns, X, partial(family.encode, column_spec=own))
             for (family, columns), own in zip(self.parts, column_spec, strict=True)
         )
 
@@ -442,11 +455,3 @@ def _positions(columns: Any, names: Sequence[str] | None, n_features: int) -> tu
         else:
             raise ValueError(f"X has no column {column}; it has {n_features} columns.")
     return tuple(positions)
-
-
-def _at(columns: tuple[int, ...], X: Array, call: Callable[[Array], Any]) -> Any:
-    """Result for some columns of X; errors have the positions in X."""
-    try:
-        return call(X[:, list(columns)])
-    except ColumnError as error:
-        raise error.at(columns=columns) from None

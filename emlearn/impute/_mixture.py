@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions import Gaussian
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions.gaussian.forms import GaussianStatistics
 from emlearn.distributions.gaussian.spec import GaussianParams, GaussianSpec
 from emlearn.impute._prior import Shape
@@ -32,9 +33,9 @@ class ClusterGaussian(Gaussian):
 
     _simpler: ClassVar[str] = "a (smaller) n_factors"
 
-    def column_spec(self, X: Array, weight: Array | None = None) -> GaussianSpec:
+    def spec_of_passes(self, passes: RowPasses) -> GaussianSpec:
         """See `Gaussian`."""
-        spec = super().column_spec(X, weight)
+        spec = super().spec_of_passes(passes)
         return spec if self.shape is None else spec._replace(prior=self.shape.common(self.alpha))
 
     def unsound(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.distributions._passes import RowPasses, WholeRows
 from emlearn.kernels import compiled
 
 Array = NDArray[np.float64]
@@ -153,11 +155,7 @@ def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
 def summarize_columns(
     X: NDArray[np.floating], sample_weight: Array | None = None, *, by_column: bool = True
 ) -> ColumnSummary:
-    """Weight, constancy, variance, center and scale of the columns of data with NaN.
-
-    Two passes, the second about the mean, so that an offset costs no digits; squares are
-    taken of values below 1, so that they neither overflow nor vanish. Rows of weight 0 do not
-    count.
+    """Summary of rows in memory; see `summarize_rows`. Rows of weight 0 do not count.
 
     Parameters
     ----------
@@ -166,35 +164,53 @@ def summarize_columns(
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights; None means 1 each.
     by_column : bool, default=True
-        Whether each column has a scale of its own; one scale for all otherwise, that of the
-        widest.
+        See `summarize_rows`.
     """
     if sample_weight is not None and not sample_weight.all():
         kept = sample_weight > 0.0
         X, sample_weight = X[kept], sample_weight[kept]
-    weight, total, lowest, highest = _column_sums(X, sample_weight)
+    return summarize_rows(WholeRows(X, sample_weight), by_column=by_column)
+
+
+def summarize_rows(rows: RowPasses, *, by_column: bool = True) -> ColumnSummary:
+    """Weight, constancy, variance, center and scale of the columns of data with NaN.
+
+    Passes about the mean follow one that finds it, so that an offset costs no digits; squares are
+    taken of values below 1, so that they neither overflow nor vanish.
+
+    Parameters
+    ----------
+    rows : RowPasses
+        Data, NaN where missing.
+    by_column : bool, default=True
+        Whether each column has a scale of its own; one scale for all otherwise, that of the
+        widest.
+    """
+    n_rows = max(1, rows.shape[0])
+    sums = rows.total(partial(_column_sums, 1.0 / n_rows))
+    weight, total, lowest, highest = sums.weight, sums.total, sums.lowest, sums.highest
     empty = weight == 0.0
-    center = np.where(empty, 0.0, total / np.where(empty, 1.0, weight) * max(1, X.shape[0]))
+    center = np.where(empty, 0.0, total / np.where(empty, 1.0, weight) * n_rows)
     largest = np.where(empty, 0.0, np.maximum(np.abs(lowest), np.abs(highest)))
     # Rounding of the values themselves is no spread.
-    resolution = 4.0 * float(np.finfo(X.dtype).eps) * largest
+    resolution = 4.0 * float(np.finfo(rows.dtype).eps) * largest
     with np.errstate(over="ignore"):
         spread = np.maximum(highest / 2 - center / 2, center / 2 - lowest / 2) * 2
     constant = empty | (lowest == highest) | (highest / 2 - lowest / 2 <= resolution / 2)
     center = np.where(constant & ~empty, lowest, center)
     unit = np.where(constant, 1.0, power_of_two(np.where(constant, 1.0, spread)))
     total = np.where(empty, 1.0, weight)
-    mean = _column_residuals(X, sample_weight, center, unit) / total
+    mean = rows.total(partial(_column_residuals, center, unit)) / total
     exact = center
     with np.errstate(over="ignore"):
-        center = (exact + mean * unit).astype(X.dtype).astype(np.float64)
+        center = (exact + mean * unit).astype(rows.dtype).astype(np.float64)
     center = np.where(np.isfinite(center), center, exact)
     # What rounding the center leaves of the mean is no spread.
     left = np.where(constant, 0.0, (exact - center) / unit + mean)
-    square = _column_squares(X, sample_weight, center, unit)
+    square = rows.total(partial(_column_squares, center, unit))
     deviation = np.sqrt(np.maximum(square / total - np.square(left), 0.0))
     deviation[constant] = 0.0
-    info = np.finfo(X.dtype)
+    info = np.finfo(rows.dtype)
     exponent = np.log2(unit) + np.log2(np.where(deviation > 0.0, deviation, 1.0))
     if not by_column and not constant.all():
         # In common units the narrowest columns may vanish beside the widest.
@@ -205,20 +221,37 @@ def summarize_columns(
     return ColumnSummary(weight, constant, variance, ColumnScaling(center, scale))
 
 
-def _column_sums(
-    X: NDArray[np.floating], sample_weight: Array | None
-) -> tuple[Array, Array, Array, Array]:
-    """Weight of what is observed of each column, its sum / n_samples, and its range.
+@dataclass(frozen=True)
+class ColumnSums:
+    """Weight of what is observed of each column, its sum / n_samples, and its range."""
 
-    Dividing by the number of rows before adding keeps sums of huge values finite.
+    weight: Array
+    total: Array
+    lowest: Array
+    highest: Array
+
+    def __add__(self, other: ColumnSums) -> ColumnSums:
+        return ColumnSums(
+            self.weight + other.weight,
+            self.total + other.total,
+            np.minimum(self.lowest, other.lowest),
+            np.maximum(self.highest, other.highest),
+        )
+
+
+def _column_sums(
+    fraction: float, X: NDArray[np.floating], sample_weight: Array | None
+) -> ColumnSums:
+    """Sums and ranges of the columns.
+
+    Multiplying with the fraction, 1 / n_samples, before adding keeps sums of huge values finite.
     """
     n_rows, n_columns = X.shape
-    fraction = 1.0 / max(1, n_rows)
     weight, total = np.zeros(n_columns), np.zeros(n_columns)
     lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
     if compiled is not None and X.flags.c_contiguous:
         compiled.column_sums(X, sample_weight, fraction, weight, total, lowest, highest)
-        return weight, total, lowest, highest
+        return ColumnSums(weight, total, lowest, highest)
     for rows in row_chunks(n_rows, n_columns):
         part = X[rows].astype(np.float64)
         present = ~np.isnan(part)
@@ -228,11 +261,11 @@ def _column_sums(
         np.maximum(highest, np.where(present, part, -np.inf).max(axis=0), out=highest)
         weight += (present * w).sum(axis=0)
         total += (np.where(present, part, 0.0) * (w * fraction)).sum(axis=0)
-    return weight, total, lowest, highest
+    return ColumnSums(weight, total, lowest, highest)
 
 
 def _column_squares(
-    X: NDArray[np.floating], sample_weight: Array | None, center: Array, unit: Array
+    center: Array, unit: Array, X: NDArray[np.floating], sample_weight: Array | None
 ) -> Array:
     """Weighted sums of the squares of (x - center) / unit."""
     n_rows, n_columns = X.shape
@@ -248,7 +281,7 @@ def _column_squares(
 
 
 def _column_residuals(
-    X: NDArray[np.floating], sample_weight: Array | None, center: Array, unit: Array
+    center: Array, unit: Array, X: NDArray[np.floating], sample_weight: Array | None
 ) -> Array:
     """Weighted sums of (x - center) / unit."""
     n_rows, n_columns = X.shape

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emlearn.distributions._domain import ColumnError
+from emlearn.distributions._passes import RowPasses
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.published import read_published
 from emlearn.distributions.gaussian.ridge import relative_ridge
-from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_columns
+from emlearn.distributions.gaussian.scaling import ColumnScaling, ColumnSummary, summarize_rows
 from emlearn.distributions.gaussian.structures import CovarianceFactor, CovarianceStructure
 
 Array = NDArray[Any]
@@ -64,17 +65,16 @@ class GaussianParams(NamedTuple):
     factor: CovarianceFactor
 
 
-def spec_of_columns(
-    X: Array,
-    weight: Array | None,
+def spec_of_rows(
+    passes: RowPasses,
     structure: CovarianceStructure,
     alpha: float,
     reg_covar: float | str,
 ) -> GaussianSpec:
-    """See `Gaussian.column_spec`; the rows are floats."""
-    structure.check(X.shape[1])
+    """See `Gaussian.spec_of_passes`; the rows are floats."""
+    structure.check(passes.shape[1])
     by_column = structure.scales_by_column
-    summary = summarize_columns(X, weight, by_column=by_column)
+    summary = summarize_rows(passes, by_column=by_column)
     total, _, variance, scaling = summary
     empty = np.flatnonzero(total == 0.0)
     if empty.size:
@@ -82,28 +82,35 @@ def spec_of_columns(
             empty[:1], "has no observed value, so the model cannot include it. Leave it out."
         )
     # Variances and their inverses are published in the precision of the data.
-    within = np.abs(np.log2(scaling.scale)) < np.finfo(X.dtype).maxexp / 2
+    within = np.abs(np.log2(scaling.scale)) < np.finfo(passes.dtype).maxexp / 2
     if not within.all():
-        raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], X.dtype)
+        raise beyond_range(np.flatnonzero(~within), scaling.scale[~within], passes.dtype)
     known = np.where(variance > 0.0, variance, 1.0)
     deviation = np.sqrt(known)
     if not by_column:
         deviation = np.full_like(deviation, np.sqrt(known.mean()))
-    prior = CovariancePrior(alpha, known, _ridge(X, summary, reg_covar, by_column))
-    floor = 64.0 * float(np.finfo(X.dtype).eps)
+    prior = CovariancePrior(alpha, known, _ridge(passes, summary, reg_covar, by_column))
+    floor = 64.0 * float(np.finfo(passes.dtype).eps)
     # Weights are numbers of copies, but if they sum to 1, say, the rows are no fewer.
-    rows = 1.0 if weight is None else max(1.0, np.count_nonzero(weight) / float(weight.sum()))
+    rows = 1.0
+    if passes.has_weight:
+        n_used, total = passes.total(_count_and_weight)
+        rows = max(1.0, n_used / total)
     return GaussianSpec(scaling, known, deviation, prior, floor, rows)
 
 
+def _count_and_weight(X: Array, weight: Array) -> tuple[int, float]:
+    return np.count_nonzero(weight), float(weight.sum())
+
+
 def _ridge(
-    X: Array, summary: ColumnSummary, reg_covar: float | str, by_column: bool
+    passes: RowPasses, summary: ColumnSummary, reg_covar: float | str, by_column: bool
 ) -> Array | None:
     """The ridge in scaled coordinates; None for 0."""
     if reg_covar == 0.0:
         return None
     if reg_covar == "auto":
-        return relative_ridge(X, summary, by_column)
+        return relative_ridge(passes.sample(), summary, by_column)
     scale = summary.scaling.scale
     with np.errstate(over="ignore"):
         ridge: Array = float(reg_covar) / scale / scale

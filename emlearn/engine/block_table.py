@@ -1,0 +1,356 @@
+"""A table that is read block by block: what a model learns from it, and what an E-step reads.
+
+Nothing here holds all rows. Each pass over the table is a sum over its blocks, made by a mapper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import vstack
+
+from emlearn.data.weights import check_sum, weight_of_rows
+from emlearn.engine.blocks import Mapper, current_mapper
+
+Array = NDArray[Any]
+
+# The sample that starts are found on: numbers in it, and numbers of rows.
+_SAMPLE_NUMBERS = 1 << 22
+_SAMPLE_ROWS = (20_000, 400_000)
+# Standard deviations by which a block offers more rows than the sample needs on average.
+_SPARE = 6.0
+
+
+class RowPart(NamedTuple):
+    """Rows that were read.
+
+    Attributes
+    ----------
+    X : object
+        The rows, as the reader returned them.
+    weight : ndarray of shape (n_rows,) or None
+        Their weights; None means 1 each.
+    labels : ndarray of shape (n_rows,) or None
+        Their labels, if there are labels.
+    first : int or ndarray of shape (n_rows,)
+        Position in the table of the first row, which the others follow; or those of all.
+    """
+
+    X: Any
+    weight: Array | None = None
+    labels: Array | None = None
+    first: Any = 0
+
+    @property
+    def positions(self) -> Array:
+        """Positions of the rows in the table."""
+        if isinstance(self.first, np.ndarray):
+            return self.first
+        return np.arange(self.first, self.first + self.X.shape[0])
+
+    def take(self, chosen: Any) -> RowPart:
+        """Some of the rows."""
+        weight, labels = (None if own is None else own[chosen] for own in self[1:3])
+        return RowPart(self.X[chosen], weight, labels, self.positions[chosen])
+
+    @property
+    def used(self) -> RowPart:
+        """The rows of positive weight."""
+        if self.weight is None or self.weight.all():
+            return self
+        return self.take(self.weight > 0.0)
+
+
+#: Reads a block: called as ``reader(block)``, it returns an array of checked rows.
+Reader = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class BlockRef:
+    """Where a block is, and how it is read.
+
+    Attributes
+    ----------
+    source : RowBlocks
+        The blocks.
+    index : int
+        Which of them.
+    first : int
+        Position of its first row in the table.
+    reader : callable
+        See `Reader`.
+    weight, labels : array-like or None
+        Weights and labels of its rows.
+    dtype : dtype or None
+        Precision of the table, if the reader may return another.
+    raw : object
+        The block itself, once it is fetched.
+    """
+
+    source: Any
+    index: int
+    first: int
+    reader: Reader
+    weight: Any = None
+    labels: Any = None
+    dtype: Any = None
+    raw: Any = None
+
+    def fetch(self) -> BlockRef:
+        """The same block, read into memory."""
+        raw = self.source[self.index]
+        if isinstance(raw, np.ndarray):
+            # A copy, because a mapped file is read when its pages are touched.
+            raw = np.array(raw, order="C", subok=True)
+        return replace(self, raw=raw, source=None)
+
+    def open(self) -> RowPart:
+        """The rows, checked.
+
+        Raises
+        ------
+        ValueError
+            If the block cannot be read. The message says which block it is.
+        """
+        raw = self.fetch().raw if self.raw is None else self.raw
+        try:
+            X = self.reader(raw)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error} ({self._place()})") from error
+        if self.dtype is not None:
+            X = X.astype(self.dtype, copy=False)
+        weight = None
+        if self.weight is not None:
+            weight = weight_of_rows(self.weight, X.shape[0], self.first)
+        return RowPart(X, weight, self.labels, self.first)
+
+    def _place(self) -> str:
+        return f"in block {self.index}, whose row 0 is row {self.first} of X"
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """Rows that are read block by block, with their weights and labels.
+
+    Attributes
+    ----------
+    refs : tuple of BlockRef
+        The blocks that have rows.
+    lengths : ndarray of shape (n_blocks,)
+        Their numbers of rows.
+    n_features : int
+        Number of columns.
+    dtype : dtype
+        Precision of the rows.
+    total_weight : float
+        Sum of the weights.
+    n_used : int
+        Number of rows of positive weight.
+    sample : RowPart
+        Random rows of positive weight in the order of the table; all, if these are few.
+    has_weight : bool
+        Whether rows have weights.
+    placement : Mapper or None
+        Where the blocks are, if not in this process.
+    """
+
+    refs: tuple[BlockRef, ...]
+    lengths: Array
+    n_features: int
+    dtype: Any
+    total_weight: float
+    n_used: int
+    sample: RowPart
+    has_weight: bool
+    placement: Mapper | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return int(self.lengths.sum()), self.n_features
+
+    @cached_property
+    def sample_is_all(self) -> bool:
+        """Whether the sample has all rows of positive weight."""
+        return bool(self.sample.X.shape[0] == self.n_used)
+
+    @property
+    def mapper(self) -> Mapper:
+        """Where passes over the table are made."""
+        return self.placement or current_mapper()
+
+    def total(self, function: Callable[[RowPart], Any]) -> Any:
+        """Sum of ``function(part)`` over the blocks, in one pass."""
+        with self.mapper.summing(partial(_apply, function), self.refs) as total:
+            return total(None)
+
+    def each(self, function: Callable[[RowPart], Any]) -> list[Any]:
+        """Values of ``function(part)`` of all blocks, in one pass."""
+        with self.mapper.over(partial(_apply, function), self.refs) as each:
+            return list(each(None))
+
+
+def _apply(function: Callable[[RowPart], Any], ref: BlockRef, _: Any) -> Any:
+    return function(ref.open())
+
+
+class _Survey(NamedTuple):
+    """What the first pass finds in a block; positions are those in the block."""
+
+    n_rows: int
+    dtype: Any
+    n_used: int
+    weight: float
+    keys: Array
+    sample: RowPart
+
+
+def read_block_table(
+    source: Any,
+    reader: Reader,
+    *,
+    weight: Any = None,
+    labels: Any = None,
+    any_scale: bool = False,
+    placement: Mapper | None = None,
+) -> BlockTable:
+    """Read all blocks once: check them, count their rows and draw a sample.
+
+    The sample does not depend on where the blocks are read.
+
+    Parameters
+    ----------
+    source : RowBlocks
+        The blocks.
+    reader : callable
+        See `Reader`.
+    weight, labels : array-like of shape (n_rows,), default=None
+        Weights and labels of the rows; the slices of a block are all that is read of them.
+    any_scale : bool, default=False
+        See `emlearn.data.read_weight`.
+    placement : Mapper, default=None
+        Where the blocks are, if not in this process.
+
+    Returns
+    -------
+    table : BlockTable
+        The table.
+
+    Raises
+    ------
+    ValueError
+        If a block or a weight is invalid, there are no rows, or the number of rows is not what
+        the source says.
+    """
+    refs = [BlockRef(source, i, 0, reader) for i in range(len(source))]
+    mapper = placement or current_mapper()
+    n_rows = int(source.n_rows)
+    for name, own in (("sample_weight", weight), ("y", labels)):
+        if own is not None and len(own) != n_rows:
+            raise ValueError(
+                f"{name} has {len(own)} entries, but must have one for each of the {n_rows} rows."
+            )
+    lengths = getattr(source, "lengths", None)
+    if lengths is None and (weight is not None or labels is not None):
+        with mapper.over(_count, refs) as each:
+            lengths = each(None)
+    if lengths is not None:
+        refs = _placed(refs, lengths, weight, labels)
+    fraction = _fraction(n_rows, int(source.n_features))
+    with mapper.over(partial(_survey, fraction), refs) as each:
+        found = list(each(None))
+    counted = np.array([own.n_rows for own in found], np.int64)
+    if counted.sum() != n_rows:
+        raise ValueError(
+            f"X has n_rows={n_rows}, but its blocks have {counted.sum()} rows in all. Correct "
+            "n_rows, or the blocks."
+        )
+    total = float(sum(own.weight for own in found))
+    if weight is not None:
+        check_sum(total, "row", any_scale=any_scale)
+    dtype = np.result_type(*{own.dtype for own in found if own.n_rows} or {np.dtype(np.float64)})
+    refs = _placed(refs, counted, weight, labels)
+    filled = counted > 0
+    return BlockTable(
+        tuple(replace(ref, dtype=dtype) for ref, own in zip(refs, filled, strict=True) if own),
+        counted[filled],
+        int(source.n_features),
+        dtype,
+        total,
+        sum(own.n_used for own in found),
+        _sample(found, n_rows, int(source.n_features), dtype),
+        weight is not None,
+        placement,
+    )
+
+
+def _count(ref: BlockRef, _: Any) -> int:
+    raw = ref.source[ref.index] if ref.raw is None else ref.raw
+    return int(raw.shape[0]) if hasattr(raw, "shape") else len(raw)
+
+
+def _placed(refs: Sequence[BlockRef], lengths: Any, weight: Any, labels: Any) -> list[BlockRef]:
+    """The blocks with their positions, and with their slices of the vectors."""
+    placed, first = [], 0
+    for ref, length in zip(refs, lengths, strict=True):
+        part = slice(first, first + int(length))
+        own = (None if vector is None else vector[part] for vector in (weight, labels))
+        placed.append(replace(ref, first=first, weight=next(own), labels=next(own)))
+        first = part.stop
+    return placed
+
+
+def _size(n_features: int) -> int:
+    fewest, most = _SAMPLE_ROWS
+    return min(max(_SAMPLE_NUMBERS // max(n_features, 1), fewest), most)
+
+
+def _fraction(n_rows: int, n_features: int) -> float:
+    """Largest random number of a row that may be in the sample."""
+    size = _size(n_features)
+    return 1.0 if n_rows <= size else min(1.0, (size + _SPARE * np.sqrt(size)) / n_rows)
+
+
+def _survey(fraction: float, ref: BlockRef, _: Any) -> _Survey:
+    part = ref.open()
+    n_rows = int(part.X.shape[0])
+    used = part.used
+    n_used = int(used.X.shape[0])
+    keys = np.random.default_rng([0, ref.index]).random(n_rows)[used.positions - ref.first]
+    chosen = np.flatnonzero(keys <= fraction)
+    sample = used if len(chosen) == n_used else used.take(chosen)
+    # A copy of few rows does not keep the block in memory.
+    sample = RowPart(sample.X.copy(), *sample[1:3], sample.positions - ref.first)
+    weight = float(n_rows if part.weight is None else part.weight.sum())
+    return _Survey(n_rows, part.X.dtype, n_used, weight, keys[chosen], sample)
+
+
+def _sample(found: Sequence[_Survey], n_rows: int, n_features: int, dtype: Any) -> RowPart:
+    """The rows with the smallest random numbers, in their order."""
+    keys = np.concatenate([own.keys for own in found])
+    size = _size(n_features)
+    chosen = np.arange(len(keys))
+    if n_rows > size and len(keys) > size:
+        chosen = np.sort(np.argsort(keys, kind="stable")[:size])
+    parts = [own.sample for own in found if own.n_rows]
+    X = _stack([part.X for part in parts])[chosen]
+    weight, labels = (
+        None if not parts or parts[0][i] is None else np.concatenate([p[i] for p in parts])[chosen]
+        for i in (1, 2)
+    )
+    offsets = np.cumsum([0, *(own.n_rows for own in found)])
+    where = np.concatenate(
+        [own.sample.positions + start for own, start in zip(found, offsets, strict=False)]
+    )[chosen]
+    return RowPart(X.astype(dtype, copy=False), weight, labels, where)
+
+
+def _stack(parts: Sequence[Any]) -> Any:
+    if hasattr(parts[0], "indptr"):
+        return vstack(parts, format="csr")
+    return np.concatenate(parts)
