@@ -105,11 +105,11 @@ class LinearFamily(Family):
 
     def spec_of_passes(self, passes: RowPasses) -> LinearSpec:
         """See `Family`."""
-        sums, n_columns = passes.total(self._sums), passes.shape[1]
+        sums, n_columns = passes.total(self._feature_sums), passes.shape[1]
         count = np.tile(sums[:n_columns], len(sums) // max(n_columns, 1))
         return LinearSpec(sums / np.where(count > 0.0, count, 1.0), n_columns)
 
-    def _sums(self, X: Array, weight: Array | None) -> Array:
+    def _feature_sums(self, X: Array, weight: Array | None) -> Array:
         rows = self.encode(X, None)
         sums: Array = np.ones(len(rows)) @ rows if weight is None else weight @ rows
         return sums

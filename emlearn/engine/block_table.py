@@ -6,6 +6,7 @@ Nothing here holds all rows. Each pass over the table is a sum over its blocks, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ Array = NDArray[Any]
 # The sample that starts are found on: numbers in it, and numbers of rows.
 _SAMPLE_NUMBERS = 1 << 22
 _SAMPLE_ROWS = (20_000, 400_000)
+# What an estimator knows about the columns.
+_OF_COLUMNS = ("n_features_in_", "feature_names_in_", "_schema")
 # Standard deviations by which a block offers more rows than the sample needs on average.
 _SPARE = 6.0
 
@@ -68,6 +71,34 @@ class RowPart(NamedTuple):
 
 #: Reads a block: called as ``reader(block)``, it returns an array of checked rows.
 Reader = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads a block as an estimator reads a table; see `Reader`.
+
+    Attributes
+    ----------
+    estimator : EMEstimator
+        An estimator that has nothing but hyperparameters and what it knows about the columns.
+    """
+
+    estimator: Any
+
+    @classmethod
+    def of(cls, estimator: Any) -> TableReader:
+        """The reader of an estimator that has read its first rows."""
+        bare = copy(estimator)
+        kept = {*estimator.get_params(deep=False), *_OF_COLUMNS}
+        bare.__dict__ = {name: own for name, own in vars(estimator).items() if name in kept}
+        return cls(bare)
+
+    def __call__(self, block: Any) -> Any:
+        """The rows of a block."""
+        n_rows = block.shape[0] if hasattr(block, "shape") else len(block)
+        if not n_rows:
+            return np.empty((0, self.estimator.n_features_in_))
+        return self.estimator._read_rows(block)
 
 
 @dataclass(frozen=True)
@@ -179,6 +210,16 @@ class BlockTable:
         """Whether the sample has all rows of positive weight."""
         return bool(self.sample.X.shape[0] == self.n_used)
 
+    def with_labels(self, labels: Array) -> BlockTable:
+        """The table with labels of all rows, also of blocks without weight."""
+        edges = np.cumsum([0, *self.lengths])
+        refs = tuple(
+            replace(ref, labels=labels[start : start + n])
+            for ref, start, n in zip(self.refs, edges, self.lengths, strict=False)
+        )
+        sample = self.sample._replace(labels=labels[self.sample.positions])
+        return replace(self, refs=refs, sample=sample)
+
     @property
     def mapper(self) -> Mapper:
         """Where passes over the table are made."""
@@ -215,7 +256,6 @@ def read_block_table(
     reader: Reader,
     *,
     weight: Any = None,
-    labels: Any = None,
     any_scale: bool = False,
     placement: Mapper | None = None,
 ) -> BlockTable:
@@ -229,8 +269,8 @@ def read_block_table(
         The blocks.
     reader : callable
         See `Reader`.
-    weight, labels : array-like of shape (n_rows,), default=None
-        Weights and labels of the rows; the slices of a block are all that is read of them.
+    weight : array-like of shape (n_rows,), default=None
+        Weights of the rows; the slice of a block is all that is read of them at a time.
     any_scale : bool, default=False
         See `emlearn.data.read_weight`.
     placement : Mapper, default=None
@@ -250,17 +290,17 @@ def read_block_table(
     refs = [BlockRef(source, i, 0, reader) for i in range(len(source))]
     mapper = placement or current_mapper()
     n_rows = int(source.n_rows)
-    for name, own in (("sample_weight", weight), ("y", labels)):
-        if own is not None and len(own) != n_rows:
-            raise ValueError(
-                f"{name} has {len(own)} entries, but must have one for each of the {n_rows} rows."
-            )
+    if weight is not None and len(weight) != n_rows:
+        raise ValueError(
+            f"sample_weight has {len(weight)} entries, but must have one for each of the {n_rows} "
+            "rows."
+        )
     lengths = getattr(source, "lengths", None)
-    if lengths is None and (weight is not None or labels is not None):
+    if lengths is None and weight is not None:
         with mapper.over(_count, refs) as each:
             lengths = each(None)
     if lengths is not None:
-        refs = _placed(refs, lengths, weight, labels)
+        refs = _placed(refs, lengths, weight)
     fraction = _fraction(n_rows, int(source.n_features))
     with mapper.over(partial(_survey, fraction), refs) as each:
         found = list(each(None))
@@ -274,7 +314,7 @@ def read_block_table(
     if weight is not None:
         check_sum(total, "row", any_scale=any_scale)
     dtype = np.result_type(*{own.dtype for own in found if own.n_rows} or {np.dtype(np.float64)})
-    refs = _placed(refs, counted, weight, labels)
+    refs = _placed(refs, counted, weight)
     filled = counted > 0
     return BlockTable(
         tuple(replace(ref, dtype=dtype) for ref, own in zip(refs, filled, strict=True) if own),
@@ -294,14 +334,13 @@ def _count(ref: BlockRef, _: Any) -> int:
     return int(raw.shape[0]) if hasattr(raw, "shape") else len(raw)
 
 
-def _placed(refs: Sequence[BlockRef], lengths: Any, weight: Any, labels: Any) -> list[BlockRef]:
-    """The blocks with their positions, and with their slices of the vectors."""
+def _placed(refs: Sequence[BlockRef], lengths: Any, weight: Any) -> list[BlockRef]:
+    """The blocks with their positions, and with the weights of their rows."""
     placed, first = [], 0
     for ref, length in zip(refs, lengths, strict=True):
-        part = slice(first, first + int(length))
-        own = (None if vector is None else vector[part] for vector in (weight, labels))
-        placed.append(replace(ref, first=first, weight=next(own), labels=next(own)))
-        first = part.stop
+        own = None if weight is None else weight[first : first + int(length)]
+        placed.append(replace(ref, first=first, weight=own))
+        first += int(length)
     return placed
 
 

@@ -20,14 +20,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from emlearn.data.blocks.reading import read_ahead
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.threads import available_threads, limit_openmp_of_thread
 
 #: Number of neighbors that are added from left to right.
 FAN_IN = 32
 
-# Blocks that are read before a thread is free for them.
-_AHEAD = 2
+# Items that wait for a free thread.
+_WAITING = 2
 
 
 def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = operator.add) -> Any:
@@ -47,14 +48,31 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     return plus(left, right)
 
 
+class _Sum:
+    """A sum of statistics from left to right; None counts as nothing."""
+
+    def __init__(self) -> None:
+        self.total: Any = None
+        self.n = 0
+        self._is_own = False
+
+    def add(self, part: Any) -> None:
+        """Add the next part."""
+        self.n += 1
+        if self.total is None:
+            self.total = part
+        elif part is not None:
+            # The first sum is a new array, to which later terms can be added in place.
+            plus = operator.iadd if self._is_own else operator.add
+            self.total, self._is_own = add_statistics(self.total, part, plus), True
+
+
 def sum_neighbors(parts: Iterable[Any]) -> Any:
-    """Sum of statistics from left to right. None is the sum of nothing."""
-    total: Any = None
-    for i, part in enumerate(parts):
-        # The first sum is a new array, to which later terms can be added in place.
-        plus = operator.add if i == 1 else operator.iadd
-        total = part if i == 0 else add_statistics(total, part, plus)
-    return total
+    """Sum of statistics from left to right. None is the sum of nothing, and counts as nothing."""
+    total = _Sum()
+    for part in parts:
+        total.add(part)
+    return total.total
 
 
 class TreeSum:
@@ -64,30 +82,28 @@ class TreeSum:
     """
 
     def __init__(self) -> None:
-        self._levels: list[tuple[Any, int]] = []
+        self._levels: list[_Sum] = []
 
     def add(self, part: Any, level: int = 0) -> None:
         """Add the next part."""
         if level == len(self._levels):
-            self._levels.append((None, 0))
-        total, n = self._levels[level]
-        plus = operator.add if n == 1 else operator.iadd
-        total = part if n == 0 else add_statistics(total, part, plus)
-        if n + 1 < FAN_IN:
-            self._levels[level] = total, n + 1
-        else:
-            self._levels[level] = None, 0
-            self.add(total, level + 1)
+            self._levels.append(_Sum())
+        self._levels[level].add(part)
+        if self._levels[level].n == FAN_IN:
+            self._move_up(level)
 
     def total(self) -> Any:
         """The sum of all parts; None if there were none."""
-        for level, (total, n) in enumerate(self._levels):
-            if n and any(above for _, above in self._levels[level + 1 :]):
-                self._levels[level] = None, 0
-                self.add(total, level + 1)
-            elif n:
-                return total
-        return None
+        level = 0
+        while any(above.n for above in self._levels[level + 1 :]):
+            if self._levels[level].n:
+                self._move_up(level)
+            level += 1
+        return self._levels[level].total if self._levels else None
+
+    def _move_up(self, level: int) -> None:
+        done, self._levels[level] = self._levels[level], _Sum()
+        self.add(done.total, level + 1)
 
 
 class Mapper(Protocol):
@@ -180,17 +196,21 @@ class Threads:
     ) -> Iterator[Callable[[Any], Iterator[Any]]]:
         """The results in order. Only a few items that have been read wait to be worked on."""
         n_threads = min(self.n_threads, len(items))
-        read = _read_ahead if items and hasattr(items[0], "fetch") else iter
+        fetches = bool(items) and hasattr(items[0], "fetch")
+
+        def read() -> Iterator[Any]:
+            return read_ahead(item.fetch for item in items) if fetches else iter(items)
+
         if n_threads < 2:
-            yield lambda shared: (function(item, shared) for item in read(items))
+            yield lambda shared: (function(item, shared) for item in read())
             return
         pool = ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread)
 
         def results(shared: Any) -> Iterator[Any]:
             waiting: deque[Any] = deque()
-            for item in read(items):
+            for item in read():
                 waiting.append(pool.submit(function, item, shared))
-                if len(waiting) >= n_threads + _AHEAD:
+                if len(waiting) >= n_threads + _WAITING:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -199,20 +219,6 @@ class Threads:
             yield results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _read_ahead(items: Sequence[Any]) -> Iterator[Any]:
-    """The items, each of which is fetched while earlier ones are worked on."""
-    reader = ThreadPoolExecutor(1)
-    try:
-        waiting = deque(reader.submit(item.fetch) for item in items[:_AHEAD])
-        for i in range(len(items)):
-            item = waiting.popleft().result()
-            if i + _AHEAD < len(items):
-                waiting.append(reader.submit(items[i + _AHEAD].fetch))
-            yield item
-    finally:
-        reader.shutdown(wait=True, cancel_futures=True)
 
 
 ONE_THREAD = Threads()

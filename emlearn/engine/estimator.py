@@ -24,7 +24,11 @@ from emlearn._compat import (
 from emlearn._site import SITE
 from emlearn._warnings import warn_user
 from emlearn.data import read_table, read_weight
+from emlearn.data.blocks import RowBlocks
+from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.vectors import first_rows, vector_of_blocks
 from emlearn.engine.acceleration import ACCELERATORS, Accelerator, Newton, find_accelerator
+from emlearn.engine.block_table import BlockTable, TableReader, read_block_table
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.errors import DegenerateModelError
@@ -160,6 +164,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = _CONSTRAINTS
+    # Whether `fit` takes rows that are read block by block.
+    _reads_blocks: ClassVar[bool] = False
     # Whether `fit` itself sets `log_likelihood_`, at the parameters in the precision published.
     _likelihood_of_published: ClassVar[bool] = False
     # Where the HTML representation links to, for estimators of this package.
@@ -217,14 +223,44 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        rows : ndarray of shape (n_samples, n_features)
-            The rows.
+        rows : ndarray of shape (n_samples, n_features), or BlockTable
+            The rows. A `BlockTable`, for an estimator that reads blocks, has the weights too.
         weight : ndarray of shape (n_samples,) or None
             The weights.
         """
         validate_params(self)
+        blocks = find_blocks(X) if self._reads_blocks else None
+        if blocks is not None:
+            return self._read_table(blocks, sample_weight, reset=True, any_scale=any_scale), None
         rows = self._read_rows(X, reset=True)
         return rows, read_weight(sample_weight, rows.shape[0], any_scale=any_scale)
+
+    def _read_table(
+        self,
+        blocks: RowBlocks,
+        sample_weight: Any = None,
+        *,
+        reset: bool = False,
+        any_scale: bool = False,
+    ) -> BlockTable:
+        """The rows of blocks, which are read and checked once here, and again by each pass."""
+        if reset:
+            self._read_rows(first_rows(blocks), reset=True)
+        if blocks.n_features != self.n_features_in_:
+            raise ValueError(
+                f"X has n_features={blocks.n_features}, but its rows have "
+                f"{self.n_features_in_} columns."
+                if reset
+                else f"X has {blocks.n_features} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return read_block_table(
+            blocks,
+            TableReader.of(self),
+            weight=vector_of_blocks(sample_weight, blocks.n_rows),
+            any_scale=any_scale,
+            placement=getattr(blocks, "placement", None),
+        )
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:
         """Rows to fit (`reset`), or later rows with the same columns.

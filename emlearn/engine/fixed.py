@@ -8,7 +8,7 @@ when they are put in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.model import LatentVariableModel, Penalty
-from emlearn.engine.parameters import Array, ParameterSpace, Public
+from emlearn.engine.parameters import Array, Public
+from emlearn.engine.wrapper import ModelWrapper
 
 Model = LatentVariableModel[Any, Any, Any]
 
@@ -46,7 +47,7 @@ def hold(public: Mapping[str, Any], fixed: Mapping[str, Array]) -> Public:
 
 
 @dataclass(frozen=True, eq=False)
-class FixedParameters(LatentVariableModel[Any, Any, Any]):
+class FixedParameters(ModelWrapper):
     """A model with entries of its published parameters held; parameters are those of the model.
 
     Parameters
@@ -81,7 +82,6 @@ class FixedParameters(LatentVariableModel[Any, Any, Any]):
     array([0.5, 0.8])
     """
 
-    model: Model
     fixed: Mapping[str, Array]
 
     # ---- starts, which get the entries before the first E-step ----------------------------
@@ -191,75 +191,3 @@ class FixedParameters(LatentVariableModel[Any, Any, Any]):
     def unsound(self, statistics: Any, params: Any) -> list[str]:
         """See `LatentVariableModel.constrained_unsound`."""
         return self.model.constrained_unsound(statistics, params, self.fixed)
-
-    # ---- as in the model ------------------------------------------------------------------
-
-    def prepare(self, X: Any, sample_weight: NDArray[Any] | None = None) -> Any:
-        """See `LatentVariableModel`."""
-        return self.model.prepare(X, sample_weight)
-
-    def precompute(self, params: Any) -> Any:
-        """See `LatentVariableModel`."""
-        return self.model.precompute(params)
-
-    def e_step(self, block: Any, params: Any) -> tuple[Any, float]:
-        """See `LatentVariableModel`."""
-        return self.model.e_step(block, params)
-
-    def log_prior(self, params: Any) -> float:
-        """See `LatentVariableModel`."""
-        return self.model.log_prior(params)
-
-    def log_likelihood(self, data: Any, params: Any, objective: float) -> float:
-        """See `LatentVariableModel`."""
-        return self.model.log_likelihood(data, params, objective)
-
-    def blocks(self, data: Any) -> Sequence[Any]:
-        """See `LatentVariableModel`."""
-        return self.model.blocks(data)
-
-    def mapper(self, data: Any) -> Any:
-        """See `LatentVariableModel`."""
-        return self.model.mapper(data)
-
-    def total_weight(self, data: Any) -> float:
-        """See `LatentVariableModel`."""
-        return self.model.total_weight(data)
-
-    def subset(self, data: Any, rng: np.random.Generator, size: int | None = None) -> Any:
-        """See `LatentVariableModel`."""
-        return self.model.subset(data, rng, size)
-
-    @property
-    def has_vector(self) -> bool:
-        """Whether the model has a vector form."""
-        return self.model.has_vector
-
-    def to_vector(self, params: Any) -> NDArray[np.float64]:
-        """See `LatentVariableModel`."""
-        return self.model.to_vector(params)
-
-    def public(self, params: Any) -> Public:
-        """See `LatentVariableModel`."""
-        return self.model.public(params)
-
-    def from_public(self, public: Mapping[str, Array], like: Any) -> Any:
-        """See `LatentVariableModel`."""
-        return self.model.from_public(public, like)
-
-    def space(self, params: Any) -> ParameterSpace:
-        """See `LatentVariableModel`."""
-        return self.model.space(params)
-
-    def score(self, statistics: Any, params: Any) -> Public:
-        """See `LatentVariableModel`."""
-        return self.model.score(statistics, params)
-
-    @property
-    def has_score(self) -> bool:
-        """Whether the model defines `score`."""
-        return self.model.has_score
-
-    def log_likelihoods(self, data: Any, params: Any) -> tuple[Array, Array]:
-        """See `LatentVariableModel`."""
-        return self.model.log_likelihoods(data, params)

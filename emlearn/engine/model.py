@@ -111,6 +111,32 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """Log prior density, up to a constant; 0 means maximum likelihood."""
         return 0.0
 
+    # ---- rows that are read block by block ------------------------------------------------
+
+    def learn(self, table: Any) -> Any:
+        """What `prepare` learns from all rows of a `BlockTable`; by default nothing."""
+        return None
+
+    def prepare_part(self, part: Any, learned: Any) -> DataT:
+        """As `prepare`, for some rows; by default, `prepare` itself.
+
+        A model whose `prepare` depends on all rows overrides this method and `learn`.
+
+        Parameters
+        ----------
+        part : RowPart
+            Rows of positive weight.
+        learned : object
+            From `learn`.
+        """
+        return self.prepare(part.X, part.weight)
+
+    def weight_of_table(self, table: Any) -> float:
+        """`total_weight` of a `BlockTable`; by default the sum of the weights of its rows."""
+        return float(table.total_weight)
+
+    # ---- the objective ----------------------------------------------------------------------
+
     def log_likelihood(self, data: DataT, params: ParamsT, objective: float) -> float:
         """Log-likelihood of the data at parameters with this objective; without a prior, equal.
 

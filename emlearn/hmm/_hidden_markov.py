@@ -336,7 +336,9 @@ class HiddenMarkovEM(ChainInference, ChainDecoding, ChainScoring, ChainSampling,
         self._publish_components(family, fit)
         self._keep_last_states(rows, labels, sequences)
         row_weight = None if weight is None else weight.repeat(sequences.lengths)
-        self._warn_of_weights(model, fit.params, row_weight)
+        if row_weight is not None:
+            n_used, total = int(np.count_nonzero(row_weight)), float(row_weight.sum())
+            self._warn_of_weights(model, fit.params, n_used, total)
         return self._report(fit, STRONGER_PRIOR)
 
     def _keep_last_states(self, rows: Any, labels: Any, sequences: Sequences) -> None:

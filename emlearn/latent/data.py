@@ -188,9 +188,7 @@ def prepare_rows(
     """Drop rows of weight zero, merge copies, encode the rows and cut them into blocks."""
     X, labels, _ = observed
     origin = None
-    if labels is not None and unlabelled_weight != 1.0:
-        one = np.ones(X.shape[0]) if weight is None else weight
-        weight = np.where(labels == UNKNOWN, unlabelled_weight * one, one)
+    weight = weight_by_label(weight, labels, unlabelled_weight)
     if weight is not None and not weight.all():
         origin = np.flatnonzero(weight)
         if not origin.size:
@@ -208,6 +206,41 @@ def prepare_rows(
             X, weight = X[first], distinct.weight
             labels = None if labels is None else labels[first]
             origin = first if origin is None else origin[first]
+    try:
+        return encode_rows(X, weight, labels, origin, family, n_components)
+    except DomainError as error:
+        raise error.at(rows=origin) from None
+
+
+def encode_rows(
+    X: Any,
+    weight: Array | None,
+    labels: Index | None,
+    origin: Index | None,
+    family: Family,
+    n_components: int,
+    column_spec: Any = None,
+) -> LabelData:
+    """Rows of positive weight, encoded and cut into blocks.
+
+    Parameters
+    ----------
+    X, weight, labels, origin : object
+        See `LabelData`.
+    family : Family
+        The family.
+    n_components : int
+        Number of components.
+    column_spec : object, default=None
+        What the family learned about the columns. None means that it learns from these rows.
+
+    Raises
+    ------
+    DomainError
+        If an entry is outside the domain. It names the row of X.
+    """
+    if column_spec is None:
+        column_spec = family.column_spec(X, weight)
     order = family.order(X)
     if order is not None:
         X = X[order]
@@ -215,12 +248,21 @@ def prepare_rows(
         labels = None if labels is None else labels[order]
         origin = order if origin is None else origin[order]
     try:
-        column_spec = family.column_spec(X, weight)
         rows = family.encode(X, column_spec)
     except DomainError as error:
-        raise error.at(rows=origin) from None
+        raise (error if order is None else error.at(rows=order)) from None
     data = LabelData(X, labels, weight, None, origin, column_spec, rows, ())
     return replace(data, blocks=_cut_rows(data, family, n_components))
+
+
+def weight_by_label(
+    weight: Array | None, labels: Index | None, unlabelled_weight: float
+) -> Array | None:
+    """Weights of rows, those without a label times a factor."""
+    if labels is None or unlabelled_weight == 1.0:
+        return weight
+    one = np.ones(len(labels)) if weight is None else weight
+    return np.where(labels == UNKNOWN, unlabelled_weight * one, one)
 
 
 def prepare_sequences(

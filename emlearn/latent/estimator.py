@@ -308,14 +308,12 @@ class LabelEstimator(EMEstimator):
         self.component_params_ = hold(family.to_public(fit.params.components, spec), fit.fixed)
 
     def _warn_of_weights(
-        self, model: LabelModel, params: LabelParams, row_weight: Array | None
+        self, model: LabelModel, params: LabelParams, n_rows: int, total_weight: float
     ) -> None:
         """Warn if the prior outweighs the data because the weights of the rows are small."""
-        if row_weight is None:
-            return
         message = outweighed(
-            int(np.count_nonzero(row_weight)),
-            float(row_weight.sum()),
+            n_rows,
+            total_weight,
             model.pseudo_rows(params),
             "",
             f"set {self._priors} to 0",

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from emlearn.distributions import Family
 from emlearn.engine import BlockMapper, LatentVariableModel, Penalty, Threads, add_statistics
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.engine.parameters import ParameterSpace
 from emlearn.engine.threads import available_threads
 from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
 from emlearn.latent.matching import held_components, renumbered_start
+from emlearn.latent.passes import TablePasses, encode_part
 from emlearn.latent.perturb import split_component
 from emlearn.latent.starts import Initializer
 
@@ -92,6 +94,31 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
     def prepare(self, X: Observations, sample_weight: Array | None = None) -> LabelData:
         """Drop rows of weight zero, encode the rest and cut it into blocks."""
         return self.law.prepare(X, sample_weight, self.family)
+
+    def learn(self, table: BlockTable) -> Any:
+        """See `LatentVariableModel`: what the family learns about the columns."""
+        if not self.family.reads_blocks or not isinstance(self.law, MixtureLaw):
+            raise ValueError(
+                f"{self.family!r} needs all rows in memory, and cannot be fitted to rows that are "
+                "read block by block. Pass the rows as an array, or some of them."
+            )
+        return self.family.spec_of_passes(self._passes(table))
+
+    def prepare_part(self, part: RowPart, learned: Any) -> LabelData:
+        """See `LatentVariableModel`."""
+        factor = self._unlabelled_weight
+        return encode_part(part, self.family, self.n_components, factor, learned)
+
+    def weight_of_table(self, table: BlockTable) -> float:
+        """See `LatentVariableModel`."""
+        return self._passes(table).weight()
+
+    def _passes(self, table: BlockTable) -> TablePasses:
+        return TablePasses(table, self.family, self._unlabelled_weight)
+
+    @property
+    def _unlabelled_weight(self) -> float:
+        return float(getattr(self.law, "unlabelled_weight", 1.0))
 
     def initialize(self, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """Starting parameters from the initializer; they respect the known labels."""

@@ -79,7 +79,13 @@ class Emissions:
         return cls(family, params, column_spec, n_components, n_features, names)
 
     def map(
-        self, X: Any, out: Array, reduce: Callable[[Array], Array], log_weights: Array | None = None
+        self,
+        X: Any,
+        out: Array,
+        reduce: Callable[[Array], Array],
+        log_weights: Array | None = None,
+        *,
+        n_threads: int | None = None,
     ) -> Array:
         """Set ``out[rows] = reduce(log-densities of the rows)`` block by block, in threads.
 
@@ -93,6 +99,8 @@ class Emissions:
             Receives the log-densities (n_components, n_rows) of some rows. May overwrite them.
         log_weights : ndarray of shape (n_components,), default=None
             Added to the log-densities.
+        n_threads : int, default=None
+            Number of threads; None means as many as BLAS may use.
 
         Returns
         -------
@@ -115,7 +123,7 @@ class Emissions:
         slices = self.family.slices(X, self.n_components)
         with named_columns(self.names):
             try:
-                self._work(work, slices)
+                self._work(work, slices, n_threads)
             except DomainError:
                 # The error names a row of a block. Encoding X as a whole names the row of X.
                 self.family.encode(X, self.column_spec)
@@ -123,9 +131,11 @@ class Emissions:
         return out
 
     @staticmethod
-    def _work(work: Callable[[slice], None], slices: Sequence[slice]) -> None:
+    def _work(
+        work: Callable[[slice], None], slices: Sequence[slice], n_threads: int | None
+    ) -> None:
         with blas_limited():
-            n_threads = min(available_threads(), len(slices))
+            n_threads = min(n_threads or available_threads(), len(slices))
             if n_threads > 1:
                 with ThreadPoolExecutor(n_threads, initializer=limit_openmp_of_thread) as pool:
                     list(pool.map(work, slices))

@@ -114,6 +114,7 @@ class GivenStart:
     responsibilities: Array
 
     numbered: ClassVar[bool] = True
+    needs_all_rows: ClassVar[bool] = True
 
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""

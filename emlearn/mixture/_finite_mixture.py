@@ -16,6 +16,7 @@ from emlearn.data import (
     read_table,
     read_weight,
 )
+from emlearn.data.blocks.reading import by_block
 from emlearn.data.resampling import check_copies
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
@@ -27,6 +28,7 @@ from emlearn.latent import (
     MixtureLaw,
     MixtureParams,
     Observations,
+    prepare,
 )
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.class_candidates import CLASS_STARTS
@@ -35,6 +37,7 @@ from emlearn.latent.starts import Initializer
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
+    count_and_weight,
     read_weights,
 )
 
@@ -183,6 +186,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
+    _reads_blocks: ClassVar[bool] = True
     _priors = "alpha of the family and weights_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
@@ -261,17 +265,17 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         plan = self._plan(labels)
         model = LabelModel(law, family, self._initializer(rows.shape[0], plan))
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
-            data = model.prepare(Observations(rows, labels), weight)
+            whole, data, column_spec = prepare(model, Observations(rows, labels), weight)
             fit = self._run_em(
-                model,
+                whole,
                 data,
-                start=self._last_params(family, data.column_spec),
+                start=self._last_params(family, column_spec),
                 plan=plan,
                 advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
         self._publish_components(family, fit)
-        self._warn_of_weights(model, fit.params, weight)
+        self._warn_of_weights(model, fit.params, *count_and_weight(rows, weight))
         return self._report(fit, STRONGER_PRIOR)
 
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
@@ -367,6 +371,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _n_parameters(self) -> int:
         return self._n_free(MixtureLaw(self._n_labels(), self.weights_alpha))
 
+    @by_block
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes are known.
 

@@ -25,6 +25,7 @@ from emlearn.latent import (
     MixtureLaw,
     MixtureParams,
     Observations,
+    prepare,
 )
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.starts import POINT_STARTS, Initializer, NearestToMeans, start_of
@@ -184,6 +185,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
            [ 4.29, 79.97]])
     """
 
+    _reads_blocks: ClassVar[bool] = True
     _likelihood_of_published: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -278,11 +280,11 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         model = LabelModel(MixtureLaw(K), family, self._initializer(rows, plan))
         names = getattr(self, "feature_names_in_", None)
         with blas_limited(), named_columns(names):
-            data = model.prepare(Observations(rows), weight)
+            whole, data, column_spec = prepare(model, Observations(rows), weight)
             fit = self._run_em(
-                model,
+                whole,
                 data,
-                start=self._last_params(family, data.column_spec),
+                start=self._last_params(family, column_spec),
                 plan=plan,
                 dtype=rows.dtype,
                 advice=self._advice(),

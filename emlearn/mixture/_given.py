@@ -34,6 +34,11 @@ class GivenParameters:
 
     numbered: ClassVar[bool] = True
 
+    @property
+    def needs_all_rows(self) -> bool:
+        """Whether the other initializer does."""
+        return getattr(self.others, "needs_all_rows", False)
+
     def __call__(self, model: LabelModel, data: LabelData, rng: np.random.Generator) -> LabelParams:
         """See `Initializer`."""
         family, spec = model.family, data.column_spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -19,6 +20,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import check_proportions, read_weight
+from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.reading import by_block
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.engine.criteria import InformationCriteria
 from emlearn.kernels.softmax import row_log_density
 from emlearn.latent import Emissions
@@ -42,9 +46,18 @@ def read_weights(estimator: Any) -> Array:
     return weights / weights.sum()
 
 
-def check_enough_rows(n_components: int, X: Array, weight: Array | None) -> None:
+def count_and_weight(X: Any, weight: Array | None) -> tuple[int, float]:
+    """Number of rows of positive weight, and the sum of their weights."""
+    if isinstance(X, BlockTable):
+        return X.n_used, X.total_weight
+    if weight is None:
+        return X.shape[0], float(X.shape[0])
+    return int(np.count_nonzero(weight)), float(weight.sum())
+
+
+def check_enough_rows(n_components: int, X: Any, weight: Array | None) -> None:
     """Raise ValueError if there are fewer rows than components."""
-    n_rows = X.shape[0] if weight is None else int(np.count_nonzero(weight))
+    n_rows, _ = count_and_weight(X, weight)
     if n_rows < n_components:
         counted = "" if weight is None else " of positive weight"
         raise ValueError(
@@ -62,6 +75,9 @@ class MixtureScoring(
 ):
     """Predictions, scores and samples of a fitted mixture."""
 
+    #: Rows that are read block by block, with their weights; see `EMEstimator`.
+    _read_table: Any
+
     @abstractmethod
     def _emissions(self) -> Emissions:
         """The family at the published parameters."""
@@ -73,6 +89,15 @@ class MixtureScoring(
     def _rows_to_score(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         return self._read_rows(X)
+
+    def _rows_and_weight(self, X: Any, sample_weight: Any) -> tuple[Any, Array | None]:
+        """Rows in memory and their weights, or a table that has the weights."""
+        check_is_fitted(self)
+        blocks = find_blocks(X)
+        if blocks is not None:
+            return self._read_table(blocks, sample_weight), None
+        rows = self._rows_to_score(X)
+        return rows, read_weight(sample_weight, rows.shape[0])
 
     def _map(self, X: Array, out: Array, reduce: Callable[[Array], Array]) -> Array:
         """Set ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""
@@ -126,6 +151,7 @@ class MixtureScoring(
         labels: NDArray[np.intp] = self.fit(X, y, sample_weight=sample_weight).predict(X)
         return labels
 
+    @by_block
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Most probable component of each row.
 
@@ -143,6 +169,7 @@ class MixtureScoring(
         labels = np.empty(X.shape[0], np.intp)
         return self._map(X, labels, lambda joint: joint.argmax(axis=0))
 
+    @by_block
     def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities: posterior probability of each component for each row.
 
@@ -165,6 +192,7 @@ class MixtureScoring(
         responsibilities = np.empty((X.shape[0], len(read_weights(self))), X.dtype)
         return self._map(X, responsibilities, reduce)
 
+    @by_block
     def transform(self, X: ArrayLike) -> Array:
         """The same as `predict_proba`: soft clustering as a step of a Pipeline.
 
@@ -184,6 +212,7 @@ class MixtureScoring(
     def _n_features_out(self) -> int:
         return len(self.weights_)
 
+    @by_block
     def score_samples(self, X: ArrayLike) -> Array:
         """Log-density of each row.
 
@@ -219,14 +248,20 @@ class MixtureScoring(
         log_likelihood : float
             In nats per unit of weight.
         """
-        X = self._rows_to_score(X)
-        weight = read_weight(sample_weight, X.shape[0])
-        total = float(X.shape[0]) if weight is None else float(weight.sum())
-        return self._total_log_likelihood(X, weight) / total
+        rows, weight = self._rows_and_weight(X, sample_weight)
+        return self._total_log_likelihood(rows, weight) / count_and_weight(rows, weight)[1]
 
-    def _total_log_likelihood(self, X: Array, weight: Array | None) -> float:
-        density = self._map(X, np.empty(X.shape[0]), row_log_density)
-        return float(density.sum() if weight is None else weight @ density)
+    def _total_log_likelihood(self, X: Any, weight: Array | None) -> float:
+        return self._total(X, weight, row_log_density)
+
+    def _total(self, X: Any, weight: Array | None, of_rows: Callable[[Array], Array]) -> float:
+        """Weighted sum over rows of a function of their log-joint densities."""
+        log_prior = log_weights(read_weights(self))
+        if isinstance(X, BlockTable):
+            scorer = partial(_total_of_part, self._emissions(), log_prior, of_rows)
+            return float(X.total(scorer))
+        values = self._map(X, np.empty(X.shape[0]), of_rows)
+        return float(values.sum() if weight is None else weight @ values)
 
     def icl(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Integrated completed likelihood criterion; lower is better.
@@ -252,18 +287,26 @@ class MixtureScoring(
         clustering with the integrated completed likelihood". IEEE Transactions on
         Pattern Analysis and Machine Intelligence 22(7), 719-725.
         """
-        log_likelihood, total, weight = self._criterion(X, sample_weight)
-        largest = np.log(self.predict_proba(X).max(axis=1).astype(np.float64))
-        certainty = float(largest.sum() if weight is None else weight @ largest)
+        rows, weight = self._rows_and_weight(X, sample_weight)
+        total = count_and_weight(rows, weight)[1]
+        log_likelihood = self._total_log_likelihood(rows, weight)
+        certainty = self._total(rows, weight, _log_largest)
         return -2.0 * (log_likelihood + certainty) + np.log(total) * self._n_parameters()
 
     def _likelihood(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
-        return self._criterion(X, sample_weight)[:2]
+        rows, weight = self._rows_and_weight(X, sample_weight)
+        return self._total_log_likelihood(rows, weight), count_and_weight(rows, weight)[1]
 
-    def _criterion(
-        self, X: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[float, float, Array | None]:
-        X = self._rows_to_score(X)
-        weight = read_weight(sample_weight, X.shape[0])
-        total = float(X.shape[0]) if weight is None else float(weight.sum())
-        return self._total_log_likelihood(X, weight), total, weight
+
+def _total_of_part(
+    emissions: Emissions, log_prior: Array, of_rows: Callable[[Array], Array], part: RowPart
+) -> float:
+    out = np.empty(part.X.shape[0])
+    values = emissions.map(part.X, out, of_rows, log_prior, n_threads=1)
+    return float(values.sum() if part.weight is None else part.weight @ values)
+
+
+def _log_largest(joint: Array) -> Array:
+    """Logarithms of the largest responsibilities."""
+    largest = joint.max(axis=0)
+    return largest - row_log_density(joint)

@@ -1,5 +1,8 @@
 """Rows that are read block by block, from files or anything else that does not fit in memory."""
 
+from emlearn.data.blocks.arrays import ArrayBlocks
 from emlearn.data.blocks.contract import RowBlocks, is_row_blocks
+from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.reading import map_blocks
 
-__all__ = ["RowBlocks", "is_row_blocks"]
+__all__ = ["ArrayBlocks", "RowBlocks", "find_blocks", "is_row_blocks", "map_blocks"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -61,12 +60,8 @@ class RowBlocks(Protocol):
         """Rows of a block: an array or a table of shape (n_rows_of_block, n_features)."""
         ...
 
-    def __iter__(self) -> Iterator[Any]:
-        """All blocks in order, as often as asked for; without it, they are got by index."""
-        ...
-
 
 def is_row_blocks(X: Any) -> bool:
-    """Whether X has what `RowBlocks` needs. Its iterator is optional."""
+    """Whether X has what `RowBlocks` needs."""
     needed = ("n_rows", "n_features", "__len__", "__getitem__")
     return all(hasattr(X, name) for name in needed)

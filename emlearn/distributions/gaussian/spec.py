@@ -99,8 +99,9 @@ def spec_of_rows(
     return GaussianSpec(scaling, known, deviation, prior, floor, rows)
 
 
-def _count_and_weight(X: Array, weight: Array) -> tuple[int, float]:
-    return np.count_nonzero(weight), float(weight.sum())
+def _count_and_weight(X: Array, weight: Array | None) -> tuple[int, float]:
+    one = np.ones(len(X)) if weight is None else weight
+    return int(np.count_nonzero(one)), float(one.sum())
 
 
 def _ridge(
