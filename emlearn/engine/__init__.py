@@ -11,13 +11,14 @@ from emlearn.engine.acceleration import (
     Squarem,
     find_accelerator,
 )
-from emlearn.engine.blocks import BlockMapper, Mapper, Threads, add_statistics
+from emlearn.engine.blocks import BlockMapper, Mapper, Threads, add_statistics, use_mapper
 from emlearn.engine.convergence import Convergence, GainBelow, RemainingGain, StatisticalGain
 from emlearn.engine.estimator import EMEstimator, Fit
 from emlearn.engine.exploration import PLANS, SearchPlan, explore, find_plan
 from emlearn.engine.fixed import FixedParameters
 from emlearn.engine.loop import run_em
 from emlearn.engine.model import DegenerateModelError, LatentVariableModel, Penalty
+from emlearn.engine.processes import Processes
 from emlearn.engine.progress import Observer, StopSignal
 from emlearn.engine.race import race
 from emlearn.engine.race_plan import Heat, ManyStarts, RacePlan
@@ -48,6 +49,7 @@ __all__ = [
     "Newton",
     "Observer",
     "Penalty",
+    "Processes",
     "QuasiNewton",
     "RacePlan",
     "RemainingGain",
@@ -66,4 +68,5 @@ __all__ = [
     "race",
     "run_em",
     "search",
+    "use_mapper",
 ]

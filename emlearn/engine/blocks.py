@@ -134,7 +134,10 @@ class Mapper(Protocol):
         ...
 
     def summing(
-        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+        self,
+        function: Callable[[Any, Any], Any],
+        items: Sequence[Any],
+        prepare: Callable[[Any], Any] | None = None,
     ) -> AbstractContextManager[Callable[[Any], Any]]:
         """As `over`, for results that are added; `sum_neighbors` and `TreeSum` say how.
 
@@ -144,6 +147,9 @@ class Mapper(Protocol):
             As for `over`. It returns statistics; see `add_statistics`.
         items : sequence
             Blocks.
+        prepare : callable, default=None
+            Called as ``prepare(item)``. A mapper with memory for it may call `function` with the
+            result in place of the item.
 
         Returns
         -------
@@ -177,7 +183,10 @@ class Threads:
 
     @contextmanager
     def summing(
-        self, function: Callable[[Any, Any], Any], items: Sequence[Any]
+        self,
+        function: Callable[[Any, Any], Any],
+        items: Sequence[Any],
+        prepare: Callable[[Any], Any] | None = None,
     ) -> Iterator[Callable[[Any], Any]]:
         """See `Mapper.summing`."""
 
@@ -273,7 +282,7 @@ class BlockMapper:
     ):
         self._model = model
         mapper = model.mapper(data) or mapper
-        self._context = mapper.summing(partial(_e_step, model), model.blocks(data))
+        self._context = mapper.summing(partial(_e_step, model), model.blocks(data), model.open)
 
     def __call__(self, params: Any) -> tuple[Any, float]:
         """Statistics and log-likelihood of all blocks at `params`."""

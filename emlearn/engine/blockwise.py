@@ -71,8 +71,10 @@ class BlockwiseModel(ModelWrapper):
         """The blocks of the table, not yet read; or those of rows in memory."""
         return data.table.refs if isinstance(data, BlockwiseData) else self.model.blocks(data)
 
-    def open(self, block: BlockRef) -> OpenedBlock:
+    def open(self, block: Any) -> Any:
         """The blocks, as the model inside reads them, of a block of the table."""
+        if not isinstance(block, BlockRef):
+            return self.model.open(block)
         part = block.open().used
         if not part.X.shape[0]:
             return OpenedBlock(())
@@ -80,8 +82,7 @@ class BlockwiseModel(ModelWrapper):
 
     def e_step(self, block: Any, params: Any) -> Any:
         """See `LatentVariableModel`. The sum of no rows is None."""
-        if isinstance(block, BlockRef):
-            block = self.open(block)
+        block = self.open(block) if isinstance(block, BlockRef) else block
         if not isinstance(block, OpenedBlock):
             return self.model.e_step(block, params)
         tree = TreeSum()

@@ -38,6 +38,7 @@ from emlearn.engine.inference import FittedProblem, Inference, Kind, infer
 from emlearn.engine.loop import continued
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.parameters import Public, read_fixed
+from emlearn.engine.placement import placement_of
 from emlearn.engine.progress import CallbackTask, Observer, Observers, Printer
 from emlearn.engine.race import race
 from emlearn.engine.race_plan import RacePlan
@@ -259,7 +260,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             TableReader.of(self),
             weight=vector_of_blocks(sample_weight, blocks.n_rows),
             any_scale=any_scale,
-            placement=getattr(blocks, "placement", None),
+            placement=placement_of(blocks),
         )
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Any:

@@ -156,6 +156,10 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return (data,)
 
+    def open(self, block: Any) -> Any:
+        """A block in the form in which a mapper may keep it between E-steps."""
+        return block
+
     def mapper(self, data: DataT) -> Any:
         """The `Mapper` of data that are not in this process; None if any will do."""
         return None

@@ -120,6 +120,10 @@ class ModelWrapper(LatentVariableModel[Any, Any, Any]):
         """See `LatentVariableModel`."""
         return self.model.blocks(data)
 
+    def open(self, block: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.open(block)
+
     def mapper(self, data: Any) -> Any:
         """See `LatentVariableModel`."""
         return self.model.mapper(data)

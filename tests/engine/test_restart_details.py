@@ -13,6 +13,7 @@ from emlearn.engine import (
     SearchPlan,
     restarts,
 )
+from emlearn.engine import blocks as engine_blocks
 from emlearn.engine.restarts import search
 
 
@@ -108,7 +109,7 @@ def test_threads_are_shared_out_among_the_runs(london, monkeypatch, n_jobs, n_st
         return run_em(*args, mapper=mapper, **kwargs)
 
     monkeypatch.setattr(restarts, "run_em", spy)
-    monkeypatch.setattr(restarts, "available_threads", lambda: 8)
+    monkeypatch.setattr(engine_blocks, "available_threads", lambda: 8)
     data = london.Model(block_rows=3).prepare(london.X, london.days)
     search(london.model, data, n_jobs=n_jobs, **settings(n_starts))
     assert used == [each] * n_starts

@@ -1,0 +1,16 @@
+"""Where blocks of rows are."""
+
+from __future__ import annotations
+
+from emlearn.data.blocks import RowBlocks
+from emlearn.engine.blocks import Mapper
+
+
+def placement_of(blocks: RowBlocks) -> Mapper | None:
+    """The mapper of blocks that are on a cluster; None for blocks that this process can read."""
+    client = getattr(blocks, "client", None)
+    if client is None:
+        return None
+    from emlearn.engine.dask import DaskMapper
+
+    return DaskMapper(client)
