@@ -203,6 +203,17 @@ class Family(ABC):
         """
         return [self.take(rows, part) for part in slices]
 
+    def encode_blocks(
+        self,
+        X: Any,
+        weight: Array | None,
+        slices: Sequence[slice],
+        n_components: int,
+        column_spec: Any,
+    ) -> list[Any]:
+        """The blocks of rows that are not needed as a whole; `encode`, followed by `cut`."""
+        return self.cut(self.encode(X, column_spec), weight, slices, n_components)
+
     def points(self, X: Any, column_spec: Any) -> Any:
         """Rows as points of a Euclidean space, in which starts find clusters.
 

@@ -22,6 +22,7 @@ from emlearn.distributions.gaussian.rows import (
     order_of_rows,
     slices_of_rows,
 )
+from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.soundness import held_up
 from emlearn.distributions.gaussian.spec import (
     GaussianParams,
@@ -191,10 +192,8 @@ class Gaussian(Family):
 
     def encode(self, X: Array, column_spec: GaussianSpec) -> GaussianRows:
         """See `Family`."""
-        X, scaling = as_floats(X), column_spec.scaling
-        if not scaling.is_exact(X.dtype):
-            X = X.astype(np.float64)
-        return encode(X, scaling, self.structure, Workspace())
+        scaling = column_spec.scaling
+        return encode(_exact(X, scaling), scaling, self.structure, Workspace())
 
     def take(self, rows: GaussianRows, index: slice | Array) -> GaussianRows:
         """See `Family`."""
@@ -212,7 +211,20 @@ class Gaussian(Family):
         self, rows: GaussianRows, weight: Array | None, slices: Sequence[slice], n_components: int
     ) -> list[GaussianRows]:
         """See `Family`."""
-        return cut(rows, weight, slices, self.structure, n_components)
+        return cut(rows.X, rows.scaling, weight, slices, self.structure, n_components)
+
+    def encode_blocks(
+        self,
+        X: Array,
+        weight: Array | None,
+        slices: Sequence[slice],
+        n_components: int,
+        column_spec: GaussianSpec,
+    ) -> list[GaussianRows]:
+        """See `Family`: each block is encoded once."""
+        scaling = column_spec.scaling
+        X = _exact(X, scaling)
+        return cut(X, scaling, weight, slices, self.structure, n_components)
 
     def points(self, X: Array, column_spec: GaussianSpec) -> Array:
         """Rows as points for clustering, with missing entries at the mean.
@@ -455,3 +467,9 @@ class Gaussian(Family):
             self.structure.rescale(covariance, column_spec.deviation),
             column_spec,
         )
+
+
+def _exact(X: Array, scaling: ColumnScaling) -> Array:
+    """Rows in a precision that represents the center of the scaling."""
+    X = as_floats(X)
+    return X if scaling.is_exact(X.dtype) else X.astype(np.float64)

@@ -205,6 +205,11 @@ class BlockTable:
         """Number of rows and of columns."""
         return int(self.lengths.sum()), self.n_features
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the rows in memory."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
     @cached_property
     def sample_is_all(self) -> bool:
         """Whether the sample has all rows of positive weight."""

@@ -18,6 +18,9 @@ from emlearn.engine.blocks import TreeSum
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.wrapper import ModelWrapper
 
+# Tables up to this size are kept in memory, as they are read once.
+_KEPT_BYTES = 64 * 2**20
+
 
 @dataclass(frozen=True)
 class BlockwiseData:
@@ -27,6 +30,8 @@ class BlockwiseData:
     ----------
     table : BlockTable
         The rows.
+    blocks : tuple
+        Its blocks; of a small table, as they are once they are read.
     sample : object
         What the model inside made of the sample of the table.
     total_weight : float
@@ -34,6 +39,7 @@ class BlockwiseData:
     """
 
     table: BlockTable
+    blocks: tuple[Any, ...]
     sample: Any
     total_weight: float
 
@@ -69,7 +75,7 @@ class BlockwiseModel(ModelWrapper):
 
     def blocks(self, data: Any) -> Sequence[Any]:
         """The blocks of the table, not yet read; or those of rows in memory."""
-        return data.table.refs if isinstance(data, BlockwiseData) else self.model.blocks(data)
+        return data.blocks if isinstance(data, BlockwiseData) else self.model.blocks(data)
 
     def open(self, block: Any) -> Any:
         """The blocks, as the model inside reads them, of a block of the table."""
@@ -78,7 +84,7 @@ class BlockwiseModel(ModelWrapper):
         part = block.open().used
         if not part.X.shape[0]:
             return OpenedBlock(())
-        return OpenedBlock(self.model.blocks(self.model.prepare_part(part, self.learned)))
+        return OpenedBlock(self.model.open_part(part, self.learned))
 
     def e_step(self, block: Any, params: Any) -> Any:
         """See `LatentVariableModel`. The sum of no rows is None."""
@@ -153,4 +159,7 @@ def read_blockwise(
     learned = model.learn(table)
     sample = model.prepare_part(table.sample, learned)
     whole = BlockwiseModel(model, learned)
-    return whole, BlockwiseData(table, sample, model.weight_of_table(table))
+    blocks: tuple[Any, ...] = table.refs
+    if table.placement is None and table.n_bytes <= _KEPT_BYTES:
+        blocks = tuple(whole.open(ref) for ref in table.refs)
+    return whole, BlockwiseData(table, blocks, sample, model.weight_of_table(table))

@@ -131,6 +131,10 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """
         return self.prepare(part.X, part.weight)
 
+    def open_part(self, part: Any, learned: Any) -> Sequence[Any]:
+        """The blocks of `prepare_part`, for one E-step; a model may find them at less cost."""
+        return self.blocks(self.prepare_part(part, learned))
+
     def weight_of_table(self, table: Any) -> float:
         """`total_weight` of a `BlockTable`; by default the sum of the weights of its rows."""
         return float(table.total_weight)

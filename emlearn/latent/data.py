@@ -255,6 +255,21 @@ def encode_rows(
     return replace(data, blocks=_cut_rows(data, family, n_components))
 
 
+def encode_block(
+    X: Any,
+    weight: Array | None,
+    labels: Index | None,
+    family: Family,
+    n_components: int,
+    column_spec: Any,
+) -> LabelBlock:
+    """Rows of positive weight as one block, which is encoded for a single E-step."""
+    whole = slice(0, X.shape[0])
+    (rows,) = family.encode_blocks(X, weight, [whole], n_components, column_spec)
+    known = KnownLabels.find(labels)
+    return LabelBlock(((whole, rows),), whole.stop, weight, known, None, None, Workspace())
+
+
 def weight_by_label(
     weight: Array | None, labels: Index | None, unlabelled_weight: float
 ) -> Array | None:

@@ -27,7 +27,7 @@ from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
 from emlearn.latent.matching import held_components, renumbered_start
-from emlearn.latent.passes import TablePasses, encode_part
+from emlearn.latent.passes import TablePasses, encode_part, encode_part_once
 from emlearn.latent.perturb import split_component
 from emlearn.latent.starts import Initializer
 
@@ -108,6 +108,11 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
         """See `LatentVariableModel`."""
         factor = self._unlabelled_weight
         return encode_part(part, self.family, self.n_components, factor, learned)
+
+    def open_part(self, part: RowPart, learned: Any) -> Sequence[LabelBlock]:
+        """See `LatentVariableModel`: one block."""
+        factor = self._unlabelled_weight
+        return (encode_part_once(part, self.family, self.n_components, factor, learned),)
 
     def weight_of_table(self, table: BlockTable) -> float:
         """See `LatentVariableModel`."""

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from emlearn.distributions import Family
 from emlearn.distributions._domain import ColumnError
 from emlearn.engine.block_table import BlockTable, RowPart
-from emlearn.latent.data import LabelData, encode_rows, weight_by_label
+from emlearn.latent.data import (
+    LabelBlock,
+    LabelData,
+    encode_block,
+    encode_rows,
+    weight_by_label,
+)
 
 Array = NDArray[Any]
 
@@ -100,5 +106,16 @@ def encode_part(
     X, weight, labels, _ = part = weighted_part(part, unlabelled_weight)
     try:
         return encode_rows(X, weight, labels, None, family, n_components, column_spec)
+    except ColumnError as error:
+        raise error.at(rows=part.positions) from None
+
+
+def encode_part_once(
+    part: RowPart, family: Family, n_components: int, unlabelled_weight: float, column_spec: Any
+) -> LabelBlock:
+    """Some rows of a table as one block, for a single E-step; see `encode_part`."""
+    X, weight, labels, _ = part = weighted_part(part, unlabelled_weight)
+    try:
+        return encode_block(X, weight, labels, family, n_components, column_spec)
     except ColumnError as error:
         raise error.at(rows=part.positions) from None

@@ -183,22 +183,23 @@ def order_of_rows(X: Array) -> Index | None:
 
 
 def cut(
-    rows: GaussianRows,
+    X: Array,
+    scaling: ColumnScaling,
     weight: Array | None,
     slices: Sequence[slice],
     structure: CovarianceStructure,
     n_components: int,
 ) -> list[GaussianRows]:
     """Blocks of rows; of small data, what an E-step derives from complete rows is kept."""
-    n_rows, n_features = rows.X.shape
+    n_rows, n_features = X.shape
     workspace = Workspace()
     plain = compiled_pays(structure, n_features) and structure.n_moments(n_features) > 0
     width, by_moments = _width(structure, n_components, n_features)
-    resident = rows.X.nbytes <= _RESIDENT_BYTES and not plain
-    features = width * n_rows * rows.X.itemsize <= _FEATURE_BYTES
+    resident = X.nbytes <= _RESIDENT_BYTES and not plain
+    features = width * n_rows * X.itemsize <= _FEATURE_BYTES
     blocks = []
     for part in slices:
-        block = encode(rows.X[part], rows.scaling, structure, workspace)
+        block = encode(X[part], scaling, structure, workspace)
         if block.complete is not None:
             own = None if weight is None else block.complete_part(weight[part])
             complete = replace(block.complete, weight=own)
