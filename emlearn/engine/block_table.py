@@ -101,6 +101,26 @@ class TableReader:
         return self.estimator._read_rows(block)
 
 
+@dataclass(frozen=True, eq=False)
+class ColumnsReader:
+    """Reads some of the columns; see `Reader`.
+
+    Attributes
+    ----------
+    reader : callable
+        The reader of all columns.
+    chosen : ndarray
+        Positions of the columns.
+    """
+
+    reader: Reader
+    chosen: Array
+
+    def __call__(self, block: Any) -> Any:
+        """Some columns of the rows of a block."""
+        return self.reader(block)[:, self.chosen]
+
+
 @dataclass(frozen=True)
 class BlockRef:
     """Where a block is, and how it is read.
@@ -214,6 +234,14 @@ class BlockTable:
     def sample_is_all(self) -> bool:
         """Whether the sample has all rows of positive weight."""
         return bool(self.sample.X.shape[0] == self.n_used)
+
+    def columns(self, chosen: Array) -> BlockTable:
+        """The table with some of the columns."""
+        if len(chosen) == self.n_features:
+            return self
+        refs = tuple(replace(ref, reader=ColumnsReader(ref.reader, chosen)) for ref in self.refs)
+        sample = self.sample._replace(X=self.sample.X[:, chosen])
+        return replace(self, refs=refs, sample=sample, n_features=len(chosen))
 
     def with_labels(self, labels: Array) -> BlockTable:
         """The table with labels of all rows, also of blocks without weight."""

@@ -120,6 +120,10 @@ class BlockwiseModel(ModelWrapper):
         """A change that suits the sample."""
         return self.model.perturb(_in_memory(data), params, rng)
 
+    def continue_from(self, data: Any, params: Any) -> Any:
+        """Where a model starts that has parameters of similar rows."""
+        return params
+
     def example(self, data: Any) -> Any:
         """See `LatentVariableModel`."""
         return self.model.example(_in_memory(data))
@@ -145,7 +149,7 @@ def _in_memory(data: Any) -> Any:
 
 
 def read_blockwise(
-    model: LatentVariableModel[Any, Any, Any], table: BlockTable
+    model: LatentVariableModel[Any, Any, Any], table: BlockTable, *, learned: Any = None
 ) -> tuple[BlockwiseModel, BlockwiseData]:
     """The model of the rows of a table, and its data.
 
@@ -155,8 +159,10 @@ def read_blockwise(
         The model of the rows.
     table : BlockTable
         The rows.
+    learned : object, default=None
+        What the model learned from all rows, if this is known; None means `model.learn`.
     """
-    learned = model.learn(table)
+    learned = model.learn(table) if learned is None else learned
     sample = model.prepare_part(table.sample, learned)
     whole = BlockwiseModel(model, learned)
     blocks: tuple[Any, ...] = table.refs

@@ -14,20 +14,28 @@ from emlearn._compat import Interval, StrOptions
 from emlearn._warnings import warn_user
 from emlearn.data import as_numbers, column_label, read_table, read_weight
 from emlearn.data.resampling import check_copies
+from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.incomplete import FactorAnalysis, FactorParams
 from emlearn.distributions.gaussian.incomplete.factor_moments import (
     FEW_COLUMNS,
     MomentFactorAnalysis,
 )
+from emlearn.distributions.gaussian.incomplete.table import prepare_table
 from emlearn.distributions.gaussian.rotation import canonical
-from emlearn.distributions.gaussian.scaling import ColumnSummary, summarize_columns
+from emlearn.distributions.gaussian.scaling import (
+    ColumnSummary,
+    summarize_columns,
+    summarize_rows,
+)
 from emlearn.engine import EMEstimator
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.engine.inference import FittedProblem, Inference, Kind
 from emlearn.engine.threads import blas_limited
 from emlearn.factors._inference import factor_inference, factor_problem
 from emlearn.factors._known import read_known
 from emlearn.factors._rotation import ROTATIONS, Rotated, rotate
 from emlearn.factors._scoring import FactorScoring
+from emlearn.latent.passes import TablePasses
 
 Array = NDArray[np.float64]
 
@@ -140,6 +148,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
            [0.2, 0.3, 1. ]])
     """
 
+    _reads_blocks: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "rotation": [StrOptions(set(ROTATIONS)), None],
@@ -205,11 +214,20 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             observed entry, or its variance is beyond float64. The message names the column.
         """
         rows, weight = self._read(X, sample_weight)
-        summary = summarize_columns(rows, weight, by_column=self.noise == "diag")
+        by_column = self.noise == "diag"
+        is_table = isinstance(rows, BlockTable)
+        if is_table:
+            summary = summarize_rows(TablePasses(rows, Gaussian(), 1.0), by_column=by_column)
+        else:
+            summary = summarize_columns(rows, weight, by_column=by_column)
         self._check_rows(rows, weight, summary)
         with blas_limited():
             model: Any = self._model(rows, weight, summary)
-            data = model.prepare(rows, weight, summary.scaling)
+            floor = model.floor
+            if is_table:
+                model, data = prepare_table(model, rows, summary.scaling)
+            else:
+                data = model.prepare(rows, weight, summary.scaling)
             last = self._last_params(rows.shape[1], summary)
             if last is None:
                 start = model.initialize(data, np.random.default_rng(0))
@@ -217,7 +235,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
                 start = model.continue_from(data, last)
             fit = self._run_em(model, data, start=start, advice="Use fewer factors.")
             self._publish(fit.params, summary)
-        self._warn_of_heywood(fit.params, model.floor)
+        self._warn_of_heywood(fit.params, floor)
         return self._report(fit)
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
@@ -226,17 +244,19 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         )
         return rows
 
-    def _check_rows(self, rows: Array, weight: Array | None, summary: ColumnSummary) -> None:
+    def _check_rows(
+        self, rows: Array | BlockTable, weight: Array | None, summary: ColumnSummary
+    ) -> None:
         d, k = rows.shape[1], int(self.n_components)
         if k > d:
             raise ValueError(
                 f"n_components={k} is more than n_features={d}. Use at most as many factors as "
                 "columns."
             )
-        used = ~np.isnan(rows).all(axis=1)
-        if weight is not None:
-            used &= weight > 0.0
-        n_used = int(used.sum())
+        if isinstance(rows, BlockTable):
+            n_used = int(rows.total(_n_observed))
+        else:
+            n_used = _n_observed(RowPart(rows, weight))
         if n_used <= k:
             raise ValueError(
                 f"n_components={k} factors need more rows than that, but there are n_samples = "
@@ -258,13 +278,16 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
                 raise ValueError(f"{name[:1].upper()}{name[1:]} of X {problem}")
 
     def _model(
-        self, rows: Array, weight: Array | None, summary: ColumnSummary
+        self, rows: Array | BlockTable, weight: Array | None, summary: ColumnSummary
     ) -> FactorAnalysis | MomentFactorAnalysis:
         k, isotropic = int(self.n_components), self.noise == "isotropic"
         variance = summary.variance
         if isotropic:
             variance = np.full(len(variance), variance.mean())
         floor = self.min_uniqueness * variance
+        if isinstance(rows, BlockTable):
+            kind = MomentFactorAnalysis if rows.n_features <= FEW_COLUMNS else FactorAnalysis
+            return kind(k, isotropic=isotropic, floor=floor)
         missing = np.isnan(rows)
         if weight is not None:
             missing = missing[weight > 0.0]
@@ -459,3 +482,8 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _n_observed(part: RowPart) -> int:
+    """Number of rows of positive weight with an observed entry."""
+    return int((~np.isnan(part.used.X).all(axis=1)).sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -14,8 +15,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn.data import read_table, read_weight
+from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.reading import by_block
 from emlearn.distributions.gaussian.incomplete.factor_rows import cut_rows
 from emlearn.distributions.gaussian.incomplete.factors import FactorPosterior, infer_block
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.engine.criteria import InformationCriteria
 from emlearn.engine.threads import blas_limited
 from emlearn.factors._chi_square import FitTest, compare_with_unrestricted
@@ -58,6 +62,7 @@ class FactorScoring(
                 done = part.stop
                 yield part, infer_block(block, conditional.precomputed)
 
+    @by_block
     def transform(self, X: ArrayLike, *, return_std: bool = False) -> Any:
         """Factor scores of each row, from its observed entries.
 
@@ -158,6 +163,7 @@ class FactorScoring(
         precision[np.diag_indices_from(precision)] += 1.0 / known.noise
         return 0.5 * (precision + precision.T)
 
+    @by_block
     def score_samples(self, X: ArrayLike) -> Array:
         """Log-density of the observed entries of each row.
 
@@ -287,8 +293,18 @@ class FactorScoring(
         return rows, weight, float(density.sum() if weight is None else weight @ density)
 
     def _likelihood(self, X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        blocks = find_blocks(X)
+        if blocks is not None:
+            scorer = partial(self._score_of_part, self._known())
+            table: BlockTable = self._read_table(blocks, sample_weight)
+            return float(table.total(scorer)), table.total_weight
         rows, weight, log_likelihood = self._evaluate(X, sample_weight)
         return log_likelihood, float(len(rows)) if weight is None else float(weight.sum())
+
+    def _score_of_part(self, known: Known, part: RowPart) -> float:
+        """Weighted sum of the log-densities of some rows."""
+        density = self._densities(part.X, known)
+        return float(density.sum() if part.weight is None else part.weight @ density)
 
 
 class _Reader(BaseEstimator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,18 @@ from sklearn.impute import MissingIndicator
 
 from emlearn._warnings import warn_user
 from emlearn.data import check_marker, column_label, outweighed
+from emlearn.data.blocks import RowBlocks
 from emlearn.data.mixed import MixedTable, read_mixed
+from emlearn.distributions import Gaussian
 from emlearn.distributions.gaussian.rotation import canonical
 from emlearn.distributions.gaussian.scaling import (
     ColumnScaling,
+    ColumnSummary,
     summarize_columns,
+    summarize_rows,
 )
 from emlearn.engine import EMResult, History, RacePlan, Status
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._determined import DeterminedEntries
@@ -26,6 +32,7 @@ from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
 from emlearn.impute._mixed import MixedFitting
 from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows
+from emlearn.latent.passes import TablePasses
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -48,6 +55,39 @@ class ImputerFitting(MixedFitting):
         found = super()._read(X, sample_weight, any_scale=any_scale)
         self._check_bounds()
         return found
+
+    def _read_table(
+        self,
+        blocks: RowBlocks,
+        sample_weight: Any = None,
+        *,
+        reset: bool = False,
+        any_scale: bool = False,
+    ) -> BlockTable:
+        """Blocks of numbers; see `EMEstimator`."""
+        if not reset:
+            return super()._read_table(blocks, sample_weight, any_scale=any_scale)
+        selected = not (_is_by_dtype(self.categorical_features) and self.ordinal_features is None)
+        if self.model in ("classes", "average") or selected:
+            raise ValueError(
+                "A table with categories has to be in memory. Fit to some of the rows, or set "
+                "model='auto', categorical_features='from_dtype' and ordinal_features=None to "
+                "read blocks of numbers. `transform` takes blocks of any fitted table."
+            )
+        own = copy(self)
+        own.categorical_features = None
+        table = super(ImputerFitting, own)._read_table(
+            blocks, sample_weight, reset=reset, any_scale=any_scale
+        )
+        self._take_columns_of(own)
+        return table
+
+    def _take_columns_of(self, other: ImputerFitting) -> None:
+        """Take over what another estimator learned about the columns."""
+        for name in ("n_features_in_", "feature_names_in_", "_schema"):
+            self.__dict__.pop(name, None)
+            if hasattr(other, name):
+                setattr(self, name, getattr(other, name))
 
     def _read_rows(self, X: Any, *, reset: bool = False) -> Floats:
         found = self._encode(X, reset=reset)
@@ -104,9 +144,9 @@ class ImputerFitting(MixedFitting):
                 )
 
     def _fit_table(
-        self, table: Floats, weight: Array | None, pseudo_rows: PseudoRows | None = None
+        self, table: Any, weight: Array | None, pseudo_rows: PseudoRows | None = None
     ) -> list[Notice]:
-        """Fit to a table, publish the result, and return the warnings to issue.
+        """Fit to an array or a `BlockTable`, publish the result, return the warnings to issue.
 
         The prior is that of `alpha`, unless `pseudo_rows` gives one.
         """
@@ -117,16 +157,20 @@ class ImputerFitting(MixedFitting):
             return self._fit_mixed(table, weight)
         for name in ("models_", "candidates_", "_mixed", "probabilities_", "coefficients_"):
             self.__dict__.pop(name, None)
-        total = float(table.shape[0] if weight is None else weight.sum())
+        if isinstance(table, BlockTable):
+            total, n_rows = table.total_weight, table.n_used
+        else:
+            n_rows = table.shape[0]
+            total = float(n_rows if weight is None else weight.sum())
         with blas_limited():
-            columns = summarize_columns(table, weight)
+            columns = _summary(table, weight)
             empty = columns.weight == 0.0
             varying = np.flatnonzero(~columns.constant)
             self._refuse_unsquarable(columns, varying)
             outcome = None
             if varying.size:
                 scaling = ColumnScaling(*(part[varying] for part in columns.scaling))
-                X = table if varying.size == table.shape[1] else table[:, varying]
+                X = _columns(table, varying)
                 start = self._warm_start(varying) if self.warm_start else None
                 known = None if pseudo_rows is None else pseudo_rows.within(varying)
                 settings = Settings(
@@ -152,7 +196,7 @@ class ImputerFitting(MixedFitting):
         self._publish_parameters(columns.scaling.center, varying, fitted)
         self._publish_alpha(outcome)
         notices = self._notices_of_columns(empty)
-        notices += self._notices_of_weight(table.shape[0], total)
+        notices += self._notices_of_weight(n_rows, total)
         return notices if outcome is None else notices + self._notices(outcome, varying)
 
     def _run(self, total_weight: float, model: Any, data: Any, start: Any) -> EMResult:
@@ -193,9 +237,13 @@ class ImputerFitting(MixedFitting):
 
     # ---- publishing ---------------------------------------------------------------------
 
-    def _publish_indicator(self, table: Floats) -> None:
+    def _publish_indicator(self, table: Floats | BlockTable) -> None:
         self.indicator_ = None
         if self.add_indicator:
+            if isinstance(table, BlockTable):
+                # A row that lacks what any row lacks.
+                lacking = table.total(_n_missing) > 0
+                table = np.where(lacking, np.nan, 0.0)[None]
             # Its output is a part of ours, which set_output converts as a whole.
             indicator = MissingIndicator(error_on_new=False).set_output(transform="default")
             self.indicator_ = indicator.fit(table)
@@ -284,3 +332,26 @@ class ImputerFitting(MixedFitting):
             )
             notices.append(Notice("never together", UserWarning, message))
         return notices
+
+
+def _is_by_dtype(categorical_features: Any) -> bool:
+    by_dtype = isinstance(categorical_features, str) and categorical_features == "from_dtype"
+    return categorical_features is None or by_dtype
+
+
+def _summary(table: Floats | BlockTable, weight: Array | None) -> ColumnSummary:
+    if isinstance(table, BlockTable):
+        return summarize_rows(TablePasses(table, Gaussian(), 1.0))
+    return summarize_columns(table, weight)
+
+
+def _columns(table: Any, chosen: NDArray[np.intp]) -> Any:
+    if isinstance(table, BlockTable):
+        return table.columns(chosen)
+    return table if chosen.size == table.shape[1] else table[:, chosen]
+
+
+def _n_missing(part: RowPart) -> NDArray[np.intp]:
+    """Number of missing entries of each column."""
+    missing: NDArray[np.intp] = np.isnan(part.used.X).sum(axis=0)
+    return missing

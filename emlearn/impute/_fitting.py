@@ -15,17 +15,19 @@ from emlearn.distributions.gaussian.incomplete import (
     FactorAnalysis,
     FactorParams,
 )
-from emlearn.distributions.gaussian.incomplete.available import AvailableMoments
 from emlearn.distributions.gaussian.incomplete.relations import LinearRelations
 from emlearn.distributions.gaussian.incomplete.strength import common_rows
+from emlearn.distributions.gaussian.incomplete.table import pair_weights, prepare_table
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling
 from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
 from emlearn.distributions.gaussian.structures import find_structure
 from emlearn.engine import EMResult
+from emlearn.engine.block_table import BlockTable
+from emlearn.engine.blockwise import read_blockwise
 from emlearn.impute._mixture import mixture_model
 from emlearn.impute._prior import PriorChoice, PseudoRows, choose_prior, pseudo_rows_of_clusters
-from emlearn.latent import LabelParams, MixtureParams, Observations
+from emlearn.latent import LabelParams, MixtureParams, Observations, prepare
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -127,7 +129,7 @@ class Problem(NamedTuple):
 
 
 def fit_model(
-    X: Floats,
+    X: Floats | BlockTable,
     sample_weight: Array | None,
     scaling: ColumnScaling,
     settings: Settings,
@@ -160,7 +162,7 @@ def fit_model(
 
 
 def problem_of(
-    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
+    X: Floats | BlockTable, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
     """The model that the settings ask for, and its data."""
     single = _one_gaussian if settings.n_factors is None else _factor_analysis
@@ -169,18 +171,29 @@ def problem_of(
 
 
 def _one_gaussian(
-    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
+    X: Floats | BlockTable, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
-    data = OneGaussian().prepare(X, sample_weight, scaling)
+    large = X if isinstance(X, BlockTable) else None
+    if large is not None:
+        # The prior is chosen on the sample.
+        X, sample_weight = large.sample[:2]
+    assert isinstance(X, np.ndarray)
+    data: Any = OneGaussian().prepare(X, sample_weight, scaling)
     alpha = settings.alpha
     if isinstance(alpha, PseudoRows):
         choice = PriorChoice(alpha.prior(scaling), None)
     else:
         choice = choose_prior(X, sample_weight, data, alpha, settings.accelerate)
     prior, begin, relations = choice
+    pair_weight = data.available.pair_weight
+    model: Any = OneGaussian(prior)
+    if large is not None:
+        prior = _for_all_rows(prior, large.total_weight / data.weight)
+        model, data = prepare_table(OneGaussian(prior), large, scaling)
+        pair_weight = pair_weights(large)
     pseudo_rows = None
     if prior.strength > 0.0:
-        columns, pairs = np.arange(X.shape[1]), common_rows(data.available.pair_weight)
+        columns, pairs = np.arange(scaling.center.size), common_rows(pair_weight)
         pseudo_rows = PseudoRows.of(prior, scaling, columns, pairs)
 
     def enter(start: Any) -> MeanCovariance:
@@ -192,10 +205,10 @@ def _one_gaussian(
         return ConditionalGaussians.at(np.ones(1), mean[None], covariance[None], scaling)
 
     return Problem(
-        OneGaussian(prior),
+        model,
         data,
         prior.strength,
-        _never_together(data.available),
+        _never_together(pair_weight),
         enter,
         leave,
         begin,
@@ -206,8 +219,12 @@ def _one_gaussian(
 
 
 def _mixture(
-    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
+    X: Floats | BlockTable, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
+    large = X if isinstance(X, BlockTable) else None
+    if large is not None:
+        X, sample_weight = large.sample[:2]
+    assert isinstance(X, np.ndarray)
     observed = ~np.isnan(X).all(axis=1)
     if not observed.all():
         X, sample_weight = X[observed], None if sample_weight is None else sample_weight[observed]
@@ -227,8 +244,12 @@ def _mixture(
     structure = find_structure(
         "full" if settings.n_factors is None else "factor", settings.n_factors
     )
-    data = model.prepare(Observations(np.asarray(X, np.float64)), sample_weight)
-    spec = data.column_spec
+    pair_weight = available.pair_weight
+    if large is None:
+        rows = Observations(np.asarray(X, np.float64))
+    else:
+        rows, pair_weight = Observations(large), pair_weights(large)
+    whole, data, spec = prepare(model, rows, sample_weight)
 
     def enter(start: Any) -> LabelParams:
         public = {"mean": start.means, "covariance": start.covariances}
@@ -245,21 +266,27 @@ def _mixture(
         return found._replace(factors=tuple(structure.parts(own).values()))
 
     related, relations = shape.relations is not None, shape.relations
-    never = _never_together(available)
+    never = _never_together(pair_weight)
     if settings.n_factors is not None:
         never = never[:0]
-    return Problem(model, data, strength, never, enter, leave, related=related, relations=relations)
+    return Problem(whole, data, strength, never, enter, leave, related=related, relations=relations)
 
 
 def _factor_analysis(
-    X: Floats, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
+    X: Floats | BlockTable, sample_weight: Array | None, scaling: ColumnScaling, settings: Settings
 ) -> Problem:
-    model = FactorAnalysis(settings.n_factors or 0)
-    data = model.prepare(X, sample_weight, scaling)
+    model: Any = FactorAnalysis(settings.n_factors or 0)
+    large = X if isinstance(X, BlockTable) else None
+    if large is not None:
+        # The variances of pseudo-rows are those of the sample.
+        X, sample_weight = large.sample[:2]
+    data: Any = model.prepare(X, sample_weight, scaling)
     strength = _strength(settings.alpha, _ONE_ROW)
     if strength > 0.0:
         seen, square = data.moments()
         model = replace(model, prior=CovariancePrior(strength, square / seen))
+    if large is not None:
+        model, data = read_blockwise(model, large, learned=scaling)
 
     def enter(start: Any) -> FactorParams:
         scale = scaling.scale
@@ -272,8 +299,14 @@ def _factor_analysis(
     return Problem(model, data, strength, np.empty((0, 2), np.intp), enter, leave)
 
 
-def _never_together(available: AvailableMoments) -> NDArray[np.intp]:
-    return np.argwhere(np.triu(available.pair_weight == 0.0, 1))
+def _for_all_rows(prior: CovariancePrior, factor: float) -> CovariancePrior:
+    """A prior chosen on a sample: the variance across relations is one for each row."""
+    constant = prior.constant
+    return prior if constant is None else prior._replace(constant=constant * factor)
+
+
+def _never_together(pair_weight: Array) -> NDArray[np.intp]:
+    return np.argwhere(np.triu(pair_weight == 0.0, 1))
 
 
 def _strength(alpha: Any, automatic: float) -> float:

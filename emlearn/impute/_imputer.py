@@ -12,9 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
 from emlearn.data import input_names, read_weight
+from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.reading import by_block
 from emlearn.data.markers import read_markers
 from emlearn.data.mixed import MixedTable
 from emlearn.data.tables import with_labels
+from emlearn.engine.block_table import BlockTable, RowPart
 from emlearn.impute._filling import has_other_types
 from emlearn.impute._inference import ImputerInference
 from emlearn.impute._known import conditioning
@@ -201,6 +204,7 @@ default="from_dtype"
            [ 6. , 11.8]])
     """
 
+    _reads_blocks: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
@@ -310,8 +314,11 @@ default="from_dtype"
             The same as ``fit(X).transform(X)``.
         """
         table = self._fit(X, sample_weight)
+        if isinstance(table, BlockTable):
+            return self.transform(X)
         return self._complete(MixedTable(table, self._schema, None), X)
 
+    @by_block
     def transform(self, X: Any) -> Any:
         """Impute the missing entries of rows, which can be other rows than those of fit.
 
@@ -329,6 +336,7 @@ default="from_dtype"
         check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._encode(X), X)
 
+    @by_block
     def conditional_std(self, X: Any, *, inference: Any = None) -> Array:
         """Standard deviation of each missing number given the observed entries of its row.
 
@@ -421,6 +429,7 @@ default="from_dtype"
         found = self._category_probabilities(table)
         return {key: with_labels(part, self.category_levels_[key], X) for key, part in found}
 
+    @by_block
     def score_samples(self, X: Any) -> Array:
         """Log-density of the observed entries of each row.
 
@@ -440,7 +449,10 @@ default="from_dtype"
             or empty in fit are left out.
         """
         check_is_fitted(self, msg=NOT_FITTED)
-        rows = self._keep(self._read_rows(X))
+        return self._density(self._keep(self._read_rows(X)))
+
+    def _density(self, rows: Array) -> Array:
+        """Log-densities of rows that were read."""
         if hasattr(self, "_mixed"):
             self._known_mixed()
             return self._mixed_density(rows)
@@ -469,8 +481,18 @@ default="from_dtype"
         score : float
             Weighted mean of `score_samples`.
         """
+        blocks = find_blocks(X)
+        if blocks is not None:
+            check_is_fitted(self, msg=NOT_FITTED)
+            table = self._read_table(blocks, sample_weight)
+            return float(table.total(self._score_of_part) / table.total_weight)
         density = self.score_samples(X)
         return float(np.average(density, weights=read_weight(sample_weight, len(density))))
+
+    def _score_of_part(self, part: RowPart) -> float:
+        """Weighted sum of the log-densities of some rows."""
+        density = self._density(self._keep(part.X))
+        return float(density.sum() if part.weight is None else part.weight @ density)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the columns of the output.

@@ -49,8 +49,15 @@ class RowBlocks(Protocol):
     array([0., 3.])
     """
 
-    n_rows: int
-    n_features: int
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        ...
 
     def __len__(self) -> int:
         """Number of blocks."""

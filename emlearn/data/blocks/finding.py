@@ -37,7 +37,8 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
     if module in ("dask", "dask_expr"):
         from emlearn.data.blocks.dask import DaskBlocks
 
-        return DaskBlocks(X)
+        partitions: RowBlocks = DaskBlocks(X)
+        return partitions
     if is_row_blocks(X):
         found: RowBlocks = X
         return found

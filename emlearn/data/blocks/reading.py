@@ -44,8 +44,8 @@ def map_blocks(function: Callable[[Any], Any], X: Any, *, out: Any = None) -> An
     Parameters
     ----------
     function : callable
-        Called as ``function(block)``; returns an array with a row for each row of the block. For
-        example a method of a fitted estimator, of this package or any other.
+        Called as ``function(block)``; returns an array with a row for each row of the block, or a
+        tuple of such arrays. For example a method of a fitted estimator, of any package.
     X : RowBlocks, np.memmap, array of h5py or zarr, or other array
         The rows.
     out : array-like, str or path, default=None
@@ -54,7 +54,7 @@ def map_blocks(function: Callable[[Any], Any], X: Any, *, out: Any = None) -> An
 
     Returns
     -------
-    out : ndarray
+    out : ndarray or tuple of ndarray
         The result: `out`, or the array of the new file, mapped into memory.
 
     Raises
@@ -76,28 +76,51 @@ def map_blocks(function: Callable[[Any], Any], X: Any, *, out: Any = None) -> An
     """
     blocks = find_blocks(X, always=True)
     assert blocks is not None
-    first, parts, target = 0, [], out
+    outputs: list[_Output] = []
+    several = False
     for index, block in enumerate(read_ahead(partial(_get, blocks, i) for i in range(len(blocks)))):
         n_rows = _n_rows(block)
         if not n_rows:
             continue
-        result = np.asarray(function(block))
+        found = function(block)
+        several = isinstance(found, tuple)
+        results = found if several else (found,)
+        outputs = outputs or [_Output(blocks.n_rows, out) for _ in results]
+        for output, result in zip(outputs, results, strict=True):
+            output.add(np.asarray(result), n_rows, index)
+    arrays = tuple(output.array() for output in outputs)
+    return arrays if several else arrays[0] if arrays else out
+
+
+class _Output:
+    """The results for the blocks so far."""
+
+    def __init__(self, n_rows: int, out: Any):
+        self._n_rows, self._out = n_rows, out
+        self._parts: list[Any] = []
+        self._first = 0
+
+    def add(self, result: Any, n_rows: int, index: int) -> None:
+        """Add the result for a block."""
         if result.shape[:1] != (n_rows,):
             raise ValueError(
                 f"The function returned an array of shape {result.shape} for block {index}, which "
                 f"has {n_rows} rows. It must return one row for each."
             )
-        if target is None and result.dtype.kind in "biuf":
-            target = np.empty((blocks.n_rows, *result.shape[1:]), result.dtype)
-        elif isinstance(target, str | os.PathLike):
-            shape = (blocks.n_rows, *result.shape[1:])
-            target = np.lib.format.open_memmap(target, "w+", result.dtype, shape)
-        if target is None:
-            parts.append(result)
+        shape = (self._n_rows, *result.shape[1:])
+        if isinstance(self._out, str | os.PathLike):
+            self._out = np.lib.format.open_memmap(self._out, "w+", result.dtype, shape)
+        elif self._out is None and result.dtype.kind in "biuf" and not self._parts:
+            self._out = np.empty(shape, result.dtype)
+        if self._out is None:
+            self._parts.append(result)
         else:
-            target[first : first + n_rows] = result
-        first += n_rows
-    return np.concatenate(parts) if parts else target
+            self._out[self._first : self._first + n_rows] = result
+        self._first += n_rows
+
+    def array(self) -> Any:
+        """All results."""
+        return np.concatenate(self._parts) if self._parts else self._out
 
 
 def _get(blocks: RowBlocks, index: int) -> Any:

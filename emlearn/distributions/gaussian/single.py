@@ -38,6 +38,7 @@ from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_colu
 from emlearn.distributions.gaussian.spec import GaussianParams
 from emlearn.distributions.gaussian.structures import STRUCTURES, CovarianceFactor
 from emlearn.engine import DegenerateModelError, LatentVariableModel
+from emlearn.engine.block_table import RowPart
 from emlearn.engine.parameters import Entries, ParameterSpace, Symmetric
 
 Array = NDArray[np.float64]
@@ -133,6 +134,10 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         total = float(used.size if sample_weight is None else sample_weight[used].sum())
         available = available_moments(blocks, X.shape[1])
         return CompressedData(scaling, available, tuple(blocks), total, X, sample_weight)
+
+    def prepare_part(self, part: RowPart, learned: ColumnScaling) -> CompressedData:
+        """See `LatentVariableModel`."""
+        return self.prepare(part.X, part.weight, learned)
 
     def blocks(self, data: CompressedData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""

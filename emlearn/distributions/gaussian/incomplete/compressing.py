@@ -20,6 +20,11 @@ _COST_OF_PATTERN = 50_000
 _COST_OF_ROW = 50
 
 
+def largest_pattern(n_columns: int) -> int:
+    """Largest number of rows that a pattern keeps."""
+    return n_columns + 2 + _COST_OF_PATTERN // (n_columns**2 + _COST_OF_ROW)
+
+
 def compress_patterns(chunk: SortedRows) -> SortedRows:
     """Compress the patterns for which this is faster. Row numbers lose their meaning."""
     n_rows = np.diff(chunk.edges)

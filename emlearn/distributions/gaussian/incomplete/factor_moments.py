@@ -36,6 +36,7 @@ from emlearn.distributions.gaussian.incomplete.patterns import RowBlock
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.distributions.gaussian.single import CompressedData, OneGaussian
 from emlearn.engine import LatentVariableModel
+from emlearn.engine.block_table import RowPart
 
 Array = NDArray[np.float64]
 
@@ -79,6 +80,10 @@ class MomentFactorAnalysis(LatentVariableModel[CompressedData, FactorParams, Mom
         if scaling is None:
             scaling = summarize_columns(X, sample_weight, by_column=not self.isotropic).scaling
         return OneGaussian().prepare(X, sample_weight, scaling)
+
+    def prepare_part(self, part: RowPart, learned: ColumnScaling) -> CompressedData:
+        """See `LatentVariableModel`."""
+        return self.prepare(part.X, part.weight, learned)
 
     def blocks(self, data: CompressedData) -> Sequence[RowBlock]:
         """See `LatentVariableModel`."""

@@ -27,6 +27,7 @@ from emlearn.distributions.gaussian.incomplete.factor_starts import solves_at_on
 from emlearn.distributions.gaussian.prior import CovariancePrior
 from emlearn.distributions.gaussian.scaling import ColumnScaling, summarize_columns
 from emlearn.engine import DegenerateModelError, LatentVariableModel
+from emlearn.engine.block_table import RowPart
 
 Array = NDArray[np.float64]
 
@@ -148,6 +149,10 @@ class FactorAnalysis(LatentVariableModel[FactorData, FactorParams, FactorStatist
             blocks += complete_blocks(X, scaling, np.flatnonzero(complete), weight)
         blocks += cut_rows(X, scaling, np.flatnonzero(used & ~complete), weight)
         return FactorData(scaling, tuple(blocks), float(weight[used].sum()))
+
+    def prepare_part(self, part: RowPart, learned: ColumnScaling) -> FactorData:
+        """See `LatentVariableModel`."""
+        return self.prepare(part.X, part.weight, learned)
 
     def blocks(self, data: FactorData) -> Sequence[FactorBlock | CompleteBlock]:
         """See `LatentVariableModel`."""
