@@ -3,6 +3,16 @@
 from emlearn.data.blocks.arrays import ArrayBlocks
 from emlearn.data.blocks.contract import RowBlocks, is_row_blocks
 from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.opening import open_rows
+from emlearn.data.blocks.parquet import ParquetBlocks
 from emlearn.data.blocks.reading import map_blocks
 
-__all__ = ["ArrayBlocks", "RowBlocks", "find_blocks", "is_row_blocks", "map_blocks"]
+__all__ = [
+    "ArrayBlocks",
+    "ParquetBlocks",
+    "RowBlocks",
+    "find_blocks",
+    "is_row_blocks",
+    "map_blocks",
+    "open_rows",
+]

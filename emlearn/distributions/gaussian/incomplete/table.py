@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.incomplete.available import available_moments
 from emlearn.distributions.gaussian.incomplete.compressing import compress_patterns, largest_pattern
+from emlearn.distributions.gaussian.incomplete.factor_rows import (
+    LARGEST_SQUARE,
+    CompleteBlock,
+    FactorData,
+)
 from emlearn.distributions.gaussian.incomplete.factors import FactorAnalysis
 from emlearn.distributions.gaussian.incomplete.patterns import (
     SortedRows,
@@ -31,6 +36,7 @@ from emlearn.engine.blockwise import read_blockwise
 
 Array = NDArray[np.float64]
 
+_LOG_2PI = float(np.log(2.0 * np.pi))
 # Numbers of compressed rows that are kept in memory.
 _KEPT_NUMBERS = 1 << 23
 # Rows that wait until rows of the same pattern are joined.
@@ -106,6 +112,23 @@ def can_compress(table: BlockTable) -> bool:
     return bool(expected * n_columns <= _KEPT_NUMBERS)
 
 
+def compress_complete_table(table: BlockTable, scaling: ColumnScaling) -> FactorData | None:
+    """Complete rows with the moments of the table, for a factor analysis of many columns.
+
+    None if a row has a missing entry, or the rows would not become fewer.
+    """
+    if np.isnan(table.sample.X).any() or not table.n_features < min(table.n_used, LARGEST_SQUARE):
+        return None
+    found = table.total(partial(PatternRows.of_part, scaling)).joined()
+    ((rows, sqrt_weight, _, _, mask),) = found.pieces
+    if mask.any():
+        return None
+    constant = scaling.log_jacobian - 0.5 * _LOG_2PI * table.n_features
+    weight = float(sqrt_weight @ sqrt_weight)
+    block = CompleteBlock(rows, sqrt_weight, weight, weight * constant)
+    return FactorData(scaling, (block,), weight)
+
+
 def compress_table(table: BlockTable, scaling: ColumnScaling) -> CompressedData:
     """Rows with the moments of the table, found in one pass.
 
@@ -124,7 +147,7 @@ def prepare_table(model: Any, table: BlockTable, scaling: ColumnScaling) -> tupl
     Parameters
     ----------
     model : OneGaussian, MomentFactorAnalysis or FactorAnalysis
-        The model. The rows of the last are not compressed.
+        The model. Of the last, rows are compressed only if they are complete.
     table : BlockTable
         The rows.
     scaling : ColumnScaling
@@ -132,12 +155,16 @@ def prepare_table(model: Any, table: BlockTable, scaling: ColumnScaling) -> tupl
 
     Returns
     -------
-    model : OneGaussian, MomentFactorAnalysis or BlockwiseModel
+    model : LatentVariableModel
         The model.
-    data : CompressedData or BlockwiseData
+    data : CompressedData, FactorData or BlockwiseData
         Its data.
     """
-    if not isinstance(model, FactorAnalysis) and can_compress(table):
+    if isinstance(model, FactorAnalysis):
+        data = compress_complete_table(table, scaling)
+        if data is not None:
+            return model, data
+    elif can_compress(table):
         return model, compress_table(table, scaling)
     return read_blockwise(model, table, learned=scaling)
 
