@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
+@by_block("transform", "conditional_std", "score_samples")
 class MissingDataImputerEM(TransformerMixin, ImputerInference):
     """Impute missing values given the observed ones, under a model fitted by EM.
 
@@ -318,7 +319,6 @@ default="from_dtype"
             return self.transform(X)
         return self._complete(MixedTable(table, self._schema, None), X)
 
-    @by_block
     def transform(self, X: Any) -> Any:
         """Impute the missing entries of rows, which can be other rows than those of fit.
 
@@ -336,7 +336,6 @@ default="from_dtype"
         check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._encode(X), X)
 
-    @by_block
     def conditional_std(self, X: Any, *, inference: Any = None) -> Array:
         """Standard deviation of each missing number given the observed entries of its row.
 
@@ -429,7 +428,6 @@ default="from_dtype"
         found = self._category_probabilities(table)
         return {key: with_labels(part, self.category_levels_[key], X) for key, part in found}
 
-    @by_block
     def score_samples(self, X: Any) -> Array:
         """Log-density of the observed entries of each row.
 

@@ -44,6 +44,7 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 
+@by_block("predict")
 class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
@@ -371,7 +372,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _n_parameters(self) -> int:
         return self._n_free(MixtureLaw(self._n_labels(), self.weights_alpha))
 
-    @by_block
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes are known.
 
