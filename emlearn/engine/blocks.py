@@ -48,6 +48,16 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     return plus(left, right)
 
 
+def scale_statistics(statistics: Any, factor: float) -> Any:
+    """Statistics times a number; see `add_statistics`."""
+    if isinstance(statistics, tuple):
+        parts = [scale_statistics(part, factor) for part in statistics]
+        return type(statistics)(*parts) if hasattr(statistics, "_fields") else tuple(parts)
+    if isinstance(statistics, dict):
+        return {key: scale_statistics(value, factor) for key, value in statistics.items()}
+    return statistics * factor
+
+
 class _Sum:
     """A sum of statistics from left to right; None counts as nothing."""
 

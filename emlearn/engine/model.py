@@ -139,6 +139,23 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """`total_weight` of a `BlockTable`; by default the sum of the weights of its rows."""
         return float(table.total_weight)
 
+    def recentered(self, statistics: StatsT, params: ParamsT, moved: ParamsT) -> StatsT:
+        """Statistics taken at some parameters, as if at others, with the same posterior.
+
+        Stepwise EM needs it where statistics are moments about parameters, such as means. By
+        default statistics do not depend on the parameters in this way.
+
+        Parameters
+        ----------
+        statistics : object
+            Statistics.
+        params : object
+            The parameters at which they were taken.
+        moved : object
+            The other parameters.
+        """
+        return statistics
+
     # ---- the objective ----------------------------------------------------------------------
 
     def log_likelihood(self, data: DataT, params: ParamsT, objective: float) -> float:
