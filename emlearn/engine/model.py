@@ -128,6 +128,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             Rows of positive weight.
         learned : object
             From `learn`.
+
+        Returns
+        -------
+        data : object
+            As from `prepare`.
         """
         return self.prepare(part.X, part.weight)
 
@@ -153,6 +158,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             The parameters at which they were taken.
         moved : object
             The other parameters.
+
+        Returns
+        -------
+        statistics : object
+            The statistics.
         """
         return statistics
 

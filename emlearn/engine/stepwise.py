@@ -43,8 +43,8 @@ class StepwisePlan:
     Parameters
     ----------
     exponent : float, default=0.8
-        kappa, above 0.5 and at most 1: the weight of a batch is (its fraction of the rows so far)
-        to this power. 1 is best if the burn-in is already near the optimum; smaller exponents
+        Above 0.5 and at most 1 (kappa): a batch counts its fraction of the rows so far to this
+        power. 1 is best if the burn-in is already near the optimum; smaller exponents
         forget a poor start sooner, but leave more noise. The default was best in the worst case
         of ``python benchmarks/bench_stepwise.py``.
     batch_rows : int, default=1000
