@@ -78,10 +78,7 @@ class DaskMapper:
             parts = tasks.submit(shared)
             while len(parts) > 1:
                 groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-                parts = [
-                    self.client.submit(_sum, group, pure=False, retries=_RETRIES)
-                    for group in groups
-                ]
+                parts = tasks.map(_sum, groups)
             return _gather(self.client, parts)[0] if parts else None
 
         yield total
@@ -100,29 +97,33 @@ class _Tasks:
         self._client = client
         self._function = self._constant(function)
         prepared = None if prepare is None else self._constant(prepare)
-        self._items = [self._bring(item, prepared) for item in items]
+        sources = [self._source(item) for item in items]
+        slim, raw, weights = zip(*sources, strict=True) if sources else ((), (), ())
+        self._items = self.map(_refer, slim, raw, weights, [prepared] * len(items))
 
     def submit(self, shared: Any) -> list[Any]:
         """Futures of the results for all items."""
-        argument = self._constant(shared)
-        return [self._submit(_call, self._function, item, argument) for item in self._items]
+        argument, n = self._constant(shared), len(self._items)
+        return self.map(_call, [self._function] * n, self._items, [argument] * n)
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self._client.submit(function, *arguments, pure=False, retries=_RETRIES)
+    def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
+        """Futures of the values of a function; one message for all of them."""
+        found: list[Any] = self._client.map(function, *arguments, pure=False, retries=_RETRIES)
+        return found
 
     def _constant(self, value: Any) -> Any:
         # A task that returns its argument can be repeated, data that were scattered cannot.
-        return self._submit(_same, _Sealed(value))
+        return self.map(_same, [_Sealed(value)])[0]
 
-    def _bring(self, item: Any, prepare: Any) -> Any:
-        if isinstance(item, BlockRef):
-            slim = replace(item, source=None, raw=None, weight=None)
-            weight = item.weight
-            if hasattr(weight, "dask"):
-                weight = self._client.compute(weight)
-            raw = item.source.futures[item.index]
-            return self._submit(_refer, _Sealed(slim), raw, weight, prepare)
-        return self._submit(_refer, _Sealed(item), None, None, prepare)
+    def _source(self, item: Any) -> tuple[_Sealed, Any, Any]:
+        """An item without its rows, and its rows and weights on the cluster."""
+        if not isinstance(item, BlockRef):
+            return _Sealed(item), None, None
+        weight = item.weight
+        if hasattr(weight, "dask"):
+            weight = self._client.compute(weight)
+        slim = replace(item, source=None, raw=None, weight=None)
+        return _Sealed(slim), item.source.futures[item.index], weight
 
 
 def _same(sealed: _Sealed) -> _Sealed:
