@@ -177,7 +177,9 @@ def _require_array(array: Any) -> None:
             f"{can and f': X{can}'}."
         )
     if issparse(array) and array.format != "csr":
-        raise TypeError(f"Rows of a sparse array in {array.format} format are slow. Pass X.tocsr().")
+        raise TypeError(
+            f"Rows of a sparse array in {array.format} format are slow. Pass X.tocsr()."
+        )
     dtype = np.dtype(array.dtype)
     if dtype.names is not None:
         raise ValueError(

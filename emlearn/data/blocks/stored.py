@@ -100,7 +100,9 @@ def _reference_to_dataset(dataset: Any) -> Hdf5Array | None:
     if dataset.name is None or dataset.file.driver in ("core", "fileobj"):
         return None
     filename = dataset.file.filename
-    return Hdf5Array(os.path.abspath(filename) if os.path.exists(filename) else filename, dataset.name)
+    return Hdf5Array(
+        os.path.abspath(filename) if os.path.exists(filename) else filename, dataset.name
+    )
 
 
 def _reference_to_map(array: Array) -> MappedArray | None:
