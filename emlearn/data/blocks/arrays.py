@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy import sparse
 
 from emlearn.data.blocks.sizes import (
     bytes_of_row,
@@ -170,16 +170,10 @@ def _require_array(array: Any) -> None:
             f"Blocks are slices of an array of numpy, h5py or zarr, got {name}. Estimators take "
             "tables and lists as they are; open_rows reads files."
         )
+    if sparse.issparse(array) and getattr(array, "format", None) != "csr":
+        raise TypeError(f"A sparse array needs fast slices of rows, got {name}. Pass X.tocsr().")
     if not (hasattr(array, "dtype") and hasattr(array, "__getitem__")):
-        can = ".tocsr()" if issparse(array) else ""
-        raise TypeError(
-            f"An array needs dtype and slices of rows, but {name} has not both. Convert it first"
-            f"{can and f': X{can}'}."
-        )
-    if issparse(array) and array.format != "csr":
-        raise TypeError(
-            f"Rows of a sparse array in {array.format} format are slow. Pass X.tocsr()."
-        )
+        raise TypeError(f"An array needs dtype and slices of rows, but {name} has not both.")
     dtype = np.dtype(array.dtype)
     if dtype.names is not None:
         raise ValueError(
@@ -228,7 +222,7 @@ def _read_positions(columns: Any, width: int) -> tuple[slice | None, Any, int]:
 
 def _row_bytes(array: Any, n_features: int) -> float:
     """Size of a row in memory, on average."""
-    if issparse(array):
+    if sparse.isspmatrix_csr(array) or isinstance(array, sparse.csr_array):
         return float(_SPARSE_BYTES * array.nnz / max(array.shape[0], 1))
     return bytes_of_row(n_features)
 

@@ -39,10 +39,10 @@ class Stretch(NamedTuple):
         return [self.block_rows] * whole + [rest] * (rest > 0)
 
 
-def stretches_of(file: int, lengths: list[int], block_rows: int, cut_evenly: bool) -> list[Stretch]:
-    """Stretches of a file whose blocks have about so many rows.
+def stretches_of(file: int, lengths: list[int], block_rows: int, at_most: bool) -> list[Stretch]:
+    """Stretches of a file whose blocks have about so many rows, or at most so many.
 
-    Small pieces are put together, and large ones are cut, evenly or with a rest.
+    Small pieces are put together, and large ones are cut evenly.
     """
     found, start, n_rows = [], 0, 0
     for piece, length in enumerate(lengths):
@@ -51,9 +51,8 @@ def stretches_of(file: int, lengths: list[int], block_rows: int, cut_evenly: boo
             start, n_rows = piece, 0
         n_rows += length
         if n_rows >= block_rows:
-            n_blocks = max(round(n_rows / block_rows), 1)
-            own = -(-n_rows // n_blocks) if cut_evenly else block_rows
-            found.append(Stretch(file, range(start, piece + 1), n_rows, own))
+            n_blocks = -(-n_rows // block_rows) if at_most else max(round(n_rows / block_rows), 1)
+            found.append(Stretch(file, range(start, piece + 1), n_rows, -(-n_rows // n_blocks)))
             start, n_rows = piece + 1, 0
     if n_rows:
         found.append(Stretch(file, range(start, len(lengths)), n_rows, n_rows))

@@ -115,8 +115,8 @@ def _kind(name: str, headers: Sequence[Header]) -> str:
         common = common_kind(kind, own)
         if common is None:
             raise ValueError(
-                f"Column {name!r} of {other.file.path} has {own}, but that of {known.file.path} has "
-                f"{kind}. Write them with the same type, or name the other columns in columns."
+                f"Column {name!r} of {other.file.path} has {own}, but that of {known.file.path} "
+                f"has {kind}. Write them with the same type, or name the other columns in columns."
             )
         known = other if kind == NOTHING else known
         kind = common

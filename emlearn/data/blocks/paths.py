@@ -109,7 +109,7 @@ def _is_data(path: Path) -> bool:
 
 def _with_keys(folder: str, paths: Sequence[str]) -> list[TableFile]:
     """The files of a folder with the keys in the names of its folders."""
-    keys = []
+    keys: list[dict[str, Any]] = []
     for path in paths:
         folders = Path(path).relative_to(folder).parts[:-1]
         pairs = (part.partition("=") for part in folders if "=" in part)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, ClassVar
 
-from emlearn.data.blocks.cursors import Cursor, Cursors, Stretch, stretches_of
+from emlearn.data.blocks.cursors import Cursor, Cursors, stretches_of
 from emlearn.data.blocks.encoding import CATEGORIES, Encoder, LevelsSeen
 from emlearn.data.blocks.formats import ArrowFormat, FileFormat, ParquetFormat
 from emlearn.data.blocks.headers import Header, read_categories, read_kinds, read_names
@@ -52,7 +52,7 @@ class _TableBlocks:
         self._stretches = [
             stretch
             for file, (_, lengths) in enumerate(described)
-            for stretch in stretches_of(file, lengths, target, own is None)
+            for stretch in stretches_of(file, lengths, target, own is not None)
         ]
         self._places = [
             (number, block, length)
@@ -200,8 +200,8 @@ class ParquetBlocks(_TableBlocks):
     unseen : {"error", "missing"}, default="error"
         What happens to values that are not in `categories`. "missing": they become NaN.
     block_rows : int, default=None
-        Number of rows of a block, about; row groups of more rows are cut into blocks of this size.
-        None makes blocks of about 4 MB, as in `ArrayBlocks`.
+        Largest number of rows of a block. None makes blocks of about 4 MB, as in `ArrayBlocks`.
+        Row groups of more rows are cut into parts of the same size.
 
     Attributes
     ----------
