@@ -232,13 +232,19 @@ class ParquetBlocks(_TableBlocks):
 
     Examples
     --------
-    >>> from emlearn import FiniteMixtureEM
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import pyarrow as pa
+    >>> import pyarrow.parquet as pq
     >>> from emlearn.data.blocks import ParquetBlocks
-    >>> rows = ParquetBlocks("visits", columns=["age", "site"])  # doctest: +SKIP
-    >>> rows.levels  # doctest: +SKIP
-    {'site': ('Basel', 'Bern', 'Geneva')}
-    >>> family = [("gaussian", ["age"]), ("categorical", ["site"])]
-    >>> mixture = FiniteMixtureEM(3, family=family).fit(rows)  # doctest: +SKIP
+    >>> visits = pa.table({"age": [31, None, 52], "site": ["Ulm", "Aalen", "Ulm"]})
+    >>> with TemporaryDirectory() as folder:
+    ...     pq.write_table(visits, f"{folder}/visits.parquet")
+    ...     blocks = ParquetBlocks(folder, columns=["site", "age"])
+    ...     np.asarray(blocks[0]), blocks.levels
+    (array([[ 1., 31.],
+           [ 0., nan],
+           [ 1., 52.]]), {'site': ('Aalen', 'Ulm')})
     """
 
     _format = ParquetFormat()
