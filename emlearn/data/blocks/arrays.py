@@ -84,7 +84,7 @@ class ArrayBlocks:
     ...     blocks
     ArrayBlocks(n_rows=272, n_features=2, n_blocks=3)
     >>> mixture.weights_.round(2)
-    array([0.64, 0.36])
+    array([0.36, 0.64])
     """
 
     def __init__(

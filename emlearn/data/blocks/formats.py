@@ -121,8 +121,8 @@ def readable(file: TableFile, what: str) -> Iterator[None]:
         raise ValueError(f"{file.path} cannot be read as one of {what}: {error}") from error
 
 
-def columns_of_data(schema: Any) -> list[str]:
-    """Names of the columns of a schema that are not the index of a DataFrame of pandas."""
+def index_columns(schema: Any) -> set[str]:
+    """Names of the columns of a schema that are the index of a DataFrame of pandas."""
     stored = (schema.metadata or {}).get(b"pandas")
     index = json.loads(stored).get("index_columns", []) if stored else []
-    return [name for name in schema.names if name not in index]
+    return {name for name in index if isinstance(name, str)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from emlearn.data.blocks.encoding import NOTHING, NUMBER, TEXT, common_kind, kind_of
-from emlearn.data.blocks.formats import columns_of_data
+from emlearn.data.blocks.formats import index_columns
 from emlearn.data.blocks.paths import TableFile
 
 
@@ -19,10 +19,13 @@ class Header(NamedTuple):
         The file. Its keys are those that are not stored as columns, too.
     types : dict of str to pyarrow.DataType
         Types of the stored columns by name.
+    index : set of str
+        Columns that are the index of a DataFrame, which are read only if they are named.
     """
 
     file: TableFile
     types: dict[str, Any]
+    index: set[str]
 
     @classmethod
     def of(cls, schema: Any, file: TableFile) -> Header:
@@ -39,13 +42,18 @@ class Header(NamedTuple):
                 raise ValueError(f"Two columns of {file.path} are named {name!r}. Rename one.")
             seen.add(name)
         keys = tuple((name, value) for name, value in file.keys if name not in seen)
-        types = {name: schema.field(name).type for name in columns_of_data(schema)}
-        return cls(file._replace(keys=keys), types)
+        types = {name: schema.field(name).type for name in schema.names}
+        return cls(file._replace(keys=keys), types, index_columns(schema))
 
     @property
     def names(self) -> list[str]:
         """All columns."""
         return [*self.types, *dict(self.file.keys)]
+
+    @property
+    def features(self) -> list[str]:
+        """The columns that are read if none are named."""
+        return [name for name in self.names if name not in self.index]
 
     def kind(self, name: str) -> str:
         """The kind of a column; see `kind_of`."""
@@ -66,7 +74,7 @@ def read_names(columns: Any, headers: Sequence[Header]) -> tuple[str, ...]:
         If a file lacks a column, or if all are read and a file has another one.
     """
     first = headers[0]
-    names = first.names
+    names = first.features
     if columns is not None:
         if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
             raise TypeError(f"columns must be a list of names, got {columns!r}.")
@@ -87,7 +95,7 @@ def read_names(columns: Any, headers: Sequence[Header]) -> tuple[str, ...]:
                 f"{other.file.path} has no column {lacking[0]!r}, but {first.file.path} has it. "
                 "Name the columns that all files have in columns."
             )
-        more = [name for name in other.names if name not in names]
+        more = [name for name in other.features if name not in names]
         if more and columns is None:
             raise ValueError(
                 f"{other.file.path} has a column {more[0]!r}, but {first.file.path} has not. Name "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def open_rows(
            [ 6.,  8.],
            [ 9., 11.]])
     """
-    paths = [path] if is_path(path) else list(path)
+    paths = [path] if is_path(path) else list(path) if isinstance(path, Iterable) else []
     if not paths or not all(is_path(own) for own in paths):
         raise TypeError(f"open_rows needs a path or a list of paths, got {path!r}.")
     suffixes = {_suffix(os.fspath(own)) for own in paths}

@@ -136,16 +136,14 @@ def _with_keys(folder: str, paths: Sequence[str]) -> list[TableFile]:
 def _files_of_dataset(dataset: Any, what: str) -> list[TableFile]:
     if not hasattr(dataset, "files"):
         raise ValueError(
-            f"A {type(dataset).__name__} of pyarrow is not a list of files, perhaps because it is "
-            f"filtered. Write its rows to {what}."
+            f"A {type(dataset).__name__} of pyarrow is not a list of files. Write its rows to "
+            f"{what}."
         )
     from pyarrow.dataset import get_partition_keys
 
-    return [
-        TableFile(
-            own.path,
-            dataset.filesystem,
-            tuple(get_partition_keys(own.partition_expression).items()),
-        )
-        for own in dataset.get_fragments()
-    ]
+    found = []
+    for own in dataset.get_fragments():
+        keys = get_partition_keys(own.partition_expression)
+        ordered = tuple((name, keys[name]) for name in dataset.schema.names if name in keys)
+        found.append(TableFile(own.path, dataset.filesystem, ordered))
+    return found
