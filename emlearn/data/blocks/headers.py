@@ -19,13 +19,13 @@ class Header(NamedTuple):
         The file. Its keys are those that are not stored as columns, too.
     types : dict of str to pyarrow.DataType
         Types of the stored columns by name.
-    index : set of str
+    index_names : set of str
         Columns that are the index of a DataFrame, which are read only if they are named.
     """
 
     file: TableFile
     types: dict[str, Any]
-    index: set[str]
+    index_names: set[str]
 
     @classmethod
     def of(cls, schema: Any, file: TableFile) -> Header:
@@ -53,7 +53,7 @@ class Header(NamedTuple):
     @property
     def features(self) -> list[str]:
         """The columns that are read if none are named."""
-        return [name for name in self.names if name not in self.index]
+        return [name for name in self.names if name not in self.index_names]
 
     def kind(self, name: str) -> str:
         """The kind of a column; see `kind_of`."""
