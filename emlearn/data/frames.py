@@ -122,3 +122,9 @@ def from_polars(series: Any) -> Array:
     if values.dtype == np.float32 and str(series.dtype) != "Float32":
         return values.astype(np.float64)
     return values
+
+
+def stack_frames(frames: list[Any]) -> Any:
+    """The rows of several DataFrames of one library, in one."""
+    library = sys.modules[type(frames[0]).__module__.partition(".")[0]]
+    return library.concat(frames)

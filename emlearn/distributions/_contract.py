@@ -337,6 +337,13 @@ class Family(ABC):
             From `column_spec`.
         """
 
+    def recentered(self, statistics: Any, params: Any, moved: Any) -> Any:
+        """Statistics taken at parameters, as if at others; see `LatentVariableModel`.
+
+        Families whose statistics are moments about parameters override it.
+        """
+        return statistics
+
     def ranking_penalty(self, statistics: Any, column_spec: Any) -> Penalty:
         """Penalty of components when starts are compared; none by default."""
         return Penalty()

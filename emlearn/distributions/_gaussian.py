@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._passes import RowPasses
 from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all, scaled_entries
-from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.forms import GaussianStatistics, move_statistics
 from emlearn.distributions.gaussian.prior import in_layout
 from emlearn.distributions.gaussian.published import read_published
 from emlearn.distributions.gaussian.rows import (
@@ -279,6 +279,12 @@ class Gaussian(Family):
     ) -> tuple[Array, GaussianStatistics, float]:
         """See `Family`; a single pass if there are compiled kernels."""
         return precomputed.expect(rows, log_weights, weight, workspace)
+
+    def recentered(
+        self, statistics: GaussianStatistics, params: GaussianParams, moved: GaussianParams
+    ) -> GaussianStatistics:
+        """See `Family`: moments about other means."""
+        return move_statistics(self.structure, statistics, moved.mean - params.mean)
 
     def m_step(
         self, statistics: GaussianStatistics, params: GaussianParams, column_spec: GaussianSpec

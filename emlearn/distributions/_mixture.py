@@ -196,6 +196,13 @@ class Mixture(Family):
             weight, self.family.m_step(statistics.parts, params.parts, column_spec)
         )
 
+    def recentered(
+        self, statistics: MixtureStatistics, params: MixtureParams, moved: MixtureParams
+    ) -> MixtureStatistics:
+        """See `Family`."""
+        parts = self.family.recentered(statistics.parts, params.parts, moved.parts)
+        return statistics._replace(parts=parts)
+
     def unsound(
         self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
     ) -> dict[str, Array]:

@@ -134,6 +134,10 @@ class Product(Family):
             ]
         )
 
+    def recentered(self, statistics: Any, params: Any, moved: Any) -> tuple[Any, ...]:
+        """See `Family`."""
+        return self._each("recentered", statistics, params, moved)
+
     def ranking_penalty(self, statistics: tuple[Any, ...], column_spec: tuple[Any, ...]) -> Penalty:
         """See `Family`: the optimism of all parts. A component has too few rows if a part has."""
         return _sum(self._each("ranking_penalty", statistics, column_spec))

@@ -24,6 +24,7 @@ from emlearn.engine.race import race
 from emlearn.engine.race_plan import Heat, ManyStarts, RacePlan
 from emlearn.engine.restarts import Restart, SearchResult, search
 from emlearn.engine.result import EMResult, History, Iteration, Status
+from emlearn.engine.stepwise import StepwisePlan
 
 __all__ = [
     "ACCELERATORS",
@@ -59,6 +60,7 @@ __all__ = [
     "Squarem",
     "StatisticalGain",
     "Status",
+    "StepwisePlan",
     "StopSignal",
     "Threads",
     "add_statistics",

@@ -48,6 +48,16 @@ def add_statistics(left: Any, right: Any, plus: Callable[[Any, Any], Any] = oper
     return plus(left, right)
 
 
+def scale_statistics(statistics: Any, factor: float) -> Any:
+    """Statistics times a number; see `add_statistics`."""
+    if isinstance(statistics, tuple):
+        parts = [scale_statistics(part, factor) for part in statistics]
+        return type(statistics)(*parts) if hasattr(statistics, "_fields") else tuple(parts)
+    if isinstance(statistics, dict):
+        return {key: scale_statistics(value, factor) for key, value in statistics.items()}
+    return statistics * factor
+
+
 class _Sum:
     """A sum of statistics from left to right; None counts as nothing."""
 
@@ -140,6 +150,8 @@ class Mapper(Protocol):
         prepare: Callable[[Any], Any] | None = None,
     ) -> AbstractContextManager[Callable[[Any], Any]]:
         """As `over`, for results that are added; `sum_neighbors` and `TreeSum` say how.
+
+        Optional: a mapper without it sends all results to this process, which adds them.
 
         Parameters
         ----------
@@ -244,6 +256,10 @@ def use_mapper(mapper: Mapper) -> Iterator[None]:
     mapper : Mapper
         For example `Processes`. The results have the same bits as with threads.
 
+    Yields
+    ------
+    None
+
     Examples
     --------
     >>> from emlearn import GaussianMixtureEM
@@ -282,7 +298,8 @@ class BlockMapper:
     ):
         self._model = model
         mapper = model.mapper(data) or mapper
-        self._context = mapper.summing(partial(_e_step, model), model.blocks(data), model.open)
+        summing = getattr(mapper, "summing", partial(_sum_of_each, mapper))
+        self._context = summing(partial(_e_step, model), model.blocks(data), model.open)
 
     def __call__(self, params: Any) -> tuple[Any, float]:
         """Statistics and log-likelihood of all blocks at `params`."""
@@ -300,6 +317,22 @@ class BlockMapper:
         traceback: TracebackType | None,
     ) -> None:
         self._context.__exit__(kind, error, traceback)
+
+
+@contextmanager
+def _sum_of_each(
+    mapper: Mapper, function: Callable[[Any, Any], Any], items: Sequence[Any], prepare: Any
+) -> Iterator[Callable[[Any], Any]]:
+    """`Mapper.summing` of a mapper that has only `over`."""
+    with mapper.over(function, items) as each:
+
+        def total(shared: Any) -> Any:
+            tree = TreeSum()
+            for part in each(shared):
+                tree.add(part)
+            return tree.total()
+
+        yield total
 
 
 def _e_step(

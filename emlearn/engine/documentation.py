@@ -93,6 +93,13 @@ PARAMETERS: dict[str, tuple[str, str]] = {
         Number of iterations between the lines that ``verbose=2`` prints.
         """,
     ),
+    "stepwise": (
+        "StepwisePlan",
+        """
+        How `partial_fit` learns: sizes of the steps, burn-in, memory. None takes the defaults of
+        `emlearn.engine.StepwisePlan`. `fit` does not use it.
+        """,
+    ),
     "n_jobs": (
         "int",
         """

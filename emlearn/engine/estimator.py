@@ -44,6 +44,7 @@ from emlearn.engine.race import race
 from emlearn.engine.race_plan import RacePlan
 from emlearn.engine.restarts import SearchResult, search
 from emlearn.engine.result import EMResult, Status
+from emlearn.engine.stepwise import StepwisePlan
 from emlearn.engine.threads import blas_limited
 
 #: Error of a row's log-density, in nats, that double precision may make for speed.
@@ -64,6 +65,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
     "verbose_interval": [_FROM_ONE],
+    "stepwise": [StepwisePlan, None],
     "n_jobs": [_FROM_ONE, Interval(Integral, None, -1, closed="right"), None],
 }
 

@@ -128,6 +128,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             Rows of positive weight.
         learned : object
             From `learn`.
+
+        Returns
+        -------
+        data : object
+            As from `prepare`.
         """
         return self.prepare(part.X, part.weight)
 
@@ -138,6 +143,28 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
     def weight_of_table(self, table: Any) -> float:
         """`total_weight` of a `BlockTable`; by default the sum of the weights of its rows."""
         return float(table.total_weight)
+
+    def recentered(self, statistics: StatsT, params: ParamsT, moved: ParamsT) -> StatsT:
+        """Statistics taken at some parameters, as if at others, with the same posterior.
+
+        Stepwise EM needs it where statistics are moments about parameters, such as means. By
+        default statistics do not depend on the parameters in this way.
+
+        Parameters
+        ----------
+        statistics : object
+            Statistics.
+        params : object
+            The parameters at which they were taken.
+        moved : object
+            The other parameters.
+
+        Returns
+        -------
+        statistics : object
+            The statistics.
+        """
+        return statistics
 
     # ---- the objective ----------------------------------------------------------------------
 

@@ -124,6 +124,26 @@ class ModelWrapper(LatentVariableModel[Any, Any, Any]):
         """See `LatentVariableModel`."""
         return self.model.open(block)
 
+    def learn(self, table: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.learn(table)
+
+    def prepare_part(self, part: Any, learned: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.prepare_part(part, learned)
+
+    def open_part(self, part: Any, learned: Any) -> Sequence[Any]:
+        """See `LatentVariableModel`."""
+        return self.model.open_part(part, learned)
+
+    def weight_of_table(self, table: Any) -> float:
+        """See `LatentVariableModel`."""
+        return self.model.weight_of_table(table)
+
+    def recentered(self, statistics: Any, params: Any, moved: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.recentered(statistics, params, moved)
+
     def mapper(self, data: Any) -> Any:
         """See `LatentVariableModel`."""
         return self.model.mapper(data)

@@ -28,6 +28,7 @@ from emlearn.factors._known import Known, read_known
 Array = NDArray[np.float64]
 
 
+@by_block("transform", "score_samples")
 class FactorScoring(
     InformationCriteria, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
@@ -62,7 +63,6 @@ class FactorScoring(
                 done = part.stop
                 yield part, infer_block(block, conditional.precomputed)
 
-    @by_block
     def transform(self, X: ArrayLike, *, return_std: bool = False) -> Any:
         """Factor scores of each row, from its observed entries.
 
@@ -163,7 +163,6 @@ class FactorScoring(
         precision[np.diag_indices_from(precision)] += 1.0 / known.noise
         return 0.5 * (precision + precision.T)
 
-    @by_block
     def score_samples(self, X: ArrayLike) -> Array:
         """Log-density of the observed entries of each row.
 

@@ -333,7 +333,7 @@ class HiddenMarkovEM(ChainInference, ChainDecoding, ChainScoring, ChainSampling,
                 f"of startprob_init and transmat_init. {STRONGER_PRIOR}",
             )
         self.startprob_, self.transmat_ = fit.params.law
-        self._publish_components(family, fit)
+        self._publish_components(family, fit.params, fit.fixed)
         self._keep_last_states(rows, labels, sequences)
         row_weight = None if weight is None else weight.repeat(sequences.lengths)
         if row_weight is not None:

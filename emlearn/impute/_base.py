@@ -25,10 +25,11 @@ from emlearn.distributions.gaussian.scaling import (
 )
 from emlearn.engine import EMResult, History, RacePlan, Status
 from emlearn.engine.block_table import BlockTable, RowPart
+from emlearn.engine.stepwise import Stream
 from emlearn.engine.threads import blas_limited
 from emlearn.impute._bounds import read_bounds
 from emlearn.impute._determined import DeterminedEntries
-from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model
+from emlearn.impute._fitting import Conditional, Outcome, Settings, fit_model, stream_of
 from emlearn.impute._mixed import MixedFitting
 from emlearn.impute._notice import Notice
 from emlearn.impute._prior import PseudoRows
@@ -41,9 +42,14 @@ Floats = NDArray[np.floating]
 class ImputerFitting(MixedFitting):
     """Fits a model of incomplete rows to the columns that vary, and publishes it."""
 
+    _stream: Stream | None
+    _stream_columns: NDArray[np.intp]
+    _waiting: RowPart | None
+
     def _fit(self, X: Any, sample_weight: Any) -> Floats:
         """Read the table, fit, and give the warnings of the fit."""
         table, weight = self._read(X, sample_weight)
+        self._waiting = None
         for notice in self._fit_table(table, weight):
             warn_user(notice.message, notice.category)
         return table
@@ -185,6 +191,9 @@ class ImputerFitting(MixedFitting):
                 if outcome.related and outcome.best.status is Status.STALLED:
                     # With an exact relation, the arithmetic reaches its limit first.
                     self.converged_ = True
+        self._stream, self._stream_columns = None, varying
+        if outcome is not None and outcome.fitted is not None and outcome.problem is not None:
+            self._stream = stream_of(outcome.problem, outcome.best, scaling)
         self._publish_pseudo_rows(outcome, varying)
         self._kept = np.arange(empty.size) if self.keep_empty_features else np.flatnonzero(~empty)
         if pseudo_rows is None:

@@ -24,15 +24,18 @@ from emlearn.distributions.gaussian.single import MeanCovariance, OneGaussian
 from emlearn.distributions.gaussian.structures import find_structure
 from emlearn.engine import EMResult
 from emlearn.engine.block_table import BlockTable
-from emlearn.engine.blockwise import read_blockwise
+from emlearn.engine.blockwise import BlockwiseModel, read_blockwise
+from emlearn.engine.stepwise import Stream
 from emlearn.impute._mixture import mixture_model
 from emlearn.impute._prior import PriorChoice, PseudoRows, choose_prior, pseudo_rows_of_clusters
 from emlearn.latent import LabelParams, MixtureParams, Observations, prepare
+from emlearn.latent.starts import STARTS
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Conditional = ConditionalGaussians | ConditionalFactors
 
+_FULL = find_structure("full", None)
 # Pseudo-rows of a factor analysis, whose few parameters need no more to stay regular, and of each
 # component of a mixture: overall correlations say nothing about those within components.
 _ONE_ROW = 1.0
@@ -78,6 +81,8 @@ class Outcome(NamedTuple):
         What is not sound about the parameters.
     relations : LinearRelations or None
         These relations, if they were looked for.
+    problem : Problem, default=None
+        What was fitted.
     """
 
     fitted: Conditional | None
@@ -89,6 +94,7 @@ class Outcome(NamedTuple):
     related: bool
     unsound: list[str]
     relations: LinearRelations | None
+    problem: Problem | None = None
 
 
 class Problem(NamedTuple):
@@ -158,6 +164,7 @@ def fit_model(
         problem.related,
         unsound,
         problem.relations,
+        problem,
     )
 
 
@@ -201,8 +208,7 @@ def _one_gaussian(
         return MeanCovariance(scaling.to_scaled(start.means[0]), covariance)
 
     def leave(params: MeanCovariance) -> Conditional:
-        mean, covariance = params
-        return ConditionalGaussians.at(np.ones(1), mean[None], covariance[None], scaling)
+        return fitted_at(params, scaling)
 
     return Problem(
         model,
@@ -259,10 +265,7 @@ def _mixture(
         return LabelParams(MixtureParams(start.weights), components, spec)
 
     def leave(params: LabelParams) -> Conditional:
-        mean, own, _ = params.components
-        found = ConditionalGaussians.at(
-            params.law.weights, mean, structure.publish(own), spec.scaling
-        )
+        found, own = fitted_at(params, spec, structure), params.components.covariance
         return found._replace(factors=tuple(structure.parts(own).values()))
 
     related, relations = shape.relations is not None, shape.relations
@@ -270,6 +273,41 @@ def _mixture(
     if settings.n_factors is not None:
         never = never[:0]
     return Problem(whole, data, strength, never, enter, leave, related=related, relations=relations)
+
+
+def fitted_at(params: Any, learned: Any, structure: Any = _FULL) -> ConditionalGaussians:
+    """The model at parameters of one Gaussian, or of a mixture.
+
+    Parameters
+    ----------
+    params : MeanCovariance or LabelParams
+        The parameters.
+    learned : ColumnScaling or GaussianSpec
+        Their units.
+    structure : CovarianceStructure, default=full
+        Structure of the covariances of a mixture.
+    """
+    if isinstance(params, MeanCovariance):
+        mean, covariance = params
+        return ConditionalGaussians.at(np.ones(1), mean[None], covariance[None], learned)
+    mean, own, _ = params.components
+    weights = params.law.weights
+    return ConditionalGaussians.at(weights, mean, structure.publish(own), learned.scaling)
+
+
+def stream_of(problem: Problem, best: EMResult, scaling: ColumnScaling) -> Stream | None:
+    """The stream that goes on after a fit; None for factors, which have none."""
+    model, data = problem.model, problem.data
+    weight = float(model.total_weight(data))
+    if isinstance(model, BlockwiseModel):
+        model = model.model
+    if isinstance(model, OneGaussian):
+        return Stream.after(model, scaling, best.params, best.statistics, weight)
+    if isinstance(best.params, LabelParams) and model.family.n_factors is None:
+        model = replace(model, initializer=STARTS["rows"])
+        spec = best.params.column_spec
+        return Stream.after(model, spec, best.params, best.statistics, weight)
+    return None
 
 
 def _factor_analysis(

@@ -18,16 +18,19 @@ from emlearn.data.markers import read_markers
 from emlearn.data.mixed import MixedTable
 from emlearn.data.tables import with_labels
 from emlearn.engine.block_table import BlockTable, RowPart
+from emlearn.engine.stepwise import StepwisePlan
 from emlearn.impute._filling import has_other_types
 from emlearn.impute._inference import ImputerInference
 from emlearn.impute._known import conditioning
 from emlearn.impute._published import NOT_FITTED
+from emlearn.impute._streaming import ImputerStreaming
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
-class MissingDataImputerEM(TransformerMixin, ImputerInference):
+@by_block("transform", "conditional_std", "score_samples")
+class MissingDataImputerEM(TransformerMixin, ImputerStreaming, ImputerInference):
     """Impute missing values given the observed ones, under a model fitted by EM.
 
     The model of a table of numbers is one multivariate normal, a mixture of them, or a factor
@@ -111,6 +114,7 @@ default="from_dtype"
         Whether to keep columns without any observed value in fit, filled with 0. Otherwise
         they are dropped.
     {random_state}
+    {stepwise}
     {n_jobs}
     {warm_start}
     {verbose}
@@ -242,6 +246,7 @@ default="from_dtype"
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         random_state: Any = None,
+        stepwise: StepwisePlan | None = None,
         n_jobs: int | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -265,6 +270,7 @@ default="from_dtype"
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.random_state = random_state
+        self.stepwise = stepwise
         self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.verbose = verbose
@@ -318,7 +324,6 @@ default="from_dtype"
             return self.transform(X)
         return self._complete(MixedTable(table, self._schema, None), X)
 
-    @by_block
     def transform(self, X: Any) -> Any:
         """Impute the missing entries of rows, which can be other rows than those of fit.
 
@@ -336,7 +341,6 @@ default="from_dtype"
         check_is_fitted(self, msg=NOT_FITTED)
         return self._complete(self._encode(X), X)
 
-    @by_block
     def conditional_std(self, X: Any, *, inference: Any = None) -> Array:
         """Standard deviation of each missing number given the observed entries of its row.
 
@@ -429,7 +433,6 @@ default="from_dtype"
         found = self._category_probabilities(table)
         return {key: with_labels(part, self.category_levels_[key], X) for key, part in found}
 
-    @by_block
     def score_samples(self, X: Any) -> Array:
         """Log-density of the observed entries of each row.
 

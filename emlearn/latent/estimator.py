@@ -19,9 +19,10 @@ from emlearn.data.labels import UNKNOWN
 from emlearn.distributions import Family, Gaussian, find_family
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.rotation import rotated_to
-from emlearn.engine import EMEstimator, Fit, RacePlan, SearchPlan, find_plan
+from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
 from emlearn.engine.fixed import hold, n_held
 from emlearn.engine.inference import FittedProblem
+from emlearn.engine.parameters import Public
 from emlearn.engine.threads import blas_limited
 from emlearn.latent.data import Observations
 from emlearn.latent.law import Law
@@ -101,6 +102,29 @@ class LabelEstimator(EMEstimator):
             return None
         self.classes_ = known.classes
         return known.codes
+
+    def _more_labels(self, y: Any, n_rows: int) -> NDArray[np.intp] | None:
+        """Labels of further rows; the classes are those of the first ones.
+
+        Raises
+        ------
+        ValueError
+            If there is a class that the first rows did not have.
+        """
+        known = None
+        if self.use_labels and y is not None:
+            known = read_labels(y, n_rows)
+        if known is None:
+            return None
+        classes = getattr(self, "classes_", known.classes[:0])
+        new = ~np.isin(known.classes, classes)
+        if new.any():
+            raise ValueError(
+                f"y has the class {known.classes[new][0]!r}, which the first rows did not have; "
+                f"they had {list(classes)}. Let the first rows have all classes."
+            )
+        place = np.searchsorted(classes, known.classes)
+        return np.where(known.codes == UNKNOWN, UNKNOWN, place[known.codes])
 
     def _labels_of_fit(
         self, y: Any, n_rows: int, n_numbers: int | None = None
@@ -302,10 +326,10 @@ class LabelEstimator(EMEstimator):
         fixed = self._fixed(model, params)
         return FittedProblem(model, data, params, names, fixed, self._axis_labels())
 
-    def _publish_components(self, family: Family, fit: Fit) -> None:
+    def _publish_components(self, family: Family, params: LabelParams, fixed: Public) -> None:
         self.family_ = family
-        spec = self._fitted_spec = fit.params.column_spec
-        self.component_params_ = hold(family.to_public(fit.params.components, spec), fit.fixed)
+        spec = self._fitted_spec = params.column_spec
+        self.component_params_ = hold(family.to_public(params.components, spec), fixed)
 
     def _warn_of_weights(
         self, model: LabelModel, params: LabelParams, n_rows: int, total_weight: float

@@ -234,6 +234,13 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             spec,
         )
 
+    def recentered(
+        self, statistics: LabelStatistics, params: LabelParams, moved: LabelParams
+    ) -> LabelStatistics:
+        """See `LatentVariableModel`."""
+        own = self.family.recentered(statistics.components, params.components, moved.components)
+        return statistics._replace(components=own)
+
     def log_prior(self, params: LabelParams) -> float:
         """Log prior of the law and of the family."""
         own = self.law.log_prior(params.law)

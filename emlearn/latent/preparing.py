@@ -44,6 +44,11 @@ def prepare(model: LabelModel, observed: Observations, weight: Array | None) -> 
     weight : ndarray of shape (n_rows,) or None
         Weights of rows in memory.
 
+    Returns
+    -------
+    prepared : Prepared
+        Model, data and column spec.
+
     Raises
     ------
     ValueError

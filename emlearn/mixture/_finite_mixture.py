@@ -21,10 +21,14 @@ from emlearn.data.resampling import check_copies
 from emlearn.distributions import Family
 from emlearn.distributions._domain import named_columns
 from emlearn.engine import ManyStarts, RacePlan, SearchPlan
+from emlearn.engine.block_table import RowPart
 from emlearn.engine.inference import FittedProblem
+from emlearn.engine.partial_fit import PartialFit
+from emlearn.engine.stepwise import StepwisePlan, Stream
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
+    LabelParams,
     MixtureLaw,
     MixtureParams,
     Observations,
@@ -34,6 +38,7 @@ from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.class_candidates import CLASS_STARTS
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.starts import Initializer
+from emlearn.latent.streams import held_by, stream_after
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -44,7 +49,8 @@ from emlearn.mixture._scoring import (
 Array = NDArray[Any]
 
 
-class FiniteMixtureEM(LabelEstimator, MixtureScoring):
+@by_block("predict")
+class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
     It covers latent class analysis, mixtures of Poisson counts, topics of documents, Gaussian
@@ -99,6 +105,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     {warm_start}
     {verbose}
     {verbose_interval}
+    {stepwise}
     {n_jobs}
 
     Attributes
@@ -209,6 +216,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        stepwise: StepwisePlan | None = None,
         n_jobs: int | None = None,
     ):
         self.n_components = n_components
@@ -227,6 +235,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.stepwise = stepwise
         self.n_jobs = n_jobs
 
     # ---- fitting ----------------------------------------------------------------------
@@ -258,7 +267,10 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
             every start fails.
         """
         rows, weight = self._read(X, sample_weight)
-        labels = self._encode_target(y, rows.shape[0])
+        self._waiting = None
+        return self._fit_rows(rows, weight, self._encode_target(y, rows.shape[0]))
+
+    def _fit_rows(self, rows: Any, weight: Array | None, labels: NDArray[np.intp] | None) -> Self:
         check_enough_rows(self.n_components_, rows, weight)
         family = self._family_of_columns()
         law = MixtureLaw(self.n_components_, self.weights_alpha, self.unlabelled_weight)
@@ -274,9 +286,20 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
                 advice=f"Use fewer components or more starts (n_init). {STRONGER_PRIOR}",
             )
         self.weights_ = fit.params.law.weights
-        self._publish_components(family, fit)
+        self._publish_components(family, fit.params, fit.fixed)
+        self._stream = stream_after(model, fit)
         self._warn_of_weights(model, fit.params, *count_and_weight(rows, weight))
         return self._report(fit, STRONGER_PRIOR)
+
+    def _fit_part(self, part: RowPart) -> None:
+        self._fit_rows(*part[:3])
+
+    def _publish_stream(self, stream: Stream, params: LabelParams) -> None:
+        self.weights_ = params.law.weights
+        self._publish_components(self.family_, params, held_by(stream.model))
+
+    def _labels_of_batch(self, y: Any, n_rows: int, *, reset: bool) -> NDArray[np.intp] | None:
+        return self._encode_target(y, n_rows) if reset else self._more_labels(y, n_rows)
 
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         y, sample_weight = arguments
@@ -371,7 +394,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring):
     def _n_parameters(self) -> int:
         return self._n_free(MixtureLaw(self._n_labels(), self.weights_alpha))
 
-    @by_block
     def predict(self, X: ArrayLike) -> Array:
         """Most probable component of each row, or its class if classes are known.
 

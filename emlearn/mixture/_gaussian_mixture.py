@@ -16,8 +16,11 @@ from emlearn.data.resampling import check_copies
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
 from emlearn.distributions.gaussian.structures import STRUCTURES, FactorCovariance
-from emlearn.engine import EMEstimator, RacePlan, SearchPlan, find_plan
+from emlearn.engine import EMEstimator, RacePlan, SearchPlan, StepwisePlan, find_plan
+from emlearn.engine.block_table import RowPart
 from emlearn.engine.inference import FittedProblem
+from emlearn.engine.partial_fit import PartialFit
+from emlearn.engine.stepwise import Stream
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
     LabelModel,
@@ -29,6 +32,7 @@ from emlearn.latent import (
 )
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.starts import POINT_STARTS, Initializer, NearestToMeans, start_of
+from emlearn.latent.streams import held_by, stream_after
 from emlearn.mixture._gaussian_published import PublishedGaussians
 from emlearn.mixture._given import GivenParameters
 from emlearn.mixture._scoring import (
@@ -47,7 +51,7 @@ _PUBLISHED = {
 }
 
 
-class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
+class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstimator):
     """Gaussian mixture fitted by expectation-maximization.
 
     A drop-in replacement for `sklearn.mixture.GaussianMixture` that accepts sample weights and
@@ -109,6 +113,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
     {warm_start}
     {verbose}
     {verbose_interval}
+    {stepwise}
     {n_jobs}
 
     Attributes
@@ -219,6 +224,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        stepwise: StepwisePlan | None = None,
         n_jobs: int | None = None,
     ):
         self.n_components = n_components
@@ -239,6 +245,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.stepwise = stepwise
         self.n_jobs = n_jobs
 
     # ---- fitting ----------------------------------------------------------------------
@@ -272,6 +279,10 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
             with a singular covariance.
         """
         rows, weight = self._read(X, sample_weight, any_scale=True)
+        self._waiting = None
+        return self._fit_rows(rows, weight)
+
+    def _fit_rows(self, rows: Any, weight: Array | None) -> Self:
         K = int(self.n_components)
         check_enough_rows(K, rows, weight)
         family = self._family(self.reg_covar)
@@ -290,8 +301,15 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, EMEstimator):
                 advice=self._advice(),
             )
             self._publish(family, fit.params, fit.fixed)
+            self._stream = stream_after(model, fit)
             self.log_likelihood_ = self._total_log_likelihood(rows, weight)
         return self._report(fit, "Increase reg_covar, or use fewer components.")
+
+    def _fit_part(self, part: RowPart) -> None:
+        self._fit_rows(part.X, part.weight)
+
+    def _publish_stream(self, stream: Stream, params: LabelParams) -> None:
+        self._publish(self._family(self.reg_covar), params, held_by(stream.model))
 
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         _, sample_weight = arguments

@@ -66,6 +66,7 @@ def check_enough_rows(n_components: int, X: Any, weight: Array | None) -> None:
         )
 
 
+@by_block("predict", "predict_proba", "transform", "score_samples")
 class MixtureScoring(
     InformationCriteria,
     ClassNamePrefixFeaturesOutMixin,
@@ -151,7 +152,6 @@ class MixtureScoring(
         labels: NDArray[np.intp] = self.fit(X, y, sample_weight=sample_weight).predict(X)
         return labels
 
-    @by_block
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Most probable component of each row.
 
@@ -169,7 +169,6 @@ class MixtureScoring(
         labels = np.empty(X.shape[0], np.intp)
         return self._map(X, labels, lambda joint: joint.argmax(axis=0))
 
-    @by_block
     def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities: posterior probability of each component for each row.
 
@@ -192,7 +191,6 @@ class MixtureScoring(
         responsibilities = np.empty((X.shape[0], len(read_weights(self))), X.dtype)
         return self._map(X, responsibilities, reduce)
 
-    @by_block
     def transform(self, X: ArrayLike) -> Array:
         """The same as `predict_proba`: soft clustering as a step of a Pipeline.
 
@@ -212,7 +210,6 @@ class MixtureScoring(
     def _n_features_out(self) -> int:
         return len(self.weights_)
 
-    @by_block
     def score_samples(self, X: ArrayLike) -> Array:
         """Log-density of each row.
 

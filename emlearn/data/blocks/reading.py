@@ -14,8 +14,10 @@ import numpy as np
 
 from emlearn.data.blocks.contract import RowBlocks
 from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.frames import stack_frames
 
 Value = TypeVar("Value")
+Class = TypeVar("Class")
 
 # Blocks that are read before they are needed.
 _AHEAD = 2
@@ -54,7 +56,7 @@ def map_blocks(function: Callable[[Any], Any], X: Any, *, out: Any = None) -> An
 
     Returns
     -------
-    out : ndarray or tuple of ndarray
+    out : ndarray, DataFrame, or tuple of these
         The result: `out`, or the array of the new file, mapped into memory.
 
     Raises
@@ -87,7 +89,7 @@ def map_blocks(function: Callable[[Any], Any], X: Any, *, out: Any = None) -> An
         results = found if several else (found,)
         outputs = outputs or [_Output(blocks.n_rows, out) for _ in results]
         for output, result in zip(outputs, results, strict=True):
-            output.add(np.asarray(result), n_rows, index)
+            output.add(result, n_rows, index)
     arrays = tuple(output.array() for output in outputs)
     return arrays if several else arrays[0] if arrays else out
 
@@ -102,6 +104,8 @@ class _Output:
 
     def add(self, result: Any, n_rows: int, index: int) -> None:
         """Add the result for a block."""
+        if self._out is not None or not hasattr(result, "columns"):
+            result = np.asarray(result)
         if result.shape[:1] != (n_rows,):
             raise ValueError(
                 f"The function returned an array of shape {result.shape} for block {index}, which "
@@ -110,7 +114,7 @@ class _Output:
         shape = (self._n_rows, *result.shape[1:])
         if isinstance(self._out, str | os.PathLike):
             self._out = np.lib.format.open_memmap(self._out, "w+", result.dtype, shape)
-        elif self._out is None and result.dtype.kind in "biuf" and not self._parts:
+        elif self._out is None and _is_numeric(result) and not self._parts:
             self._out = np.empty(shape, result.dtype)
         if self._out is None:
             self._parts.append(result)
@@ -120,7 +124,15 @@ class _Output:
 
     def array(self) -> Any:
         """All results."""
-        return np.concatenate(self._parts) if self._parts else self._out
+        if not self._parts:
+            return self._out
+        if hasattr(self._parts[0], "columns"):
+            return stack_frames(self._parts)
+        return np.concatenate(self._parts)
+
+
+def _is_numeric(result: Any) -> bool:
+    return isinstance(result, np.ndarray) and result.dtype.kind in "biuf"
 
 
 def _get(blocks: RowBlocks, index: int) -> Any:
@@ -133,16 +145,37 @@ def _n_rows(block: Any) -> int:
     return int(block.shape[0]) if hasattr(block, "shape") else len(block)
 
 
-def by_block(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that, given blocks of rows, does its work block by block."""
+def by_block(*names: str) -> Callable[[type[Class]], type[Class]]:
+    """Decorator of classes whose methods, given blocks of rows, do their work block by block.
 
+    It goes around what `set_output` makes of the methods.
+
+    Parameters
+    ----------
+    *names : str
+        Names of the methods. Their first argument is X, and they return something for each row.
+    """
+
+    def decorate(cls: type[Class]) -> type[Class]:
+        for name in names:
+            setattr(cls, name, _of_blocks(getattr(cls, name)))
+        return cls
+
+    return decorate
+
+
+def _of_blocks(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def of_blocks(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         blocks = find_blocks(X)
         if blocks is None:
             return method(self, X, *args, **kwargs)
-        own = partial(method, self, *args, **kwargs)
+        own = partial(_call, method, self, args, kwargs)
         lazily = getattr(blocks, "map_lazily", None)
         return map_blocks(own, blocks) if lazily is None else lazily(own)
 
     return of_blocks
+
+
+def _call(method: Callable[..., Any], self: Any, args: Any, kwargs: Any, block: Any) -> Any:
+    return method(self, block, *args, **kwargs)

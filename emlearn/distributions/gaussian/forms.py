@@ -79,10 +79,10 @@ class FormPrecomputed(Protocol):
         ...
 
 
-def _shift(
+def move_statistics(
     structure: CovarianceStructure, statistics: GaussianStatistics, means: Array
 ) -> GaussianStatistics:
-    """Statistics about the origin, moved to the means."""
+    """Statistics about an origin, moved to means that are relative to it."""
     weight, first, second = statistics
     moved = first - weight[:, None] * means
     if structure.is_shared:
@@ -118,7 +118,7 @@ class MomentForm(NamedTuple):
         """Statistics about the means, in the layout of the structure."""
         weight, first, second = statistics
         second = self.structure.unpack(second, means.shape[1])
-        return _shift(self.structure, GaussianStatistics(weight, first, second), means)
+        return move_statistics(self.structure, GaussianStatistics(weight, first, second), means)
 
 
 class MomentPrecomputed(NamedTuple):
@@ -186,7 +186,7 @@ class WhitenedForm(NamedTuple):
 
     def about_means(self, statistics: GaussianStatistics, means: Array) -> GaussianStatistics:
         """Statistics about the means, in the layout of the structure."""
-        return _shift(self.structure, statistics, means)
+        return move_statistics(self.structure, statistics, means)
 
 
 # Columns of a triangular product that are taken together.

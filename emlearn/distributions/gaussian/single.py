@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlearn.distributions.gaussian.constrained import estimate_held, put_in_all
-from emlearn.distributions.gaussian.forms import GaussianStatistics
+from emlearn.distributions.gaussian.forms import GaussianStatistics, move_statistics
 from emlearn.distributions.gaussian.incomplete.available import (
     AvailableMoments,
     available_moments,
@@ -169,6 +169,16 @@ class OneGaussian(LatentVariableModel[CompressedData, MeanCovariance, Moments]):
         sums = _sums(statistics, params)
         shift, covariance = self.prior.estimate(_FULL, sums, params.covariance[None])
         return MeanCovariance(params.mean + shift[0], covariance[0])
+
+    def recentered(
+        self, statistics: Moments, params: MeanCovariance, moved: MeanCovariance
+    ) -> Moments:
+        """See `LatentVariableModel`: moments of completed rows about another mean."""
+        sums = move_statistics(_FULL, _sums(statistics, params), (moved.mean - params.mean)[None])
+        nothing = np.zeros_like(sums.second[0])
+        return Moments(
+            sums.weight[0], sums.first[0], sums.second[0], np.zeros(()), nothing[0], nothing
+        )
 
     def log_prior(self, params: MeanCovariance) -> float:
         """See `LatentVariableModel`."""

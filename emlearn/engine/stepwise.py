@@ -1,0 +1,221 @@
+r"""Stepwise EM: parameters from rows that come batch by batch and are not kept.
+
+Let s be the expected sufficient statistics of a row. EM alternates ``theta = M(s)`` and ``s = mean
+of s_i(theta)`` over all rows. Stepwise EM replaces the mean over all rows by a running one. In it,
+batch t, of weight w_t and mean statistics s_t taken at the current parameters, counts gamma_t:
+
+    s <- (1 - gamma_t) s + gamma_t s_t,    theta <- M(W_t s),    gamma_t = (w_t / W_t)^kappa.
+
+W_t is the weight seen so far, w_1 + ... + w_t. So a batch of weight w counts as w copies. With
+kappa = 1 all rows count the same; where nothing is latent, theta is then the maximum-likelihood
+estimate from all rows. But statistics of early batches, which were taken at poor parameters, count
+the same too. With kappa < 1 they are forgotten: for 1/2 < kappa <= 1 the parameters converge to a
+stationary point of the expected log-likelihood (Cappe and Moulines, theorem 1). With a memory m,
+W_t is at most m, so rows fade after about m later ones and the parameters follow a drift.
+
+Cost: one E-step on the batch and one M-step; memory: one batch and the statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from emlearn.engine.block_table import RowPart
+from emlearn.engine.blocks import (
+    BlockMapper,
+    add_statistics,
+    current_mapper,
+    scale_statistics,
+)
+from emlearn.engine.model import LatentVariableModel
+from emlearn.engine.threads import blas_limited
+
+
+@dataclass(frozen=True)
+class StepwisePlan:
+    """How `partial_fit` learns.
+
+    Parameters
+    ----------
+    exponent : float, default=0.8
+        Above 0.5 and at most 1 (kappa): a batch counts its fraction of the rows so far to this
+        power. 1 is best if the burn-in is already near the optimum; smaller exponents
+        forget a poor start sooner, but leave more noise. The default was best in the worst case
+        of ``python benchmarks/bench_stepwise.py``.
+    batch_rows : int, default=1000
+        Larger batches are cut into batches of at most so many rows, so that one call with many
+        rows learns as much as many calls.
+    burn_in : int or "auto", default="auto"
+        Rows that are collected before the first step. While there are fewer, they are kept, and the
+        model is fitted to all of them as in `fit`. "auto" is 10 for each free parameter, and at
+        least 500.
+    memory : float, default=None
+        Number of rows after which rows fade, for rows whose distribution changes. None: never.
+    average : bool, default=False
+        Whether to publish parameters from the mean of the statistics over all steps (Polyak
+        averaging), which have less noise with small exponents. Not for rows that drift.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+
+    References
+    ----------
+    O. Cappe and E. Moulines (2009). "On-line expectation-maximization algorithm for latent data
+    models". Journal of the Royal Statistical Society B 71(3), 593-613.
+    P. Liang and D. Klein (2009). "Online EM for unsupervised models". Proceedings of NAACL-HLT,
+    611-619.
+
+    Examples
+    --------
+    >>> from emlearn.engine import StepwisePlan
+    >>> StepwisePlan(memory=10_000).exponent
+    0.8
+    """
+
+    exponent: float = 0.8
+    batch_rows: int = 1000
+    burn_in: int | Literal["auto"] = "auto"
+    memory: float | None = None
+    average: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.exponent <= 1.0:
+            raise ValueError(f"exponent={self.exponent!r} must be above 0.5 and at most 1.")
+        if self.batch_rows < 1:
+            raise ValueError(f"batch_rows={self.batch_rows!r} must be at least 1.")
+        if self.burn_in != "auto" and self.burn_in < 1:
+            raise ValueError(f"burn_in={self.burn_in!r} must be 'auto' or at least 1.")
+        if self.memory is not None and not self.memory >= 1.0:
+            raise ValueError(f"memory={self.memory!r} must be None or at least 1.")
+
+    def n_burn_in(self, n_parameters: int) -> int:
+        """Rows that are collected for a model with so many parameters."""
+        return max(500, 10 * n_parameters) if self.burn_in == "auto" else int(self.burn_in)
+
+    def within_memory(self, weight: float) -> float:
+        """The weight that counts of the rows so far."""
+        return weight if self.memory is None else min(weight, self.memory)
+
+
+class Stream(NamedTuple):
+    """A model and what it has learned from rows that are gone.
+
+    Attributes
+    ----------
+    model : LatentVariableModel
+        The model. It has the methods `prepare_part` and `recentered`.
+    learned : object
+        What the model learned about the columns from the first rows.
+    params : object
+        The parameters.
+    statistics : object
+        Running mean of the statistics of a row, at the parameters.
+    average : object
+        Mean of the running means over the steps; equal to it at the start.
+    weight : float
+        Weight of the rows so far.
+    n_steps : int, default=0
+        Number of steps.
+    predicted : float, default=nan
+        Mean log-likelihood of the last batch at the parameters before its step.
+    """
+
+    model: LatentVariableModel[Any, Any, Any]
+    learned: Any
+    params: Any
+    statistics: Any
+    average: Any
+    weight: float
+    n_steps: int = 0
+    predicted: float = float("nan")
+
+    @classmethod
+    def after(
+        cls,
+        model: LatentVariableModel[Any, Any, Any],
+        learned: Any,
+        params: Any,
+        statistics: Any,
+        weight: float,
+    ) -> Stream:
+        """The stream after a fit, from the statistics of its rows."""
+        mean = scale_statistics(statistics, 1.0 / weight)
+        return cls(model, learned, params, mean, mean, weight)
+
+    def public_params(self, plan: StepwisePlan) -> Any:
+        """The parameters to publish."""
+        if not plan.average or not self.n_steps:
+            return self.params
+        weight = plan.within_memory(self.weight)
+        return self.model.m_step(scale_statistics(self.average, weight), self.params)
+
+
+def advance(stream: Stream, part: RowPart, plan: StepwisePlan) -> Stream:
+    """The stream after more rows.
+
+    Parameters
+    ----------
+    stream : Stream
+        The stream.
+    part : RowPart
+        More rows.
+    plan : StepwisePlan
+        Sizes of the steps.
+
+    Raises
+    ------
+    DegenerateModelError
+        If there are no parameters for the statistics, such as a covariance that is singular.
+    """
+    for batch in _batches(part.used, plan.batch_rows):
+        stream = _step(stream, batch, plan)
+    return stream
+
+
+def _batches(part: RowPart, size: int) -> Iterator[RowPart]:
+    n_rows = part.X.shape[0]
+    n_batches = -(-n_rows // size)
+    edges = np.linspace(0, n_rows, n_batches + 1).astype(int)
+    for start, stop in pairwise(edges):
+        yield part.take(slice(start, stop))
+
+
+def _step(stream: Stream, batch: RowPart, plan: StepwisePlan) -> Stream:
+    model, params = stream.model, stream.params
+    with blas_limited():
+        data = model.prepare_part(batch, stream.learned)
+        own = model.total_weight(data)
+        if own == 0.0:
+            return stream
+        with BlockMapper(model, data, current_mapper()) as e_step:
+            statistics, log_likelihood = e_step(params)
+        weight = stream.weight + own
+        counted = plan.within_memory(weight)
+        gamma = min(own / counted, 1.0) ** plan.exponent
+        mixed = add_statistics(
+            scale_statistics(stream.statistics, 1.0 - gamma),
+            scale_statistics(statistics, gamma / own),
+        )
+        moved = model.m_step(scale_statistics(mixed, counted), params)
+        mean = model.recentered(mixed, params, moved)
+        # The mean over the steps, the burn-in being the first.
+        rate = 1.0 / (stream.n_steps + 2)
+        before = model.recentered(stream.average, params, moved)
+        average = add_statistics(scale_statistics(before, 1.0 - rate), scale_statistics(mean, rate))
+    return Stream(
+        model,
+        stream.learned,
+        moved,
+        mean,
+        average,
+        weight,
+        stream.n_steps + 1,
+        log_likelihood / own,
+    )
