@@ -142,7 +142,6 @@ class Encoder(NamedTuple):
         if len(values) and len(levels):
             found = compute.index_in(values, value_set=pyarrow.array(levels, values.type))
             codes[:-1] = _floats(found)
-        codes[:-1][_floats(values.is_null()) > 0.0] = np.nan
         positions = _floats(indices)
         positions = np.where(np.isnan(positions), len(values), positions).astype(np.intp)
         if self.unseen == "error":

@@ -235,8 +235,21 @@ def test_files_that_differ(tmp_path):
     assert ParquetBlocks(tmp_path, columns=["y", "x"]).n_rows == 2
     # The order of the columns does not matter, and a column without values is of any kind.
     write(tmp_path / "b.parquet", y=pyarrow.nulls(1), x=[2])
-    blocks = ParquetBlocks(tmp_path)
-    assert_array_equal(np.concatenate([blocks[0], blocks[1]]), [[1.0, 0.0], [2.0, np.nan]])
+    for names, expected in [
+        ("ab", [[1.0, 0.0], [2.0, np.nan]]),
+        ("ba", [[np.nan, 2.0], [0.0, 1.0]]),
+    ]:
+        blocks = ParquetBlocks([tmp_path / f"{name}.parquet" for name in names])
+        assert_array_equal(np.concatenate([blocks[0], blocks[1]]), expected)
+        assert blocks.levels == {"y": ("a",)}
+
+
+def test_null_in_a_dictionary(tmp_path):
+    values = pyarrow.DictionaryArray.from_arrays([0, 1, 2, None], ["b", None, "a"])
+    feather.write_feather(pyarrow.table({"y": values}), tmp_path / "a.arrow")
+    blocks = ArrowBlocks(tmp_path)
+    assert blocks.levels == {"y": ("b", "a")}
+    assert_array_equal(blocks[0]["y"], [0.0, np.nan, 1.0, np.nan])
 
 
 REFUSED = {
