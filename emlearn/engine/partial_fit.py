@@ -16,7 +16,7 @@ from emlearn.engine.errors import DegenerateModelError
 from emlearn.engine.stepwise import StepwisePlan, Stream, advance
 
 # Growth of the rows of the burn-in at which they are fitted again.
-_GROWTH = 1.5
+_GROWTH = 2.0
 # What describes a fit to rows that are all known.
 _OF_A_FIT = ("log_likelihood_", "lower_bounds_", "history_", "restarts_", "_last_lines")
 

@@ -52,8 +52,8 @@ class StepwisePlan:
         rows learns as much as many calls.
     burn_in : int or "auto", default="auto"
         Rows that are collected before the first step. While there are fewer, they are kept, and the
-        model is fitted to all of them as in `fit`. "auto" is 10 for each free parameter, and at
-        least 500.
+        model is fitted to them as in `fit`, each time they have doubled. "auto" is 3 for each
+        free parameter, and at least 500.
     memory : float, default=None
         Number of rows after which rows fade, for rows whose distribution changes. None: never.
     average : bool, default=False
@@ -97,7 +97,7 @@ class StepwisePlan:
 
     def n_burn_in(self, n_parameters: int) -> int:
         """Rows that are collected for a model with so many parameters."""
-        return max(500, 10 * n_parameters) if self.burn_in == "auto" else int(self.burn_in)
+        return max(500, 3 * n_parameters) if self.burn_in == "auto" else int(self.burn_in)
 
     def within_memory(self, weight: float) -> float:
         """The weight that counts of the rows so far."""
