@@ -14,7 +14,7 @@ MODULES = sorted(
     for _, name, _ in pkgutil.walk_packages(emlearn.__path__, "emlearn.")
     if not name.startswith("emlearn.kernels._")
 )
-OPTIONAL = {"emlearn.display": "matplotlib"}
+OPTIONAL = {"emlearn.display": "matplotlib", "emlearn.data.blocks.tabular": "pyarrow"}
 
 
 def find_examples(name):

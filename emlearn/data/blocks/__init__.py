@@ -4,11 +4,12 @@ from emlearn.data.blocks.arrays import ArrayBlocks
 from emlearn.data.blocks.contract import RowBlocks, is_row_blocks
 from emlearn.data.blocks.finding import find_blocks
 from emlearn.data.blocks.opening import open_rows
-from emlearn.data.blocks.parquet import ParquetBlocks
 from emlearn.data.blocks.reading import map_blocks
+from emlearn.data.blocks.tabular import ArrowBlocks, ParquetBlocks
 
 __all__ = [
     "ArrayBlocks",
+    "ArrowBlocks",
     "ParquetBlocks",
     "RowBlocks",
     "find_blocks",
