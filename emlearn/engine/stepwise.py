@@ -42,7 +42,7 @@ class StepwisePlan:
 
     Parameters
     ----------
-    exponent : float, default=0.8
+    exponent : float, default=0.9
         Above 0.5 and at most 1 (kappa): a batch counts its fraction of the rows so far to this
         power. 1 is best if the burn-in is already near the optimum; smaller exponents
         forget a poor start sooner, but leave more noise. The default was best in the worst case
@@ -76,10 +76,10 @@ class StepwisePlan:
     --------
     >>> from emlearn.engine import StepwisePlan
     >>> StepwisePlan(memory=10_000).exponent
-    0.8
+    0.9
     """
 
-    exponent: float = 0.8
+    exponent: float = 0.9
     batch_rows: int = 1000
     burn_in: int | Literal["auto"] = "auto"
     memory: float | None = None
