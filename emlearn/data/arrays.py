@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emlearn.data.blocks.contract import is_row_blocks
+
 Array = NDArray[Any]
 
 
@@ -19,6 +21,11 @@ def as_matrix(X: Any, sequences: bool) -> Array:
         If X cannot be read as an array, or is not two-dimensional. With `sequences`, the
         message explains `lengths` if X is a list of several sequences.
     """
+    if is_row_blocks(X):
+        raise ValueError(
+            f"X is {type(X).__name__}, and this estimator does not read rows block by block. Pass "
+            "an array, such as numpy.concatenate([X[i] for i in range(len(X))])."
+        )
     array = _to_array(X, sequences)
     _check_dimensions(array, sequences)
     return array

@@ -330,13 +330,18 @@ def read_block_table(
         )
     lengths = getattr(source, "lengths", None)
     if lengths is None and weight is not None:
-        with mapper.over(_count, refs) as each:
-            lengths = each(None)
+        lengths = _each(mapper, _count, refs)
     if lengths is not None:
         refs = _placed(refs, lengths, weight)
     fraction = _fraction(n_rows, int(source.n_features))
-    with mapper.over(partial(_survey, fraction), refs) as each:
-        found = list(each(None))
+    try:
+        found = _each(mapper, partial(_survey, fraction), refs)
+    except ValueError:
+        if lengths is not None:
+            raise
+        # Once more, now that it is known which rows the blocks have: the error names them.
+        refs = _placed(refs, _each(mapper, _count, refs), None)
+        found = _each(mapper, partial(_survey, fraction), refs)
     counted = np.array([own.n_rows for own in found], np.int64)
     if counted.sum() != n_rows:
         raise ValueError(
@@ -360,6 +365,11 @@ def read_block_table(
         weight is not None,
         placement,
     )
+
+
+def _each(mapper: Mapper, function: Callable[..., Any], refs: Sequence[BlockRef]) -> list[Any]:
+    with mapper.over(function, refs) as each:
+        return list(each(None))
 
 
 def _count(ref: BlockRef, _: Any) -> int:

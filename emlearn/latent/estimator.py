@@ -27,6 +27,7 @@ from emlearn.engine.threads import blas_limited
 from emlearn.latent.data import Observations
 from emlearn.latent.law import Law
 from emlearn.latent.model import LabelModel, LabelParams
+from emlearn.latent.preparing import prepare
 from emlearn.latent.scoring import Emissions
 from emlearn.latent.starts import STARTS, Initializer, start_of
 
@@ -318,13 +319,13 @@ class LabelEstimator(EMEstimator):
         family = self.family_
         model = LabelModel(law, family, STARTS["rows"])
         with blas_limited(), named_columns(getattr(self, "feature_names_in_", None)):
-            data = model.prepare(observed, weight)
-        spec, public = data.column_spec, self.component_params_
+            whole, data, spec = prepare(model, observed, weight)
+        public = self.component_params_
         components = family.from_public(public, spec, family.spec_of(public, self._fitted_spec))
         params = LabelParams(law_params, components, spec)
         names = {name: name for name in model.public(params)}
-        fixed = self._fixed(model, params)
-        return FittedProblem(model, data, params, names, fixed, self._axis_labels())
+        fixed = self._fixed(whole, params)
+        return FittedProblem(whole, data, params, names, fixed, self._axis_labels())
 
     def _publish_components(self, family: Family, params: LabelParams, fixed: Public) -> None:
         self.family_ = family

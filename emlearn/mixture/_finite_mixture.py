@@ -14,7 +14,6 @@ from emlearn._compat import Interval
 from emlearn.data import (
     classes_of,
     read_table,
-    read_weight,
 )
 from emlearn.data.blocks.reading import by_block
 from emlearn.data.resampling import check_copies
@@ -304,8 +303,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
     def _fitted_problem(self, X: Any, *arguments: Any) -> FittedProblem:
         y, sample_weight = arguments
         check_is_fitted(self)
-        rows = self._read_rows(X)
-        weight = read_weight(sample_weight, rows.shape[0])
+        rows, weight = self._rows_and_weight(X, sample_weight)
         check_copies(weight)
         labels = self._labels_of_fit(y, rows.shape[0])
         law = MixtureLaw(len(self.weights_), self.weights_alpha, self.unlabelled_weight)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from emlearn._compat import Interval, StrOptions
-from emlearn.data import as_numbers, read_table, read_weight
+from emlearn.data import as_numbers, read_table
 from emlearn.data.resampling import check_copies
 from emlearn.distributions import Gaussian
 from emlearn.distributions._domain import named_columns
@@ -315,18 +315,17 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstima
         _, sample_weight = arguments
         check_is_fitted(self)
         self._emissions()  # checks what is published
-        rows = self._read_rows(X)
-        weight = read_weight(sample_weight, rows.shape[0], any_scale=True)
+        rows, weight = self._rows_and_weight(X, sample_weight, any_scale=True)
         check_copies(weight)
         family = self._family(self.reg_covar)
         model = LabelModel(MixtureLaw(len(self.weights_)), family, MixedStarts())
         names = getattr(self, "feature_names_in_", None)
         with blas_limited(), named_columns(names):
-            data = model.prepare(Observations(rows), weight)
-        components = family.from_public(self._public(), data.column_spec)
-        params = LabelParams(MixtureParams(read_weights(self)), components, data.column_spec)
-        fixed = self._fixed(model, params)
-        return FittedProblem(model, data, params, _PUBLISHED, fixed, self._axis_labels())
+            whole, data, column_spec = prepare(model, Observations(rows), weight)
+        components = family.from_public(self._public(), column_spec)
+        params = LabelParams(MixtureParams(read_weights(self)), components, column_spec)
+        fixed = self._fixed(whole, params)
+        return FittedProblem(whole, data, params, _PUBLISHED, fixed, self._axis_labels())
 
     def _read_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = read_table(self, X, reset=reset, min_rows=2 if reset else 1)

@@ -91,14 +91,16 @@ class MixtureScoring(
         check_is_fitted(self)
         return self._read_rows(X)
 
-    def _rows_and_weight(self, X: Any, sample_weight: Any) -> tuple[Any, Array | None]:
+    def _rows_and_weight(
+        self, X: Any, sample_weight: Any, *, any_scale: bool = False
+    ) -> tuple[Any, Array | None]:
         """Rows in memory and their weights, or a table that has the weights."""
         check_is_fitted(self)
         blocks = find_blocks(X)
         if blocks is not None:
-            return self._read_table(blocks, sample_weight), None
+            return self._read_table(blocks, sample_weight, any_scale=any_scale), None
         rows = self._rows_to_score(X)
-        return rows, read_weight(sample_weight, rows.shape[0])
+        return rows, read_weight(sample_weight, rows.shape[0], any_scale=any_scale)
 
     def _map(self, X: Array, out: Array, reduce: Callable[[Array], Array]) -> Array:
         """Set ``out[rows] = reduce(log-joint densities of the rows)`` block by block."""
