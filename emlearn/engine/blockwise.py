@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from emlearn.engine.block_table import BlockRef, BlockTable
+from emlearn.engine.block_table import BlockRef, BlockTable, RowPart
 from emlearn.engine.blocks import TreeSum
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.wrapper import ModelWrapper
@@ -106,6 +107,14 @@ class BlockwiseModel(ModelWrapper):
             return data.total_weight
         return self.model.total_weight(data)
 
+    def log_likelihoods(self, data: Any, params: Any) -> tuple[Any, Any]:
+        """See `LatentVariableModel`: two numbers for each row, of which there may be many."""
+        if not isinstance(data, BlockwiseData):
+            return self.model.log_likelihoods(data, params)
+        found = data.table.each(partial(_log_likelihoods, self.model, self.learned, params))
+        values, weights = zip(*found, strict=True)
+        return np.concatenate(values), np.concatenate(weights)
+
     # ---- from the sample ------------------------------------------------------------------
 
     def initialize(self, data: Any, rng: np.random.Generator) -> Any:
@@ -142,6 +151,15 @@ class BlockwiseModel(ModelWrapper):
     def log_likelihood(self, data: Any, params: Any, objective: float) -> float:
         """See `LatentVariableModel`."""
         return super(ModelWrapper, self).log_likelihood(data, params, objective)
+
+
+def _log_likelihoods(
+    model: LatentVariableModel[Any, Any, Any], learned: Any, params: Any, part: RowPart
+) -> tuple[Any, Any]:
+    used = part.used
+    if not used.X.shape[0]:
+        return np.empty(0), np.empty(0)
+    return model.log_likelihoods(model.prepare_part(used, learned), params)
 
 
 def _in_memory(data: Any) -> Any:

@@ -6,8 +6,7 @@ import pytest
 from emlearn import FiniteMixtureEM, GaussianMixtureEM
 from emlearn.data.blocks import ArrayBlocks, map_blocks
 from emlearn.distributions import DirichletMultinomial, Gaussian, Mixture, Poisson
-from emlearn.engine import Processes, Threads, use_mapper
-from emlearn.engine import block_table, blockwise
+from emlearn.engine import Processes, Threads, block_table, blockwise, use_mapper
 
 
 @pytest.fixture(scope="module")
