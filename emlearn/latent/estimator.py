@@ -121,8 +121,8 @@ class LabelEstimator(EMEstimator):
         new = ~np.isin(known.classes, classes)
         if new.any():
             raise ValueError(
-                f"y has the class {known.classes[new][0]!r}, which the first rows did not have; "
-                f"they had {list(classes)}. Let the first rows have all classes."
+                f"y has the class {known.classes[new].tolist()[0]!r}, which the first rows did not have; "
+                f"they had {classes.tolist()}. Let the first rows have all classes."
             )
         place = np.searchsorted(classes, known.classes)
         return np.where(known.codes == UNKNOWN, UNKNOWN, place[known.codes])
