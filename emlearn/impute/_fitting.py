@@ -28,7 +28,8 @@ from emlearn.engine.blockwise import BlockwiseModel, read_blockwise
 from emlearn.engine.stepwise import Stream
 from emlearn.impute._mixture import mixture_model
 from emlearn.impute._prior import PriorChoice, PseudoRows, choose_prior, pseudo_rows_of_clusters
-from emlearn.latent import LabelParams, MixtureParams, Observations, prepare
+from emlearn.latent import LabelParams, MixtureParams, Observations
+from emlearn.latent.preparing import prepare
 from emlearn.latent.starts import STARTS
 
 Array = NDArray[np.float64]

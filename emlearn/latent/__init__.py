@@ -6,7 +6,6 @@ from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import KnownLabels
 from emlearn.latent.law import Law, MixtureLaw, MixtureParams
 from emlearn.latent.model import LabelModel, LabelParams
-from emlearn.latent.preparing import prepare
 from emlearn.latent.scoring import Emissions
 
 __all__ = [
@@ -24,5 +23,4 @@ __all__ = [
     "Observations",
     "Probabilities",
     "Sequences",
-    "prepare",
 ]

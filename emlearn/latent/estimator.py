@@ -120,9 +120,10 @@ class LabelEstimator(EMEstimator):
         classes = getattr(self, "classes_", known.classes[:0])
         new = ~np.isin(known.classes, classes)
         if new.any():
+            first = known.classes[new].tolist()[0]
             raise ValueError(
-                f"y has the class {known.classes[new].tolist()[0]!r}, which the first rows did not have; "
-                f"they had {classes.tolist()}. Let the first rows have all classes."
+                f"y has the class {first!r}, which the first rows did not have; they had "
+                f"{classes.tolist()}. Let the first rows have all classes."
             )
         place = np.searchsorted(classes, known.classes)
         return np.where(known.codes == UNKNOWN, UNKNOWN, place[known.codes])

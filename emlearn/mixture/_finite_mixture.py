@@ -31,11 +31,11 @@ from emlearn.latent import (
     MixtureLaw,
     MixtureParams,
     Observations,
-    prepare,
 )
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.class_candidates import CLASS_STARTS
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
+from emlearn.latent.preparing import prepare
 from emlearn.latent.starts import Initializer
 from emlearn.latent.streams import held_by, stream_after
 from emlearn.mixture._scoring import (

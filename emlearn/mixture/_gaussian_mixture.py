@@ -28,9 +28,9 @@ from emlearn.latent import (
     MixtureLaw,
     MixtureParams,
     Observations,
-    prepare,
 )
 from emlearn.latent.candidates import MixedStarts
+from emlearn.latent.preparing import prepare
 from emlearn.latent.starts import POINT_STARTS, Initializer, NearestToMeans, start_of
 from emlearn.latent.streams import held_by, stream_after
 from emlearn.mixture._gaussian_published import PublishedGaussians
