@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import vstack
 
+from emlearn.data.blocks.mapped import loaded
 from emlearn.data.weights import check_sum, weight_of_rows
 from emlearn.engine.blocks import Mapper, current_mapper
 
@@ -25,6 +26,7 @@ _SAMPLE_NUMBERS = 1 << 22
 _SAMPLE_ROWS = (20_000, 400_000)
 # What an estimator knows about the columns.
 _OF_COLUMNS = ("n_features_in_", "feature_names_in_", "_schema")
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 # Standard deviations by which a block offers more rows than the sample needs on average.
 _SPARE = 6.0
 
@@ -100,6 +102,18 @@ class TableReader:
             return np.empty((0, self.estimator.n_features_in_))
         return self.estimator._read_rows(block)
 
+    def again(self, block: Any) -> Any:
+        """The rows of a block that was checked before: an array of floats is taken as it is."""
+        if type(block) is not np.ndarray or block.dtype not in _FLOATS or self._has_marker:
+            return self(block)
+        return block if block.flags.aligned else self(block)
+
+    @property
+    def _has_marker(self) -> bool:
+        """Whether numbers can mark missing entries."""
+        marker = getattr(self.estimator, "missing_values", np.nan)
+        return not (isinstance(marker, float) and np.isnan(marker))
+
 
 @dataclass(frozen=True, eq=False)
 class ColumnsReader:
@@ -119,6 +133,11 @@ class ColumnsReader:
     def __call__(self, block: Any) -> Any:
         """Some columns of the rows of a block."""
         return self.reader(block)[:, self.chosen]
+
+    def again(self, block: Any) -> Any:
+        """The same, of a block that was checked before."""
+        again = getattr(self.reader, "again", self.reader)
+        return again(block)[:, self.chosen]
 
 
 @dataclass(frozen=True)
@@ -154,11 +173,7 @@ class BlockRef:
 
     def fetch(self) -> BlockRef:
         """The same block, read into memory."""
-        raw = self.source[self.index]
-        if isinstance(raw, np.ndarray):
-            # A copy, because a mapped file is read when its pages are touched.
-            raw = np.array(raw, order="C", subok=True)
-        return replace(self, raw=raw, source=None)
+        return replace(self, raw=loaded(self.source[self.index]), source=None)
 
     def open(self) -> RowPart:
         """The rows, checked.
@@ -170,7 +185,9 @@ class BlockRef:
         """
         raw = self.fetch().raw if self.raw is None else self.raw
         try:
-            X = self.reader(raw)
+            again = getattr(self.reader, "again", self.reader)
+            # The precision of the table is known once all blocks were checked.
+            X = self.reader(raw) if self.dtype is None else again(raw)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error} ({self._place()})") from error
         if self.dtype is not None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import Any
 
-import numpy as np
-
 from emlearn.data.blocks.contract import RowBlocks, is_row_blocks
+from emlearn.data.blocks.mapped import is_mapped
 
 #: Arrays that are mapped from files are read block by block if they are larger than this.
 MAPPED_BYTES = 64 * 2**20
@@ -43,21 +41,9 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
         found: RowBlocks = X
         return found
     stored = module in _STORED and hasattr(X, "shape")
-    if stored or always or (_is_mapped(X) and X.nbytes > MAPPED_BYTES):
+    if stored or always or (is_mapped(X) and X.ndim == 2 and X.nbytes > MAPPED_BYTES):
         from emlearn.data.blocks.arrays import ArrayBlocks
 
         blocks: RowBlocks = ArrayBlocks(X)
         return blocks
     return None
-
-
-def _is_mapped(X: Any) -> bool:
-    """Whether an array is, or is a view of, a file that is mapped into memory."""
-    if not isinstance(X, np.ndarray) or X.ndim != 2:
-        return False
-    owner: Any = X
-    while isinstance(owner, np.ndarray):
-        if isinstance(owner, np.memmap):
-            return True
-        owner = owner.base
-    return isinstance(owner, mmap.mmap)

@@ -14,6 +14,7 @@ import numpy as np
 
 from emlearn.data.blocks.contract import RowBlocks
 from emlearn.data.blocks.finding import find_blocks
+from emlearn.data.blocks.mapped import loaded
 from emlearn.data.frames import stack_frames
 
 Value = TypeVar("Value")
@@ -136,9 +137,7 @@ def _is_numeric(result: Any) -> bool:
 
 
 def _get(blocks: RowBlocks, index: int) -> Any:
-    block = blocks[index]
-    # A copy, because a mapped file is read when its pages are touched.
-    return np.array(block, order="C", subok=True) if isinstance(block, np.ndarray) else block
+    return loaded(blocks[index])
 
 
 def _n_rows(block: Any) -> int:
