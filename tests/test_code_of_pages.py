@@ -20,8 +20,10 @@ PAGES = [
     DOCS / "factors.md",
     DOCS / "gaussian_mixtures.md",
     DOCS / "imputing_categories.md",
+    DOCS / "large_data.md",
     DOCS / "mixed_models.md",
     DOCS / "record_linkage.md",
+    DOCS / "streams.md",
     *sorted((DOCS / "coming_from").glob("*.md")),
     *sorted((DOCS / "recipes").glob("*.md")),
 ]
