@@ -51,6 +51,10 @@ for (name, points), style in zip(means.items(), ["-", "--"], strict=True):
 left.set(xlabel="column 0", ylabel="column 1", title="Rows (darker is later), and fitted means")
 left.set_aspect("equal")
 left.legend(loc="lower left")
-right.set(xlabel="batch", ylabel="mean log-likelihood (nats)", title="The next batch, before it is learned")
+right.set(
+    xlabel="batch",
+    ylabel="mean log-likelihood (nats)",
+    title="The next batch, before it is learned",
+)
 right.legend(loc="lower left")
 plt.show()
