@@ -207,3 +207,58 @@ def test_a_single_block_needs_no_thread(ragged):
     with BlockMapper(Where(), ragged[:1], Threads(4)) as expect:
         expect(1.0)
     assert used == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_items_are_fetched_while_others_are_worked_on(n_threads):
+    fetched = [threading.Event() for _ in range(6)]
+
+    class Item:
+        def __init__(self, number):
+            self.number = number
+
+        def fetch(self):
+            fetched[self.number].set()
+            return self.number
+
+    def work(number, shared):
+        # Ends only if the next item is fetched in the meantime.
+        return number < 5 and fetched[number + 1].wait(timeout=20)
+
+    items = [Item(number) for number in range(6)]
+    with Threads(n_threads).over(work, items) as each:
+        assert each(None) == [True] * 5 + [False]
+
+
+def test_few_items_are_in_memory_at_a_time():
+    """What is fetched is worked on and forgotten before much more is fetched."""
+    ahead, fetched, done = [], [], []
+
+    class Item:
+        def fetch(self):
+            fetched.append(1)
+            ahead.append(len(fetched) - len(done))
+            return self
+
+    def work(item, shared):
+        time.sleep(0.001)
+        done.append(1)
+        return 1.0
+
+    with Threads(2).summing(work, [Item() for _ in range(60)]) as total:
+        assert total(None) == 60.0
+    assert max(ahead) <= 10
+
+
+def test_an_error_while_reading_ends_the_pass():
+    class Item:
+        def fetch(self):
+            raise OSError("the disk is gone")
+
+    n_threads = threading.active_count()
+    with (
+        Threads(2).summing(lambda item, _: 1.0, [Item(), Item(), Item()]) as total,
+        pytest.raises(OSError, match="the disk is gone"),
+    ):
+        total(None)
+    assert threading.active_count() == n_threads
