@@ -6,9 +6,9 @@ one process. A model with three numbers is fitted to them by least squares:
 
     seconds = c * rows / min(workers, cores) + s * tasks + l * depth
 
-c: seconds for a row on one core; s: seconds of the scheduler for a task; l: seconds for each level of
-the sum. Then it says what the model gives for 1000 workers and 1e11 rows. That is an extrapolation: no
-such cluster was there. Run with::
+c: seconds for a row on one core; s: seconds of the scheduler for a task; l: seconds for each level
+of the sum. Then it says what the model gives for 1000 workers and 1e11 rows. That is an
+extrapolation: no such cluster was there. Run with::
 
     python benchmarks/bench_dask.py
 """
@@ -25,8 +25,9 @@ import numpy as np
 
 from emlearn import GaussianMixtureEM
 from emlearn.data.blocks import ArrayBlocks
+from emlearn.engine.block_survey import read_block_table
+from emlearn.engine.block_table import TableReader
 from emlearn.engine.blocks import FAN_IN, BlockMapper, Threads
-from emlearn.engine.block_table import TableReader, read_block_table
 from emlearn.engine.blockwise import BlockwiseData, read_blockwise
 from emlearn.engine.placement import placement_of
 from emlearn.latent import LabelModel, LabelParams, MixtureLaw

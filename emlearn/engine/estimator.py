@@ -28,7 +28,8 @@ from emlearn.data.blocks import RowBlocks
 from emlearn.data.blocks.finding import find_blocks
 from emlearn.data.blocks.vectors import first_rows, vector_of_blocks
 from emlearn.engine.acceleration import ACCELERATORS, Accelerator, Newton, find_accelerator
-from emlearn.engine.block_table import BlockTable, TableReader, read_block_table
+from emlearn.engine.block_survey import read_block_table
+from emlearn.engine.block_table import BlockTable, TableReader
 from emlearn.engine.convergence import RemainingGain, StatisticalGain
 from emlearn.engine.documentation import complete_docstring
 from emlearn.engine.errors import DegenerateModelError

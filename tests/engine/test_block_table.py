@@ -8,8 +8,9 @@ import pytest
 from emlearn import GaussianMixtureEM
 from emlearn.data.blocks import ArrayBlocks
 from emlearn.engine import Processes, Threads, use_mapper
-from emlearn.engine import block_table as module
-from emlearn.engine.block_table import RowPart, read_block_table
+from emlearn.engine import block_survey as module
+from emlearn.engine.block_survey import read_block_table
+from emlearn.engine.block_table import RowPart
 from emlearn.engine.blocks import scale_statistics
 
 

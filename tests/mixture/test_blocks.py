@@ -6,7 +6,7 @@ import pytest
 from emlearn import FiniteMixtureEM, GaussianMixtureEM
 from emlearn.data.blocks import ArrayBlocks, map_blocks
 from emlearn.distributions import DirichletMultinomial, Gaussian, Mixture, Poisson
-from emlearn.engine import Processes, Threads, block_table, blockwise, use_mapper
+from emlearn.engine import Processes, Threads, block_survey, blockwise, use_mapper
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,8 @@ def test_blocks_that_are_kept_have_the_same_bits(rows, monkeypatch):
 def test_starts_are_found_on_the_sample(rows, monkeypatch):
     """Most rows never meet a start, and the fit ends at the same optimum."""
     array = GaussianMixtureEM(3, random_state=0).fit(rows)
-    monkeypatch.setattr(block_table, "_SAMPLE_NUMBERS", 0)
-    monkeypatch.setattr(block_table, "_SAMPLE_ROWS", (120, 120))
+    monkeypatch.setattr(block_survey, "_SAMPLE_NUMBERS", 0)
+    monkeypatch.setattr(block_survey, "_SAMPLE_ROWS", (120, 120))
     found = GaussianMixtureEM(3, random_state=0).fit(blocks(rows))
     assert found.log_likelihood_ == pytest.approx(array.log_likelihood_, rel=1e-7)
 
