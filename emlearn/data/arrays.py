@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ def as_matrix(X: Any, sequences: bool) -> Array:
         raise ValueError(
             f"X is {type(X).__name__}, and this estimator does not read rows block by block. Pass "
             "an array, such as numpy.concatenate([X[i] for i in range(len(X))])."
+        )
+    if isinstance(X, str | os.PathLike):
+        raise ValueError(
+            f"Expected 2D array, got the name of a file instead: {os.fspath(X)!r}. Estimators that "
+            "read rows block by block take emlearn.data.blocks.open_rows of it."
         )
     array = _to_array(X, sequences)
     _check_dimensions(array, sequences)

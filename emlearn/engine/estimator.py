@@ -168,8 +168,6 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = _CONSTRAINTS
-    # Whether `fit` takes rows that are read block by block.
-    _reads_blocks: ClassVar[bool] = False
     # Whether `fit` itself sets `log_likelihood_`, at the parameters in the precision published.
     _likelihood_of_published: ClassVar[bool] = False
     # Where the HTML representation links to, for estimators of this package.
@@ -212,7 +210,12 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
     # ---- the parts of a fit, in the order of their use ----------------------------------
 
     def _read(
-        self, X: Any, sample_weight: Any = None, *, any_scale: bool = False
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        any_scale: bool = False,
+        by_block: bool = False,
     ) -> tuple[Any, NDArray[np.float64] | None]:
         """Check the hyperparameters; read the rows to fit and their weights.
 
@@ -224,16 +227,18 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator):
             Weights.
         any_scale : bool, default=False
             See `emlearn.data.read_weight`.
+        by_block : bool, default=False
+            Whether rows may be read block by block.
 
         Returns
         -------
         rows : ndarray of shape (n_samples, n_features), or BlockTable
-            The rows. A `BlockTable`, for an estimator that reads blocks, has the weights too.
+            The rows. A `BlockTable`, of rows that are read block by block, has the weights too.
         weight : ndarray of shape (n_samples,) or None
             The weights.
         """
         validate_params(self)
-        blocks = find_blocks(X) if self._reads_blocks else None
+        blocks = find_blocks(X) if by_block else None
         if blocks is not None:
             return self._read_table(blocks, sample_weight, reset=True, any_scale=any_scale), None
         rows = self._read_rows(X, reset=True)

@@ -148,7 +148,6 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
            [0.2, 0.3, 1. ]])
     """
 
-    _reads_blocks: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "rotation": [StrOptions(set(ROTATIONS)), None],
@@ -194,7 +193,8 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows to fit. NaN means a missing entry.
+            Rows to fit. NaN means a missing entry. Also rows that are read block by block, or are
+            on a cluster: see `emlearn.data.blocks`.
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -213,7 +213,7 @@ class FactorAnalysisEM(EMEstimator, FactorScoring):
             than columns, or not more rows than factors; if a column is constant or has no
             observed entry, or its variance is beyond float64. The message names the column.
         """
-        rows, weight = self._read(X, sample_weight)
+        rows, weight = self._read(X, sample_weight, by_block=True)
         by_column = self.noise == "diag"
         is_table = isinstance(rows, BlockTable)
         if is_table:

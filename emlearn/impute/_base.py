@@ -48,17 +48,22 @@ class ImputerFitting(MixedFitting):
 
     def _fit(self, X: Any, sample_weight: Any) -> Floats:
         """Read the table, fit, and give the warnings of the fit."""
-        table, weight = self._read(X, sample_weight)
+        table, weight = self._read(X, sample_weight, by_block=True)
         self._waiting = None
         for notice in self._fit_table(table, weight):
             warn_user(notice.message, notice.category)
         return table
 
     def _read(
-        self, X: Any, sample_weight: Any = None, *, any_scale: bool = False
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        any_scale: bool = False,
+        by_block: bool = False,
     ) -> tuple[Any, Any]:
         """Check the hyperparameters, and read the data."""
-        found = super()._read(X, sample_weight, any_scale=any_scale)
+        found = super()._read(X, sample_weight, any_scale=any_scale, by_block=by_block)
         self._check_bounds()
         return found
 

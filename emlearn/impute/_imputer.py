@@ -208,7 +208,6 @@ default="from_dtype"
            [ 6. , 11.8]])
     """
 
-    _reads_blocks: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_factors": [Interval(numbers.Integral, 1, None, closed="left"), None],
@@ -282,7 +281,8 @@ default="from_dtype"
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Data with missing entries.
+            Data with missing entries. Also tables of numbers that are read block by block, or are
+            on a cluster: see `emlearn.data.blocks`.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -192,7 +192,6 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
         "unlabelled_weight": [Interval(Real, 0.0, None, closed="left")],
     }
 
-    _reads_blocks: ClassVar[bool] = True
     _priors = "alpha of the family and weights_alpha"
     _model_attributes: ClassVar[tuple[str, ...]] = ("weights_", "component_params_")
 
@@ -245,7 +244,8 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
         Parameters
         ----------
         X : {array-like, CSR array} of shape (n_samples, n_features)
-            Rows to fit. NaN means a missing entry. Sparse for families that accept it.
+            Rows to fit. NaN means a missing entry. Sparse for families that accept it. Also
+            rows that are read block by block, or are on a cluster: see `emlearn.data.blocks`.
         y : array-like of shape (n_samples,), default=None
             Classes of the rows: integers, booleans or strings. Ignored unless
             ``use_labels=True``. A class is unknown where `y` is -1, NaN, None, pandas.NA or an
@@ -265,7 +265,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
             If a hyperparameter, the rows, the classes or the weights are invalid, or if
             every start fails.
         """
-        rows, weight = self._read(X, sample_weight)
+        rows, weight = self._read(X, sample_weight, by_block=True)
         self._waiting = None
         return self._fit_rows(rows, weight, self._encode_target(y, rows.shape[0]))
 

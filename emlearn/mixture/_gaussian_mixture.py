@@ -190,7 +190,6 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstima
            [ 4.29, 79.97]])
     """
 
-    _reads_blocks: ClassVar[bool] = True
     _likelihood_of_published: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -260,7 +259,8 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstima
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows to fit. NaN means a missing entry. float32 stays float32, and most of the
-            arithmetic with it; other types become float64. Parameters are always float64.
+            arithmetic with it; other types become float64. Parameters are always float64. Also
+            rows that are read block by block, or are on a cluster: see `emlearn.data.blocks`.
         y : Ignored
             Present for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -278,7 +278,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstima
             If a hyperparameter, the rows or the weights are invalid, or if every start ends
             with a singular covariance.
         """
-        rows, weight = self._read(X, sample_weight, any_scale=True)
+        rows, weight = self._read(X, sample_weight, any_scale=True, by_block=True)
         self._waiting = None
         return self._fit_rows(rows, weight)
 

@@ -22,7 +22,7 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
     X : object
         What a user passes in place of rows. These are read block by block: objects with the
         members of `RowBlocks`; arrays of h5py and zarr; arrays of numpy that are mapped from a
-        file of more than 64 MB; arrays and data frames of Dask.
+        file of more than 64 MB; datasets of pyarrow; arrays and data frames of Dask.
     always : bool, default=False
         Whether to make blocks of any array.
 
@@ -40,6 +40,11 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
     if is_row_blocks(X):
         found: RowBlocks = X
         return found
+    if module == "pyarrow" and type(X).__name__.endswith("Dataset"):
+        from emlearn.data.blocks.tabular import ParquetBlocks
+
+        files: RowBlocks = ParquetBlocks(X)
+        return files
     stored = module in _STORED and hasattr(X, "shape")
     if stored or always or (is_mapped(X) and X.ndim == 2 and X.nbytes > MAPPED_BYTES):
         from emlearn.data.blocks.arrays import ArrayBlocks
