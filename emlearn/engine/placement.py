@@ -8,6 +8,10 @@ from emlearn.engine.blocks import Mapper
 
 def placement_of(blocks: RowBlocks) -> Mapper | None:
     """The mapper of blocks that are on a cluster; None for blocks that this process can read."""
+    if hasattr(blocks, "partitions"):
+        from emlearn.engine.spark import SparkMapper
+
+        return SparkMapper(blocks.partitions)
     client = getattr(blocks, "client", None)
     if client is None:
         return None
