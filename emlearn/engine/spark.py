@@ -45,8 +45,13 @@ class SparkMapper:
         self, function: Callable[[Any, Any], Any], items: Sequence[Any]
     ) -> Iterator[Callable[[Any], Sequence[Any]]]:
         """See `Mapper.over`."""
-        with self._results(function, self._placed(items)) as results:
-            yield lambda shared: _collect(results(shared))
+        placed = self._placed(items)
+
+        def each(shared: Any) -> list[Any]:
+            with self._results(function, placed, shared) as results:
+                return _collect(results)
+
+        yield each
 
     @contextmanager
     def summing(
@@ -64,34 +69,28 @@ class SparkMapper:
         placed.persist(StorageLevel.MEMORY_AND_DISK)
 
         def total(shared: Any) -> Any:
-            parts, n_parts = results(shared), len(items)
-            while n_parts > FAN_IN:
-                n_parts = -(-n_parts // FAN_IN)
-                parts = parts.map(_in_group).partitionBy(n_parts, int).mapPartitions(_sum_group)
-            return sum_neighbors(_collect(parts))
+            with self._results(function, placed, shared) as parts:
+                n_parts = len(items)
+                while n_parts > FAN_IN:
+                    n_parts = -(-n_parts // FAN_IN)
+                    parts = parts.map(_in_group).partitionBy(n_parts, int).mapPartitions(_sum_group)
+                return sum_neighbors(_collect(parts))
 
         try:
-            with self._results(function, placed) as results:
-                yield total
+            yield total
         finally:
             placed.unpersist()
 
     @contextmanager
-    def _results(self, function: Callable[[Any, Any], Any], placed: Any) -> Iterator[Any]:
-        """Function of what is shared that returns positions and results, not yet evaluated."""
-        sent: list[Any] = []
-
-        def results(shared: Any) -> Any:
-            while sent:
-                sent.pop().unpersist()
-            sent.append(self.partitions.context.broadcast(_dumps(shared)))
-            return placed.mapPartitions(partial(_each, function, shared=sent[0]))
-
+    def _results(
+        self, function: Callable[[Any, Any], Any], placed: Any, shared: Any
+    ) -> Iterator[Any]:
+        """An RDD of positions and results, as long as the executors have what is shared."""
+        sent = self.partitions.context.broadcast(_dumps(shared))
         try:
-            yield results
+            yield placed.mapPartitions(partial(_each, function, sent=sent))
         finally:
-            while sent:
-                sent.pop().unpersist()
+            sent.destroy()
 
     def _placed(self, items: Sequence[Any]) -> Any:
         """An RDD of positions and items, where their rows are."""
@@ -102,21 +101,21 @@ class SparkMapper:
         slots: list[list[Any]] = [[] for _ in range(self.partitions.getNumPartitions())]
         for position, item in enumerate(items):
             slots[item.index].append((position, replace(item, source=None, raw=None)))
-        packed = [_dumps(slot) for slot in slots]
-        return self.partitions.zip(context.parallelize(packed, len(slots))).flatMap(_refer)
+        sent = [_dumps(slot) for slot in slots]
+        return self.partitions.zip(context.parallelize(sent, len(slots))).flatMap(_refer)
 
 
 def _dumps(value: Any) -> bytes:
     # As plain pickle cannot send classes of a notebook.
-    from pyspark import cloudpickle
+    from pyspark.serializers import CloudPickleSerializer
 
-    return bytes(cloudpickle.dumps(value))
+    return bytes(CloudPickleSerializer().dumps(value))
 
 
 def _loads(message: bytes) -> Any:
-    from pyspark import cloudpickle
+    from pyspark.serializers import CloudPickleSerializer
 
-    return cloudpickle.loads(message)
+    return CloudPickleSerializer().loads(message)
 
 
 def _refer(pair: tuple[Any, bytes]) -> Iterator[tuple[int, bytes]]:
@@ -126,9 +125,9 @@ def _refer(pair: tuple[Any, bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _each(
-    function: Callable[..., Any], pairs: Iterator[tuple[int, bytes]], shared: Any = None
+    function: Callable[..., Any], pairs: Iterator[tuple[int, bytes]], sent: Any = None
 ) -> Iterator[tuple[int, bytes]]:
-    arguments = () if shared is None else (_loads(shared.value),)
+    arguments = () if sent is None else (_loads(sent.value),)
     for position, message in pairs:
         found = _loads(message)
         if not isinstance(found, _Failure):
