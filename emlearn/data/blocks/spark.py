@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -43,7 +44,7 @@ class SparkBlocks:
         batches = self.frame.mapInArrow(_pack, "batch binary").rdd
         tables = batches.mapPartitions(partial(_table, self.frame.columns))
         tables.persist(StorageLevel.MEMORY_AND_DISK)
-        weakref.finalize(self, tables.unpersist).atexit = False
+        weakref.finalize(self, _forget, tables).atexit = False
         return tables
 
     @cached_property
@@ -65,6 +66,12 @@ class SparkBlocks:
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} partitions; there is no partition {index}.")
         return self.partitions.context.runJob(self.partitions, list, [index])[0]
+
+
+def _forget(tables: Any) -> None:
+    # A session that was stopped in the meantime has forgotten them, and says so.
+    with suppress(Exception):
+        tables.unpersist()
 
 
 def _pack(batches: Iterator[Any]) -> Iterator[Any]:
