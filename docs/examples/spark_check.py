@@ -61,7 +61,7 @@ def kill_an_executor(spark, after):
 
 
 def mixture():
-    return GaussianMixtureEM(3, init_params="kmeans", tol=1e-8, random_state=0)
+    return GaussianMixtureEM(3, init_params="kmeans", tol=1e-6, random_state=0)
 
 
 def compare(title, found, local, seconds):
