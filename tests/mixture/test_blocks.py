@@ -244,3 +244,30 @@ def test_inference(rows):
     np.testing.assert_allclose(
         found.standard_errors["means"], array.standard_errors["means"], rtol=1e-4
     )
+
+
+def test_names_of_files_are_no_rows():
+    with pytest.raises(ValueError, match=r"name of a file.*open_rows"):
+        GaussianMixtureEM().fit("rows.npy")
+
+
+def test_datasets_of_pyarrow(rows, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    table = pa.table({name: rows[:, i] for i, name in enumerate("abcd")})
+    dataset.write_dataset(table, tmp_path, format="parquet", max_rows_per_file=400)
+    found = GaussianMixtureEM(3, random_state=0).fit(dataset.dataset(tmp_path))
+    close(found, GaussianMixtureEM(3, random_state=0).fit(rows))
+
+
+def test_other_functions_read_arrays_as_before(tmp_path, monkeypatch):
+    """Only fits read a mapped file block by block."""
+    from emlearn.data.blocks import finding
+    from emlearn.impute import little_mcar_test
+
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    X[::5, 1] = np.nan
+    np.save(tmp_path / "rows.npy", X)
+    monkeypatch.setattr(finding, "MAPPED_BYTES", 100)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    assert little_mcar_test(mapped).statistic == little_mcar_test(X).statistic

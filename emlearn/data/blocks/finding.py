@@ -22,7 +22,8 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
     X : object
         What a user passes in place of rows. These are read block by block: objects with the
         members of `RowBlocks`; arrays of h5py and zarr; arrays of numpy that are mapped from a
-        file of more than 64 MB; datasets of pyarrow; arrays and data frames of Dask.
+        file of more than 64 MB; datasets of pyarrow; arrays and data frames of Dask; data frames
+        of Spark.
     always : bool, default=False
         Whether to make blocks of any array.
 
@@ -37,6 +38,10 @@ def find_blocks(X: Any, *, always: bool = False) -> RowBlocks | None:
 
         partitions: RowBlocks = DaskBlocks(X)
         return partitions
+    if module == "pyspark":
+        from emlearn.data.blocks.spark import SparkBlocks
+
+        return SparkBlocks(X)
     if is_row_blocks(X):
         found: RowBlocks = X
         return found
