@@ -2,8 +2,8 @@
 Rows that stay on disk
 ======================
 
-The same estimator fits an array, a file that is read block by block, and Parquet files, with the same
-result. What changes is the memory it takes.
+The same estimator fits an array, and a file that is read block by block, with the same result. What
+changes is the memory it takes.
 """
 
 import tempfile
@@ -37,8 +37,8 @@ def write(path, n_rows):
 path = write(folder / "rows.npy", 400_000)
 
 # %%
-# ``open_rows`` reads nothing yet. ``fit`` reads each block when an E-step needs it, and some rows of all
-# blocks as a sample, on which starts are found.
+# ``open_rows`` reads nothing yet. ``fit`` reads each block when an E-step needs it, and some rows of
+# all blocks as a sample, on which starts are found.
 
 blocks = open_rows(path)
 print(blocks)
@@ -54,8 +54,8 @@ labels = map_blocks(mixture.predict, blocks, out=folder / "labels.npy")
 print(np.bincount(labels) / len(labels))
 
 # %%
-# The largest memory that a fit allocates, for files of several sizes. Tables of up to 64 MB are read
-# once and kept; above that, memory does not grow.
+# The largest memory that a fit allocates, for files of several sizes. Tables of up to 64 MB are
+# read once and kept; above that, memory does not grow.
 
 sizes = [50_000, 200_000, 800_000, 1_600_000, 3_200_000]
 peak = {"file, read by block": [], "array in memory": []}

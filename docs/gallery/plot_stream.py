@@ -2,8 +2,8 @@
 A stream that drifts
 ====================
 
-Rows come in batches, are seen once, and are forgotten: ``partial_fit``. Here two clusters move while
-they are learned. With a memory, old rows fade and the mixture follows.
+Rows come in batches, are seen once, and are forgotten: ``partial_fit``. Here a cluster moves while
+it is learned. With a memory, old rows fade and the mixture follows.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,8 @@ for center in path:
     batches.append(np.where(moves[:, None], center, 0.0) + 0.7 * rng.normal(size=(300, 2)))
 
 # %%
-# Two mixtures learn from each batch. Before that, its mean log-likelihood says how well they foresee it.
+# Two mixtures learn from each batch. Before that, its mean log-likelihood says how well they
+# foresee it.
 
 plans = {"memory=1500": StepwisePlan(memory=1500), "no memory": StepwisePlan()}
 foreseen = {name: [] for name in plans}
