@@ -37,8 +37,8 @@ def write(path, n_rows):
 path = write(folder / "rows.npy", 400_000)
 
 # %%
-# ``open_rows`` reads nothing yet. ``fit`` reads each block when an E-step needs it, and some rows of
-# all blocks as a sample, on which starts are found.
+# ``open_rows`` reads nothing yet. ``fit`` reads each block when an E-step needs it, and some rows
+# of all blocks as a sample, on which starts are found.
 
 blocks = open_rows(path)
 print(blocks)
