@@ -5,12 +5,14 @@ or, on Windows, clang-cl. Without one the package is installed without them, unl
 EMLEARN_REQUIRE_COMPILED=1 says that this is an error. EMLEARN_COMPILED=0 does not build them: the
 wheel is then for all platforms, such as Python in a browser.
 
-Build in place: python setup.py build_ext --inplace
+Build in place: python setup.py build_ext --inplace. It compiles again where a source, a header or
+this file is newer than what was built; --force always does, as other compilers or CFLAGS need.
 """
 
 import os
 import shutil
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -44,10 +46,13 @@ def extensions() -> list[Extension]:
     if os.environ.get("EMLEARN_COMPILED", "1") == "0":
         return []
     limited = has_limited_api()
+    # Without them a changed header would not be noticed.
+    headers = [path.as_posix() for path in sorted(Path(HOME).rglob("*.h"))]
     return [
         Extension(
             f"emlearn.kernels._{level}",
             [f"{HOME}/src/{level}.c"],
+            depends=[*headers, "setup.py"],
             include_dirs=[f"{HOME}/include", f"{HOME}/bindings"],
             define_macros=[("Py_LIMITED_API", LIMITED_API)] if limited else [],
             extra_compile_args=WARNINGS + OPTIMIZE + LEVELS[level],
@@ -60,10 +65,10 @@ def extensions() -> list[Extension]:
 
 def options() -> dict[str, dict[str, str | bool]]:
     """Options of the commands."""
-    # Headers are not looked at when it is decided whether to compile again.
-    always = {"build_ext": {"force": True}}
+    # One compiler on each processor.
+    together = {"build_ext": {"parallel": True}}
     limited = extensions() and has_limited_api()
-    return always | ({"bdist_wheel": {"py_limited_api": ABI_TAG}} if limited else {})
+    return together | ({"bdist_wheel": {"py_limited_api": ABI_TAG}} if limited else {})
 
 
 def clang_cl_arguments(arguments: list[str]) -> list[str]:

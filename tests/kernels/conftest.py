@@ -106,57 +106,68 @@ class MissingProblem:
         assert done is True
         return tuple(sums)
 
+    def patterns(self):
+        """Rows that lack the same columns: (positions, what they lack), one after another."""
+        lacking, which = np.unique(self.missing, axis=0, return_inverse=True)
+        for p, m in enumerate(lacking):
+            yield np.flatnonzero(which.ravel() == p), m
+
     def exact_log_density(self):
         """Log-joint densities without the constants that are left to the caller."""
         out = np.empty((len(self.means), len(self.rows)))
-        for r, (row, m) in enumerate(zip(self.rows, self.missing, strict=True)):
+        for rows, m in self.patterns():
             o = ~m
             for k, (mean, Sigma) in enumerate(zip(self.means, self.covariances, strict=True)):
                 value = np.log(self.weights[k]) - 0.5 * m.sum() * np.log(2.0 * np.pi)
                 if o.any():
-                    value += multivariate_normal.logpdf(row[o], mean[o], Sigma[np.ix_(o, o)])
+                    part = self.rows[np.ix_(rows, o)]
+                    value += multivariate_normal.logpdf(part, mean[o], Sigma[np.ix_(o, o)])
                 if self.ridge is not None:
                     value -= 0.5 * self.ridge[o] @ np.diagonal(self.precision[k])[o]
-                out[k, r] = value
+                out[k, rows] = value
         return out
 
     def exact_moments(self, shares):
         K, d = self.means.shape
         weight, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
-        for r, (row, m) in enumerate(zip(self.rows, self.missing, strict=True)):
+        for rows, m in self.patterns():
             o = ~m
             for k, (mean, Sigma) in enumerate(zip(self.means, self.covariances, strict=True)):
-                z, conditional = np.zeros(d), np.zeros((d, d))
-                z[o] = row[o] - mean[o]
+                z, conditional = np.zeros((len(rows), d)), np.zeros((d, d))
+                z[:, o] = self.rows[np.ix_(rows, o)] - mean[o]
                 across, own = Sigma[np.ix_(m, o)], Sigma[np.ix_(m, m)]
                 if o.any():
                     factor = cho_factor(Sigma[np.ix_(o, o)])
-                    z[m] = across @ cho_solve(factor, z[o])
+                    z[:, m] = cho_solve(factor, z[:, o].T).T @ across.T
                     own = own - across @ cho_solve(factor, across.T)
                 conditional[np.ix_(m, m)] = own
                 if self.ridge is not None:
                     conditional -= np.diag(np.where(m, self.ridge, 0.0))
-                weight[k] += shares[k, r]
-                first[k] += shares[k, r] * z
-                second[k] += shares[k, r] * (np.outer(z, z) + conditional)
+                share = shares[k, rows]
+                weight[k] += share.sum()
+                first[k] += share @ z
+                second[k] += (z.T * share) @ z + share.sum() * conditional
         if self.diagonal:
             second = np.diagonal(second, axis1=1, axis2=2)
         return weight, first, second
 
-    def check(self, kernels, weight, tolerance=1e-10):
+    def check(self, modules, weight, tolerance=1e-10):
+        """The kernels of each module against the formulas, which take longer than they."""
         exact = self.exact_log_density()
-        got = self.log_density(kernels)
-        assert_allclose(got, exact, rtol=tolerance, atol=tolerance)
         density = logsumexp(exact, axis=0)
         w = np.ones(len(self.rows)) if weight is None else weight
         shares = np.exp(exact - density) * w
-        value, *sums = self.step(kernels, weight)
-        assert_allclose(value, w @ density, rtol=tolerance, atol=tolerance)
         exact_sums = self.exact_moments(shares)
-        for one, expected in zip(sums, exact_sums, strict=True):
-            assert_allclose(one, expected, rtol=tolerance, atol=tolerance * max(1.0, w.sum()))
-        for one, expected in zip(self.moments(kernels, shares), exact_sums, strict=True):
-            assert_allclose(one, expected, rtol=tolerance, atol=tolerance * max(1.0, w.sum()))
+        atol = tolerance * max(1.0, w.sum())
+        for kernels in modules:
+            got = self.log_density(kernels)
+            assert_allclose(got, exact, rtol=tolerance, atol=tolerance)
+            value, *sums = self.step(kernels, weight)
+            assert_allclose(value, w @ density, rtol=tolerance, atol=tolerance)
+            for one, expected in zip(sums, exact_sums, strict=True):
+                assert_allclose(one, expected, rtol=tolerance, atol=atol)
+            for one, expected in zip(self.moments(kernels, shares), exact_sums, strict=True):
+                assert_allclose(one, expected, rtol=tolerance, atol=atol)
 
 
 def _draw_missing(seed, n=None, d=None, K=None, share=None, diagonal=None, ridge=None, spread=1.0):

@@ -57,7 +57,8 @@ def main():
                 [sys.executable, *command], cwd=tree, env={**environment, **more}, check=True
             )
 
-        run("setup.py", "-q", "build_ext", "--inplace", CC="gcc", CFLAGS=FLAGS, LDFLAGS=FLAGS)
+        flags = {"CC": "gcc", "CFLAGS": FLAGS, "LDFLAGS": FLAGS}
+        run("setup.py", "-q", "build_ext", "--force", "--inplace", **flags)
         sanitizers = {
             "LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}",
             "ASAN_OPTIONS": ASAN_OPTIONS,

@@ -23,7 +23,8 @@ sysconfig.get_config_var = lambda name: {disabled} if name == "Py_GIL_DISABLED" 
 if platform:
     sysconfig.get_platform = lambda: platform
 setup = runpy.run_path("setup.py")
-keys = ["name", "sources", "define_macros", "py_limited_api", "optional", "extra_compile_args"]
+keys = ["name", "sources", "depends", "define_macros", "py_limited_api", "optional"]
+keys += ["extra_compile_args"]
 found = [{{key: getattr(e, key) for key in keys}} for e in setup["extensions"]()]
 print(json.dumps([found, setup["options"]()]))
 """
@@ -84,6 +85,10 @@ def test_kernels_that_are_not_wanted_are_not_built():
 def test_sources_are_there_and_in_the_package_of_sources():
     found, _ = settings(None, "linux-x86_64")
     assert {ROOT / path for e in found for path in e["sources"]} == set(KERNELS.rglob("*.c"))
+    # What is newer than a built kernel has it built again.
+    for extension in found:
+        needed = {ROOT / path for path in extension["depends"]}
+        assert needed == {*KERNELS.rglob("*.h"), ROOT / "setup.py"}
     assert "recursive-include emlearn/kernels *.h\n" in (ROOT / "MANIFEST.in").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Gaussian mixtures on rows with missing entries, against formulas for one row at a time."""
+"""Gaussian mixtures on rows with missing entries, against formulas for one pattern at a time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -17,27 +17,27 @@ def draw_weight(rng, n):
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_formulas_of_single_rows(kernels, seed, draw_missing):
+def test_formulas_of_single_patterns(modules, seed, draw_missing):
     problem, rng = draw_missing(seed)
-    problem.check(kernels, draw_weight(rng, len(problem.rows)))
+    problem.check(modules, draw_weight(rng, len(problem.rows)))
 
 
 @pytest.mark.parametrize("spread", [5.0, 30.0])
 @pytest.mark.parametrize("diagonal", [False, True])
-def test_distant_components_leave_rows_to_each_other(kernels, spread, diagonal, draw_missing):
+def test_distant_components_leave_rows_to_each_other(modules, spread, diagonal, draw_missing):
     problem, rng = draw_missing(5, 900, 6, 3, 0.15, diagonal, True, spread)
-    problem.check(kernels, rng.random(900), 1e-9)
+    problem.check(modules, rng.random(900), 1e-9)
 
 
 @pytest.mark.parametrize(("share", "d"), [(0.02, 40), (0.3, 40), (0.5, 21), (0.05, 17)])
-def test_many_columns(kernels, share, d, draw_missing):
+def test_many_columns(modules, share, d, draw_missing):
     problem, rng = draw_missing(d, 150, d, 2, share, False, True)
-    problem.check(kernels, rng.random(150), 1e-9)
+    problem.check(modules, rng.random(150), 1e-9)
 
 
 @pytest.mark.parametrize("n_each", [1, 3, 4, 5, 8, 9, 30, 61])
 @pytest.mark.parametrize("diagonal", [False, True])
-def test_every_pattern_of_four_columns(kernels, n_each, diagonal, missing_problem, draw_missing):
+def test_every_pattern_of_four_columns(modules, n_each, diagonal, missing_problem, draw_missing):
     patterns = [c for m in range(1, 5) for c in combinations(range(4), m)]
     missing = np.zeros((len(patterns) * n_each, 4), dtype=bool)
     for p, pattern in enumerate(patterns):
@@ -47,7 +47,7 @@ def test_every_pattern_of_four_columns(kernels, n_each, diagonal, missing_proble
         rng.normal(size=missing.shape), missing, problem.means, problem.covariances,
         problem.weights, problem.ridge, diagonal,
     )  # fmt: skip
-    problem.check(kernels, rng.random(len(missing)))
+    problem.check(modules, rng.random(len(missing)))
 
 
 def test_patterns_in_any_order(kernels, draw_missing):
