@@ -255,7 +255,9 @@ def test_datasets_of_pyarrow(rows, tmp_path):
     pa = pytest.importorskip("pyarrow")
     dataset = pytest.importorskip("pyarrow.dataset")
     table = pa.table({name: rows[:, i] for i, name in enumerate("abcd")})
-    dataset.write_dataset(table, tmp_path, format="parquet", max_rows_per_file=400, max_rows_per_group=400)
+    dataset.write_dataset(
+        table, tmp_path, format="parquet", max_rows_per_file=400, max_rows_per_group=400
+    )
     found = GaussianMixtureEM(3, random_state=0).fit(dataset.dataset(tmp_path))
     close(found, GaussianMixtureEM(3, random_state=0).fit(rows))
 
