@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import contextmanager
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from emlearn import GaussianMixtureEM
+from emlearn.engine import estimator
 from emlearn.engine.blocks import TreeSum
+from emlearn.engine.race import race
 from emlearn.engine.spark import SparkMapper
 
 pytest.importorskip("pyspark")
@@ -129,7 +132,6 @@ def test_an_empty_partition(frame, local):
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_an_executor_that_dies(frame, local, monkeypatch):
     """Its partitions are read again by another one."""
     killed = []
@@ -139,28 +141,27 @@ def test_an_executor_that_dies(frame, local, monkeypatch):
         status = Path(f"/proc/{os.getppid()}/status").read_text()
         yield int(status.split("PPid:")[1].split()[0])
 
-    class Killing(SparkMapper):
-        """Kills an executor before the third of its sums."""
+    def killing(*args, **kwargs):
+        def kill():
+            time.sleep(0.5)
+            pid = frame.sparkSession.sparkContext.parallelize([0], 1).mapPartitions(executor)
+            killed.extend(pid.collect())
+            os.kill(killed[0], signal.SIGKILL)
 
-        @contextmanager
-        def summing(self, *args):
-            def each(shared):
-                numbers.append(len(numbers))
-                if len(numbers) == 3:
-                    task = self.partitions.context.parallelize([0], 1).mapPartitions(executor)
-                    killed.extend(task.collect())
-                    os.kill(killed[0], signal.SIGKILL)
-                return total(shared)
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            return race(*args, **kwargs)
+        finally:
+            thread.join()
 
-            with super().summing(*args) as total:
-                yield each
-
-    numbers = []
-    monkeypatch.setattr("emlearn.engine.spark.SparkMapper", Killing)
-    found = mixture().fit(frame)
-    assert len(killed) == 1
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(estimator, "race", killing)
+    found = mixture("auto").fit(frame)
+    assert killed
     monkeypatch.undo()
-    same(found, mixture().fit(local))
+    same(found, mixture("auto").fit(local))
 
 
 def test_the_sum_is_the_tree_of_the_engine(spark):
