@@ -186,6 +186,9 @@ class BlockRef:
             raise type(error)(f"{error} ({self._place()})") from error
         if self.dtype is not None:
             X = X.astype(self.dtype, copy=False)
+        if isinstance(X, np.ndarray):
+            # One layout, so that rows of arrays and of DataFrames lead to the same bits.
+            X = np.ascontiguousarray(X)
         weight = None
         if self.weight is not None:
             weight = weight_of_rows(self.weight, X.shape[0], self.first)
