@@ -175,6 +175,9 @@ def test_frames_by_block(rows):
 
     mixture = GaussianMixtureEM(3, random_state=0).fit(Frames())
     assert mixture.feature_names_in_.tolist() == list("abcd")
+    # The layout of a DataFrame, whose columns lie side by side, makes no difference.
+    array = GaussianMixtureEM(3, random_state=0).fit(blocks(rows, 300))
+    np.testing.assert_array_equal(mixture.covariances_, array.covariances_)
     frame = mixture.set_output(transform="pandas").transform(Frames())
     assert frame.shape == (900, 3)
     assert frame.columns.tolist() == [f"gaussianmixtureem{k}" for k in range(3)]
