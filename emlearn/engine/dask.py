@@ -23,21 +23,33 @@ from emlearn.engine.threads import blas_limited
 _RETRIES = 3
 
 
-@dataclass(frozen=True)
 class _Sealed:
     """A value in which Dask does not look for tasks, and whose arrays stay aligned in memory.
 
-    Dask cuts the arrays of other objects out of the messages it receives, wherever they begin.
+    Dask cuts the arrays of other objects out of the messages it receives, wherever they begin. And
+    a value that cannot be unpickled on a worker would be asked for again and again; here it is an
+    error of the task that needs it.
     """
 
-    value: Any
+    def __init__(self, value: Any, message: bytes | None = None):
+        self._value, self._message = value, message
+
+    @property
+    def value(self) -> Any:
+        """The value, which is unpickled when it is first asked for."""
+        message = self._message
+        if message is not None:
+            self._value = pickle.loads(message)
+            self._message = None
+        return self._value
 
     def __reduce__(self) -> Any:
-        return _unpickled, (cloudpickle.dumps(self.value),)
+        message = self._message
+        return _received, (cloudpickle.dumps(self._value) if message is None else message,)
 
 
-def _unpickled(message: bytes) -> _Sealed:
-    return _Sealed(pickle.loads(message))
+def _received(message: bytes) -> _Sealed:
+    return _Sealed(None, message)
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,11 @@ def _gather(client: Any, futures: Sequence[Any]) -> list[Any]:
 
     try:
         found = [sealed.value for sealed in client.gather(list(futures))]
+    except ImportError as error:
+        raise RuntimeError(
+            "The workers of the Dask cluster cannot import what this fit needs. Install it on all "
+            f"of them, or send a file with client.upload_file. Dask says: {error}"
+        ) from error
     except KilledWorker as error:
         raise RuntimeError(
             "Workers of the Dask cluster died again and again while they worked on one task, most "

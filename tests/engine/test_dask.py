@@ -1,5 +1,6 @@
 """Fits of Dask collections: the bits of the same blocks in this process, whatever happens."""
 
+import importlib
 import os
 import signal
 import threading
@@ -131,22 +132,30 @@ def test_a_worker_that_dies(rows, monkeypatch):
     same(found, mixture("auto").fit(Unequal(rows)))
 
 
-class DeadlyRows(GaussianMixtureEM):
-    """Reading the block of three rows kills the process, as if the memory were full."""
-
-    def _read_rows(self, X, *, reset=False):
-        if not reset and len(X) == 3:
-            os._exit(1)
-        return super()._read_rows(X, reset=reset)
-
-
 def test_workers_that_die_again_and_again(rows):
+    class DeadlyRows(GaussianMixtureEM):
+        """Reading the block of three rows kills the process, as if the memory were full."""
+
+        def _read_rows(self, X, *, reset=False):
+            if not reset and len(X) == 3:
+                os._exit(1)
+            return super()._read_rows(X, reset=reset)
+
     with (
         cluster_of(2) as cluster,
         distributed.Client(cluster),
         pytest.raises(RuntimeError, match="Use smaller partitions"),
     ):
         DeadlyRows(2).fit(collection(rows))
+
+
+def test_a_class_that_workers_cannot_import(rows, client, tmp_path, monkeypatch):
+    code = "from emlearn import GaussianMixtureEM\nclass Own(GaussianMixtureEM):\n    pass\n"
+    (tmp_path / "known_here_only.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("known_here_only").Own
+    with pytest.raises(RuntimeError, match=r"cannot import.*upload_file.*known_here_only"):
+        own(2).fit(collection(rows))
 
 
 def test_a_scheduler_that_restarts(rows, monkeypatch):
