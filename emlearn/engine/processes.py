@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from emlearn.engine.blocks import TreeSum
 from emlearn.engine.threads import blas_limited
@@ -68,6 +68,11 @@ class Processes:
                 except TerminatedWorkerError as error:
                     if not left:
                         raise _died(error) from error
+                except BrokenProcessPool as error:
+                    raise RuntimeError(
+                        "The other processes cannot unpickle what this fit needs, such as a class "
+                        f"of a module that they cannot import. joblib says: {error}"
+                    ) from error
                 else:
                     break
             return tree.total()

@@ -14,19 +14,22 @@ from emlearn.engine.block_table import RowPart
 from emlearn.engine.blocks import scale_statistics
 
 
-class Blocks:
-    """Blocks of a user's own class."""
+def Blocks(*given):
+    """Blocks of a user's own class, which is pickled with its code, as one of a notebook."""
 
-    def __init__(self, *parts):
-        self.parts = parts
-        self.n_rows = sum(len(part) for part in parts)
-        self.n_features = 2
+    class Own:
+        def __init__(self):
+            self.parts = given
+            self.n_rows = sum(len(part) for part in given)
+            self.n_features = 2
 
-    def __len__(self):
-        return len(self.parts)
+        def __len__(self):
+            return len(self.parts)
 
-    def __getitem__(self, index):
-        return self.parts[index]
+        def __getitem__(self, index):
+            return self.parts[index]
+
+    return Own()
 
 
 def parts(*lengths):
@@ -183,20 +186,17 @@ def test_processes_have_the_same_bits():
     assert found.log_likelihood_ == GaussianMixtureEM(2, random_state=0).fit(rows).log_likelihood_
 
 
-def _dies_once(item, marker):
-    """Ends the process the first time."""
-    try:
-        marker.touch(exist_ok=False)
-    except FileExistsError:
-        return item
-    os._exit(1)
-
-
-def _dies(item, marker):
-    os._exit(1)
-
-
 def test_processes_that_die(tmp_path):
+    def _dies_once(item, marker):
+        try:
+            marker.touch(exist_ok=False)
+        except FileExistsError:
+            return item
+        os._exit(1)
+
+    def _dies(item, marker):
+        os._exit(1)
+
     with Processes(2).summing(_dies_once, [1.0, 2.0, 3.0]) as total:
         assert total(tmp_path / "marker") == 6.0
     with (
