@@ -160,7 +160,7 @@ def test_a_class_that_workers_cannot_import(rows, client, tmp_path, monkeypatch)
 
 def test_a_scheduler_that_restarts(rows, monkeypatch):
     def restarting(*args, **kwargs):
-        client.restart()
+        client.restart(wait_for_workers=False)
         return race(*args, **kwargs)
 
     monkeypatch.setattr(estimator, "race", restarting)
