@@ -344,6 +344,25 @@ class Family(ABC):
         """
         return statistics
 
+    def widened(self, column_spec: Any, X: Any) -> Any:
+        """The column spec with room for what is new in rows; by default as it is.
+
+        Families with tables of the entries that there are override it and `rearranged`. The same
+        object means that nothing is new.
+
+        Parameters
+        ----------
+        column_spec : object
+            From `column_spec`.
+        X : object
+            Rows.
+        """
+        return column_spec
+
+    def rearranged(self, statistics: Any, column_spec: Any, wider: Any) -> Any:
+        """Statistics of a column spec in the layout of one from `widened`."""
+        return statistics
+
     def ranking_penalty(self, statistics: Any, column_spec: Any) -> Penalty:
         """Penalty of components when starts are compared; none by default."""
         return Penalty()

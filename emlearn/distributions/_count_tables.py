@@ -140,6 +140,25 @@ class CountTable(NamedTuple):
         sums: Array = np.add.reduceat(of_pairs, self.first, axis=1)
         return sums
 
+    def of_column(self, j: int) -> Array:
+        """The counts of a column."""
+        own: Array = self.level[self.column == j]
+        return own
+
+    def widened(self, X: Array) -> CountTable:
+        """The table with the counts of more rows, too; itself if it has them all."""
+        old = [self.of_column(j) for j in range(X.shape[1])]
+        new = [np.union1d(own, x[~np.isnan(x)]) for own, x in zip(old, X.T, strict=True)]
+        return self if sum(map(len, new)) == len(self.level) else CountTable.of_levels(new)
+
+    def places_in(self, wider: CountTable) -> NDArray[np.intp]:
+        """Where the pairs are in a table that has them all."""
+        places = [
+            start + np.searchsorted(wider.of_column(j), self.of_column(j))
+            for j, start in enumerate(wider.first)
+        ]
+        return np.concatenate(places) if places else np.empty(0, np.intp)
+
     def is_same(self, other: CountTable) -> bool:
         """Whether the tables are equal."""
         same = np.array_equal(self.level, other.level) and np.array_equal(self.first, other.first)

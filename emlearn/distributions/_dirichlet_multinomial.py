@@ -16,6 +16,7 @@ from emlearn.distributions._contract import Array, Family
 from emlearn.distributions._document_rows import (
     DocumentRows,
     Table,
+    complete,
     encode_counts,
     in_table,
     positive,
@@ -30,6 +31,8 @@ from emlearn.engine.parameters import Entries, Part
 _TINY = float(np.finfo(np.float64).tiny)
 _STEPS = 3
 _POOLED_STEPS = 30
+# Pairs of a word and a count that tables of streams may grow to.
+_MOST_PAIRS = 1 << 20
 # Logarithms of concentrations that accelerators may reach.
 _LOWEST_LOG, _HIGHEST_LOG = -230.0, 18.0
 
@@ -273,6 +276,38 @@ class DirichletMultinomial(Family):
             if rows.missing is not None:
                 linear -= np.asarray(rows.missing[~known].T @ slope).T
         return DocumentStatistics(pairs, lengths, single, linear)
+
+    # ---- rows that come later -----------------------------------------------------------
+
+    def widened(self, column_spec: DocumentSpec, X: Any) -> DocumentSpec:
+        """See `Family`: new counts of words, and new lengths, enter while there is room."""
+        rows, old = Multinomial().encode(X, None), column_spec.table
+        counts = positive(rows.counts)
+        whole = rows.total[complete(rows.missing, counts.shape[0])]
+        table = old.widened(counts.indices, counts.data, whole)
+        if table is old or len(table.pair) > _MOST_PAIRS:
+            return column_spec
+        words, levels = table.words_and_counts()
+        chance = np.zeros(len(table.length))
+        chance[table.find_length(old.length)] = column_spec.chance
+        return DocumentSpec(
+            column_spec.concentration,
+            table,
+            chance,
+            Steps.of(words.astype(np.intp), levels, counts.shape[1]),
+            Steps.of(np.zeros(len(table.length), np.intp), table.length, 1),
+        )
+
+    def rearranged(
+        self, statistics: DocumentStatistics, column_spec: DocumentSpec, wider: DocumentSpec
+    ) -> DocumentStatistics:
+        """See `Family`."""
+        old, new = column_spec.table, wider.table
+        pairs = np.zeros((len(statistics.pairs), len(new.pair)))
+        pairs[:, new.find(*old.words_and_counts())[0]] = statistics.pairs
+        lengths = np.zeros((len(pairs), len(new.length)))
+        lengths[:, new.find_length(old.length)] = statistics.lengths
+        return statistics._replace(pairs=pairs, lengths=lengths)
 
     def _objective(self, statistics: DocumentStatistics, spec: DocumentSpec) -> Objective:
         counted = spec.words.of_counts.T @ np.ascontiguousarray(statistics.pairs.T)

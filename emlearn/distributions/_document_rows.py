@@ -44,6 +44,21 @@ class Table(NamedTuple):
         place = np.minimum(np.searchsorted(self.length, total), len(self.length) - 1)
         return np.where(self.length[place] == total, place, -1)
 
+    def words_and_counts(self) -> tuple[NDArray[np.int64], Array]:
+        """The word and the count of each pair."""
+        word, which = np.divmod(self.pair, max(len(self.level), 1))
+        return word, self.level[which]
+
+    def widened(self, words: Array, counts: Array, total: Array) -> Table:
+        """The table with more pairs and lengths, too; itself if it has them all."""
+        if self.find(words, counts)[1].all() and (self.find_length(total) >= 0).all():
+            return self
+        own_words, own_counts = self.words_and_counts()
+        words, counts = np.r_[own_words, words], np.r_[own_counts, counts]
+        level, which = np.unique(counts, return_inverse=True)
+        pair = np.unique(words.astype(np.int64) * np.int64(len(level)) + which)
+        return Table(level, pair, np.union1d(self.length, total))
+
     def is_same(self, other: Table) -> bool:
         """Whether the tables are equal."""
         return self is other or all(map(np.array_equal, self, other))

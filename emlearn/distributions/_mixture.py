@@ -203,6 +203,17 @@ class Mixture(Family):
         parts = self.family.recentered(statistics.parts, params.parts, moved.parts)
         return statistics._replace(parts=parts)
 
+    def widened(self, column_spec: Any, X: Any) -> Any:
+        """See `Family`."""
+        return self.family.widened(column_spec, X)
+
+    def rearranged(
+        self, statistics: MixtureStatistics, column_spec: Any, wider: Any
+    ) -> MixtureStatistics:
+        """See `Family`."""
+        parts = self.family.rearranged(statistics.parts, column_spec, wider)
+        return statistics._replace(parts=parts)
+
     def unsound(
         self, statistics: MixtureStatistics, params: MixtureParams, column_spec: Any
     ) -> dict[str, Array]:

@@ -42,6 +42,8 @@ from emlearn.distributions._passes import RowPasses, Tally
 
 _LARGEST_COUNT = 1e15
 _CYCLES = 5
+# Pairs of a column and a count that tables of streams may grow to.
+_MOST_PAIRS = 1 << 17
 
 
 class CountValues(NamedTuple):
@@ -199,6 +201,28 @@ class CountFamily(LinearFamily):
                     others[k, i] = np.bincount(column, part[k], n_columns)
         return np.hstack([pairs, others.reshape(n_components, -1)])
 
+    # ---- rows that come later -----------------------------------------------------------
+
+    def widened(self, column_spec: LinearSpec, X: Array) -> LinearSpec:
+        """See `Family`: new counts enter the table while there is room."""
+        table = column_spec.table.widened(self._checked(X))
+        if table is column_spec.table or len(table.level) > _MOST_PAIRS:
+            return column_spec
+        average = _rearranged(column_spec.average[None], column_spec.table, table)[0]
+        return LinearSpec(average, column_spec.n_columns, table)
+
+    def rearranged(self, statistics: Array, column_spec: LinearSpec, wider: LinearSpec) -> Array:
+        """See `Family`."""
+        return _rearranged(statistics, column_spec.table, wider.table)
+
+    def recentered(self, statistics: Array, params: LinearParams, moved: LinearParams) -> Array:
+        """See `Family`: the dispersion times the slope is what the bound counts."""
+        old, new = (self._read_values(own.values).dispersion for own in (params, moved))
+        factor = np.where(new > 0.0, old / np.where(new > 0.0, new, 1.0), 1.0)
+        found = statistics.copy()
+        found[:, -factor.shape[1] :] *= factor
+        return found
+
     def _sums(self, sums: Array, spec: LinearSpec) -> CountSums:
         table, n = spec.table, len(spec.table.level)
         pairs = sums[:, :n]
@@ -321,6 +345,15 @@ class CountFamily(LinearFamily):
         require_drawable(rate, "the largest mean")
         drawn = rng.poisson(rate).astype(np.float64)
         return np.where(rng.random(drawn.shape) < own.extra, 0.0, drawn)
+
+
+def _rearranged(of_pairs: Array, table: CountTable, wider: CountTable) -> Array:
+    """Values of pairs, with sums behind them, in the layout of a wider table."""
+    n_old, n_new = len(table.level), len(wider.level)
+    found = np.zeros((len(of_pairs), of_pairs.shape[1] + n_new - n_old))
+    found[:, table.places_in(wider)] = of_pairs[:, :n_old]
+    found[:, n_new:] = of_pairs[:, n_old:]
+    return found
 
 
 @dataclass(frozen=True)

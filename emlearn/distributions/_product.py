@@ -138,6 +138,19 @@ class Product(Family):
         """See `Family`."""
         return self._each("recentered", statistics, params, moved)
 
+    def widened(self, column_spec: tuple[Any, ...], X: Array) -> tuple[Any, ...]:
+        """See `Family`."""
+        wider = tuple(
+            at_columns(columns, X, partial(family.widened, own))
+            for (family, columns), own in zip(self.parts, column_spec, strict=True)
+        )
+        is_same = all(new is own for new, own in zip(wider, column_spec, strict=True))
+        return column_spec if is_same else wider
+
+    def rearranged(self, statistics: Any, column_spec: Any, wider: Any) -> tuple[Any, ...]:
+        """See `Family`."""
+        return self._each("rearranged", statistics, column_spec, wider)
+
     def ranking_penalty(self, statistics: tuple[Any, ...], column_spec: tuple[Any, ...]) -> Penalty:
         """See `Family`: the optimism of all parts. A component has too few rows if a part has."""
         return _sum(self._each("ranking_penalty", statistics, column_spec))

@@ -144,11 +144,30 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
         """`total_weight` of a `BlockTable`; by default the sum of the weights of its rows."""
         return float(table.total_weight)
 
+    def widened(self, learned: Any, part: Any) -> Any:
+        """What the model learned, with room for what is new in rows; by default as it is.
+
+        Stepwise EM asks for it before each batch. It is for what grows with the rows, such as a
+        table of the counts that there are. The same object means that nothing is new.
+
+        Parameters
+        ----------
+        learned : object
+            From `learn`.
+        part : RowPart
+            Rows of positive weight.
+        """
+        return learned
+
+    def carried(self, params: ParamsT, statistics: StatsT, learned: Any) -> tuple[ParamsT, StatsT]:
+        """Parameters and statistics for what `widened` returned; by default as they are."""
+        return params, statistics
+
     def recentered(self, statistics: StatsT, params: ParamsT, moved: ParamsT) -> StatsT:
         """Statistics taken at some parameters, as if at others, with the same posterior.
 
-        Stepwise EM needs it where statistics are moments about parameters, such as means. By
-        default statistics do not depend on the parameters in this way.
+        Stepwise EM needs it where statistics are relative to parameters, such as moments about
+        means. By default they are not.
 
         Parameters
         ----------

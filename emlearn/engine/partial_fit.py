@@ -87,7 +87,7 @@ class PartialFit:
                 )
             for index in range(len(blocks)):
                 block = blocks[index]
-                if len(block):
+                if block.shape[0] if hasattr(block, "shape") else len(block):
                     self.partial_fit(block)
             return self
         validate_params(self)

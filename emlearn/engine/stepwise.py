@@ -4,14 +4,23 @@ Let s be the expected sufficient statistics of a row. EM alternates ``theta = M(
 of s_i(theta)`` over all rows. Stepwise EM replaces the mean over all rows by a running one. In it,
 batch t, of weight w_t and mean statistics s_t taken at the current parameters, counts gamma_t:
 
-    s <- (1 - gamma_t) s + gamma_t s_t,    theta <- M(W_t s),    gamma_t = (w_t / W_t)^kappa.
+    s <- (1 - gamma_t) s + gamma_t s_t,    theta <- M(W_t s),
+    gamma_t = 1 - exp(-(integral of r from W_t - w_t to W_t)).
 
-W_t is the weight seen so far, w_1 + ... + w_t. So a batch of weight w counts as w copies. With
-kappa = 1 all rows count the same; where nothing is latent, theta is then the maximum-likelihood
-estimate from all rows. But statistics of early batches, which were taken at poor parameters, count
-the same too. With kappa < 1 they are forgotten: for 1/2 < kappa <= 1 the parameters converge to a
-stationary point of the expected log-likelihood (Cappe and Moulines, theorem 1). With a memory m,
-W_t is at most m, so rows fade after about m later ones and the parameters follow a drift.
+W_t is the weight seen so far, w_1 + ... + w_t, and r(W) is the rate at which the running mean
+forgets, for each unit of weight. So what a row counts in the running mean depends on the rows that
+came later, not on how these were divided into batches; and a batch of weight w counts as w copies.
+Only the parameters at which statistics are taken depend on the batches. With B = `batch_rows`,
+
+    r(W) = 1 / W  for W < B,    (W / B)^-kappa / B  for W >= B,    at least 1 / m with a memory m.
+
+Where batches have the weight B, gamma_t is t^-kappa up to terms of lower order. With kappa = 1,
+gamma_t = w_t / W_t and all rows count the same; where nothing is latent, theta is then the
+maximum-likelihood estimate from all rows. But statistics of early batches, which were taken at poor
+parameters, count the same too. With kappa < 1 they are forgotten: for 1/2 < kappa <= 1 the
+parameters converge to a stationary point of the expected log-likelihood (Cappe and Moulines,
+theorem 1). With a memory m, what a row counts falls by the factor e with each m later rows, and
+the parameters follow a drift.
 
 Cost: one E-step on the batch and one M-step; memory: one batch and the statistics.
 """
@@ -34,6 +43,7 @@ from emlearn.engine.blocks import (
 )
 from emlearn.engine.model import LatentVariableModel
 from emlearn.engine.threads import blas_limited
+from emlearn.engine.trees import leaves
 
 
 @dataclass(frozen=True)
@@ -43,21 +53,22 @@ class StepwisePlan:
     Parameters
     ----------
     exponent : float, default=0.9
-        Above 0.5 and at most 1 (kappa): a batch counts its fraction of the rows so far to this
-        power. 1 is best if the burn-in is already near the optimum; smaller exponents
+        Above 0.5 and at most 1 (kappa): batch number t, of `batch_rows` rows, counts t to the power
+        of minus this. 1 is best if the burn-in is already near the optimum; smaller exponents
         forget a poor start sooner, but leave more noise. The default was best in the worst case
         of ``python benchmarks/bench_stepwise.py``.
     batch_rows : int, default=1000
         Larger batches are cut into batches of at most so many rows, so that one call with many
-        rows learns as much as many calls.
+        rows learns as much as many calls. Smaller batches count in proportion to their weight.
     burn_in : int or "auto", default="auto"
         Rows that are collected before the first step. While there are fewer, they are kept, and the
         model is fitted to them as in `fit`, each time they have doubled. "auto" is 3 for each
         free parameter, and at least 500.
     memory : float, default=None
-        Number of rows after which rows fade, for rows whose distribution changes. None: never.
+        Number of rows, in units of weight, after which what a row counts has fallen by the factor
+        e, for rows whose distribution changes. None: never.
     average : bool, default=False
-        Whether to publish parameters from the mean of the statistics over all steps (Polyak
+        Whether to publish parameters from the mean of the running statistics over all rows (Polyak
         averaging), which have less noise with small exponents. Not for rows that drift.
 
     Raises
@@ -99,6 +110,29 @@ class StepwisePlan:
         """Rows that are collected for a model with so many parameters."""
         return max(500, 3 * n_parameters) if self.burn_in == "auto" else int(self.burn_in)
 
+    def fraction(self, before: float, after: float) -> float:
+        """What a batch counts (gamma), from the weights before it and with it."""
+        if before <= 0.0:
+            return 1.0
+        return float(-np.expm1(self._forgotten(before) - self._forgotten(after)))
+
+    def _forgotten(self, weight: float) -> float:
+        """Integral of the rate of forgetting up to a weight, from an arbitrary origin."""
+        unit, rest = float(self.batch_rows), 1.0 - self.exponent
+        constant_from = np.inf
+        if self.memory is not None:
+            ratio = self.memory / unit
+            constant_from = unit * ratio ** (1.0 / self.exponent) if ratio > 1.0 else self.memory
+        own = min(weight, constant_from)
+        total = float(np.log(min(own, unit)))
+        if own > unit:
+            log_ratio = float(np.log(own / unit))
+            total += float(np.expm1(rest * log_ratio)) / rest if rest > 0.0 else log_ratio
+        if weight > own:
+            assert self.memory is not None
+            total += (weight - own) / self.memory
+        return total
+
     def within_memory(self, weight: float) -> float:
         """The weight that counts of the rows so far."""
         return weight if self.memory is None else min(weight, self.memory)
@@ -118,7 +152,7 @@ class Stream(NamedTuple):
     statistics : object
         Running mean of the statistics of a row, at the parameters.
     average : object
-        Mean of the running means over the steps; equal to it at the start.
+        Mean of the running means over the rows; equal to it at the start.
     weight : float
         Weight of the rows so far.
     n_steps : int, default=0
@@ -173,6 +207,8 @@ def advance(stream: Stream, part: RowPart, plan: StepwisePlan) -> Stream:
     ------
     DegenerateModelError
         If there are no parameters for the statistics, such as a covariance that is singular.
+    ValueError
+        If a row has likelihood 0, or one that cannot be represented. It is named.
     """
     for batch in _batches(part.used, plan.batch_rows):
         stream = _step(stream, batch, plan)
@@ -187,26 +223,64 @@ def _batches(part: RowPart, size: int) -> Iterator[RowPart]:
         yield part.take(slice(start, stop))
 
 
+def _widened(stream: Stream, batch: RowPart) -> Stream:
+    """The stream with room for what is new in the rows."""
+    model, learned = stream.model, stream.model.widened(stream.learned, batch)
+    if learned is stream.learned:
+        return stream
+    params, statistics = model.carried(stream.params, stream.statistics, learned)
+    _, average = model.carried(stream.params, stream.average, learned)
+    return stream._replace(learned=learned, params=params, statistics=statistics, average=average)
+
+
+def _require_possible(
+    model: LatentVariableModel[Any, Any, Any], learned: Any, params: Any, batch: RowPart
+) -> None:
+    """Raise ValueError that names the first row from which nothing can be learned."""
+    for i in range(batch.X.shape[0]):
+        data = model.prepare_part(batch.take(slice(i, i + 1)), learned)
+        with BlockMapper(model, data) as e_step:
+            if not _is_finite(*e_step(params)):
+                break
+    raise ValueError(
+        f"Row {batch.positions[i]} of X has likelihood 0 at the parameters so far, or is too far "
+        "from the first rows, so that nothing can be learned from it. The rows of this call were "
+        "left out. Correct the row, use a prior (alpha > 0), or let the first rows have such rows."
+    )
+
+
+def _is_finite(statistics: Any, log_likelihood: float) -> bool:
+    return bool(
+        np.isfinite(log_likelihood)
+        and all(np.isfinite(leaf).all() for leaf in leaves(statistics).values())
+    )
+
+
 def _step(stream: Stream, batch: RowPart, plan: StepwisePlan) -> Stream:
+    if not batch.X.shape[0]:
+        return stream
+    stream = _widened(stream, batch)
     model, params = stream.model, stream.params
-    with blas_limited():
+    with blas_limited(), np.errstate(over="ignore", invalid="ignore"):
         data = model.prepare_part(batch, stream.learned)
         own = model.total_weight(data)
         if own == 0.0:
             return stream
         with BlockMapper(model, data, current_mapper()) as e_step:
             statistics, log_likelihood = e_step(params)
+        if not _is_finite(statistics, log_likelihood):
+            _require_possible(model, stream.learned, params, batch)
         weight = stream.weight + own
         counted = plan.within_memory(weight)
-        gamma = min(own / counted, 1.0) ** plan.exponent
+        gamma = plan.fraction(stream.weight, weight)
         mixed = add_statistics(
             scale_statistics(stream.statistics, 1.0 - gamma),
             scale_statistics(statistics, gamma / own),
         )
         moved = model.m_step(scale_statistics(mixed, counted), params)
         mean = model.recentered(mixed, params, moved)
-        # The mean over the steps, the burn-in being the first.
-        rate = 1.0 / (stream.n_steps + 2)
+        # The mean over the rows, those of the burn-in being the first.
+        rate = own / weight
         before = model.recentered(stream.average, params, moved)
         average = add_statistics(scale_statistics(before, 1.0 - rate), scale_statistics(mean, rate))
     return Stream(

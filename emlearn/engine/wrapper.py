@@ -140,6 +140,14 @@ class ModelWrapper(LatentVariableModel[Any, Any, Any]):
         """See `LatentVariableModel`."""
         return self.model.weight_of_table(table)
 
+    def widened(self, learned: Any, part: Any) -> Any:
+        """See `LatentVariableModel`."""
+        return self.model.widened(learned, part)
+
+    def carried(self, params: Any, statistics: Any, learned: Any) -> tuple[Any, Any]:
+        """See `LatentVariableModel`."""
+        return self.model.carried(params, statistics, learned)
+
     def recentered(self, statistics: Any, params: Any, moved: Any) -> Any:
         """See `LatentVariableModel`."""
         return self.model.recentered(statistics, params, moved)

@@ -27,7 +27,7 @@ from emlearn.latent.data import LabelBlock, LabelData, Observations
 from emlearn.latent.labels import with_labels
 from emlearn.latent.law import EMPTY, Law, MixtureLaw
 from emlearn.latent.matching import held_components, renumbered_start
-from emlearn.latent.passes import TablePasses, encode_part, encode_part_once
+from emlearn.latent.passes import TablePasses, encode_part, encode_part_once, widened_spec
 from emlearn.latent.perturb import split_component
 from emlearn.latent.starts import Initializer
 
@@ -233,6 +233,17 @@ class LabelModel(LatentVariableModel[LabelData, LabelParams, LabelStatistics]):
             self.family.m_step(statistics.components, params.components, spec),
             spec,
         )
+
+    def widened(self, learned: Any, part: RowPart) -> Any:
+        """See `LatentVariableModel`: what the family knows about the columns."""
+        return widened_spec(part, self.family, self._unlabelled_weight, learned)
+
+    def carried(
+        self, params: LabelParams, statistics: LabelStatistics, learned: Any
+    ) -> tuple[LabelParams, LabelStatistics]:
+        """See `LatentVariableModel`."""
+        own = self.family.rearranged(statistics.components, params.column_spec, learned)
+        return params._replace(column_spec=learned), statistics._replace(components=own)
 
     def recentered(
         self, statistics: LabelStatistics, params: LabelParams, moved: LabelParams

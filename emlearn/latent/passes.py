@@ -119,3 +119,18 @@ def encode_part_once(
         return encode_block(X, weight, labels, family, n_components, column_spec)
     except ColumnError as error:
         raise error.at(rows=part.positions) from None
+
+
+def widened_spec(part: RowPart, family: Family, unlabelled_weight: float, column_spec: Any) -> Any:
+    """A column spec with room for what is new in some rows.
+
+    Raises
+    ------
+    DomainError
+        If an entry is outside the domain. It names the row of the table.
+    """
+    part = weighted_part(part, unlabelled_weight)
+    try:
+        return family.widened(column_spec, family.as_read(part.X))
+    except ColumnError as error:
+        raise error.at(rows=part.positions) from None

@@ -266,7 +266,7 @@ class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
             every start fails.
         """
         rows, weight = self._read(X, sample_weight, by_block=True)
-        self._waiting = None
+        self._stream = self._waiting = None
         return self._fit_rows(rows, weight, self._encode_target(y, rows.shape[0]))
 
     def _fit_rows(self, rows: Any, weight: Array | None, labels: NDArray[np.intp] | None) -> Self:

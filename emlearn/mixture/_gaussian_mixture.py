@@ -279,7 +279,7 @@ class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstima
             with a singular covariance.
         """
         rows, weight = self._read(X, sample_weight, any_scale=True, by_block=True)
-        self._waiting = None
+        self._stream = self._waiting = None
         return self._fit_rows(rows, weight)
 
     def _fit_rows(self, rows: Any, weight: Array | None) -> Self:
