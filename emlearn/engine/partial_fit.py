@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
@@ -45,6 +46,10 @@ class PartialFit:
     def _labels_of_batch(self, y: Any, n_rows: int, *, reset: bool) -> Any:
         """Labels of the rows; by default there are none."""
         return None
+
+    def _naming(self) -> AbstractContextManager[None]:
+        """Context in which errors name the columns; by default they say what the model says."""
+        return nullcontext()
 
     def _rows_of_stream(self, part: RowPart) -> RowPart:
         """The rows as the model of the stream reads them; by default as they are."""
@@ -126,7 +131,8 @@ class PartialFit:
         plan = self.stepwise or StepwisePlan()
         assert self._stream is not None
         try:
-            stream = advance(self._stream, self._rows_of_stream(part), plan)
+            with self._naming():
+                stream = advance(self._stream, self._rows_of_stream(part), plan)
             params = stream.public_params(plan)
         except DegenerateModelError as error:
             raise ValueError(

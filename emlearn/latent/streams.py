@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+from emlearn.distributions._domain import named_columns
 from emlearn.engine import FixedParameters, LatentVariableModel
 from emlearn.engine.estimator import Fit
 from emlearn.engine.parameters import Public
+from emlearn.engine.partial_fit import PartialFit
 from emlearn.engine.stepwise import Stream
 from emlearn.latent.model import LabelModel
 from emlearn.latent.starts import STARTS
+
+
+class LabelStreaming(PartialFit):
+    """`partial_fit` of mixtures: errors name the columns of a data frame."""
+
+    def _naming(self) -> AbstractContextManager[None]:
+        return named_columns(getattr(self, "feature_names_in_", None))
 
 
 def stream_after(model: LabelModel, fit: Fit) -> Stream:

@@ -22,7 +22,6 @@ from emlearn.distributions._domain import named_columns
 from emlearn.engine import ManyStarts, RacePlan, SearchPlan
 from emlearn.engine.block_table import RowPart
 from emlearn.engine.inference import FittedProblem
-from emlearn.engine.partial_fit import PartialFit
 from emlearn.engine.stepwise import StepwisePlan, Stream
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
@@ -37,7 +36,7 @@ from emlearn.latent.class_candidates import CLASS_STARTS
 from emlearn.latent.estimator import LABEL_CONSTRAINTS, STRONGER_PRIOR, LabelEstimator
 from emlearn.latent.preparing import prepare
 from emlearn.latent.starts import Initializer
-from emlearn.latent.streams import held_by, stream_after
+from emlearn.latent.streams import LabelStreaming, held_by, stream_after
 from emlearn.mixture._scoring import (
     MixtureScoring,
     check_enough_rows,
@@ -49,7 +48,7 @@ Array = NDArray[Any]
 
 
 @by_block("predict")
-class FiniteMixtureEM(LabelEstimator, MixtureScoring, PartialFit):
+class FiniteMixtureEM(LabelEstimator, MixtureScoring, LabelStreaming):
     """Finite mixture of any family of distributions, fitted by expectation-maximization.
 
     It covers latent class analysis, mixtures of Poisson counts, topics of documents, Gaussian

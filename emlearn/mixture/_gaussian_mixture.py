@@ -19,7 +19,6 @@ from emlearn.distributions.gaussian.structures import STRUCTURES, FactorCovarian
 from emlearn.engine import EMEstimator, RacePlan, SearchPlan, StepwisePlan, find_plan
 from emlearn.engine.block_table import RowPart
 from emlearn.engine.inference import FittedProblem
-from emlearn.engine.partial_fit import PartialFit
 from emlearn.engine.stepwise import Stream
 from emlearn.engine.threads import blas_limited
 from emlearn.latent import (
@@ -32,7 +31,7 @@ from emlearn.latent import (
 from emlearn.latent.candidates import MixedStarts
 from emlearn.latent.preparing import prepare
 from emlearn.latent.starts import POINT_STARTS, Initializer, NearestToMeans, start_of
-from emlearn.latent.streams import held_by, stream_after
+from emlearn.latent.streams import LabelStreaming, held_by, stream_after
 from emlearn.mixture._gaussian_published import PublishedGaussians
 from emlearn.mixture._given import GivenParameters
 from emlearn.mixture._scoring import (
@@ -51,7 +50,7 @@ _PUBLISHED = {
 }
 
 
-class GaussianMixtureEM(PublishedGaussians, MixtureScoring, PartialFit, EMEstimator):
+class GaussianMixtureEM(PublishedGaussians, MixtureScoring, LabelStreaming, EMEstimator):
     """Gaussian mixture fitted by expectation-maximization.
 
     A drop-in replacement for `sklearn.mixture.GaussianMixture` that accepts sample weights and
