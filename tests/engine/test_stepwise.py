@@ -1,6 +1,9 @@
 """Stepwise EM: closed forms, the weight of rows, memory, and what a stream keeps."""
 
+import functools
+import itertools
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ from sklearn.base import clone
 
 from emlearn import FiniteMixtureEM, GaussianMixtureEM
 from emlearn.data.blocks import ArrayBlocks
-from emlearn.distributions import Gaussian, Mixture, Poisson
-from emlearn.engine import StepwisePlan
+from emlearn.distributions import Bernoulli, Gaussian, Mixture, NegativeBinomial, Poisson
+from emlearn.distributions.gaussian.single import OneGaussian
+from emlearn.engine import StepwisePlan, add_statistics
 from emlearn.engine.stepwise import Stream
 from emlearn.latent import LabelModel, MixtureLaw
 from emlearn.latent.starts import STARTS
@@ -245,3 +249,165 @@ def test_invalid_plans(settings, message):
 def test_the_plan_is_checked(rows):
     with pytest.raises(ValueError, match="stepwise"):
         GaussianMixtureEM(2, stepwise="fast").partial_fit(rows)
+
+
+@pytest.mark.parametrize("exponent", [0.6, 0.9, 1.0])
+@pytest.mark.parametrize("memory", [None, 700.0, 5000.0])
+def test_what_rows_count_does_not_depend_on_the_batches(exponent, memory):
+    plan = StepwisePlan(exponent, memory=memory)
+    edges = [300.0, 301.0, 950.0, 1100.0, 4000.0, 4001.5, 20000.0]
+    kept = [1.0 - plan.fraction(a, b) for a, b in itertools.pairwise(edges)]
+    assert np.prod(kept) == pytest.approx(1.0 - plan.fraction(edges[0], edges[-1]), rel=1e-10)
+
+
+def test_fractions_of_batches():
+    assert StepwisePlan(1.0).fraction(900.0, 1000.0) == pytest.approx(0.1, rel=1e-12)
+    # Before the first `batch_rows`, all rows count the same.
+    assert StepwisePlan(0.6).fraction(300.0, 400.0) == pytest.approx(0.25, rel=1e-12)
+    # Batch t counts t to the power of minus the exponent.
+    late = StepwisePlan(0.7, batch_rows=10).fraction(9990.0, 10000.0)
+    assert late == pytest.approx(1000.0**-0.7, rel=0.01)
+    # With a memory, e-fold in that many rows, in whatever batches.
+    plan = StepwisePlan(memory=5000.0)
+    assert plan.fraction(1e6, 1e6 + 5000.0) == pytest.approx(1.0 - np.exp(-1.0), rel=1e-9)
+    assert StepwisePlan(memory=20.0).fraction(10.0, 20.0) == pytest.approx(0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 10, 100])
+def test_memory_in_calls_of_any_size(size):
+    """What is left of the first rows after `memory` later ones."""
+    plan = StepwisePlan(memory=200.0, burn_in=1000)
+    noise = np.where(np.arange(1000) % 2, 1.0, -1.0)[:, None]
+    found = GaussianMixtureEM(1, stepwise=plan).partial_fit(10.0 + noise)
+    later = np.repeat([[1.0], [-1.0]], 100, axis=0) if size == 100 else noise[:200]
+    streamed(found, later, size)
+    assert found.means_[0, 0] == pytest.approx(10.0 * np.exp(-1.0), abs=0.7)
+
+
+@pytest.mark.parametrize("family", [Poisson(), Gaussian("diag")], ids=repr)
+def test_weight_beyond_a_batch_is_copies(rows, family):
+    """Copies are cut into more batches; what they count is the same."""
+    X = np.abs(rows[:1200]).round()
+    plan = StepwisePlan(0.7, burn_in=200, batch_rows=100)
+    weight = np.full(500, 3.0)
+    settings = {"family": family, "random_state": 0, "stepwise": plan}
+    weighted = FiniteMixtureEM(1, **settings).partial_fit(X[:200])
+    copied = FiniteMixtureEM(1, **settings).partial_fit(X[:200])
+    weighted.partial_fit(X[200:700], sample_weight=weight)
+    copied.partial_fit(np.repeat(X[200:700], 3, axis=0))
+    assert copied.n_iter_ == 3 * weighted.n_iter_
+    name = family.public_names[0]
+    gap = weighted.component_params_[name] - copied.component_params_[name]
+    # One component, so that the statistics do not depend on the steps.
+    assert np.abs(gap).max() < 0.05
+
+
+def test_many_passes_end_at_the_maximum(rows):
+    """Each pass is a step of EM with exponent near 1/2; the gap of the likelihood falls."""
+    X = rows[:1000] * 0.5  # overlapping
+    exact = GaussianMixtureEM(3, random_state=0, tol=1e-10, max_iter=5000).fit(X)
+    found = GaussianMixtureEM(3, random_state=0, stepwise=StepwisePlan(0.6, batch_rows=100))
+    gaps = []
+    for _ in range(3):
+        for _ in range(20):
+            found.partial_fit(X)
+        gaps.append(exact.score(X) - found.score(X))
+    assert gaps[-1] < gaps[0]
+    assert gaps[-1] < 1e-3
+
+
+def test_averages_are_better_than_single_steps(rows):
+    """Not worse than without, where steps are large."""
+    X = rows * 0.6
+    exact = GaussianMixtureEM(3, random_state=0).fit(X).score(X)
+    gaps = {}
+    for average in (False, True):
+        plan = StepwisePlan(0.55, batch_rows=50, average=average)
+        found = streamed(GaussianMixtureEM(3, random_state=0, stepwise=plan), X)
+        gaps[average] = exact - found.score(X)
+    assert gaps[True] < gaps[False]
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEV", "factor"])
+def test_recentered_moments_are_those_of_the_rows(covariance_type):
+    """With the same responsibilities, summed over rows about the other means."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(200, 4))
+    n_factors = 1 if covariance_type == "factor" else None
+    family = Gaussian(covariance_type, n_factors=n_factors)
+    spec = family.column_spec(X)
+    encoded = family.encode(X, spec)
+    responsibilities = rng.dirichlet([1.0, 1.0], 200).T.copy()
+    params = family.start(encoded, rng.dirichlet([1.0, 1.0], 200).T.copy(), spec, rng)
+    other = params._replace(mean=params.mean + rng.normal(size=params.mean.shape))
+    there = family.sufficient_statistics(
+        encoded, responsibilities, family.precompute(params, spec)
+    )
+    here = family.sufficient_statistics(encoded, responsibilities, family.precompute(other, spec))
+    np.testing.assert_allclose(
+        _flat(family.recentered(there, params, other)), _flat(here), rtol=1e-9, atol=1e-9
+    )
+
+
+def test_recentered_moments_of_one_gaussian():
+    """The same filled rows and conditional covariances, about another mean."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(150, 3))
+    X[rng.random(X.shape) < 0.25] = np.nan
+    X = X[~np.isnan(X).all(axis=1)]
+    model = OneGaussian()
+    data = model.prepare(X)
+    params = model.initialize(data, rng)
+    statistics = functools.reduce(
+        add_statistics, (model.e_step(own, model.precompute(params))[0] for own in data.blocks)
+    )
+    shifted = params._replace(mean=params.mean + [0.3, -0.2, 0.5])
+    moved = model.recentered(statistics, params, shifted)
+    # The M-step is that of the same moments, so the parameters are the same.
+    own, other = model.m_step(statistics, params), model.m_step(moved, shifted)
+    np.testing.assert_allclose(other.mean, own.mean, atol=1e-12)
+    np.testing.assert_allclose(other.covariance, own.covariance, atol=1e-12)
+
+
+def test_rows_that_are_impossible_are_named(rows):
+    found = streamed(GaussianMixtureEM(2, random_state=0), rows[:2000])
+    before = found.means_.copy()
+    bad = rows[:1500].copy()
+    bad[1203, 1] = 1e200
+    with pytest.raises(ValueError, match="Row 1203 of X is so far from"):
+        found.partial_fit(bad)
+    np.testing.assert_array_equal(found.means_, before)
+    assert np.isfinite(found.partial_fit(rows[:100]).lower_bound_)
+    # What no component has seen is learned, also without a prior.
+    coins = FiniteMixtureEM(1, family=Bernoulli(alpha=0.0), stepwise=ONE_PASS)
+    coins.partial_fit(np.zeros((600, 2))).partial_fit([[0.0, 0.0]] * 3 + [[1.0, 0.0]])
+    assert coins.component_params_["probability"][0, 0] == pytest.approx(1.0 / 604.0)
+
+
+def test_a_fit_that_fails_ends_the_stream(rows):
+    found = streamed(GaussianMixtureEM(2, random_state=0), rows[:1000])
+    with pytest.raises(ValueError, match="n_samples >= n_components"):
+        found.set_params(n_components=9).fit(rows[:3, :2])
+    found.set_params(n_components=2).partial_fit(rows[:1000, :2])
+    assert found.means_.shape == (2, 2)
+
+
+def test_a_component_dies():
+    """Its weight falls to 0; nothing overflows, and the others go on."""
+    rng = np.random.default_rng(0)
+    plan = StepwisePlan(memory=30.0)
+    for estimator in (
+        GaussianMixtureEM(2, random_state=0, stepwise=plan),
+        FiniteMixtureEM(2, family=Poisson(alpha=0.0), random_state=0, stepwise=plan),
+        FiniteMixtureEM(2, family=NegativeBinomial(), random_state=0, stepwise=plan),
+    ):
+        first = rng.poisson(np.repeat([3.0, 60.0], 300)[:, None], (600, 2)).astype(float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            estimator.partial_fit(first)
+        more = rng.poisson(3.0, (12_000, 2)).astype(float)
+        streamed(estimator, more, 60)
+        assert estimator.weights_.min() < 1e-30
+        assert estimator.weights_.max() == 1.0
+        assert np.isfinite(estimator.score(first))
+        assert estimator.predict(more[:50]).std() == 0.0
