@@ -82,7 +82,9 @@ def streamed(estimator: object, rows: np.ndarray, size: int = BATCH) -> float:
 
 def compare(n_rows: int, seeds: range, chosen: list[str]) -> None:
     """Held-out log-likelihood by exponent, and times: the best of several."""
-    print(f"\nHeld out, less the exact fit (nats a row), {n_rows} rows, worst of {len(seeds)} seeds")
+    print(
+        f"\nHeld out, less the exact fit (nats a row), {n_rows} rows, worst of {len(seeds)} seeds"
+    )
     heads = [f"{kappa:g}" for kappa in EXPONENTS] + ["average .6", "average .8"]
     print(f"{'':26}" + "".join(f"{head:>11}" for head in heads) + f"{'pass/fit':>10}{'pass/km':>9}")
     plans = [StepwisePlan(kappa) for kappa in EXPONENTS]
@@ -126,7 +128,9 @@ def compare(n_rows: int, seeds: range, chosen: list[str]) -> None:
 def other_calls(n_rows: int, seeds: range) -> None:
     """Held-out log-likelihood of the same rows in calls of other sizes."""
     sizes = (n_rows, 1000, 200, 50)
-    print(f"\nThe same {n_rows} rows in calls of other sizes: held out, less the exact fit, worst of")
+    print(
+        f"\nThe same {n_rows} rows in calls of other sizes: held out, less the exact fit, worst of"
+    )
     print(f"{len(seeds)} seeds (with a single call, it is the exact fit)")
     print(f"{'':26}" + "".join(f"{size:>11}" for size in sizes))
     for name in ("2 columns, 3 apart", "2 columns, overlapping", "iris"):
@@ -147,7 +151,9 @@ def other_calls(n_rows: int, seeds: range) -> None:
 
 def follow_drift() -> None:
     """Log-likelihood of each next batch while the centers move."""
-    print("\nCenters that move by 6 standard deviations over 200 batches: mean log-likelihood of the")
+    print(
+        "\nCenters that move by 6 standard deviations over 200 batches: mean log-likelihood of the"
+    )
     print("next batch, before it is learned (nats a row)")
     rng = np.random.default_rng(0)
     batches = [
@@ -184,7 +190,9 @@ def impute() -> None:
     start = time.perf_counter()
     exact = MissingDataImputerEM().fit(rows)
     fit_seconds = time.perf_counter() - start
-    print("\nImputer, 20 % missing: log-likelihood less the exact fit (nats a row), pass / fit time")
+    print(
+        "\nImputer, 20 % missing: log-likelihood less the exact fit (nats a row), pass / fit time"
+    )
     for kappa in EXPONENTS:
         imputer = MissingDataImputerEM(stepwise=StepwisePlan(kappa))
         seconds = streamed(imputer, rows)

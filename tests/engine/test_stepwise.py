@@ -340,9 +340,7 @@ def test_recentered_moments_are_those_of_the_rows(covariance_type):
     responsibilities = rng.dirichlet([1.0, 1.0], 200).T.copy()
     params = family.start(encoded, rng.dirichlet([1.0, 1.0], 200).T.copy(), spec, rng)
     other = params._replace(mean=params.mean + rng.normal(size=params.mean.shape))
-    there = family.sufficient_statistics(
-        encoded, responsibilities, family.precompute(params, spec)
-    )
+    there = family.sufficient_statistics(encoded, responsibilities, family.precompute(params, spec))
     here = family.sufficient_statistics(encoded, responsibilities, family.precompute(other, spec))
     np.testing.assert_allclose(
         _flat(family.recentered(there, params, other)), _flat(here), rtol=1e-9, atol=1e-9
@@ -361,7 +359,7 @@ def test_recentered_moments_of_one_gaussian():
     statistics = functools.reduce(
         add_statistics, (model.e_step(own, model.precompute(params))[0] for own in data.blocks)
     )
-    shifted = params._replace(mean=params.mean + [0.3, -0.2, 0.5])
+    shifted = params._replace(mean=params.mean + np.array([0.3, -0.2, 0.5]))
     moved = model.recentered(statistics, params, shifted)
     # The M-step is that of the same moments, so the parameters are the same.
     own, other = model.m_step(statistics, params), model.m_step(moved, shifted)

@@ -219,7 +219,7 @@ def test_some_classes_are_known():
 def test_a_column_that_is_constant_at_first(covariance_type):
     rng = np.random.default_rng(5)
     first = np.c_[rng.normal(size=600), np.full(600, 5.0)]
-    more = rng.normal(size=(6000, 2)) + [0.0, 5.0]
+    more = rng.normal(5.0 * np.arange(2.0), size=(6000, 2))
     found = GaussianMixtureEM(1, covariance_type=covariance_type, stepwise=ONE_PASS)
     streamed(found.partial_fit(first), more, 500)
     exact = GaussianMixtureEM(1, covariance_type=covariance_type).fit(np.r_[first, more])
