@@ -123,24 +123,26 @@ class StepwisePlan:
         """What a batch counts (gamma), from the weights before it and with it."""
         if before <= 0.0:
             return 1.0
-        return float(-np.expm1(self._forgotten(before) - self._forgotten(after)))
-
-    def _forgotten(self, weight: float) -> float:
-        """Integral of the rate of forgetting up to a weight, from an arbitrary origin."""
-        unit, rest = float(self.batch_rows), 1.0 - self.exponent
-        constant_from = np.inf
-        if self.memory is not None:
-            ratio = self.memory / unit
-            constant_from = unit * ratio ** (1.0 / self.exponent) if ratio > 1.0 else self.memory
-        own = min(weight, constant_from)
-        total = float(np.log(min(own, unit)))
-        if own > unit:
-            log_ratio = float(np.log(own / unit))
-            total += float(np.expm1(rest * log_ratio)) / rest if rest > 0.0 else log_ratio
-        if weight > own:
-            assert self.memory is not None
-            total += (weight - own) / self.memory
-        return total
+        # The three rates, each where it holds, without differences of large numbers.
+        unit, rest, memory = float(self.batch_rows), 1.0 - self.exponent, self.memory
+        last = np.inf
+        if memory is not None:
+            ratio = memory / unit
+            last = unit * ratio ** (1.0 / self.exponent) if ratio > 1.0 else memory
+        edges = [0.0, min(unit, last), last, np.inf]
+        forgotten = 0.0
+        for regime, (start, stop) in enumerate(pairwise(edges)):
+            low, high = max(before, start), min(after, stop)
+            if low >= high:
+                continue
+            growth = float(np.log1p((high - low) / low))
+            if memory is not None and regime == 2:
+                forgotten += (high - low) / memory
+            elif regime == 0 or rest == 0.0:
+                forgotten += growth
+            else:
+                forgotten += (low / unit) ** rest * float(np.expm1(rest * growth)) / rest
+        return float(-np.expm1(-forgotten))
 
     def within_memory(self, weight: float) -> float:
         """The weight that counts of the rows so far."""
