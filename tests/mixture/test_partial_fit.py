@@ -274,7 +274,8 @@ def test_public_methods_after_each_call():
         found = pickle.loads(pickle.dumps(found))
     assert found.n_iter_ > 0
     assert not hasattr(found, "log_likelihood_")
-    assert np.isfinite(found.inference(X).table()["std_error"]).all()
+    errors = found.inference(X).standard_errors
+    assert all(np.isfinite(own).all() for own in errors.values())
     assert not hasattr(clone(found), "means_")
     assert clone(found).stepwise is None
 
