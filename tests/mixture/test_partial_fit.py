@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -125,7 +126,8 @@ def test_counts_that_the_first_rows_do_not_have(family):
     exact = FiniteMixtureEM(1, family=family, tol=1e-12, max_iter=2000).fit(X)
     found = streamed(FiniteMixtureEM(1, family=family, stepwise=ONE_PASS), X, 500)
     for name, value in exact.component_params_.items():
-        np.testing.assert_allclose(found.component_params_[name], value, rtol=1e-4)
+        # With extra zeros, an M-step is five cycles of three steps.
+        np.testing.assert_allclose(found.component_params_[name], value, rtol=1e-3)
 
 
 def test_documents_that_the_first_rows_do_not_have():
@@ -153,7 +155,7 @@ def test_counts_without_room_in_the_table(monkeypatch):
     """They are taken by a bound, whose statistics move with the dispersion."""
     rng = np.random.default_rng(1)
     X = rng.negative_binomial(3, 0.1, (9000, 1)).astype(float)
-    X[:500] = np.minimum(X[:500], 30.0)
+    X[:600] = np.minimum(X[:600], 30.0)  # the burn-in: two calls
     plan = StepwisePlan(0.8, burn_in=500)
     exact = FiniteMixtureEM(1, family=NegativeBinomial()).fit(X)
     monkeypatch.setattr("emlearn.distributions._negative_binomial._MOST_PAIRS", 0)
@@ -274,7 +276,9 @@ def test_public_methods_after_each_call():
         found = pickle.loads(pickle.dumps(found))
     assert found.n_iter_ > 0
     assert not hasattr(found, "log_likelihood_")
-    errors = found.inference(X).standard_errors
+    # One pass does not end at the maximum, and standard errors say so.
+    with pytest.warns(ConvergenceWarning, match="standard errors from the maximum"):
+        errors = found.inference(X).standard_errors
     assert all(np.isfinite(own).all() for own in errors.values())
     assert not hasattr(clone(found), "means_")
     assert clone(found).stepwise is None
