@@ -356,6 +356,11 @@ class Family(ABC):
             From `column_spec`.
         X : object
             Rows.
+
+        Returns
+        -------
+        column_spec : object
+            The same object, or a wider one.
         """
         return column_spec
 

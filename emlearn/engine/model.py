@@ -156,6 +156,11 @@ class LatentVariableModel(ABC, Generic[DataT, ParamsT, StatsT]):
             From `learn`.
         part : RowPart
             Rows of positive weight.
+
+        Returns
+        -------
+        learned : object
+            The same object, or a wider one.
         """
         return learned
 
